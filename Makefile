@@ -1,0 +1,57 @@
+# Everything runs in .venv, which any target makes first; a second run finds the stamp and pays nothing.
+#
+#   make bench                                            the default grid, then its report
+#   make bench GRID=mnist-binary ARGS="--set epochs=30"   another grid, with extra flags for `vae-bench run`
+#   make setup PYTHON=python3.12                          another interpreter
+
+PYTHON ?= python3
+GRID   ?= digits
+RUN    ?= $(patsubst %.toml,%,$(notdir $(GRID)))
+ARGS   ?=
+
+VENV  := .venv
+BIN   := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup bench report test throughput lint
+
+help:
+	@echo 'make bench [GRID=$(GRID)] [ARGS="..."]   run a grid and write its report (run again: resumes)'
+	@echo 'make report [RUN=$(RUN)]                 write the report of a finished or unfinished run'
+	@echo 'make test [ARGS="..."]                  the tests'
+	@echo 'make throughput                         the speed benchmarks (pytest-benchmark)'
+	@echo 'make lint                               format check, lint, types'
+	@echo 'make setup [PYTHON=python3]             only the set-up: $(VENV)'
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml
+	@command -v $(PYTHON) >/dev/null || \
+	    { echo "$(PYTHON) was not found: install Python 3.11 or newer, or name one with PYTHON=/path/to/python." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "$(PYTHON) is $$($(PYTHON) --version 2>&1), but 3.11 or newer is needed: name one with PYTHON=/path/to/python." >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
+	    { echo "$(PYTHON) cannot make virtual environments: install its venv module (Debian, Ubuntu: apt-get install python3-venv)." >&2; exit 1; }
+	@echo "Setting up $(VENV) (the first time takes a few minutes: torch is large)."
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+bench: $(STAMP)
+	$(BIN)/vae-bench run $(GRID) $(ARGS)
+	$(BIN)/vae-bench report $(RUN)
+
+report: $(STAMP)
+	$(BIN)/vae-bench report $(RUN)
+
+test: $(STAMP)
+	$(BIN)/python -m pytest $(ARGS)
+
+throughput: $(STAMP)
+	$(BIN)/python -m pytest tests/throughput $(ARGS)
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy

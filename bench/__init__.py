@@ -1,0 +1,1 @@
+"""The harness of the suite: grids, plan, workers, run files, command line, report."""

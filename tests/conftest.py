@@ -1,0 +1,56 @@
+"""What every test shares: few torch threads, a tiny data set, and the larger ones where they are there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import settings
+
+torch.set_num_threads(min(2, os.cpu_count() or 1))  # tiny tensors: more threads only wait for each other
+
+# no deadline: a shared machine stalls; no saved examples: a test run leaves nothing behind
+settings.register_profile("suite", deadline=None, max_examples=50, database=None)
+settings.load_profile("suite")
+
+
+def _data_root() -> Path:
+    return Path(os.environ.get("VAE_BENCH_DATA") or Path.home() / ".cache" / "vae-bench")
+
+
+@pytest.fixture(scope="session")
+def mnist_root() -> Path:
+    """The data root, where MNIST lies in it; skips elsewhere."""
+    root = _data_root()
+    if not (root / "MNIST" / "raw" / "train-images-idx3-ubyte").exists():
+        pytest.skip(f"needs MNIST in {root / 'MNIST' / 'raw'} (set VAE_BENCH_DATA)")
+    return root
+
+
+@pytest.fixture(scope="session")
+def frey_root() -> Path:
+    """The data root, where the Frey Faces lie in it; skips elsewhere."""
+    root = _data_root()
+    if not (root / "frey_faces.npz").exists():
+        pytest.skip(f"needs {root / 'frey_faces.npz'} (set VAE_BENCH_DATA)")
+    return root
+
+
+@pytest.fixture(scope="session")
+def tiny_images() -> np.ndarray:
+    """uint8 [120, 4, 3], values 0..4 (5 levels): a bright bar whose row is the image's hidden cause, plus noise."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 2, size=(120, 4, 3))
+    images[np.arange(120), rng.integers(0, 4, size=120)] += 3
+    return images.astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def tiny_npz(tiny_images: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with `tiny_images` and its 5 levels, to be named as a data set."""
+    path = tmp_path_factory.mktemp("tiny") / "tiny.npz"
+    np.savez(path, images=tiny_images, levels=5)
+    return path
