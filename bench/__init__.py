@@ -1,1 +1,1 @@
-"""The harness of the suite: grids, plan, workers, run files, command line, report."""
+"""The harness: grids of cells, their plan, the run, the run file, the report and the command line."""
