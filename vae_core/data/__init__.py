@@ -1,0 +1,29 @@
+"""Data sets as integer tensors, and the views that likelihoods take of them.
+
+    >>> from vae_core import data
+    >>> digits = data.load("digits")            # or "mnist", …, or a path to an .npz, an .npy, a folder of images
+    >>> digits.train.shape, digits.levels, digits.shape
+    (torch.Size([1197, 64]), 17, (8, 8))
+
+`catalogue` names the data sets, `torchvision_root` and `files` read them, `splits` cuts them, `views` shows them.
+Torch is imported but not used before a data set is loaded, so `names` and `describe` cost nothing.
+"""
+
+from __future__ import annotations
+
+from vae_core.data.catalogue import data_root, describe, load, names
+from vae_core.data.dataset import DataError, Dataset
+from vae_core.data.views import binarise, dequantise, grey, threshold
+
+__all__ = [
+    "DataError",
+    "Dataset",
+    "binarise",
+    "data_root",
+    "dequantise",
+    "describe",
+    "grey",
+    "load",
+    "names",
+    "threshold",
+]

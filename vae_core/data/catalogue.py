@@ -1,0 +1,189 @@
+"""The data sets known by name: where each comes from and how it is split.
+
+Where there is an official test split, it is the test split, and validation is cut from the end of the training images;
+the rest is cut by `splits.three_ways`. A new data set is one more entry in `SOURCES`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from vae_core.data import files, torchvision_root
+from vae_core.data.dataset import DataError, Dataset
+from vae_core.data.splits import order, three_ways
+
+Parts = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Training, validation and test images, [N, H, W] or [N, H, W, C]."""
+
+FREY_BLOCK = 50  # frames
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A data set that is known by name; `read(root, download)` gives its parts or raises DataError."""
+
+    levels: int
+    about: str
+    read: Callable[[Path, bool], Parts]
+
+
+def names() -> list[str]:
+    """Every data set that `load` knows by name, the default first."""
+    return list(SOURCES)
+
+
+def describe(name: str) -> str:
+    """One line on a data set: what it is, its size and levels, its splits. Raises DataError for an unknown name."""
+    return _source(name).about
+
+
+def load(name: str, *, root: Path | str | None = None, levels: int | None = None, download: bool = True) -> Dataset:
+    """Loads a data set by its name, or from a path to an .npz, an .npy or a folder of images (`files` has the rules).
+
+    `root` is a torchvision root (`data_root` says which one if not given): a data set that is there is read, one that
+    is not is downloaded into it, unless `download` is False. `levels` (K) is for paths; a named data set has its own.
+
+    Raises DataError, one sentence with the remedy, for whatever stands in the way.
+    """
+    if name not in SOURCES and files.looks_like_path(name):
+        return files.load_path(name, levels)
+    source = _source(name)
+    if levels not in (None, source.levels):
+        raise DataError(f"{name} has {source.levels} levels, not {levels}: levels can be stated for paths only.")
+    train, valid, test = source.read(data_root(root), download)
+    return Dataset.from_arrays(name, source.levels, train, valid, test, about=source.about)
+
+
+def data_root(root: Path | str | None = None) -> Path:
+    """The folder that holds data sets: `root` if given, else $VAE_BENCH_DATA, else ~/.cache/vae-bench."""
+    return Path(root or os.environ.get("VAE_BENCH_DATA") or "~/.cache/vae-bench").expanduser()
+
+
+def _source(name: str) -> Source:
+    if name in SOURCES:
+        return SOURCES[name]
+    near = difflib.get_close_matches(name, SOURCES, n=1)
+    meant = f"did you mean '{near[0]}'? " if near else ""
+    raise DataError(
+        f"unknown data set '{name}' ({meant}vae-bench list datasets): give one of {', '.join(SOURCES)}, or the path of "
+        "an .npz or .npy file or of a folder of images."
+    )
+
+
+def _digits(_root: Path, _download: bool) -> Parts:
+    from sklearn.datasets import load_digits
+
+    images = load_digits().images.astype(np.uint8)
+    cut = three_ways(len(images))
+    return images[cut.train], images[cut.valid], images[cut.test]
+
+
+def _frey(root: Path, _download: bool) -> Parts:
+    path = root / "frey_faces.npz"
+    if not path.is_file():
+        raise DataError(
+            f"frey is not in {root} and no server offers it: put frey_faces.npz there (`images`, uint8 [1965, 28, 20], "
+            "from the frey_rawface.mat of Roweis), or set VAE_BENCH_DATA to a folder that has it."
+        )
+    images, _ = files.read_array(path)
+    files.require_shape(path, images, (28, 20))
+    cut = three_ways(len(images), block=FREY_BLOCK)
+    return images[cut.train], images[cut.valid], images[cut.test]
+
+
+def _official(name: str, reader: torchvision_root.Reader, wanted: str, *, last: int) -> Callable[[Path, bool], Parts]:
+    """Official test split; validation is the last `last` training images."""
+
+    def read(root: Path, download: bool) -> Parts:
+        train, test = torchvision_root.read(name, reader, wanted, root, download)
+        if len(train) <= last:
+            raise DataError(
+                f"{name} in {root} has only {len(train)} training images, of which {last} would be the validation "
+                f"split: put the original files there ({wanted})."
+            )
+        return train[:-last], train[-last:], test
+
+    return read
+
+
+def _omniglot(root: Path, download: bool) -> Parts:
+    """Validation: every tenth character of the background alphabets, all twenty drawings of it."""
+    train, test = torchvision_root.read("omniglot", torchvision_root.omniglot, _OMNIGLOT_FILES, root, download)
+    characters = order(-(-len(train) // _DRAWINGS))
+    held_out = np.isin(np.arange(len(train)) // _DRAWINGS, characters[: max(1, len(characters) // 10)])
+    return train[~held_out], train[held_out], test
+
+
+def _idx_files(folder: str, prefixes: tuple[str, str] = ("train", "t10k")) -> str:
+    kinds = ("images-idx3-ubyte", "labels-idx1-ubyte")
+    return f"{', '.join(f'{prefix}-{kind}' for prefix in prefixes for kind in kinds)} in {folder}/raw"
+
+
+_DRAWINGS = 20  # of each Omniglot character
+_OMNIGLOT_FILES = "images_background.zip and images_evaluation.zip, packed and unpacked, in omniglot-py"
+_EMNIST_FILES = _idx_files("EMNIST", ("emnist-balanced-train", "emnist-balanced-test"))
+
+SOURCES: Mapping[str, Source] = {
+    "digits": Source(
+        17,
+        "handwritten digits of scikit-learn (Alpaydin & Kaynak 1998), 8×8, 17 levels; fixed random split 1197/300/300; "
+        "needs no download",
+        _digits,
+    ),
+    "mnist": Source(
+        256,
+        "handwritten digits (LeCun et al. 1998), 28×28, 256 levels; official test split, validation = last 10,000 of "
+        "training: 50,000/10,000/10,000",
+        _official("mnist", torchvision_root.idx("MNIST"), _idx_files("MNIST"), last=10_000),
+    ),
+    "fashion_mnist": Source(
+        256,
+        "clothes (Xiao et al. 2017), 28×28, 256 levels; official test split, validation = last 10,000 of training: "
+        "50,000/10,000/10,000",
+        _official("fashion_mnist", torchvision_root.idx("FashionMNIST"), _idx_files("FashionMNIST"), last=10_000),
+    ),
+    "kmnist": Source(
+        256,
+        "cursive Japanese characters (Clanuwat et al. 2018), 28×28, 256 levels; official test split, validation = last "
+        "10,000 of training: 50,000/10,000/10,000",
+        _official("kmnist", torchvision_root.idx("KMNIST"), _idx_files("KMNIST"), last=10_000),
+    ),
+    "emnist": Source(
+        256,
+        "handwritten letters and digits (Cohen et al. 2017, split balanced, upright), 28×28, 256 levels; official test "
+        "split, validation = last 10,000 of training: 102,800/10,000/18,800",
+        _official("emnist", torchvision_root.emnist, _EMNIST_FILES, last=10_000),
+    ),
+    "cifar10": Source(
+        256,
+        "photographs of ten kinds of things (Krizhevsky 2009), 32×32×3, 256 levels; official test split, validation = "
+        "last 5,000 (a tenth) of training: 45,000/5,000/10,000",
+        _official("cifar10", torchvision_root.cifar10, "cifar-10-batches-py (unpacked)", last=5_000),
+    ),
+    "svhn": Source(
+        256,
+        "house numbers (Netzer et al. 2011, cropped, without the extra part), 32×32×3, 256 levels; official test "
+        "split, validation = last 7,257 (about a tenth) of training: 66,000/7,257/26,032",
+        _official("svhn", torchvision_root.svhn, "train_32x32.mat and test_32x32.mat", last=7_257),
+    ),
+    "omniglot": Source(
+        256,
+        "handwritten characters of 50 alphabets (Lake et al. 2015), box-filtered from 105×105 to 28×28, bright on "
+        "black, 256 levels; test = the 20 evaluation alphabets, validation = all drawings of a fixed tenth of the "
+        "background characters: 17,360/1,920/13,180",
+        _omniglot,
+    ),
+    "frey": Source(
+        256,
+        "1965 video frames of one face (Roweis & Saul 2000), 28×20, 256 levels; neighbouring frames are "
+        f"near-duplicates, so whole blocks of {FREY_BLOCK} consecutive frames go to one split: random but fixed, "
+        "1265/350/350",
+        _frey,
+    ),
+}
