@@ -84,14 +84,14 @@ class Cell:
         if self.sigma_mode == "fixed":
             spec["options"] = {**spec["options"], "sigma": "fixed"}
         sigma = f"-sigma={self.sigma_mode}" if self.sigma_mode else ""
-        return f"{_short(self.dataset)}-{self.family}{sigma}-{self.objective}-L{self.train_samples}-{_digest(spec)}"
+        return f"{short_name(self.dataset)}-{self.family}{sigma}-{self.objective}-L{self.train_samples}-{_digest(spec)}"
 
     @property
     def _stem(self) -> str:
         options = [f"{key}={number_text(value)}" for key, value in sorted(self.options.items())]
         scoring = [] if self.scored_as == "itself" else [self.scored_as]
         return "-".join(
-            [_short(self.dataset), self.family, *options, *scoring, self.objective, f"L{self.train_samples}"]
+            [short_name(self.dataset), self.family, *options, *scoring, self.objective, f"L{self.train_samples}"]
         )
 
 
@@ -135,11 +135,12 @@ def _label(cell: Cell, varying: list[str]) -> str:
     for name in varying:
         value = _plain(getattr(cell, name))
         text = ",".join(map(str, value)) if isinstance(value, list) else value if value is not None else "all"
-        parts.append(f"{name}={_short(text) if name == 'dataset' else text}")
+        parts.append(f"{name}={short_name(text) if name == 'dataset' else text}")
     return " ".join(parts)
 
 
-def _short(dataset: str) -> str:
+def short_name(dataset: str) -> str:
+    """A data set's name, or the bare file name of a path, fit for an id."""
     return re.sub(r"[^A-Za-z0-9_.]+", "_", PurePath(dataset).stem or dataset)
 
 

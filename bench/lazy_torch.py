@@ -2,13 +2,32 @@
 
 The parent process reads the registry of likelihoods (names, cards, option checks, output widths), and those files
 import torch at their top. Importing torch takes seconds and hundreds of megabytes; the parent never makes a tensor. So
-torch is put into `sys.modules` as a lazy module that executes at the first use of one of its attributes.
+torch is put into `sys.modules` as a module that executes when the first of its attributes is asked for.
+(`importlib.util.LazyLoader` will not do: up to Python 3.12 an `import torch` statement alone already executes it.)
 """
 
 from __future__ import annotations
 
 import importlib.util
 import sys
+from types import ModuleType
+from typing import Any
+
+
+class _Unexecuted(ModuleType):
+    """A module with its metadata only; asking for anything else turns it into the real one, in place."""
+
+    def __getattr__(self, name: str) -> Any:
+        spec = self.__spec__
+        if spec is None or spec.loader is None:
+            raise AttributeError(name)
+        self.__class__ = ModuleType  # type: ignore[assignment]
+        try:
+            spec.loader.exec_module(self)
+        except BaseException:
+            sys.modules.pop(spec.name, None)
+            raise
+        return getattr(self, name)
 
 
 def install() -> None:
@@ -18,10 +37,9 @@ def install() -> None:
     spec = importlib.util.find_spec("torch")
     if spec is None or spec.loader is None:
         return
-    spec.loader = importlib.util.LazyLoader(spec.loader)
     module = importlib.util.module_from_spec(spec)
+    module.__class__ = _Unexecuted
     sys.modules["torch"] = module
-    spec.loader.exec_module(module)
 
 
 def executed() -> bool:
