@@ -1,0 +1,194 @@
+"""What every likelihood is: the abstract base, its three kinds, and its card.
+
+Axes have one order everywhere: models M, batch B, samples L, dimensions D. A likelihood works on any leading axes
+``[...]``; a stacked one (see `stack`) demands that the first of them is M.
+
+No file of this folder touches an attribute of ``torch`` while it is imported, so that names, cards, options and output
+widths can be read by a process that never executes torch.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a person wants to know of a family before using it; shown by `vae-bench list likelihoods` and the report."""
+
+    title: str  #: the name the field uses
+    summary: str  #: one sentence: what it assumes
+    formula: str  #: ln p(x|z) of one dimension
+    support: str  #: where x lives
+    parameters: str  #: what the decoder's last layer gives
+    source: str  #: author, year, equation
+    users: str  #: who uses it, and for what
+
+
+class Likelihood(ABC):
+    """ln p(x|z) as a function of the decoder's raw output.
+
+    One public module of this folder holds one family: the module's name is the family's name.
+    Use one of the three kinds below as base: `Density`, `Mass` or `Recipe`.
+    """
+
+    name: ClassVar[str]
+    card: ClassVar[Card]
+    view: ClassVar[str]  #: how it sees the data: a key of vae_core.views.VIEWS
+    measure: ClassVar[str]  #: what `log_prob` is a logarithm of: "density", "pmf" or "unnormalised"
+    takes_sigma: ClassVar[bool] = False  #: whether σ is an axis of the grid for it
+    takes_levels: ClassVar[bool] = False  #: whether `make` needs levels=K, the data's number of levels
+    recipe: ClassVar[bool] = False  #: a folk recipe: trained on an objective that is no distribution
+    scorings: ClassVar[tuple[str, ...]] = ("itself",)  #: the true distributions its decoder is scored as
+    models: int | None = None  #: M for a stacked likelihood, None for a single one
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.name = cls.__module__.rpartition(".")[2]
+
+    @classmethod
+    def option_names(cls) -> tuple[str, ...]:
+        """Names of the options that `make` takes for this family."""
+        if cls.__init__ is object.__init__:
+            return ()
+        return tuple(p for p in inspect.signature(cls.__init__).parameters if p != "self")
+
+    @abstractmethod
+    def outputs(self, dims: int) -> int:
+        """Width R of the raw decoder output for D = dims data dimensions."""
+
+    @abstractmethod
+    def log_prob(self, x: Tensor, raw: Tensor) -> Tensor:
+        """ln p(x|z), summed over dimensions: x [..., D] in the family's own view, raw [..., R] -> [...], nats."""
+
+    @abstractmethod
+    def log_mass(self, k: Tensor, raw: Tensor, levels: int) -> Tensor:
+        """Exact ln P(k|z) of integer levels k [..., D] in 0…levels−1, raw [..., R] -> [...], nats."""
+
+    @abstractmethod
+    def mean(self, raw: Tensor) -> Tensor:
+        """E[x|z] in the family's own view: raw [..., R] -> [..., D]."""
+
+    @abstractmethod
+    def sample(self, raw: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """One draw of x|z in the family's own view: raw [..., R] -> [..., D]."""
+
+    # -- what most families need not touch: learned state -----------------------------------------------------------
+
+    def train_log_prob(self, x: Tensor, raw: Tensor) -> Tensor:
+        """`log_prob` as training uses it; only sigma="optimal" differs (σ from the batch, remembered)."""
+        return self.log_prob(x, raw)
+
+    def parameters(self) -> list[Tensor]:
+        """Learnable tensors of the likelihood itself (sigma="shared"): give them to the optimiser."""
+        return []
+
+    def state(self) -> list[Tensor]:
+        """All tensors that change in training, each of shape [M] or []; a snapshot copies them."""
+        return self.parameters()
+
+    def initialise(self, spread: float) -> None:
+        """Start learned scales at `spread`, the training data's standard deviation about its per-dimension mean."""
+
+    def sigma_in_use(self, raw: Tensor) -> Tensor | None:
+        """The scale σ at test time, averaged over raw [..., R] where the decoder gives it; None where there is none."""
+        return None
+
+    # -- scoring -----------------------------------------------------------------------------------------------------
+
+    has_density: ClassVar[bool] = False  #: whether `log_density` exists
+
+    def log_density(self, y: Tensor, raw: Tensor, levels: int) -> Tensor:
+        """ln density of dequantised data y = (k+u)/K [..., D] under what is scored, raw [..., R] -> [...], nats."""
+        raise NotImplementedError(f"{self.name} has no density: it is a distribution of the levels themselves")
+
+    def scored(self, scoring: str) -> Self:
+        """The same decoder scored as `scoring`, one of `scorings`. Raises ValueError for any other name."""
+        if scoring not in self.scorings:
+            raise ValueError(f"{self.name} is not scored as {scoring!r} (allowed: {', '.join(self.scorings)})")
+        return self
+
+    needs_fit: bool = False  #: whether `residual_statistic` must be averaged over the training data before scoring
+
+    def residual_statistic(self, x: Tensor, raw: Tensor) -> Tensor:
+        """What `set_residual_statistic` wants the training average of: x [..., D], raw [..., R] -> [] or [M]."""
+        raise NotImplementedError(f"{self.name} fits nothing to residuals")
+
+    def set_residual_statistic(self, average: Tensor) -> None:
+        """Takes the training average of `residual_statistic` and freezes the scale that follows from it."""
+        raise NotImplementedError(f"{self.name} fits nothing to residuals")
+
+    # -- bundles -----------------------------------------------------------------------------------------------------
+
+    def stack_key(self) -> tuple[object, ...]:
+        """Likelihoods with equal keys can be stacked: same family, same options but for σ's value."""
+        return (self.name,)
+
+    def _stack(self, others: Sequence[Self]) -> Self:
+        """A copy that acts on raw outputs with a leading models axis; families with state override it."""
+        return copy.copy(self)
+
+    def _select(self, index: int) -> Self:
+        """The single likelihood of model `index` of a stacked one; families with state override it."""
+        return copy.copy(self)
+
+    def select(self, index: int) -> Self:
+        """The likelihood of one model of a stack, its learned state detached and copied."""
+        if self.models is None or not 0 <= index < self.models:
+            raise ValueError(f"no model {index} in a stack of {self.models}")
+        one = self._select(index)
+        one.models = None
+        return one
+
+    def to(self, device: torch.device | str) -> Self:
+        """Moves learned state to a device, in place; returns self."""
+        return self
+
+
+class Density(Likelihood):
+    """A probability density per unit length of dequantised data (views `unit` and `real`)."""
+
+    measure = "density"
+    has_density = True
+
+    def log_density(self, y: Tensor, raw: Tensor, levels: int) -> Tensor:
+        return self.log_prob(y, raw)
+
+
+class Mass(Likelihood):
+    """A probability of the integers themselves (views `levels` and `binary`)."""
+
+    measure = "pmf"
+
+
+class Recipe(Likelihood):
+    """What folk write as a loss: trained on a number that is no log-probability, scored as a distribution built from
+    its decoder. `log_prob` gives the folk number (unnormalised, never ranked), `log_mass` the scored distribution's."""
+
+    view = "grey"
+    measure = "unnormalised"
+    recipe = True
+    has_density = True
+
+
+def stack(likelihoods: Sequence[Likelihood]) -> Likelihood:
+    """One likelihood for M models: acts on x [M, ..., D] and raw [M, ..., R] at once.
+
+    Raises ValueError unless all have one `stack_key` (same family and options; σ's value may differ).
+    """
+    first = likelihoods[0]
+    if any(other.stack_key() != first.stack_key() for other in likelihoods):
+        raise ValueError(f"cannot stack likelihoods of different kinds: {[o.stack_key() for o in likelihoods]}")
+    stacked = first._stack(likelihoods)
+    stacked.models = len(likelihoods)
+    return stacked

@@ -1,0 +1,149 @@
+"""Families on the real line with a location and a scale: everything but the standard distribution itself.
+
+With z = (x − μ)/σ, ln p(x) = ln f(z) − ln σ, f the standard density. The mass of level k of K is the integral over its
+bin [k/K, (k+1)/K], the first bin open to −∞ and the last to +∞, so that the K masses sum to 1 (DESIGN.md §2.2).
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Self
+
+import torch
+
+from vae_core.likelihoods._base import Density
+from vae_core.likelihoods._scale import Optimal, Scale, make_scale
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class LocationScale(Density):
+    """A symmetric location-scale density; the location is the raw output itself (identity link).
+
+    Args:
+        sigma: the scale: a number > 0, or "shared", "image", "pixel", "optimal". Raises ValueError for anything else.
+    """
+
+    view = "real"
+    takes_sigma = True
+
+    def __init__(self, sigma: float | str = "shared") -> None:
+        self.scale: Scale = make_scale(sigma)
+
+    # -- the standard distribution: what a family is -----------------------------------------------------------------
+
+    @abstractmethod
+    def _log_standard(self, z: Tensor) -> Tensor:
+        """ln f(z), elementwise."""
+
+    @abstractmethod
+    def _log_cdf(self, z: Tensor) -> Tensor:
+        """ln F(z), elementwise, accurate in the far left tail; by symmetry ln(1 − F(z)) = ln F(−z)."""
+
+    @abstractmethod
+    def _log_interval(self, middle: Tensor, half: Tensor, log_width: Tensor) -> Tensor:
+        """ln ∫ f over [middle − half, middle + half], elementwise; log_width = ln(2 half)."""
+
+    @abstractmethod
+    def _standard_sample(self, like: Tensor, generator: torch.Generator | None) -> Tensor:
+        """Draws of the standard distribution in the shape of `like`."""
+
+    @abstractmethod
+    def _statistic(self, residual: Tensor, over: tuple[int, ...]) -> Tensor:
+        """The mean over axes `over` from whose average the maximum-likelihood σ follows."""
+
+    @abstractmethod
+    def _log_sigma(self, statistic: Tensor) -> Tensor:
+        """ln σ from an average of `_statistic`."""
+
+    # -- what follows from it ----------------------------------------------------------------------------------------
+
+    def outputs(self, dims: int) -> int:
+        return self.scale.outputs(dims)
+
+    def log_prob(self, x: Tensor, raw: Tensor) -> Tensor:
+        loc, log_scale = self.scale.split(raw)
+        return self._log_prob(x, loc, log_scale)
+
+    def _log_prob(self, x: Tensor, loc: Tensor, log_scale: Tensor) -> Tensor:
+        per_dim = self._log_standard((x - loc) * torch.exp(-log_scale))
+        if log_scale.shape[-1:] == per_dim.shape[-1:] and log_scale.ndim:
+            return (per_dim - log_scale).sum(-1)
+        total = per_dim.sum(-1)
+        return total - per_dim.shape[-1] * (log_scale.squeeze(-1) if log_scale.ndim else log_scale)
+
+    def train_log_prob(self, x: Tensor, raw: Tensor) -> Tensor:
+        """With sigma="optimal": σ is the batch's own maximum-likelihood value, held constant for the gradient in μ
+        (the envelope theorem: d max_σ L / dμ = ∂L/∂μ at σ*), and enters the running mean."""
+        if not isinstance(self.scale, Optimal):
+            return self.log_prob(x, raw)
+        with torch.no_grad():
+            statistic = self.residual_statistic(x, raw)
+            self.scale.set_log(self._log_sigma(self.scale.observe(statistic)))
+            now = self._log_sigma(statistic)
+        return self._log_prob(x, raw, now.reshape(now.shape + (1,) * (raw.ndim - now.ndim)) if now.ndim else now)
+
+    def log_mass(self, k: Tensor, raw: Tensor, levels: int) -> Tensor:
+        loc, log_scale = self.scale.split(raw)
+        return self.binned_log_prob(k, loc, log_scale, levels)
+
+    def binned_log_prob(self, k: Tensor, loc: Tensor, log_scale: Tensor, levels: int) -> Tensor:
+        """ln P(k) for location and ln σ in units of the `real` view: k, loc [..., D] -> [...], nats."""
+        inverse = torch.exp(-log_scale)
+        middle = ((k + 0.5) / levels - loc) * inverse
+        half = (0.5 / levels) * inverse
+        inside = self._log_interval(middle, half, -math.log(levels) - log_scale)
+        first, last = k == 0, k == levels - 1
+        tail = self._log_cdf(torch.where(first, middle + half, half - middle))
+        return torch.where(first | last, tail, inside).sum(-1)
+
+    def mean(self, raw: Tensor) -> Tensor:
+        return self.scale.split(raw)[0]
+
+    def sample(self, raw: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        loc, log_scale = self.scale.split(raw)
+        return loc + torch.exp(log_scale) * self._standard_sample(loc, generator)
+
+    def sigma_in_use(self, raw: Tensor) -> Tensor | None:
+        return torch.exp(self.scale.split(raw)[1]).mean()
+
+    # -- state -------------------------------------------------------------------------------------------------------
+
+    def parameters(self) -> list[Tensor]:
+        return self.scale.parameters()
+
+    def state(self) -> list[Tensor]:
+        return self.scale.state()
+
+    def initialise(self, spread: float) -> None:
+        self.scale.initialise(spread)
+
+    def residual_statistic(self, x: Tensor, raw: Tensor) -> Tensor:
+        residual = x - raw
+        return self._statistic(residual, tuple(range(0 if self.models is None else 1, residual.ndim)))
+
+    def set_residual_statistic(self, average: Tensor) -> None:
+        if not isinstance(self.scale, Optimal):
+            raise ValueError(f"only sigma='optimal' takes its scale from residuals, this is {self.scale.mode!r}")
+        self.scale.set_log(self._log_sigma(average))
+
+    def stack_key(self) -> tuple[object, ...]:
+        return (self.name, self.scale.mode)
+
+    def _stack(self, others: Sequence[Self]) -> Self:
+        stacked = copy.copy(self)
+        stacked.scale = self.scale.stack([other.scale for other in others])
+        return stacked
+
+    def _select(self, index: int) -> Self:
+        one = copy.copy(self)
+        one.scale = self.scale.select(index)
+        return one
+
+    def to(self, device: torch.device | str) -> Self:
+        self.scale.to(device)
+        return self

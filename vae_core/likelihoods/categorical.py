@@ -1,0 +1,71 @@
+"""Categorical: one free probability for each of the K levels of each dimension (softmax)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from vae_core.likelihoods._base import Card, Mass
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Categorical(Mass):
+    """A softmax over K levels in each dimension; raw [..., D·K] is read as [..., D, K].
+
+    Args:
+        levels: K ≥ 2, the number of levels of the data. Raises ValueError if smaller or no integer.
+    """
+
+    view = "levels"
+    takes_levels = True
+    card = Card(
+        title="categorical (softmax)",
+        summary="Any distribution of the K levels at all, and no notion that neighbouring levels are alike.",
+        formula="ln P(k|z) = η_k − ln Σ_j e^{η_j}",
+        support="the integers 0…K−1 (view levels)",
+        parameters="η: K·D outputs",
+        source="van den Oord et al. 2016, Pixel Recurrent Neural Networks, section 3.3",
+        users="autoregressive pixel models; VAEs where outputs are cheap",
+    )
+
+    def __init__(self, levels: int) -> None:
+        if isinstance(levels, bool) or not isinstance(levels, int) or levels < 2:
+            raise ValueError(f"levels={levels!r} is no number of levels: give an integer of 2 or more")
+        self.levels = levels
+
+    def stack_key(self) -> tuple[object, ...]:
+        return (self.name, self.levels)
+
+    def outputs(self, dims: int) -> int:
+        return dims * self.levels
+
+    def _logits(self, raw: Tensor) -> Tensor:
+        return raw.unflatten(-1, (-1, self.levels))
+
+    def log_prob(self, x: Tensor, raw: Tensor) -> Tensor:
+        logits = self._logits(raw)
+        index = x.long().expand(logits.shape[:-1]).unsqueeze(-1)
+        return (logits.gather(-1, index).squeeze(-1) - logits.logsumexp(-1)).sum(-1)
+
+    def log_mass(self, k: Tensor, raw: Tensor, levels: int) -> Tensor:
+        if levels != self.levels:
+            raise ValueError(f"this categorical has {self.levels} levels, the data {levels}: make it with levels={levels}")
+        return self.log_prob(k, raw)
+
+    def mean(self, raw: Tensor) -> Tensor:
+        levels = torch.arange(self.levels, dtype=raw.dtype, device=raw.device)
+        return self._logits(raw).softmax(-1) @ levels
+
+    def sample(self, raw: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        probabilities = self._logits(raw).softmax(-1)
+        flat = torch.multinomial(probabilities.flatten(0, -2), 1, replacement=True, generator=generator)
+        return flat.reshape(probabilities.shape[:-1]).to(raw.dtype)
+
+    def oracle(self, raw: Tensor) -> Any:
+        """ln P(k) of an independent formula, [..., D, K], where scipy has no such distribution."""
+        from scipy.special import log_softmax
+
+        return log_softmax(self._logits(raw.detach()).numpy(), axis=-1)

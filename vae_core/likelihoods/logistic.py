@@ -1,0 +1,73 @@
+"""Logistic on the real line: ln p(x|z) = −z − ln σ − 2 ln(1+e^{−z}), z = (x−μ)/σ.
+
+Its bin masses are differences of sigmoids: trained on them it is the discretised logistic of Kingma et al. (2016).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from vae_core.likelihoods._base import Card
+from vae_core.likelihoods._location_scale import LocationScale
+from vae_core.likelihoods._logspace import log_sinhc
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Logistic(LocationScale):
+    __doc__ = LocationScale.__doc__
+    card = Card(
+        title="Logistic",
+        summary="A bell with exponential tails whose CDF is the sigmoid, so that bin masses are exact and cheap.",
+        formula="ln p(x|z) = −z − 2 ln(1+e^{−z}) − ln σ, z = (x−μ)/σ",
+        support="the real line (view real: dequantised levels (k+u)/K)",
+        parameters="μ: D outputs; σ (its standard deviation is πσ/√3): a number, or learned as for the Gaussian",
+        source="Kingma et al. 2016, Improved Variational Inference with Inverse Autoregressive Flow, appendix D",
+        users="deep hierarchical VAEs and PixelCNN++ (there as a mixture), on its bins",
+    )
+
+    def _log_standard(self, z: Tensor) -> Tensor:
+        a = z.abs()
+        return -a - 2 * torch.log1p(torch.exp(-a))
+
+    def _log_cdf(self, z: Tensor) -> Tensor:
+        return torch.nn.functional.logsigmoid(z)
+
+    def _log_interval(self, middle: Tensor, half: Tensor, log_width: Tensor) -> Tensor:
+        """s(b) − s(a) = (1 − e^{−w}) s(b) s(−a), with no difference of near-equal numbers:
+        ln(1 − e^{−w}) = ln w − w/2 + ln sinhc(w/2)."""
+        half = half.expand_as(middle)
+        log_one_minus = log_width - half + log_sinhc(half)
+        logsigmoid = torch.nn.functional.logsigmoid
+        return log_one_minus + logsigmoid(middle + half) + logsigmoid(half - middle)
+
+    def _standard_sample(self, like: Tensor, generator: torch.Generator | None) -> Tensor:
+        u = torch.rand(like.shape, generator=generator, dtype=like.dtype, device=like.device)
+        eps = torch.finfo(like.dtype).eps
+        return torch.logit(u.clamp(eps, 1 - eps))
+
+    def _statistic(self, residual: Tensor, over: tuple[int, ...]) -> Tensor:
+        """The maximum-likelihood σ itself: it has no closed form, but solves mean[(r/σ) tanh(r/2σ)] = 1, here by
+        Newton's method in ln σ from the moment estimate (converges quadratically; 6 steps reach float32 accuracy)."""
+        shape = [1 if axis in over else size for axis, size in enumerate(residual.shape)]
+        log_s = 0.5 * torch.log(residual.square().mean(over) * (3 / torch.pi**2))
+        for _ in range(6):
+            z = residual * torch.exp(-log_s).reshape(shape)
+            t = torch.tanh(0.5 * z)
+            gap = (z * t).mean(over) - 1
+            slope = -(z * t + 0.5 * z.square() * (1 - t.square())).mean(over)
+            log_s = log_s - gap / slope
+        return torch.exp(log_s)
+
+    def _log_sigma(self, statistic: Tensor) -> Tensor:
+        return torch.log(statistic)
+
+    def oracle(self, raw: Tensor) -> Any:
+        """The scipy distribution, elementwise [..., D], that it must agree with."""
+        from scipy import stats
+
+        loc, log_scale = self.scale.split(raw)
+        return stats.logistic(loc.detach().numpy(), log_scale.detach().exp().numpy())

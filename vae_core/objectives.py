@@ -1,0 +1,63 @@
+"""Training objectives: lower bounds on ln p(x), in nats, higher is better.
+
+Axes: models M, batch B, samples L. Each objective maps ln p(x|z) [M, B, L] and the posterior's pieces to [M, B].
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """q(z|x) = N(mean, diag e^{log_variance}), both [..., Z]; prior N(0, I)."""
+
+    mean: Tensor
+    log_variance: Tensor
+
+    def sample(self, eps: Tensor) -> Tensor:
+        """z = mean + e^{½ log_variance} ε: eps [..., L, Z] -> [..., L, Z] (Kingma & Welling 2014, eq. 9)."""
+        return self.mean.unsqueeze(-2) + torch.exp(0.5 * self.log_variance).unsqueeze(-2) * eps
+
+    def log_ratio(self, z: Tensor, eps: Tensor) -> Tensor:
+        """ln p(z) − ln q(z|x) at z = sample(eps): [..., L, Z] -> [..., L], nats."""
+        squares = 0.5 * (eps.square() - z.square()).sum(-1)
+        return squares + 0.5 * self.log_variance.sum(-1, keepdim=True)
+
+    def kl(self) -> Tensor:
+        """KL(q ‖ N(0, I)) in closed form, [...], nats (Kingma & Welling 2014, appendix B)."""
+        return self.kl_per_dimension().sum(-1)
+
+    def kl_per_dimension(self) -> Tensor:
+        """The same per latent dimension, [..., Z], nats."""
+        return 0.5 * (self.mean.square() + self.log_variance.exp() - 1 - self.log_variance)
+
+
+def split_posterior(encoded: Tensor) -> Posterior:
+    """The encoder's output [..., 2 Z] as a posterior."""
+    mean, log_variance = encoded.chunk(2, dim=-1)
+    return Posterior(mean, log_variance)
+
+
+def elbo(log_likelihood: Tensor, posterior: Posterior, z: Tensor, eps: Tensor) -> Tensor:
+    """mean_l ln p(x|z_l) − KL(q ‖ p), the KL in closed form (Kingma & Welling 2014, eq. 7): [M, B, L] -> [M, B]."""
+    return log_likelihood.mean(-1) - posterior.kl()
+
+
+def iwae(log_likelihood: Tensor, posterior: Posterior, z: Tensor, eps: Tensor) -> Tensor:
+    """ln (1/L) Σ_l p(x|z_l) p(z_l) / q(z_l|x) (Burda, Grosse & Salakhutdinov 2016, eq. 8): [M, B, L] -> [M, B]."""
+    log_weights = log_likelihood + posterior.log_ratio(z, eps)
+    return log_weights.logsumexp(-1) - math.log(log_weights.shape[-1])
+
+
+Objective = Callable[["Tensor", Posterior, "Tensor", "Tensor"], "Tensor"]
+OBJECTIVES: dict[str, Objective] = {"elbo": elbo, "iwae": iwae}

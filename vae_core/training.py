@@ -1,0 +1,400 @@
+"""Trains a bundle: M models of one shape in one program.
+
+Reads from the top like a method section: what is given, the noise, one step, validation, the loop, what comes out.
+Axes: models M, seeds G (models with one seed share all noise), batch B, samples L, dimensions D, latent Z, raw R.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from vae_core.data import Dataset
+from vae_core.likelihoods import Likelihood, stack
+from vae_core.networks import Architecture, StackedMLP, create_pair, generator_for
+from vae_core.objectives import OBJECTIVES, Objective, Posterior, split_posterior
+from vae_core.views import VIEWS, View
+
+T = TypeVar("T")
+
+#: validations in a training run; each keeps the best parameters so far of every model
+VALIDATIONS = 25
+#: rows of one validation batch
+VALIDATION_ROWS = 1000
+
+
+@dataclass(frozen=True)
+class Member:
+    """One model of a bundle: its likelihood (single, unstacked), its objective's name, its seed."""
+
+    likelihood: Likelihood
+    objective: str = "elbo"
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how: Adam (Kingma & Ba 2015) at one learning rate, batches of `batch_size` images, L = train_samples.
+
+    An epoch is ⌊N / batch_size⌋ steps over a fresh permutation; the remainder of each permutation is left out.
+    Raises ValueError for values out of range.
+    """
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    train_samples: int = 1
+    binarisation: str = "stochastic"
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "train_samples"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be 1 or more, given {getattr(self, name)}")
+        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
+            raise ValueError(f"learning_rate must be a finite number > 0, given {self.learning_rate}")
+
+
+@dataclass
+class TrainedModel:
+    """One trained VAE: what evaluation and a report need of it. Its likelihood is single and frozen."""
+
+    encoder: StackedMLP
+    decoder: StackedMLP
+    likelihood: Likelihood
+    view: View
+    levels: int
+
+    def encode(self, k: Tensor) -> tuple[Tensor, Tensor]:
+        """Integers k [N, D] (0/1 in the binary view) -> mean and ln variance of q(z|x), each [N, Z]."""
+        posterior = split_posterior(self.encoder(self._see(k).unsqueeze(0))[0])
+        return posterior.mean, posterior.log_variance
+
+    def decode(self, z: Tensor) -> Tensor:
+        """z [..., Z] -> raw [..., R]."""
+        return self.decoder(z.reshape(1, -1, z.shape[-1])).reshape(*z.shape[:-1], -1)
+
+    def _see(self, k: Tensor) -> Tensor:
+        return k.float() if self.view.binary else k.float() / (self.levels - 1)
+
+
+@dataclass
+class TrainedBundle:
+    """What `train` returns: the models in the order of the members given, or why one failed."""
+
+    models: list[TrainedModel | None]
+    failures: list[str | None]
+    best_epoch: list[int]
+    validation: list[float]  #: the best validation objective, nats
+    seconds: float
+    images_per_second: float  #: M × images / seconds of the whole bundle, validation included
+    history: list[tuple[int, list[float]]] = field(default_factory=list)  #: (epoch, validation objective per model)
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Neighbouring models of one kind: one stacked likelihood and one objective act on a slice of the models axis."""
+
+    part: slice
+    likelihood: Likelihood
+    view: View
+    objective: Objective
+    seeds: Tensor  #: [m] which of the G seeds each model has
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Everything random of one batch, per seed: uniforms [G, B, D] and standard normals [G, B, L, Z]."""
+
+    uniform: Tensor
+    eps: Tensor
+
+
+class _Streams:
+    """One generator a seed and purpose, so that no stream depends on what else is drawn."""
+
+    def __init__(self, purpose: str, seeds: Sequence[int], device: torch.device) -> None:
+        self.device = device
+        self.order = [generator_for(device, purpose, "order", seed) for seed in seeds]
+        self.uniform = [generator_for(device, purpose, "uniform", seed) for seed in seeds]
+        self.eps = [generator_for(device, purpose, "eps", seed) for seed in seeds]
+
+    def permutations(self, count: int) -> Tensor:
+        return torch.stack([torch.randperm(count, generator=g, device=self.device) for g in self.order])
+
+    def noise(self, batch: int, dims: int, samples: int, latent: int) -> Noise:
+        uniform = torch.empty(len(self.uniform), batch, dims, device=self.device)
+        eps = torch.empty(len(self.eps), batch, samples, latent, device=self.device)
+        for index, (for_uniform, for_eps) in enumerate(zip(self.uniform, self.eps, strict=True)):
+            uniform[index].uniform_(generator=for_uniform)
+            eps[index].normal_(generator=for_eps)
+        return Noise(uniform, eps)
+
+
+class BundleProgram:
+    """The stacked networks and likelihoods of M models, and the one function that all of training calls."""
+
+    def __init__(
+        self, members: Sequence[Member], architecture: Architecture, schedule: Schedule, data: Dataset, device: str
+    ) -> None:
+        if not members:
+            raise ValueError("a bundle needs at least one member")
+        widths = {member.likelihood.outputs(data.dims) for member in members}
+        if len(widths) != 1:
+            raise ValueError(f"the members' raw outputs differ in width ({sorted(widths)}): give each its own bundle")
+        self.device = torch.device(device)
+        self.levels, self.schedule, self.architecture = data.levels, schedule, architecture
+        self.seeds = sorted({member.seed for member in members})
+        keys = [(m.likelihood.view, m.objective, repr(m.likelihood.stack_key())) for m in members]
+        #: place on the models axis -> index into members: models of one kind side by side
+        self.order = sorted(range(len(members)), key=lambda i: (keys[i], i))
+        ordered = [members[i] for i in self.order]
+        ordered_keys = [keys[i] for i in self.order]
+
+        encoder, decoder = create_pair(architecture, data.dims, widths.pop(), [m.seed for m in ordered])
+        self.encoder, self.decoder = encoder.to(self.device), decoder.to(self.device)
+        self.groups: list[_Group] = []
+        start = 0
+        while start < len(ordered):
+            stop = start
+            while stop < len(ordered) and ordered_keys[stop] == ordered_keys[start]:
+                stop += 1
+            kind = ordered[start:stop]
+            self.groups.append(
+                _Group(
+                    part=slice(start, stop),
+                    likelihood=stack([member.likelihood for member in kind]).to(self.device),
+                    view=VIEWS[kind[0].likelihood.view],
+                    objective=OBJECTIVES[kind[0].objective],
+                    seeds=torch.tensor([self.seeds.index(member.seed) for member in kind], device=self.device),
+                )
+            )
+            start = stop
+        self.seed_index = torch.cat([group.seeds for group in self.groups])
+
+    @property
+    def models(self) -> int:
+        return len(self.order)
+
+    def parameters(self) -> list[Tensor]:
+        """Everything learned, each with the models axis first."""
+        learned = [*self.encoder.parameters(), *self.decoder.parameters()]
+        for group in self.groups:
+            learned += group.likelihood.parameters()
+        return [tensor.requires_grad_() for tensor in learned]
+
+    def objectives(self, k: Tensor, noise: Noise, *, training: bool) -> Tensor:
+        """The bound of each model on each image: integers k [G, B, D] -> [M, B], nats."""
+        uniform = noise.uniform
+        threshold = torch.full_like(uniform[:1, :1, :1], 0.5)
+        seen: dict[str, Tensor] = {}
+        for view in {group.view.name: group.view for group in self.groups}.values():
+            own = threshold if view.binary and self.schedule.binarisation == "threshold" else uniform
+            seen[view.name] = view.see(k, self.levels, own)
+        grey = VIEWS["grey"].see(k, self.levels, uniform)
+        inputs = [(seen[g.view.name] if g.view.binary else grey)[g.seeds] for g in self.groups]
+
+        encoded = self.encoder(torch.cat(inputs) if len(inputs) > 1 else inputs[0])
+        posterior = split_posterior(encoded)
+        eps = noise.eps[self.seed_index]
+        z = posterior.sample(eps)
+        models, batch, samples, latent = z.shape
+        raw = self.decoder(z.reshape(models, batch * samples, latent)).reshape(models, batch, samples, -1)
+
+        values = []
+        for group in self.groups:
+            part = group.part
+            score = group.likelihood.train_log_prob if training else group.likelihood.log_prob
+            log_likelihood = score(seen[group.view.name][group.seeds].unsqueeze(2), raw[part])
+            own_posterior = Posterior(posterior.mean[part], posterior.log_variance[part])
+            values.append(group.objective(log_likelihood, own_posterior, z[part], eps[part]))
+        return torch.cat(values) if len(values) > 1 else values[0]
+
+
+def _spread(data: Dataset) -> float:
+    """Standard deviation of the training data about its per-dimension mean, in units of the unit view."""
+    train = data.train.float() / data.levels
+    return float((train - train.mean(0)).square().mean().sqrt())
+
+
+class Trainer:
+    """A bundle in training: data on the device, program, optimiser, noise; one `step` at a time."""
+
+    def __init__(
+        self, data: Dataset, members: Sequence[Member], architecture: Architecture, schedule: Schedule, device: str
+    ) -> None:
+        self.data = data.to(device)
+        self.schedule, self.latent = schedule, architecture.latent
+        self.program = BundleProgram(members, architecture, schedule, data, device)
+        spread = _spread(self.data)
+        for group in self.program.groups:
+            group.likelihood.initialise(spread)
+        self._parameters = self.program.parameters()
+        self._optimiser = torch.optim.Adam(self._parameters, lr=schedule.learning_rate, fused=True)
+        self._streams = _Streams("training", self.program.seeds, self.program.device)
+        self.batch = min(schedule.batch_size, len(self.data.train))
+        self.steps = len(self.data.train) // self.batch
+
+    def state(self) -> list[Tensor]:
+        """All tensors that training changes: parameters, then what likelihoods keep besides."""
+        state = list(self._parameters)
+        for group in self.program.groups:
+            state += [t for t in group.likelihood.state() if all(t is not known for known in state)]
+        return state
+
+    def epoch(self) -> Iterator[Tensor]:
+        """Indices [G, B] of the images of each step of one epoch."""
+        order = self._streams.permutations(len(self.data.train))
+        for step in range(self.steps):
+            yield order[:, step * self.batch : (step + 1) * self.batch]
+
+    def step(self, index: Tensor) -> Tensor:
+        """One update on images index [G, B]; returns each model's mean objective before it, [M], nats."""
+        noise = self._streams.noise(index.shape[1], self.data.dims, self.schedule.train_samples, self.latent)
+        value = self.program.objectives(self.data.train[index], noise, training=True).mean(1)
+        self._optimiser.zero_grad(set_to_none=True)
+        (-value.sum()).backward()
+        self._optimiser.step()
+        return value.detach()
+
+
+def validate(program: BundleProgram, valid: Tensor) -> Tensor:
+    """Each model's mean objective on the validation split with noise that is the same at every call: [M], nats."""
+    streams = _Streams("validation", program.seeds, program.device)
+    total = torch.zeros(program.models, device=program.device)
+    with torch.no_grad():
+        for start in range(0, len(valid), VALIDATION_ROWS):
+            k = valid[start : start + VALIDATION_ROWS].expand(len(program.seeds), -1, -1)
+            noise = streams.noise(k.shape[1], k.shape[2], program.schedule.train_samples, program.architecture.latent)
+            total += program.objectives(k, noise, training=False).sum(1)
+    return total / len(valid)
+
+
+def train(
+    data: Dataset,
+    members: Sequence[Member],
+    architecture: Architecture,
+    schedule: Schedule,
+    device: str = "cpu",
+) -> TrainedBundle:
+    """Trains the members together; each one's result is, to rounding, what it would be alone (DESIGN.md §2.7).
+
+    Model choice: the parameters of the best validation objective, looked at `VALIDATIONS` times. A model whose
+    objective is no longer finite is reported as failed; its neighbours are not touched, since nothing but the models
+    axis is shared.
+
+    Args:
+        data: integer images; moved to `device` as they are.
+        members: likelihoods, objectives and seeds; all of one raw output width, else ValueError.
+        architecture: widths, activation, latent size.
+        schedule: epochs, batch size, learning rate, samples L in training.
+        device: where to train.
+    """
+    trainer = Trainer(data, members, architecture, schedule, device)
+    program = trainer.program
+    state = trainer.state()
+    best_state = [tensor.detach().clone() for tensor in state]
+    best = torch.full((program.models,), -math.inf, device=program.device)
+    best_epoch = torch.zeros(program.models, dtype=torch.long, device=program.device)
+    failed_at = torch.full((program.models,), -1, dtype=torch.long, device=program.device)
+    history: list[tuple[int, list[float]]] = []
+
+    every = max(1, schedule.epochs // VALIDATIONS)
+    started = time.perf_counter()
+    for epoch in range(1, schedule.epochs + 1):
+        for step, index in enumerate(trainer.epoch()):
+            value = trainer.step(index)
+            gone = ~torch.isfinite(value) & (failed_at < 0)
+            failed_at = torch.where(gone, (epoch - 1) * trainer.steps + step, failed_at)
+        if epoch % every == 0 or epoch == schedule.epochs:
+            value = validate(program, trainer.data.valid)
+            better = value > best
+            best = torch.where(better, value, best)
+            best_epoch = torch.where(better, epoch, best_epoch)
+            with torch.no_grad():
+                for kept, tensor in zip(best_state, state, strict=True):
+                    _keep(kept, tensor, better, program)
+            history.append((epoch, _in_member_order(value.tolist(), program.order)))
+    if program.device.type == "cuda":
+        torch.cuda.synchronize()
+    seconds = time.perf_counter() - started
+
+    with torch.no_grad():
+        for tensor, kept in zip(state, best_state, strict=True):
+            tensor.copy_(kept)
+    return TrainedBundle(
+        models=_in_member_order(_models(program, data.levels), program.order),
+        failures=_in_member_order(_failures(failed_at.tolist(), best.tolist(), trainer.steps), program.order),
+        best_epoch=_in_member_order(best_epoch.tolist(), program.order),
+        validation=_in_member_order(best.tolist(), program.order),
+        seconds=seconds,
+        images_per_second=program.models * schedule.epochs * trainer.steps * trainer.batch / seconds,
+        history=history,
+    )
+
+
+def _keep(kept: Tensor, tensor: Tensor, better: Tensor, program: BundleProgram) -> None:
+    """Copies the improved models' slices. A likelihood's own state spans its group only: find it by its length."""
+    mask = better
+    if tensor.shape[0] != program.models:
+        mask = next(
+            better[group.part] for group in program.groups if any(tensor is s for s in group.likelihood.state())
+        )
+    kept.copy_(torch.where(mask.reshape(-1, *[1] * (tensor.ndim - 1)), tensor, kept))
+
+
+def _in_member_order(values: list[T], order: list[int]) -> list[T]:
+    """From places on the models axis back to the order of the members."""
+    placed = dict(zip(order, values, strict=True))
+    return [placed[index] for index in range(len(order))]
+
+
+def _failures(failed_at: list[int], best: list[float], steps: int) -> list[str | None]:
+    reasons: list[str | None] = []
+    for step, value in zip(failed_at, best, strict=True):
+        if step >= 0:
+            reasons.append(f"the training objective was no longer finite at step {step + 1} (epoch {step // steps + 1})")
+        elif not math.isfinite(value):
+            reasons.append("the validation objective was never finite")
+        else:
+            reasons.append(None)
+    return reasons
+
+
+def _models(program: BundleProgram, levels: int) -> list[TrainedModel | None]:
+    models: list[TrainedModel | None] = []
+    for group in program.groups:
+        for place in range(group.part.start, group.part.stop):
+            models.append(
+                TrainedModel(
+                    encoder=program.encoder.select(place),
+                    decoder=program.decoder.select(place),
+                    likelihood=group.likelihood.select(place - group.part.start),
+                    view=group.view,
+                    levels=levels,
+                )
+            )
+    return models
+
+
+def fit_to_residuals(model: TrainedModel, likelihood: Likelihood, data: Dataset, seed: int) -> None:
+    """Gives a likelihood that `needs_fit` its scale: the residual statistic averaged over the training split, one
+    z ~ q(z|x) an image. In place; test data is not touched."""
+    device = data.train.device
+    streams = _Streams("residuals", [seed], device)
+    total, count = torch.zeros((), dtype=torch.float64, device=device), 0
+    with torch.no_grad():
+        for start in range(0, len(data.train), VALIDATION_ROWS):
+            k = data.train[start : start + VALIDATION_ROWS]
+            posterior = Posterior(*model.encode(k))
+            noise = streams.noise(len(k), k.shape[1], 1, posterior.mean.shape[-1])
+            raw = model.decode(posterior.sample(noise.eps[0])[:, 0])
+            x = model.view.see(k, data.levels, noise.uniform[0])
+            total += likelihood.residual_statistic(x, raw).double() * len(k)
+            count += len(k)
+    likelihood.set_residual_statistic((total / count).float())

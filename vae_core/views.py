@@ -1,0 +1,53 @@
+"""Views: how a likelihood sees integer levels k = 0…K−1 (DESIGN.md §1).
+
+========  ============================  ========================================
+view      what the likelihood gets      noise, drawn afresh at every visit
+========  ============================  ========================================
+binary    0/1                           u < k/(K−1) (stochastic binarisation)
+levels    k                             none
+unit      (k+u)/K in [0, 1)             u ~ U[0, 1)
+real      the same numbers, on the line u ~ U[0, 1)
+grey      k/(K−1)                       none
+========  ============================  ========================================
+
+The encoder sees k/(K−1) without noise in every view but `binary`, where it sees the 0/1 draw: so cells differ in their
+likelihood alone, q(z|·) is a function of what is scored, and both the mass and the dequantised density are bounded
+with one and the same q.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vae_core.data import binarise, dequantise, grey
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class View:
+    """One way of seeing integer levels; all functions act elementwise on any shape."""
+
+    name: str
+    see: Callable[[Tensor, int, Tensor], Tensor]  #: (k, levels, uniform) -> float data for the likelihood
+    to_grey: Callable[[Tensor, int], Tensor]  #: (value in this view, levels) -> grey value in [0, 1] for a picture
+    binary: bool = False  #: whether the encoder sees the same 0/1 draw, and the pmf is over 2 levels
+
+
+def _unit_to_grey(value: Tensor, levels: int) -> Tensor:
+    return ((value * levels - 0.5) / (levels - 1)).clamp(0, 1)
+
+
+VIEWS = {
+    view.name: view
+    for view in (
+        View("binary", lambda k, levels, u: binarise(k, levels, u).to(u.dtype), lambda v, levels: v, binary=True),
+        View("levels", lambda k, levels, u: k.to(u.dtype), lambda v, levels: (v / (levels - 1)).clamp(0, 1)),
+        View("unit", lambda k, levels, u: dequantise(k, levels, u), _unit_to_grey),
+        View("real", lambda k, levels, u: dequantise(k, levels, u), _unit_to_grey),
+        View("grey", lambda k, levels, u: grey(k, levels), lambda v, levels: v.clamp(0, 1)),
+    )
+}
