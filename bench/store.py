@@ -189,7 +189,7 @@ class RunFile:
             path.with_name(path.name + "-journal").unlink(missing_ok=True)
             part.replace(path)
         except OSError as error:
-            raise _cannot_write(path, error) from error
+            raise cannot_write(path, error) from error
         finally:
             for stump in (part, part.with_name(part.name + "-journal")):
                 stump.unlink(missing_ok=True)
@@ -380,7 +380,7 @@ def _connect(path: Path, *, create: bool) -> sqlite3.Connection:
     try:
         return sqlite3.connect(uri, uri=True, timeout=30, isolation_level=None)
     except sqlite3.Error as error:
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error) from error
 
 
 @contextmanager
@@ -395,7 +395,7 @@ def _transaction(connection: sqlite3.Connection, path: Path) -> Iterator[None]:
                 connection.execute("ROLLBACK")
             raise
     except sqlite3.Error as error:
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error) from error
 
 
 @contextmanager
@@ -408,7 +408,7 @@ def _reading(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _cannot_write(path: Path, error: Exception) -> StoreError:
+def cannot_write(path: Path, error: Exception) -> StoreError:
     text = str(error)
     if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL or getattr(error, "errno", None) in (28, 122):
         return StoreError(f"the disk is full: {path} could not be written; free some space and run again.")

@@ -1,0 +1,93 @@
+"""How far a run is: a bar in a terminal, and plain lines, few of them, where there is none."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Protocol, Self, TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.text import Text
+
+LINE_SECONDS = 5.0  # at least this long between two lines
+SILENCE_SECONDS = 60.0  # at most this long without one
+
+
+class Clock(Protocol):
+    def __call__(self) -> float: ...
+
+
+class Reporter:
+    """Tells of a run on a stream, in lines of at most 80 columns."""
+
+    def __init__(self, stream: TextIO, *, clock: Clock = time.monotonic) -> None:
+        self._stream = stream
+        self._clock = clock
+        self._console = Console(file=stream, highlight=False, soft_wrap=True)
+        self._bar: Progress | None = None
+        self._last = (0.0, "")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def say(self, text: str) -> None:
+        """One line, at once."""
+        self._console.print(Text(text))
+
+    def start(self, total: int, ended: int) -> None:
+        """Training begins: `total` cells in all, `ended` of them before."""
+        self._total, self._before, self._begun = total, ended, self._clock()
+        self._last = (self._begun, "")
+        if self._console.is_terminal:
+            columns = (BarColumn(bar_width=24), TextColumn("{task.description}", markup=False))
+            self._bar = Progress(*columns, console=self._console, transient=True)
+            self._task = self._bar.add_task(self._text(ended, 0), total=total, completed=ended)
+            self._bar.start()
+
+    def update(self, ended: int, failed: int) -> None:
+        """`ended` cells have ended by now, `failed` of them without a result; call it often."""
+        text = self._text(ended, failed)
+        if self._bar:
+            self._bar.update(self._task, completed=ended, description=text)
+            return
+        now, (then, said) = self._clock(), self._last
+        counts = f"{ended} {failed}"
+        if now - then >= (LINE_SECONDS if counts != said else SILENCE_SECONDS) or (
+            ended == self._total and counts != said
+        ):
+            self._last = (now, counts)
+            self.say(text)
+
+    def finish(self) -> None:
+        """Training has ended; the bar goes away."""
+        if self._bar:
+            self._bar.stop()
+            self._bar = None
+
+    def _text(self, ended: int, failed: int) -> str:
+        minutes = (self._clock() - self._begun) / 60
+        here = ended - self._before
+        parts = [f"{ended}/{self._total} cells"]
+        if failed:
+            parts.append(f"{failed} failed")
+        if here and minutes > 0:
+            rate = here / minutes
+            parts.append(f"{rate:.3g} cells/min")
+            if ended < self._total:
+                parts.append(f"{duration(60 * (self._total - ended) / rate)} left")
+        return ", ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """`41 s`, `2 min 05 s`, `3 h 20 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
