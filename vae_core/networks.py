@@ -6,6 +6,7 @@ Axes: models M, rows B (batch, or batch × samples), features.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -72,7 +73,7 @@ class StackedMLP:
         A layer's weights depend on its seed, its place and its shape alone: models with one seed share them.
         """
         weights, biases = [], []
-        for index, (fan_in, fan_out) in enumerate(zip(widths, widths[1:], strict=False)):
+        for index, (fan_in, fan_out) in enumerate(itertools.pairwise(widths)):
             bound = math.sqrt(6 / (fan_in + fan_out))
             drawn = {
                 seed: torch.rand(fan_in, fan_out, generator=generator_for("cpu", "weights", name, index, seed))

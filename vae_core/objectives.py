@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-
 @dataclass(frozen=True)
 class Posterior:
     """q(z|x) = N(mean, diag e^{log_variance}), both [..., Z]; prior N(0, I)."""

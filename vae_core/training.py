@@ -40,7 +40,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how: Adam (Kingma & Ba 2015) at one learning rate, batches of `batch_size` images, L = train_samples.
+    """How long and how: Adam (Kingma & Ba 2015), one learning rate, batches of `batch_size` images, L = train_samples.
 
     An epoch is ⌊N / batch_size⌋ steps over a fresh permutation; the remainder of each permutation is left out.
     Raises ValueError for values out of range.
@@ -85,9 +85,9 @@ class TrainedModel:
 
 @dataclass
 class TrainedBundle:
-    """What `train` returns: the models in the order of the members given, or why one failed."""
+    """What `train` returns: the models in the order of the members given, and why one failed."""
 
-    models: list[TrainedModel | None]
+    models: list[TrainedModel]
     failures: list[str | None]
     best_epoch: list[int]
     validation: list[float]  #: the best validation objective, nats
@@ -156,7 +156,8 @@ class BundleProgram:
         ordered = [members[i] for i in self.order]
         ordered_keys = [keys[i] for i in self.order]
 
-        encoder, decoder = create_pair(architecture, data.dims, widths.pop(), [m.seed for m in ordered])
+        self.outputs = widths.pop()  #: R
+        encoder, decoder = create_pair(architecture, data.dims, self.outputs, [m.seed for m in ordered])
         self.encoder, self.decoder = encoder.to(self.device), decoder.to(self.device)
         self.groups: list[_Group] = []
         start = 0
@@ -328,7 +329,7 @@ def train(
         for tensor, kept in zip(state, best_state, strict=True):
             tensor.copy_(kept)
     return TrainedBundle(
-        models=_in_member_order(_models(program, data.levels), program.order),
+        models=_in_member_order(trained_models(program, data.levels), program.order),
         failures=_in_member_order(_failures(failed_at.tolist(), best.tolist(), trainer.steps), program.order),
         best_epoch=_in_member_order(best_epoch.tolist(), program.order),
         validation=_in_member_order(best.tolist(), program.order),
@@ -358,7 +359,9 @@ def _failures(failed_at: list[int], best: list[float], steps: int) -> list[str |
     reasons: list[str | None] = []
     for step, value in zip(failed_at, best, strict=True):
         if step >= 0:
-            reasons.append(f"the training objective was no longer finite at step {step + 1} (epoch {step // steps + 1})")
+            reasons.append(
+                f"the training objective was no longer finite at step {step + 1} (epoch {step // steps + 1})"
+            )
         elif not math.isfinite(value):
             reasons.append("the validation objective was never finite")
         else:
@@ -366,20 +369,19 @@ def _failures(failed_at: list[int], best: list[float], steps: int) -> list[str |
     return reasons
 
 
-def _models(program: BundleProgram, levels: int) -> list[TrainedModel | None]:
-    models: list[TrainedModel | None] = []
-    for group in program.groups:
-        for place in range(group.part.start, group.part.stop):
-            models.append(
-                TrainedModel(
-                    encoder=program.encoder.select(place),
-                    decoder=program.decoder.select(place),
-                    likelihood=group.likelihood.select(place - group.part.start),
-                    view=group.view,
-                    levels=levels,
-                )
-            )
-    return models
+def trained_models(program: BundleProgram, levels: int) -> list[TrainedModel]:
+    """Every model as it stands, in the order of the models axis."""
+    return [
+        TrainedModel(
+            encoder=program.encoder.select(place),
+            decoder=program.decoder.select(place),
+            likelihood=group.likelihood.select(place - group.part.start),
+            view=group.view,
+            levels=levels,
+        )
+        for group in program.groups
+        for place in range(group.part.start, group.part.stop)
+    ]
 
 
 def fit_to_residuals(model: TrainedModel, likelihood: Likelihood, data: Dataset, seed: int) -> None:

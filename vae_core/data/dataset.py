@@ -79,7 +79,7 @@ def require_values(name: str, images: np.ndarray, levels: int) -> None:
         )
 
 
-def first_line(error: BaseException, most: int = 120) -> str:
-    """The first line of a foreign error, cut to fit into a sentence of ours; its type where it says nothing."""
-    line = next(iter(str(error).strip().splitlines()), "").rstrip(". :") or type(error).__name__
+def reason(error: BaseException, most: int = 120) -> str:
+    """The first sentence of a foreign error, cut to fit into a sentence of ours; its type where it says nothing."""
+    line = next(iter(str(error).strip().splitlines()), "").partition(". ")[0].rstrip(". :") or type(error).__name__
     return line if len(line) <= most else line[: most - 1] + "…"

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vae_core.data.dataset import MOST_LEVELS, DataError, Dataset, first_line, require_values
+from vae_core.data.dataset import MOST_LEVELS, DataError, Dataset, reason, require_values
 from vae_core.data.splits import three_ways
 
 FEWEST_IMAGES = 10  # below this a sixth is one picture, and no standard error can be had from it
@@ -65,11 +65,12 @@ def read_array(path: Path) -> tuple[np.ndarray, int | None]:
     if path.suffix not in (".npz", ".npy"):
         raise DataError(f"{path} is no .npz, no .npy and no folder: save the images with numpy.savez(path, images=…).")
     try:
-        held = np.load(path, allow_pickle=False)
-        arrays = {path.stem: held} if isinstance(held, np.ndarray) else {key: held[key] for key in held.files}
+        with path.open("rb") as file:
+            held = np.load(file, allow_pickle=False)
+            arrays = {path.stem: held} if isinstance(held, np.ndarray) else {key: held[key] for key in held.files}
     except Exception as error:  # a damaged file can fail anywhere in zip, zlib, the header's parser or numpy
         raise DataError(
-            f"{path} cannot be read ({first_line(error)}): it may be damaged or hold pickled objects; save a plain "
+            f"{path} cannot be read ({reason(error)}): it may be damaged or hold pickled objects; save a plain "
             "integer array with numpy.savez(path, images=…)."
         ) from error
     stated = arrays.pop("levels", None)
@@ -98,7 +99,7 @@ def read_folder(folder: Path) -> np.ndarray:
             with Image.open(file) as picture:
                 mode, pixels = picture.mode, np.asarray(picture)
         except Exception as error:  # every decoder has its own ways to fail
-            raise DataError(f"{file} cannot be read as an image ({first_line(error)}): mend or remove it.") from error
+            raise DataError(f"{file} cannot be read as an image ({reason(error)}): mend or remove it.") from error
         if mode not in MODES:
             raise DataError(f"{file} has mode {mode}, but only grey (L) and RGB are read: convert it.")
         if pictures and pixels.shape != pictures[0].shape:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vae_core.data.dataset import DataError, first_line
+from vae_core.data.dataset import DataError, reason
 
 Reader = Callable[[Path, bool], tuple[np.ndarray, np.ndarray]]
 """(root, download) -> the official training and test images, uint8 [N, H, W] or [N, H, W, C]."""
@@ -82,11 +82,11 @@ def shrink(drawing: np.ndarray) -> np.ndarray:
     """A black-on-white drawing [105, 105] as bright ink on black, uint8 [28, 28].
 
     Every output pixel is the share of ink in its 3.75 × 3.75 square of the drawing (a box filter, so no aliasing),
-    times 255, rounded half up. Counted in quarters of a pixel it is integer arithmetic, the same on every platform.
+    times 255, rounded. Counted in quarters of a pixel it is a whole number of 225, the same on every platform.
     """
     ink = (drawing < 128).astype(np.float32)
-    count = _COVER @ ink @ _COVER.T  # sixteenths of a pixel, whole numbers up to 225: exact in float32
-    return ((2 * 255 * count.astype(np.int64) + 225) // 450).astype(np.uint8)
+    sixteenths = _COVER @ ink @ _COVER.T  # of a pixel, 0…225: exact in float32
+    return np.rint(sixteenths * 17 / 15).astype(np.uint8)  # 255/225; never halfway between two integers
 
 
 def _cover(fine: int = 105, coarse: int = 28, quarters: int = 4) -> np.ndarray:
@@ -109,7 +109,7 @@ def read(name: str, reader: Reader, files: str, root: Path, download: bool) -> t
     try:
         return reader(root, False)
     except Exception as error:  # missing, incomplete or damaged: torchvision has a different error for each data set
-        missing = first_line(error).partition(". ")[0]  # without torchvision's advice to download
+        missing = reason(error)
     failed = ""
     if download:
         try:
@@ -165,4 +165,4 @@ def _move(staging: Path, root: Path) -> None:
 
 def _last_line(error: BaseException) -> str:
     """The cause in a message of torchvision's, which lists its mirrors first."""
-    return first_line(OSError(str(error).strip().rpartition("\n")[2]))
+    return reason(OSError(str(error).strip().rpartition("\n")[2]))

@@ -193,10 +193,8 @@ def importance_bounds(
     return {name: _join(estimates, grid) for name, estimates in parts.items()}
 
 
-def _score(
-    z: Tensor, decode: Decode, scorers: Mapping[str, Scorer], rows: slice, floats: int
-) -> dict[str, Tensor]:
-    """ln p(x|z) of one tile z [n, c, Z] -> [n, c] float64 by each scorer, at most about `floats` raw outputs at once."""
+def _score(z: Tensor, decode: Decode, scorers: Mapping[str, Scorer], rows: slice, floats: int) -> dict[str, Tensor]:
+    """ln p(x|z) of one tile z [n, c, Z] -> [n, c] float64 by each scorer, about `floats` raw outputs at once."""
     images, samples, _ = z.shape
     scores = {name: torch.empty(images, samples, dtype=torch.float64, device=z.device) for name in scorers}
     width = decode(z[:1, :1]).shape[-1]
@@ -259,12 +257,11 @@ def log_likelihood(
     """
     if x.ndim != 2:
         raise ValueError(f"x must be [N, D], given shape {list(x.shape)}: flatten the images")
+    width = likelihood.outputs(x.shape[1])
 
     def score(raw: Tensor, rows: slice) -> Tensor:
-        if raw.shape[-1] != likelihood.outputs(x.shape[1]):
-            raise ValueError(
-                f"decode gave {raw.shape[-1]} outputs, {likelihood.name} needs {likelihood.outputs(x.shape[1])} for D={x.shape[1]}"
-            )
+        if raw.shape[-1] != width:
+            raise ValueError(f"decode gave {raw.shape[-1]} outputs, {likelihood.name} needs {width} for D={x.shape[1]}")
         own = x[rows].unsqueeze(1)
         return likelihood.log_prob(own, raw) if levels is None else likelihood.log_mass(own, raw, levels)
 

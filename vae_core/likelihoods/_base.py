@@ -97,7 +97,7 @@ class Likelihood(ABC):
         """All tensors that change in training, each of shape [M] or []; a snapshot copies them."""
         return self.parameters()
 
-    def initialise(self, spread: float) -> None:
+    def initialise(self, spread: float) -> None:  # noqa: B027  nothing to do where nothing is learned
         """Start learned scales at `spread`, the training data's standard deviation about its per-dimension mean."""
 
     def sigma_in_use(self, raw: Tensor) -> Tensor | None:

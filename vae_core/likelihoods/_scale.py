@@ -17,7 +17,7 @@ from __future__ import annotations
 import copy
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, ClassVar, Self
 
 import torch
@@ -25,7 +25,7 @@ import torch
 if TYPE_CHECKING:
     from torch import Tensor
 
-#: learned scales stay above this: a quarter of an 8-bit level; below it a density of dequantised data has nothing to gain
+#: learned scales stay above this, a quarter of an 8-bit level: a density of dequantised data gains nothing below it
 FLOOR = 1e-3
 #: Adam moves a parameter by about its learning rate a step: a lone scalar ln σ would need a thousand steps for a factor
 #: e, so the learned scalar is θ with ln σ = GAIN θ
@@ -56,7 +56,7 @@ class Scale(ABC):
     def state(self) -> list[Tensor]:
         return self.parameters()
 
-    def initialise(self, spread: float) -> None:
+    def initialise(self, spread: float) -> None:  # noqa: B027  nothing to do where no scalar is learned
         """Start value of a learned scalar."""
 
     def stack(self, scales: Sequence[Self]) -> Self:
@@ -75,7 +75,8 @@ def make_scale(sigma: float | str) -> Scale:
     if isinstance(sigma, str):
         if sigma not in MODES:
             raise ValueError(f"sigma={sigma!r} is no scale (allowed: a number > 0, or one of {', '.join(MODES)})")
-        return {"shared": Shared, "image": Image, "pixel": Pixel, "optimal": Optimal}[sigma]()
+        modes: dict[str, Callable[[], Scale]] = {"shared": Shared, "image": Image, "pixel": Pixel, "optimal": Optimal}
+        return modes[sigma]()
     if isinstance(sigma, bool) or not isinstance(sigma, int | float):
         raise ValueError(f"sigma={sigma!r} is no scale (allowed: a number > 0, or one of {', '.join(MODES)})")
     if not (math.isfinite(sigma) and sigma > 0):

@@ -52,7 +52,9 @@ class Categorical(Mass):
 
     def log_mass(self, k: Tensor, raw: Tensor, levels: int) -> Tensor:
         if levels != self.levels:
-            raise ValueError(f"this categorical has {self.levels} levels, the data {levels}: make it with levels={levels}")
+            raise ValueError(
+                f"this categorical has {self.levels} levels, the data {levels}: make it with levels={levels}"
+            )
         return self.log_prob(k, raw)
 
     def mean(self, raw: Tensor) -> Tensor:

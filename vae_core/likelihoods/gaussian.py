@@ -24,7 +24,7 @@ class Gaussian(LocationScale):
     __doc__ = LocationScale.__doc__
     card = Card(
         title="Gaussian",
-        summary="Symmetric noise with light tails: squared error weighted by 1/(2σ²), and the price ln σ of the weight.",
+        summary="Symmetric noise with light tails: squared error weighted by 1/(2σ²), and ln σ, the weight's price.",
         formula="ln p(x|z) = −(x−μ)²/(2σ²) − ln σ − ½ ln 2π",
         support="the real line (view real: dequantised levels (k+u)/K)",
         parameters="μ: D outputs; σ: a number, or learned (shared, image: +1 output, pixel: +D outputs, optimal)",
@@ -71,9 +71,7 @@ class Gaussian(LocationScale):
         far = u > edge
         near = ~(far | narrow)
         one = torch.ones_like(a)
-        middle_part = torch.log(
-            0.5 * (torch.erfc(torch.where(near, u, zero)) - torch.erfc(torch.where(near, v, one)))
-        )
+        middle_part = torch.log(0.5 * (torch.erfc(torch.where(near, u, zero)) - torch.erfc(torch.where(near, v, one))))
 
         reach = far & ~narrow
         u_far = torch.where(reach, u, edge * one)

@@ -10,7 +10,7 @@ class MseMean(SquaredError):
     __doc__ = SquaredError.__doc__
     card = Card(
         title="MSE, averaged",
-        summary="Squared error averaged over pixels beside a summed KL: a Gaussian with σ² = D/2; the posterior collapses.",
+        summary="Squared error averaged over pixels beside a summed KL: a Gaussian of σ² = D/2; posterior collapse.",
         formula="loss = (1/D) Σ (x−μ)² + KL (unnormalised; σ² = D/2 up to a constant)",
         support="the real line (view grey: k/(K−1))",
         parameters="μ: D outputs",

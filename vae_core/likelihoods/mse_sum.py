@@ -10,7 +10,7 @@ class MseSum(SquaredError):
     __doc__ = SquaredError.__doc__
     card = Card(
         title="MSE, summed",
-        summary="Squared error summed over pixels beside the KL: a Gaussian with σ = 0.71, whatever the data's noise is.",
+        summary="Squared error summed over pixels beside the KL: a Gaussian of σ = 0.71, whatever the data's noise is.",
         formula="loss = Σ (x−μ)² + KL (unnormalised; σ² = ½ up to a constant)",
         support="the real line (view grey: k/(K−1))",
         parameters="μ: D outputs",
