@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import shutil
 import socket
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -144,12 +143,11 @@ def _staging(root: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _impatience() -> Iterator[None]:
-    """Torchvision opens its connections without a time limit; and what it prints belongs on stderr."""
+    """A time limit for the connections that torchvision opens, which have none of their own."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(PATIENCE_S)
     try:
-        with contextlib.redirect_stdout(sys.stderr):
-            yield
+        yield
     finally:
         socket.setdefaulttimeout(before)
 
