@@ -1,0 +1,246 @@
+"""The command line: run, report, export, list, doctor.
+
+Expected errors are one sentence on stderr and exit code 2. Each verb imports what it needs when it is called, so that
+`--help` is instant and only `doctor`'s and `run`'s workers load torch.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import shutil
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, NoReturn, cast
+
+import typer
+
+# Typer raises click's exceptions, but has its own copy of click from 0.22 on: this is the base of them in both.
+UsageProblem = cast("type[typer.BadParameter]", typer.BadParameter.__mro__[2])
+INTERRUPTED = 130
+
+app = typer.Typer(
+    help="What is ln p(x|z) in a VAE, and what does choosing it change? A benchmark of decoder likelihoods.",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+class Device(StrEnum):
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+class Shelf(StrEnum):
+    likelihoods = "likelihoods"
+    datasets = "datasets"
+    grids = "grids"
+
+
+class Refused(Exception):
+    """Bad input that the command line itself finds; the message is one sentence."""
+
+
+def main() -> NoReturn:
+    """The entry point of `vae-bench`."""
+    sys.exit(carry_out(sys.argv[1:]))
+
+
+def carry_out(arguments: list[str]) -> int:
+    """Carry out one command line; gives the exit code: 0 all well, 1 something failed, 2 bad input, 130 Ctrl-C."""
+    try:
+        code = app(arguments, prog_name="vae-bench", standalone_mode=False)
+    except UsageProblem as problem:
+        return _refuse(f"{problem.format_message()} (vae-bench --help)")
+    except typer.Abort:
+        return INTERRUPTED
+    except KeyboardInterrupt:
+        return _refuse("interrupted.", INTERRUPTED)
+    except BrokenPipeError:  # as in `vae-bench list grids | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        if isinstance(error, _expected()):
+            return _refuse(f"{error.filename}: {error.strerror}." if isinstance(error, OSError) else str(error))
+        raise
+    return int(code or 0)
+
+
+@app.callback(invoke_without_command=True)
+def top(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and end.")] = False,
+) -> None:
+    if version:
+        from bench.provenance import package_version
+
+        typer.echo(f"vae-bench {package_version('vae-likelihood-bench')}")
+    elif context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+@app.command()
+def run(
+    context: typer.Context,
+    grid: Annotated[str, typer.Argument(help="A shipped grid (vae-bench list grids), or a path to a .toml file.")],
+    device: Annotated[Device, typer.Option(help="Where to compute; auto takes CUDA where there is any.")] = Device.auto,
+    out: Annotated[Path | None, typer.Option(help="The run file  [default: results/NAME.sqlite].")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Replace a key of the grid everywhere; may be repeated."),
+    ] = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed cells again.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Begin a new run file in place of the old one.")] = False,
+    timeout: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="Time limit for a cell (a bundle has the sum of its cells')."),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Worker processes  [default: one a core, or one for a GPU].")
+    ] = None,
+) -> int:
+    """Run a grid; run it again to resume.
+
+    Computes what the run file lacks of the grid, and stores it as it ends.
+
+    Example:  vae-bench run digits --set epochs=20 --set seed=[0,1]
+    """
+    from bench.grid import find_grid, load_grid
+    from bench.progress import Reporter, duration
+    from bench.run import Interrupted, Options, run_grid
+
+    if timeout is not None and not timeout > 0:
+        raise Refused(f"--timeout {timeout:g}: give a number of seconds > 0, or leave it out for no limit.")
+    loaded = load_grid(find_grid(grid), set_ or [])
+    path = out or Path("results") / f"{loaded.name}.sqlite"
+    options = Options(device.value, retry_failed, fresh, timeout, workers, sys.argv[1:])
+    with Reporter(sys.stderr) as reporter:
+        try:
+            summary = run_grid(loaded, path, options, reporter)
+        except Interrupted as stop:
+            reporter.finish()
+            reporter.say(f"interrupted: {stop}; the same command resumes.")
+            return INTERRUPTED
+    typer.echo(f"{summary.done} done, {summary.failed} failed, {duration(summary.seconds)}, {path}")
+    if summary.failed and not retry_failed:
+        typer.echo("the report says why cells failed; --retry-failed tries them again", err=True)
+    return 1 if summary.failed else 0
+
+
+@app.command()
+def report(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's name (results/NAME.sqlite) or its file.")],
+) -> int:
+    """Write a run's report and print its ranking.
+
+    The run may be unfinished; the report says so.
+
+    Example:  vae-bench report digits        writes reports/digits/index.html
+    """
+    from bench import report as pages
+    from bench.store import read_run
+
+    path = _run_file(run)
+    tables = read_run(path)
+    if tables.cells.empty:
+        raise Refused(f"{path} has no cells yet; vae-bench run {path.stem} computes them.")
+    out = Path("reports") / path.stem / "index.html"
+    part = out.with_name(".index.html.part")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        pages.build(tables, part)
+        part.replace(out)
+    finally:
+        part.unlink(missing_ok=True)
+    typer.echo(pages.ranking_text(tables, min(shutil.get_terminal_size((80, 24)).columns, 120)))
+    missing = int(tables.meta.get("cells", 0)) - len(tables.cells)
+    if missing > 0:
+        typer.echo(f"unfinished: {missing} cells are missing; vae-bench run {tables.meta['grid_name']} goes on.")
+    typer.echo(str(out))
+    return 0
+
+
+@app.command()
+def export(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's name (results/NAME.sqlite) or its file.")],
+    to: Annotated[Path, typer.Option("--to", metavar="DIR", help="The folder to write to; it is made.")],
+) -> int:
+    """Write a run's tables as CSV and Parquet.
+
+    The files: cells.csv, cells.parquet, bounds.parquet, per_image.parquet.
+
+    Example:  vae-bench export digits --to tables
+    """
+    from bench.export import export as write
+    from bench.store import read_run
+
+    for path in write(read_run(_run_file(run)), to):
+        typer.echo(str(path))
+    return 0
+
+
+@app.command(name="list")
+def list_(
+    shelf: Annotated[Shelf, typer.Argument(metavar="likelihoods|datasets|grids", help="What to list.")],
+) -> int:
+    """List the likelihoods, data sets or grids.
+
+    Example:  vae-bench list likelihoods
+    """
+    from bench import shelves
+
+    typer.echo(getattr(shelves, shelf.value)(shutil.get_terminal_size((80, 24)).columns), nl=False)
+    return 0
+
+
+@app.command()
+def doctor() -> int:
+    """Say whether this machine can run the suite.
+
+    Looks at Python, torch, CUDA, the data sets and the disk, and names a remedy for what is missing.
+
+    Example:  vae-bench doctor
+    """
+    from bench.doctor import checks
+    from bench.shelves import table
+
+    found = checks()
+    rows = [(check.what, f"{check.found}. {check.remedy}." if check.remedy else check.found) for check in found]
+    typer.echo(table(rows, shutil.get_terminal_size((80, 24)).columns), nl=False)
+    return 1 if any(check.needed and check.remedy for check in found) else 0
+
+
+def _run_file(run: str) -> Path:
+    """The file of a run given by name or by path."""
+    if run.endswith(".sqlite") or os.sep in run:
+        path = Path(run)
+        if not path.is_file():
+            raise Refused(f"there is no run file {run}; vae-bench run makes one.")
+        return path
+    path = Path("results") / f"{run}.sqlite"
+    if not path.is_file():
+        near = difflib.get_close_matches(run, [found.stem for found in Path("results").glob("*.sqlite")], n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"vae-bench run {run} makes it"
+        raise Refused(f"there is no run {path} ({hint}).")
+    return path
+
+
+def _expected() -> tuple[type[Exception], ...]:
+    """Errors whose message is for people. Looked up when one is met, so that --help imports nothing."""
+    from bench.grid import GridError
+    from bench.run import RunError
+    from bench.store import StoreError
+
+    return (Refused, GridError, RunError, StoreError, OSError)
+
+
+def _refuse(sentence: str, code: int = 2) -> int:
+    print(f"vae-bench: {sentence}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    main()
