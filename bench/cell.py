@@ -65,17 +65,17 @@ class Cell:
     @property
     def id(self) -> str:
         """Readable and unique, e.g. `digits-gaussian-sigma=0.1-elbo-L1-s0-3f9a2c1b`; its end hashes the whole spec."""
-        return f"{self._stem}-s{self.seed}-{_digest(self.spec)}"
+        return f"{self._stem(self.scored_as)}-s{self.seed}-{_digest(self.spec)}"
 
     @property
     def config(self) -> str:
         """The id without the seed: what is averaged over seeds."""
-        return f"{self._stem}-{_digest(_without(self.spec, ('seed',)))}"
+        return f"{self._stem(self.scored_as)}-{_digest(_without(self.spec, ('seed',)))}"
 
     @property
     def training_key(self) -> str:
         """Equal for cells that share one trained model: everything but the scoring and the evaluation's size."""
-        return f"{self._stem}-s{self.seed}-{_digest(_without(self.spec, EVALUATION_FIELDS))}"
+        return f"{self._stem()}-s{self.seed}-{_digest(_without(self.spec, EVALUATION_FIELDS))}"
 
     @property
     def kind(self) -> str:
@@ -86,10 +86,9 @@ class Cell:
         sigma = f"-sigma={self.sigma_mode}" if self.sigma_mode else ""
         return f"{short_name(self.dataset)}-{self.family}{sigma}-{self.objective}-L{self.train_samples}-{_digest(spec)}"
 
-    @property
-    def _stem(self) -> str:
+    def _stem(self, scored_as: str = "itself") -> str:
         options = [f"{key}={number_text(value)}" for key, value in sorted(self.options.items())]
-        scoring = [] if self.scored_as == "itself" else [self.scored_as]
+        scoring = [] if scored_as == "itself" else [scored_as]
         return "-".join(
             [short_name(self.dataset), self.family, *options, *scoring, self.objective, f"L{self.train_samples}"]
         )

@@ -270,7 +270,7 @@ def _setting(where: str, key: str, value: Any) -> Any:
     try:
         valid = getattr(Settings.model_validate({"family": "", key: value}), key)
     except ValidationError:
-        words = get_args(Settings.model_fields[key].annotation)
+        words = [word for word in get_args(Settings.model_fields[key].annotation) if isinstance(word, str)]
         near = difflib.get_close_matches(value, words, n=1) if isinstance(value, str) and words else []
         hint = f" (did you mean {near[0]!r}?)" if near else ""
         takes = Settings.model_fields[key].description
