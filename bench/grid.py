@@ -350,15 +350,15 @@ def _expand(block: _Block) -> Iterator[Cell]:
 
 def _check_options(where: str, family: str, options: Mapping[str, Scalar]) -> None:
     try:
-        make(family, options, None)
+        make(family, options)
     except ValueError as error:
         raise GridError(f"{where}: {_sentence(error)}") from None
 
 
-def make(family: str, options: Mapping[str, Scalar], levels: int | None) -> Any:
-    """The likelihood of a cell, as long as no data is at hand; a number of levels that is not known is made up."""
+def make(family: str, options: Mapping[str, Scalar], levels: int = NOMINAL_LEVELS) -> Any:
+    """The likelihood of a cell while no data is at hand; `levels` reaches the families that need it."""
     known = registry()
-    needed = {"levels": levels or NOMINAL_LEVELS} if known.get(family).takes_levels else {}
+    needed = {"levels": levels} if known.get(family).takes_levels else {}
     return known.make(family, **options, **needed)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from bench.cell import DATA_FIELDS, NETWORK_FIELDS, SCHEDULE_FIELDS, Cell, short_name
-from bench.grid import make
+from bench.grid import NOMINAL_LEVELS, make
 
 MODELS_AT_MOST = {"cpu": 16, "cuda": 64}
 MODELS_AT_LEAST = 4  # a CPU reaches its rate of matrix products with bundles of 4 or more; smaller cuts only lose
@@ -74,8 +74,8 @@ def _shape(cell: Cell) -> tuple[object, ...]:
     return (*(getattr(cell, name) for name in fields), _width(cell))
 
 
-def _width(cell: Cell) -> int:
-    width: int = make(cell.family, cell.options, cell.levels).outputs(NOMINAL_DIMS)
+def _width(cell: Cell, levels: int = NOMINAL_LEVELS) -> int:
+    width: int = make(cell.family, cell.options, cell.levels or levels).outputs(NOMINAL_DIMS)
     return width
 
 
@@ -103,7 +103,7 @@ def _fair_size(group: list[list[Cell]], fair: float) -> int:
 
 def _cost(models: list[list[Cell]]) -> float:
     """Roughly how long the models take: decodes in training (5 train images a test image, 3 passes each) and in
-    evaluation, times the last layer's width."""
+    evaluation, times the last layer's width; levels that are not known count as a few dozen."""
     cell = models[0][0]
     training = 15 * cell.epochs * cell.train_samples
-    return sum(training + max(max(cell.eval_samples) for cell in model) for model in models) * _width(cell)
+    return sum(training + max(max(cell.eval_samples) for cell in model) for model in models) * _width(cell, 32)
