@@ -38,8 +38,9 @@ $(STAMP): pyproject.toml
 	$(BIN)/python -m pip install --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
+# exit code 1: some cells failed; they are rows of the report too, so it is written before make fails
 bench: $(STAMP)
-	$(BIN)/vae-bench run $(GRID) $(ARGS)
+	$(BIN)/vae-bench run $(GRID) $(ARGS) || { status=$$?; [ $$status -ne 1 ] || $(BIN)/vae-bench report $(RUN); exit $$status; }
 	$(BIN)/vae-bench report $(RUN)
 
 report: $(STAMP)
