@@ -403,8 +403,9 @@ def _reading(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.DatabaseError as error:
+        what = " ".join(str(error).split())
         raise StoreError(
-            f"{path} is damaged or not a run file ({error}); run with --fresh, or give another --out."
+            f"{path} is damaged or not a run file ({what}); run with --fresh, or give another --out."
         ) from error
 
 
