@@ -48,6 +48,6 @@ VIEWS = {
         View("levels", lambda k, levels, u: k.to(u.dtype), lambda v, levels: (v / (levels - 1)).clamp(0, 1)),
         View("unit", lambda k, levels, u: dequantise(k, levels, u), _unit_to_grey),
         View("real", lambda k, levels, u: dequantise(k, levels, u), _unit_to_grey),
-        View("grey", lambda k, levels, u: grey(k, levels), lambda v, levels: v.clamp(0, 1)),
+        View("grey", lambda k, levels, u: grey(k, levels, u.dtype), lambda v, levels: v.clamp(0, 1)),
     )
 }

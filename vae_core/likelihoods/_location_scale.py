@@ -94,7 +94,7 @@ class LocationScale(Density):
     def binned_log_prob(self, k: Tensor, loc: Tensor, log_scale: Tensor, levels: int) -> Tensor:
         """ln P(k) for location and ln σ in units of the `real` view: k, loc [..., D] -> [...], nats."""
         inverse = torch.exp(-log_scale)
-        middle = ((k + 0.5) / levels - loc) * inverse
+        middle = ((k.to(loc.dtype) + 0.5) / levels - loc) * inverse
         half = (0.5 / levels) * inverse
         inside = self._log_interval(middle, half, -math.log(levels) - log_scale)
         first, last = k == 0, k == levels - 1
@@ -109,7 +109,7 @@ class LocationScale(Density):
         return loc + torch.exp(log_scale) * self._standard_sample(loc, generator)
 
     def sigma_in_use(self, raw: Tensor) -> Tensor | None:
-        return torch.exp(self.scale.split(raw)[1]).mean()
+        return torch.exp(self.scale.split(raw)[1].detach()).mean()
 
     # -- state -------------------------------------------------------------------------------------------------------
 

@@ -257,6 +257,9 @@ class Optimal(Scale):
     def stack(self, scales: Sequence[Optimal]) -> Optimal:
         stacked = Optimal()
         stacked.count = len(scales)
+        stacked._log = torch.stack([scale.log for scale in scales])
+        stacked._mean = torch.stack([scale.mean for scale in scales])
+        stacked._weight = torch.stack([scale.weight for scale in scales])
         return stacked
 
     def select(self, index: int) -> Optimal:

@@ -47,8 +47,10 @@ class Categorical(Mass):
 
     def log_prob(self, x: Tensor, raw: Tensor) -> Tensor:
         logits = self._logits(raw)
-        index = x.long().expand(logits.shape[:-1]).unsqueeze(-1)
-        return (logits.gather(-1, index).squeeze(-1) - logits.logsumexp(-1)).sum(-1)
+        shape = torch.broadcast_shapes(x.shape, logits.shape[:-1])
+        index = x.long().expand(shape).unsqueeze(-1)
+        chosen = logits.expand(*shape, self.levels).gather(-1, index).squeeze(-1)
+        return (chosen - logits.logsumexp(-1)).sum(-1)
 
     def log_mass(self, k: Tensor, raw: Tensor, levels: int) -> Tensor:
         if levels != self.levels:

@@ -39,7 +39,7 @@ class ContinuousBernoulli(Density):
         return (raw * (x - 0.5) - log_sinhc(0.5 * raw)).sum(-1)
 
     def log_mass(self, k: Tensor, raw: Tensor, levels: int) -> Tensor:
-        middle = (k + 0.5) / levels - 0.5
+        middle = (k.to(raw.dtype) + 0.5) / levels - 0.5
         per_dim = raw * middle + log_sinhc(raw * (0.5 / levels)) - log_sinhc(0.5 * raw)
         return per_dim.sum(-1) - raw.shape[-1] * math.log(levels)
 

@@ -41,7 +41,9 @@ class Gaussian(LocationScale):
         far = t > edge
         t_near = torch.where(far, torch.zeros_like(t), t)
         smaller_half = 0.5 * torch.erfc(t_near.abs())
-        near = torch.where(t_near > 0, torch.log(smaller_half), torch.log1p(-smaller_half))
+        left = t_near > 0
+        log_left = torch.log(torch.where(left, smaller_half, torch.ones_like(t)))
+        near = torch.where(left, log_left, torch.log1p(-smaller_half))
         t_far = torch.where(far, t, torch.full_like(t, edge))
         return torch.where(far, -t_far.square() + torch.log(0.5 * _erfcx_tail(t_far)), near)
 
