@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from types import TracebackType
 from typing import Any, Self
@@ -198,6 +199,7 @@ class _Worker:
 def _inherited(threads: int) -> Iterator[None]:
     """What a process started inside inherits: its number of threads, which libraries read while they are imported, and
     deafness to Ctrl-C, which is the parent's to handle."""
+    resource_tracker.ensure_running()  # multiprocessing's own helper; while it starts it undoes the mask below
     before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -225,6 +227,7 @@ def _how_it_died(code: int | None) -> Failure:
 
 
 def _serve(connection: Connection, parent: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     _die_with(parent)
     while True:
         try:

@@ -42,7 +42,7 @@ class Reporter:
     def start(self, total: int, ended: int) -> None:
         """Training begins: `total` cells in all, `ended` of them before."""
         self._total, self._before, self._begun = total, ended, self._clock()
-        self._last = (self._begun, "")
+        self._last = (self._begun, f"{ended} 0")
         if self._console.is_terminal:
             columns = (BarColumn(bar_width=24), TextColumn("{task.description}", markup=False))
             self._bar = Progress(*columns, console=self._console, transient=True)

@@ -404,9 +404,8 @@ def _reading(path: Path) -> Iterator[None]:
         yield
     except sqlite3.DatabaseError as error:
         what = " ".join(str(error).split())
-        raise StoreError(
-            f"{path} is damaged or not a run file ({what}); run with --fresh, or give another --out."
-        ) from error
+        remedy = "run with --fresh, or give another --out" if replaceable(path) else "give another --out"
+        raise StoreError(f"{path} is damaged or not a run file ({what}); {remedy}.") from error
 
 
 def cannot_write(path: Path, error: Exception) -> StoreError:
