@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Self
 import torch
 
 from vae_core.likelihoods._base import Density
+from vae_core.likelihoods._logspace import choose
 from vae_core.likelihoods._scale import Optimal, Scale, make_scale
 
 if TYPE_CHECKING:
@@ -96,10 +97,16 @@ class LocationScale(Density):
         inverse = torch.exp(-log_scale)
         middle = ((k.to(loc.dtype) + 0.5) / levels - loc) * inverse
         half = (0.5 / levels) * inverse
-        inside = self._log_interval(middle, half, -math.log(levels) - log_scale)
-        first, last = k == 0, k == levels - 1
-        tail = self._log_cdf(torch.where(first, middle + half, half - middle))
-        return torch.where(first | last, tail, inside).sum(-1)
+
+        def inside() -> Tensor:
+            return self._log_interval(middle, half, -math.log(levels) - log_scale)
+
+        def tail() -> Tensor:
+            """Of an end bin: F(middle + half) of the first, 1 − F(middle − half) = F(half − middle) of the last."""
+            inward = (2 * (k == 0).to(loc.dtype) - 1) * middle
+            return self._log_cdf(half + inward)
+
+        return choose((k == 0) | (k == levels - 1), tail, inside).sum(-1)
 
     def mean(self, raw: Tensor) -> Tensor:
         return self.scale.split(raw)[0]

@@ -13,6 +13,7 @@ import torch
 
 from vae_core.likelihoods._base import Card
 from vae_core.likelihoods._location_scale import LocationScale
+from vae_core.likelihoods._logspace import choose
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,16 +37,20 @@ class Gaussian(LocationScale):
         return -0.5 * z.square() - _HALF_LOG_2PI
 
     def _log_cdf(self, z: Tensor) -> Tensor:
+        """ln ½ erfc(t), t = −z/√2: in the left half from erfc itself, in the right half from its complement, and where
+        erfc underflows from its asymptotic series."""
         t = z * -math.sqrt(0.5)
         edge = _tail_edge(t.dtype)
-        far = t > edge
-        t_near = torch.where(far, torch.zeros_like(t), t)
-        smaller_half = 0.5 * torch.erfc(t_near.abs())
-        left = t_near > 0
-        log_left = torch.log(torch.where(left, smaller_half, torch.ones_like(t)))
-        near = torch.where(left, log_left, torch.log1p(-smaller_half))
-        t_far = torch.where(far, t, torch.full_like(t, edge))
-        return torch.where(far, -t_far.square() + torch.log(0.5 * _erfcx_tail(t_far)), near)
+
+        def near() -> Tensor:
+            smaller_half = 0.5 * torch.erfc(t.abs().clamp(max=edge + 0.5))
+            return choose(t > 0, lambda: torch.log(smaller_half), lambda: torch.log1p(-smaller_half))
+
+        def tail() -> Tensor:
+            far = t.clamp(min=edge - 0.5)
+            return torch.log(0.5 * _erfcx_tail(far)) - far.square()
+
+        return choose(t > edge, tail, near)
 
     def _log_interval(self, middle: Tensor, half: Tensor, log_width: Tensor) -> Tensor:
         """Three regimes, by symmetry for middle ≥ 0:
@@ -53,34 +58,35 @@ class Gaussian(LocationScale):
         * narrow bins (half and middle·half small): e^{−½(a+t)²} expanded in t, ∫ e^{−at} e^{−½t²} dt over |t| ≤ h, with
           ln sinhc(ah) and the second and fourth moments of t (no difference of near-equal numbers);
         * elsewhere ½ erfc(u) − ½ erfc(v), u < v the edges over √2, until erfc underflows;
-        * beyond: e^{−u²} taken out, the asymptotic series of erfcx (Abramowitz & Stegun 1964, 7.1.23) on what remains.
+        * beyond: e^{−u²} taken out, the asymptotic series of erfcx on what remains.
         """
         a = middle.abs()
-        half = half.expand_as(a)
         tilt = a * half
         widest, steepest = (0.05, 0.3) if a.dtype != torch.float64 else (2e-3, 0.03)
-        narrow = (half <= widest) & (tilt <= steepest)
-        zero = torch.zeros_like(a)
+        edge, tiny = _tail_edge(a.dtype), torch.finfo(a.dtype).tiny
 
-        h2 = torch.where(narrow, half, zero).square()
-        s = torch.where(narrow, tilt, zero).square()
-        log_tilt = s * (1 / 6 + s * (-1 / 180 + s * (1 / 2835)))
-        moments = -0.5 * h2 * (1 / 3 + s * (2 / 45 - s * (4 / 945))) + h2.square() / 90
-        fine = -0.5 * torch.where(narrow, a, zero).square() - _HALF_LOG_2PI + log_width + log_tilt + moments
+        def narrow() -> Tensor:
+            h2 = half.clamp(max=2 * widest).square()
+            s = tilt.clamp(max=2 * steepest).square()
+            log_tilt = s * (1 / 6 + s * (-1 / 180 + s * (1 / 2835)))
+            moments = h2.square() / 90 - (0.5 * h2) * (1 / 3 + s * (2 / 45 - s * (4 / 945)))
+            return (log_tilt - 0.5 * a.square()) + (moments + (log_width - _HALF_LOG_2PI))
 
-        u, v = (a - half) * math.sqrt(0.5), (a + half) * math.sqrt(0.5)
-        edge = _tail_edge(a.dtype)
-        far = u > edge
-        near = ~(far | narrow)
-        one = torch.ones_like(a)
-        middle_part = torch.log(0.5 * (torch.erfc(torch.where(near, u, zero)) - torch.erfc(torch.where(near, v, one))))
+        def wide() -> Tensor:
+            u, v = (a - half) * math.sqrt(0.5), (a + half) * math.sqrt(0.5)
 
-        reach = far & ~narrow
-        u_far = torch.where(reach, u, edge * one)
-        v_far = torch.where(reach, v, (edge + 1) * one)
-        drop = torch.exp(-2 * torch.where(reach, tilt, one))
-        tail = -u_far.square() + torch.log(0.5 * (_erfcx_tail(u_far) - drop * _erfcx_tail(v_far)))
-        return torch.where(narrow, fine, torch.where(far, tail, middle_part))
+            def near() -> Tensor:
+                difference = torch.erfc(u.clamp(max=edge + 0.5)) - torch.erfc(v)
+                return torch.log((0.5 * difference).clamp(min=tiny))
+
+            def tail() -> Tensor:
+                u_far, v_far = u.clamp(min=edge - 0.5), v.clamp(min=edge - 0.5)
+                rest = _erfcx_tail(u_far) - torch.exp(-2 * tilt) * _erfcx_tail(v_far)
+                return torch.log((0.5 * rest).clamp(min=tiny)) - u_far.square()
+
+            return choose(u > edge, tail, near)
+
+        return choose((half <= widest) & (tilt <= steepest), narrow, wide)
 
     def _standard_sample(self, like: Tensor, generator: torch.Generator | None) -> Tensor:
         return torch.randn(like.shape, generator=generator, dtype=like.dtype, device=like.device)

@@ -9,7 +9,7 @@ import torch
 
 from vae_core.likelihoods._base import Card
 from vae_core.likelihoods._location_scale import LocationScale
-from vae_core.likelihoods._logspace import log_sinhc
+from vae_core.likelihoods._logspace import choose, log_sinhc
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,18 +31,21 @@ class Laplace(LocationScale):
         return -z.abs() - math.log(2)
 
     def _log_cdf(self, z: Tensor) -> Tensor:
-        half_tail = 0.5 * torch.exp(-z.abs())
-        return torch.where(z < 0, z.clamp(max=0) - math.log(2), torch.log1p(-half_tail))
+        return choose(z < 0, lambda: z - math.log(2), lambda: torch.log1p(-0.5 * torch.exp(-z.abs())))
 
     def _log_interval(self, middle: Tensor, half: Tensor, log_width: Tensor) -> Tensor:
         """With a = |middle|: e^{−a} sinh h beside the peak, 1 − ½e^{−(h+a)} − ½e^{−(h−a)} across it."""
         a = middle.abs()
-        half = half.expand_as(a)
-        across = a < half
-        beside = -a + log_width - math.log(2) + log_sinhc(torch.where(across, torch.zeros_like(a), half))
-        h = torch.where(across, half, torch.ones_like(a))
-        inner = torch.where(across, a, torch.zeros_like(a))
-        return torch.where(across, torch.log(-0.5 * (torch.expm1(-(h + inner)) + torch.expm1(inner - h))), beside)
+
+        def across() -> Tensor:
+            inner = torch.minimum(a, half)
+            mass = -0.5 * (torch.expm1(-(half + inner)) + torch.expm1(inner - half))
+            return torch.log(mass.clamp(min=torch.finfo(a.dtype).tiny))
+
+        def beside() -> Tensor:
+            return (log_sinhc(half) + log_width - math.log(2)) - a
+
+        return choose(a < half, across, beside)
 
     def _standard_sample(self, like: Tensor, generator: torch.Generator | None) -> Tensor:
         u = torch.rand(like.shape, generator=generator, dtype=like.dtype, device=like.device)

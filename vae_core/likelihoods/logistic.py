@@ -39,7 +39,6 @@ class Logistic(LocationScale):
     def _log_interval(self, middle: Tensor, half: Tensor, log_width: Tensor) -> Tensor:
         """s(b) − s(a) = (1 − e^{−w}) s(b) s(−a), with no difference of near-equal numbers:
         ln(1 − e^{−w}) = ln w − w/2 + ln sinhc(w/2)."""
-        half = half.expand_as(middle)
         log_one_minus = log_width - half + log_sinhc(half)
         logsigmoid = torch.nn.functional.logsigmoid
         return log_one_minus + logsigmoid(middle + half) + logsigmoid(half - middle)
