@@ -28,7 +28,7 @@ import math
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, Literal, get_args
@@ -38,7 +38,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from bench import lazy_torch
 from bench.cell import Cell, Described, Scalar, labels
 
-__all__ = ["Cell", "Described", "Grid", "GridError", "Settings", "describe", "find_grid", "load_grid", "shipped_grids"]
+__all__ = ["Cell", "Described", "Grid", "GridError", "Settings"]
 
 NOMINAL_LEVELS = 251  # stands for the data's number of levels while no data is at hand
 
@@ -174,6 +174,12 @@ def describe(cells: Iterable[Cell]) -> dict[str, Described]:
     named = labels(cells)
     families = registry()
     return {cell.id: Described(cell, named[cell.id], families.get(cell.family).recipe) for cell in cells}
+
+
+def cards(cells: Iterable[Cell]) -> dict[str, dict[str, str]]:
+    """The card of every family among the cells, as plain text: the report shows them without knowing the registry."""
+    known = registry()
+    return {family: asdict(known.get(family).card) for family in sorted({cell.family for cell in cells})}
 
 
 def suggestion(word: str, words: Iterable[str], otherwise: str) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.cell import Cell, Described
-from bench.grid import Grid, describe
+from bench.grid import Grid, cards, describe
 from bench.lock import locked
 from bench.plan import Bundle, halves, plan, restrict
 from bench.pool import Ended, Failure, Pool, Task, TaskFailed
@@ -209,6 +209,7 @@ class _Run:
             "grid": self.grid.text,
             "overrides": list(self.grid.overrides),
             "cells": len(self.described),
+            "cards": cards(self.grid.cells),
         }
 
     # -- training --------------------------------------------------------------------------------------------------

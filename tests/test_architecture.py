@@ -1,0 +1,136 @@
+"""The arrows of the house, read from the imports: cli → run → plan → vae_core; the report reads only the store."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+# What a module of the harness may import of the harness, whether at its top or inside a function.
+MAY_IMPORT = {
+    "bench.lazy_torch": set(),
+    "bench.cell": set(),
+    "bench.provenance": set(),
+    "bench.compare": set(),
+    "bench.progress": set(),
+    "bench.pool": set(),
+    "bench.grid": {"bench.cell", "bench.lazy_torch"},
+    "bench.store": {"bench.cell"},
+    "bench.lock": {"bench.store"},
+    "bench.plan": {"bench.cell", "bench.grid"},
+    "bench.export": {"bench.store"},
+    "bench.shelves": {"bench.grid", "bench.lazy_torch"},
+    "bench.doctor": {"bench.pool", "bench.provenance"},
+    "bench.materials": {"bench.cell"},
+    "bench.throughput": {"bench.cell", "bench.materials"},
+    "bench.worker": {"bench.cell", "bench.materials", "bench.plan", "bench.store", "bench.throughput"},
+    "bench.run": {
+        "bench.cell",
+        "bench.grid",
+        "bench.lock",
+        "bench.plan",
+        "bench.pool",
+        "bench.progress",
+        "bench.provenance",
+        "bench.store",
+    },
+    "bench.cli": {
+        "bench.doctor",
+        "bench.export",
+        "bench.grid",
+        "bench.progress",
+        "bench.provenance",
+        "bench.report",
+        "bench.run",
+        "bench.shelves",
+        "bench.store",
+    },
+}
+REPORT_MAY_IMPORT = {"bench.store", "bench.compare"}  # and its own modules
+USE_VAE_CORE = {"bench.grid", "bench.shelves", "bench.doctor", "bench.materials", "bench.throughput", "bench.worker"}
+USE_TORCH = {"bench.provenance", "bench.doctor", "bench.materials", "bench.throughput", "bench.worker"}
+
+
+def modules(package: str) -> dict[str, Path]:
+    """Every module's dotted name, and its file."""
+    return {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in sorted((ROOT / package).rglob("*.py"))
+    }
+
+
+def imports(path: Path) -> Iterator[tuple[str, bool]]:
+    """Dotted names that a file imports at any depth, and whether it does so at its top."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    top = {id(node) for node in tree.body}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, id(node) in top
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively: say where from"
+            assert node.module
+            for alias in node.names:
+                inside = f"{node.module}.{alias.name}"
+                yield inside if inside in MODULES else node.module, id(node) in top
+
+
+MODULES = modules("bench") | modules("vae_core")
+BENCH, CORE = modules("bench"), modules("vae_core")
+
+
+def of(package: str, module: str) -> set[str]:
+    return {name for name, _ in imports(MODULES[module]) if name == package or name.startswith(f"{package}.")}
+
+
+@pytest.mark.parametrize("module", sorted(CORE))
+def test_vae_core_is_importable_alone(module):
+    assert of("bench", module) == set()
+
+
+@pytest.mark.parametrize("module", sorted(set(BENCH) - {"bench"}))
+def test_the_arrows_of_the_harness(module):
+    found = of("bench", module)
+    if module.startswith("bench.report"):
+        assert {name for name in found if not name.startswith("bench.report")} <= REPORT_MAY_IMPORT
+        return
+    assert module in MAY_IMPORT, f"{module} is new: say here what it may import"
+    assert found <= MAY_IMPORT[module]
+
+
+@pytest.mark.parametrize("module", sorted(BENCH))
+def test_only_workers_and_the_registrys_readers_know_vae_core_and_torch(module):
+    if module not in USE_VAE_CORE:
+        assert of("vae_core", module) == set()
+    if module not in USE_TORCH:
+        assert of("torch", module) | of("torchvision", module) == set()
+
+
+@pytest.mark.parametrize("module", ["bench.provenance", "bench.doctor", "bench.grid", "bench.shelves"])
+def test_what_the_parent_imports_reaches_for_torch_inside_functions_only(module):
+    at_top = {name.partition(".")[0] for name, top in imports(BENCH[module]) if top}
+    assert not at_top & {"torch", "torchvision", "vae_core"}
+
+
+def test_the_registry_and_the_plan_do_not_execute_torch():
+    script = """
+import sys
+from bench.grid import describe, load_grid, registry, shipped_grids
+from bench.plan import plan
+for path in shipped_grids().values():
+    cells = load_grid(path).cells
+    describe(cells)
+    assert plan(cells, "cpu", 2)
+import torch
+assert "torch._C" not in sys.modules, "executed"
+assert torch.zeros(2).tolist() == [0, 0]  # and is the real one as soon as it is used
+import torch.nn.functional
+assert sys.modules["torch"] is torch
+"""
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
