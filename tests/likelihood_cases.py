@@ -48,6 +48,7 @@ def cases() -> list[Case]:
         family = likelihoods.get(name)
         if family.takes_sigma:
             found += [Case(name, (("sigma", sigma),)) for sigma in (*SIGMAS, *MODES)]
+            found += [Case(name, (("sigma", 0.1), ("link", "sigmoid")))] if "link" in family.option_names() else []
         elif len(family.scorings) > 1:
             found += [Case(name, (("score", scoring),)) for scoring in family.scorings]
         else:

@@ -35,6 +35,38 @@ class Card:
     users: str  #: who uses it, and for what
 
 
+class Part(ABC):
+    """A scalar quantity of a likelihood, a number or learned, for one model or a stack of M: σ, say.
+
+    A likelihood keeps it as an attribute; what follows from it (what to optimise, to copy, to stack) is done here.
+    """
+
+    mode: ClassVar[str]  #: parts of one mode can be stacked
+
+    def parameters(self) -> list[Tensor]:
+        """Learnable tensors, [] or [M]."""
+        return []
+
+    def state(self) -> list[Tensor]:
+        """All tensors that training changes, [] or [M]."""
+        return self.parameters()
+
+    def initialise(self, spread: float) -> None:  # noqa: B027  nothing to do where no scalar is learned
+        """Start value of a learned scale."""
+
+    @abstractmethod
+    def stack(self, parts: Sequence[Any]) -> Self:
+        """One part for M models, from M parts of this class."""
+
+    @abstractmethod
+    def select(self, index: int) -> Self:
+        """The part of one model of a stack; shares no memory with it."""
+
+    def to(self, device: torch.device | str) -> Self:
+        """Moves tensors to a device, in place; returns self."""
+        return self
+
+
 class Likelihood(ABC):
     """ln p(x|z) as a function of the decoder's raw output.
 
@@ -83,7 +115,10 @@ class Likelihood(ABC):
     def sample(self, raw: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """One draw of x|z in the family's own view: raw [..., R] -> [..., D]."""
 
-    # -- what most families need not touch: learned state -----------------------------------------------------------
+    # -- learned state, kept in parts: attributes that are a `Part` ----------------------------------------------------
+
+    def _parts(self) -> dict[str, Part]:
+        return {name: value for name, value in vars(self).items() if isinstance(value, Part)}
 
     def train_log_prob(self, x: Tensor, raw: Tensor) -> Tensor:
         """`log_prob` as training uses it; only sigma="optimal" differs (σ from the batch, remembered)."""
@@ -91,14 +126,16 @@ class Likelihood(ABC):
 
     def parameters(self) -> list[Tensor]:
         """Learnable tensors of the likelihood itself (sigma="shared"): give them to the optimiser."""
-        return []
+        return [tensor for part in self._parts().values() for tensor in part.parameters()]
 
     def state(self) -> list[Tensor]:
         """All tensors that change in training, each of shape [M] or []; a snapshot copies them."""
-        return self.parameters()
+        return [tensor for part in self._parts().values() for tensor in part.state()]
 
-    def initialise(self, spread: float) -> None:  # noqa: B027  nothing to do where nothing is learned
+    def initialise(self, spread: float) -> None:
         """Start learned scales at `spread`, the training data's standard deviation about its per-dimension mean."""
+        for part in self._parts().values():
+            part.initialise(spread)
 
     def sigma_in_use(self, raw: Tensor) -> Tensor | None:
         """The scale σ at test time, averaged over raw [..., R] where the decoder gives it; None where there is none."""
@@ -132,26 +169,23 @@ class Likelihood(ABC):
 
     def stack_key(self) -> tuple[object, ...]:
         """Likelihoods with equal keys can be stacked: same family, same options but for σ's value."""
-        return (self.name,)
-
-    def _stack(self, others: Sequence[Self]) -> Self:
-        """A copy that acts on raw outputs with a leading models axis; families with state override it."""
-        return copy.copy(self)
-
-    def _select(self, index: int) -> Self:
-        """The single likelihood of model `index` of a stacked one; families with state override it."""
-        return copy.copy(self)
+        own = {name: value for name, value in vars(self).items() if name != "models"}
+        return (self.name, *((name, v.mode if isinstance(v, Part) else v) for name, v in sorted(own.items())))
 
     def select(self, index: int) -> Self:
         """The likelihood of one model of a stack, its learned state detached and copied."""
         if self.models is None or not 0 <= index < self.models:
             raise ValueError(f"no model {index} in a stack of {self.models}")
-        one = self._select(index)
+        one = copy.copy(self)
         one.models = None
+        for name, part in self._parts().items():
+            setattr(one, name, part.select(index))
         return one
 
     def to(self, device: torch.device | str) -> Self:
         """Moves learned state to a device, in place; returns self."""
+        for part in self._parts().values():
+            part.to(device)
         return self
 
 
@@ -189,6 +223,8 @@ def stack(likelihoods: Sequence[Likelihood]) -> Likelihood:
     first = likelihoods[0]
     if any(other.stack_key() != first.stack_key() for other in likelihoods):
         raise ValueError(f"cannot stack likelihoods of different kinds: {[o.stack_key() for o in likelihoods]}")
-    stacked = first._stack(likelihoods)
+    stacked = copy.copy(first)
     stacked.models = len(likelihoods)
+    for name, part in first._parts().items():
+        setattr(stacked, name, part.stack([other._parts()[name] for other in likelihoods]))
     return stacked

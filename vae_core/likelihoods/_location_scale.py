@@ -6,11 +6,10 @@ bin [k/K, (k+1)/K], the first bin open to −∞ and the last to +∞, so that t
 
 from __future__ import annotations
 
-import copy
 import math
 from abc import abstractmethod
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Self
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -21,19 +20,34 @@ from vae_core.likelihoods._scale import Optimal, Scale, make_scale
 if TYPE_CHECKING:
     from torch import Tensor
 
+LINKS: dict[str, Callable[[Tensor], Tensor]] = {"identity": lambda raw: raw, "sigmoid": lambda raw: torch.sigmoid(raw)}
+
+
+def checked_link(link: str) -> str:
+    """The link's name; raises ValueError for an unknown one."""
+    if link not in LINKS:
+        raise ValueError(f"link={link!r} is unknown (allowed: {', '.join(LINKS)})")
+    return link
+
 
 class LocationScale(Density):
-    """A symmetric location-scale density; the location is the raw output itself (identity link).
+    """A symmetric location-scale density on the real line.
 
     Args:
-        sigma: the scale: a number > 0, or "shared", "image", "pixel", "optimal". Raises ValueError for anything else.
+        sigma: the scale: a number > 0, or "shared", "image", "pixel", "optimal".
+        link: how the location μ follows from its raw output: "identity" (the default: a plain linear layer) or
+            "sigmoid" (μ in (0, 1), as in Kingma & Welling 2014, appendix C.2, for Frey Faces).
+
+    Raises:
+        ValueError: a scale or a link that is none of these.
     """
 
     view = "real"
     takes_sigma = True
 
-    def __init__(self, sigma: float | str = "shared") -> None:
+    def __init__(self, sigma: float | str = "shared", link: str = "identity") -> None:
         self.scale: Scale = make_scale(sigma)
+        self.link = checked_link(link)
 
     # -- the standard distribution: what a family is -----------------------------------------------------------------
 
@@ -67,8 +81,13 @@ class LocationScale(Density):
         return self.scale.outputs(dims)
 
     def log_prob(self, x: Tensor, raw: Tensor) -> Tensor:
-        loc, log_scale = self.scale.split(raw)
+        loc, log_scale = self._split(raw)
         return self._log_prob(x, loc, log_scale)
+
+    def _split(self, raw: Tensor) -> tuple[Tensor, Tensor]:
+        """raw [..., R] -> location [..., D] behind the link, and ln σ, broadcastable against it."""
+        linear, log_scale = self.scale.split(raw)
+        return LINKS[self.link](linear), log_scale
 
     def _log_prob(self, x: Tensor, loc: Tensor, log_scale: Tensor) -> Tensor:
         per_dim = self._log_standard((x - loc) * torch.exp(-log_scale))
@@ -86,10 +105,12 @@ class LocationScale(Density):
             statistic = self.residual_statistic(x, raw)
             self.scale.set_log(self._log_sigma(self.scale.observe(statistic)))
             now = self._log_sigma(statistic)
-        return self._log_prob(x, raw, now.reshape(now.shape + (1,) * (raw.ndim - now.ndim)) if now.ndim else now)
+        return self._log_prob(
+            x, LINKS[self.link](raw), now.reshape(now.shape + (1,) * (raw.ndim - now.ndim)) if now.ndim else now
+        )
 
     def log_mass(self, k: Tensor, raw: Tensor, levels: int) -> Tensor:
-        loc, log_scale = self.scale.split(raw)
+        loc, log_scale = self._split(raw)
         return self.binned_log_prob(k, loc, log_scale, levels)
 
     def binned_log_prob(self, k: Tensor, loc: Tensor, log_scale: Tensor, levels: int) -> Tensor:
@@ -109,48 +130,20 @@ class LocationScale(Density):
         return choose((k == 0) | (k == levels - 1), tail, inside).sum(-1)
 
     def mean(self, raw: Tensor) -> Tensor:
-        return self.scale.split(raw)[0]
+        return self._split(raw)[0]
 
     def sample(self, raw: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        loc, log_scale = self.scale.split(raw)
+        loc, log_scale = self._split(raw)
         return loc + torch.exp(log_scale) * self._standard_sample(loc, generator)
 
     def sigma_in_use(self, raw: Tensor) -> Tensor | None:
         return torch.exp(self.scale.split(raw)[1].detach()).mean()
 
-    # -- state -------------------------------------------------------------------------------------------------------
-
-    def parameters(self) -> list[Tensor]:
-        return self.scale.parameters()
-
-    def state(self) -> list[Tensor]:
-        return self.scale.state()
-
-    def initialise(self, spread: float) -> None:
-        self.scale.initialise(spread)
-
     def residual_statistic(self, x: Tensor, raw: Tensor) -> Tensor:
-        residual = x - raw
+        residual = x - LINKS[self.link](raw)
         return self._statistic(residual, tuple(range(0 if self.models is None else 1, residual.ndim)))
 
     def set_residual_statistic(self, average: Tensor) -> None:
         if not isinstance(self.scale, Optimal):
             raise ValueError(f"only sigma='optimal' takes its scale from residuals, this is {self.scale.mode!r}")
         self.scale.set_log(self._log_sigma(average))
-
-    def stack_key(self) -> tuple[object, ...]:
-        return (self.name, self.scale.mode)
-
-    def _stack(self, others: Sequence[Self]) -> Self:
-        stacked = copy.copy(self)
-        stacked.scale = self.scale.stack([other.scale for other in others])
-        return stacked
-
-    def _select(self, index: int) -> Self:
-        one = copy.copy(self)
-        one.scale = self.scale.select(index)
-        return one
-
-    def to(self, device: torch.device | str) -> Self:
-        self.scale.to(device)
-        return self

@@ -16,11 +16,13 @@ from __future__ import annotations
 
 import copy
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
+
+from vae_core.likelihoods._base import Part
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,11 +38,8 @@ DECAY = 0.99
 MODES = ("shared", "image", "pixel", "optimal")
 
 
-class Scale(ABC):
+class Scale(Part):
     """ln σ as a function of the raw output, with what is learned of it."""
-
-    mode: ClassVar[str]
-    needs_batch: ClassVar[bool] = False  #: whether training sets σ from the batch's residuals
 
     @abstractmethod
     def outputs(self, dims: int) -> int:
@@ -50,24 +49,11 @@ class Scale(ABC):
     def split(self, raw: Tensor) -> tuple[Tensor, Tensor]:
         """raw [..., R] -> location [..., D] (before the link) and ln σ, broadcastable against it."""
 
-    def parameters(self) -> list[Tensor]:
-        return []
-
-    def state(self) -> list[Tensor]:
-        return self.parameters()
-
-    def initialise(self, spread: float) -> None:  # noqa: B027  nothing to do where no scalar is learned
-        """Start value of a learned scalar."""
-
-    def stack(self, scales: Sequence[Self]) -> Self:
-        """One scale for M models."""
+    def stack(self, parts: Sequence[Any]) -> Self:
         return copy.copy(self)
 
     def select(self, index: int) -> Self:
         return copy.copy(self)
-
-    def to(self, device: torch.device | str) -> Self:
-        return self
 
 
 def make_scale(sigma: float | str) -> Scale:
@@ -114,9 +100,9 @@ class Fixed(Scale):
             self._log = torch.tensor(logs if self.stacked else logs[0], dtype=raw.dtype, device=raw.device)
         return raw, _against(self._log, raw)
 
-    def stack(self, scales: Sequence[Fixed]) -> Fixed:
+    def stack(self, parts: Sequence[Any]) -> Fixed:
         stacked = Fixed(1.0)
-        stacked.sigmas, stacked.stacked = tuple(s.sigmas[0] for s in scales), True
+        stacked.sigmas, stacked.stacked = tuple(part.sigmas[0] for part in parts), True
         return stacked
 
     def select(self, index: int) -> Fixed:
@@ -153,11 +139,11 @@ class Shared(Scale):
         with torch.no_grad():
             self.theta.fill_(math.log(max(spread, 2 * FLOOR)) / GAIN)
 
-    def stack(self, scales: Sequence[Shared]) -> Shared:
+    def stack(self, parts: Sequence[Any]) -> Shared:
         stacked = Shared()
-        stacked.count = len(scales)
+        stacked.count = len(parts)
         with torch.no_grad():
-            stacked.theta.copy_(torch.stack([s.theta for s in scales]))
+            stacked.theta.copy_(torch.stack([part.theta for part in parts]))
         return stacked
 
     def select(self, index: int) -> Shared:
@@ -200,7 +186,6 @@ class Optimal(Scale):
     statistic) afterwards."""
 
     mode = "optimal"
-    needs_batch = True
 
     def __init__(self) -> None:
         self.count: int | None = None
@@ -254,12 +239,12 @@ class Optimal(Scale):
     def set_log(self, value: Tensor) -> None:
         self.log.copy_(value)
 
-    def stack(self, scales: Sequence[Optimal]) -> Optimal:
+    def stack(self, parts: Sequence[Any]) -> Optimal:
         stacked = Optimal()
-        stacked.count = len(scales)
-        stacked._log = torch.stack([scale.log for scale in scales])
-        stacked._mean = torch.stack([scale.mean for scale in scales])
-        stacked._weight = torch.stack([scale.weight for scale in scales])
+        stacked.count = len(parts)
+        stacked._log = torch.stack([part.log for part in parts])
+        stacked._mean = torch.stack([part.mean for part in parts])
+        stacked._weight = torch.stack([part.weight for part in parts])
         return stacked
 
     def select(self, index: int) -> Optimal:

@@ -3,10 +3,8 @@ that the weight of the squared error implies, or with the σ fitted to training 
 
 from __future__ import annotations
 
-import copy
 import math
 from abc import abstractmethod
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Self
 
 import torch
@@ -89,20 +87,3 @@ class SquaredError(Recipe):
 
     def set_residual_statistic(self, average: Tensor) -> None:
         self.fitted.set_log(0.5 * torch.log(average))
-
-    def stack_key(self) -> tuple[object, ...]:
-        return (self.name, self.needs_fit)
-
-    def _stack(self, others: Sequence[Self]) -> Self:
-        stacked = copy.copy(self)
-        stacked.fitted = self.fitted.stack([other.fitted for other in others])
-        return stacked
-
-    def _select(self, index: int) -> Self:
-        one = copy.copy(self)
-        one.fitted = self.fitted.select(index)
-        return one
-
-    def to(self, device: torch.device | str) -> Self:
-        self.fitted.to(device)
-        return self

@@ -36,9 +36,6 @@ class Categorical(Mass):
             raise ValueError(f"levels={levels!r} is no number of levels: give an integer of 2 or more")
         self.levels = levels
 
-    def stack_key(self) -> tuple[object, ...]:
-        return (self.name, self.levels)
-
     def outputs(self, dims: int) -> int:
         return dims * self.levels
 

@@ -101,7 +101,7 @@ class Gaussian(LocationScale):
         """The scipy distribution, elementwise [..., D], that it must agree with."""
         from scipy import stats
 
-        loc, log_scale = self.scale.split(raw)
+        loc, log_scale = self._split(raw)
         return stats.norm(loc.detach().numpy(), log_scale.detach().exp().numpy())
 
 

@@ -62,5 +62,5 @@ class Laplace(LocationScale):
         """The scipy distribution, elementwise [..., D], that it must agree with."""
         from scipy import stats
 
-        loc, log_scale = self.scale.split(raw)
+        loc, log_scale = self._split(raw)
         return stats.laplace(loc.detach().numpy(), log_scale.detach().exp().numpy())

@@ -68,5 +68,5 @@ class Logistic(LocationScale):
         """The scipy distribution, elementwise [..., D], that it must agree with."""
         from scipy import stats
 
-        loc, log_scale = self.scale.split(raw)
+        loc, log_scale = self._split(raw)
         return stats.logistic(loc.detach().numpy(), log_scale.detach().exp().numpy())
