@@ -27,6 +27,7 @@ from vae_core.data import Dataset
 from vae_core.evaluate import Estimate, importance_bounds
 from vae_core.evaluate.importance import Scorer
 from vae_core.networks import generator_for
+from vae_core.objectives import OBJECTIVES
 from vae_core.training import TrainedBundle, TrainedModel, fit_to_residuals, train
 from vae_core.views import VIEWS
 
@@ -147,6 +148,8 @@ def _one_pass(
         mass = estimates[f"mass {cell.id}"]
         density = estimates.get(f"density {cell.id}")
         objective = estimates.get("objective") or density or mass
+        if OBJECTIVES[cell.objective].binned:
+            objective = mass
         values = _of_training(trained, place, device)
         values.update(_of_scores(mass, density, objective, cell, levels, k.shape[1]))
         sigma = lik.sigma_in_use(raw)
@@ -200,7 +203,8 @@ def _of_scores(
     largest = max(cell.eval_samples)
     images = mass.bound[largest]
     bits = 1 / (dims * math.log(2))
-    trained_on = objective.elbo if cell.objective == "elbo" else objective.bound[cell.train_samples]
+    weighted = OBJECTIVES[cell.objective].weighted
+    trained_on = objective.bound[cell.train_samples] if weighted else objective.elbo
     values: dict[str, Value] = {
         "measure": f"pmf-{levels}",
         "currency": "pmf-2" if levels == 2 else "pmf-K",

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from vae_core import likelihoods
 from vae_core.likelihoods import Likelihood
-from vae_core.likelihoods._scale import MODES
 
 SIGMAS = (0.02, 0.3, 2.0)
 LEVELS = (2, 17, 256)
@@ -42,17 +41,18 @@ class Case:
 
 
 def cases() -> list[Case]:
-    """Every family, with every scale mode and every scoring that it has."""
+    """Every family at each of its examples, with every scale that it takes."""
     found = []
     for name in likelihoods.names():
         family = likelihoods.get(name)
-        if family.takes_sigma:
-            found += [Case(name, (("sigma", sigma),)) for sigma in (*SIGMAS, *MODES)]
-            found += [Case(name, (("sigma", 0.1), ("link", "sigmoid")))] if "link" in family.option_names() else []
-        elif len(family.scorings) > 1:
-            found += [Case(name, (("score", scoring),)) for scoring in family.scorings]
-        else:
-            found.append(Case(name))
+        for index, example in enumerate(family.examples):
+            options = tuple(example.items())
+            if not family.takes_sigma:
+                found.append(Case(name, options))
+            elif index == 0:
+                found += [Case(name, (("sigma", s), *options)) for s in (*SIGMAS, *family.sigma_modes)]
+            else:
+                found.append(Case(name, (("sigma", 0.1), *options)))
     return found
 
 

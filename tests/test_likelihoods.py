@@ -111,7 +111,6 @@ def test_mass_is_the_integral_of_the_density_over_the_bin(case: Case, levels: in
     lik = case.make(levels)
     raw = raw_for(lik, 1, "random", rows=5, seed=7, dtype=torch.float64)
     masses = masses_of_one_dimension(lik, raw, levels).detach().exp()
-    open_ended = lik.view != "unit" and lik.scored(lik.scorings[0]).name not in ("bce_sum", "bce_mean")
     for row in range(len(raw)):
 
         def density(y: float, row: int = row) -> float:
@@ -123,8 +122,8 @@ def test_mass_is_the_integral_of_the_density_over_the_bin(case: Case, levels: in
         reach = 3 + 60.0 * float(sigma) if sigma is not None else 0.0
         for k in (0, 1, levels // 2, levels - 1):
             low, high = k / levels, (k + 1) / levels
-            low = low - reach if open_ended and k == 0 else low
-            high = high + reach if open_ended and k == levels - 1 else high
+            low = low - reach if lik.open_ends and k == 0 else low
+            high = high + reach if lik.open_ends and k == levels - 1 else high
             peak = float(lik.mean(raw[row : row + 1])[0, 0])
             width = float(sigma) if sigma is not None else 1.0
             steps = (0, -0.3, 0.3, -1, 1, -3, 3, -10, 10, -30, 30)

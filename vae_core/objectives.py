@@ -58,5 +58,13 @@ def iwae(log_likelihood: Tensor, posterior: Posterior, z: Tensor, eps: Tensor) -
     return log_weights.logsumexp(-1) - math.log(log_weights.shape[-1])
 
 
-Objective = Callable[["Tensor", Posterior, "Tensor", "Tensor"], "Tensor"]
-OBJECTIVES: dict[str, Objective] = {"elbo": elbo, "iwae": iwae}
+@dataclass(frozen=True)
+class Objective:
+    """A bound as a function of (ln p(x|z) [M, B, L], posterior, z, ε), and of which ln p(x|z) it is a bound."""
+
+    bound: Callable[[Tensor, Posterior, Tensor, Tensor], Tensor]
+    weighted: bool = False  #: importance-weighted over the L samples; else an expectation over them
+    binned: bool = False  #: ln p is the exact mass of the integer level, not the density of the dequantised data
+
+
+OBJECTIVES = {"elbo": Objective(elbo), "iwae": Objective(iwae, weighted=True), "binned": Objective(elbo, binned=True)}

@@ -31,11 +31,17 @@ VALIDATION_ROWS = 1000
 
 @dataclass(frozen=True)
 class Member:
-    """One model of a bundle: its likelihood (single, unstacked), its objective's name, its seed."""
+    """One model of a bundle: its likelihood (single, unstacked), its objective's name, its seed.
+
+    Raises ValueError where the likelihood cannot be trained on that objective.
+    """
 
     likelihood: Likelihood
     objective: str = "elbo"
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        self.likelihood.require_objective(self.objective)
 
 
 @dataclass(frozen=True)
@@ -210,10 +216,14 @@ class BundleProgram:
         values = []
         for group in self.groups:
             part = group.part
-            score = group.likelihood.train_log_prob if training else group.likelihood.log_prob
-            log_likelihood = score(seen[group.view.name][group.seeds].unsqueeze(2), raw[part])
+            likelihood = group.likelihood
+            if group.objective.binned:
+                log_likelihood = likelihood.log_mass(k[group.seeds].unsqueeze(2), raw[part], self.levels)
+            else:
+                score = likelihood.train_log_prob if training else likelihood.log_prob
+                log_likelihood = score(seen[group.view.name][group.seeds].unsqueeze(2), raw[part])
             own_posterior = Posterior(posterior.mean[part], posterior.log_variance[part])
-            values.append(group.objective(log_likelihood, own_posterior, z[part], eps[part]))
+            values.append(group.objective.bound(log_likelihood, own_posterior, z[part], eps[part]))
         return torch.cat(values) if len(values) > 1 else values[0]
 
 

@@ -82,6 +82,8 @@ class Likelihood(ABC):
     takes_levels: ClassVar[bool] = False  #: whether `make` needs levels=K, the data's number of levels
     recipe: ClassVar[bool] = False  #: a folk recipe: trained on an objective that is no distribution
     scorings: ClassVar[tuple[str, ...]] = ("itself",)  #: the true distributions its decoder is scored as
+    examples: ClassVar[tuple[dict[str, Any], ...]] = ({},)  #: options besides σ at which the laws are tested
+    sigma_modes: ClassVar[tuple[str, ...]] = ()  #: the learned scales that it offers, where it takes σ
     models: int | None = None  #: M for a stacked likelihood, None for a single one
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -141,9 +143,16 @@ class Likelihood(ABC):
         """The scale σ at test time, averaged over raw [..., R] where the decoder gives it; None where there is none."""
         return None
 
+    def require_objective(self, objective: str) -> None:
+        """Raises ValueError where this likelihood cannot be trained on `objective` ("elbo", "iwae", "binned")."""
+        if objective == "binned" and (self.recipe or not self.has_density):
+            why = "a folk recipe is trained as people write it" if self.recipe else "it is a mass already"
+            raise ValueError(f"{self.name} cannot be trained on 'binned', a density's bin masses ({why}): take 'elbo'")
+
     # -- scoring -----------------------------------------------------------------------------------------------------
 
     has_density: ClassVar[bool] = False  #: whether `log_density` exists
+    open_ends: ClassVar[bool] = False  #: whether the end bins of its masses reach to ±∞ (families on the real line)
 
     def log_density(self, y: Tensor, raw: Tensor, levels: int) -> Tensor:
         """ln density of dequantised data y = (k+u)/K [..., D] under what is scored, raw [..., R] -> [...], nats."""

@@ -15,7 +15,7 @@ import torch
 
 from vae_core.likelihoods._base import Density
 from vae_core.likelihoods._logspace import choose
-from vae_core.likelihoods._scale import Optimal, Scale, make_scale
+from vae_core.likelihoods._scale import MODES, Optimal, Scale, make_scale
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,6 +44,9 @@ class LocationScale(Density):
 
     view = "real"
     takes_sigma = True
+    sigma_modes = MODES
+    open_ends = True
+    examples = ({}, {"link": "sigmoid"})
 
     def __init__(self, sigma: float | str = "shared", link: str = "identity") -> None:
         self.scale: Scale = make_scale(sigma)
@@ -138,6 +141,13 @@ class LocationScale(Density):
 
     def sigma_in_use(self, raw: Tensor) -> Tensor | None:
         return torch.exp(self.scale.split(raw)[1].detach()).mean()
+
+    def require_objective(self, objective: str) -> None:
+        super().require_objective(objective)
+        if objective == "binned" and isinstance(self.scale, Optimal):
+            raise ValueError(
+                "sigma='optimal' is the closed-form scale of the density, and 'binned' has none: take sigma='shared'"
+            )
 
     def residual_statistic(self, x: Tensor, raw: Tensor) -> Tensor:
         residual = x - LINKS[self.link](raw)

@@ -31,6 +31,8 @@ class SquaredError(Recipe):
     """
 
     scorings = (_IMPLIED, _FITTED)
+    examples = ({"score": _IMPLIED}, {"score": _FITTED})
+    open_ends = True
     _distribution = Gaussian(1.0)
 
     def __init__(self, score: str = _IMPLIED) -> None:
