@@ -1,0 +1,55 @@
+"""How numbers are written: digits by unit, a real minus sign, intervals in brackets, a dash for what is not there."""
+
+from __future__ import annotations
+
+import math
+
+DIGITS = {"bits/dim": 3, "nats": 2}
+NOTHING = "–"
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """1234.5 -> '1,234.50' with a minus sign, NaN and None as a dash; never '−0.00'."""
+    if value is None or math.isnan(value):
+        return NOTHING
+    text = f"{value:,.{digits}f}"
+    if text.startswith("-"):
+        text = text[1:] if not text.strip("-0.,") else "−" + text[1:]
+    return text
+
+
+def measured(value: float | None, unit: str) -> str:
+    """A number of a unit, without naming it."""
+    return number(value, DIGITS[unit])
+
+
+def bracket(low: float, high: float, unit: str) -> str:
+    """'[1.629, 1.673]' with a space that does not break, or '' where there is no interval."""
+    return "" if math.isnan(low) else f"[{measured(low, unit)},\u00a0{measured(high, unit)}]"
+
+
+def count(value: float | None) -> str:
+    """A whole number with separators."""
+    return number(value, 0)
+
+
+def rate(value: float | None) -> str:
+    """A rate to three significant digits: '61,000', '1.9 M', '87.5'."""
+    if value is None or math.isnan(value):
+        return NOTHING
+    for size, suffix in ((1e9, " G"), (1e6, " M")):
+        if value >= size:
+            return f"{value / size:.3g}{suffix}"
+    rounded = float(f"{value:.3g}")
+    return f"{rounded:,.0f}" if rounded >= 100 else f"{rounded:g}"
+
+
+def ordinal(place: int) -> str:
+    """1st, 2nd, 3rd, 4th, 11th, 21st."""
+    suffix = "th" if 10 <= place % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(place % 10, "th")
+    return f"{place}{suffix}"
+
+
+def listed(names: list[str]) -> str:
+    """'a', 'a and b', 'a, b and c'."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -1,0 +1,288 @@
+"""The report's page: what the template needs, computed from a run's tables, and one HTML file written in one step."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+from markupsafe import Markup
+
+from bench.report import captions, figures, table, words
+from bench.report.boards import ESS_FLOOR, RISE_FLOOR, Board, boards, short, unusable
+from bench.report.numbers import NOTHING, count, number
+from bench.report.pictures import Gallery, galleries
+from bench.report.svg import HUES, Looks, to_svg
+from bench.store import RunTables
+
+SHOWN_APART = ("grid", "data", "about", "cards")
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure with the title that states what it shows, and what to know when reading it."""
+
+    title: Markup
+    svg: Markup
+    note: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """A board on the page."""
+
+    anchor: str
+    title: str
+    about: str
+    unit: str
+    words: words.Words
+    landscape: Figure
+    columns: list[table.Column]
+    lines: list[table.Line]
+    axis: tuple[str, str]
+    best: float
+    sigma: Figure | None
+    samples: Figure | None
+    speed: Figure | None
+    speeds: list[list[table.Entry]]
+    galleries: list[Gallery]
+
+
+def build(tables: RunTables, out: Path) -> Path:
+    """Write the report of a run to `out`, one HTML file that needs no network; gives `out`.
+
+    The file appears whole or not at all. Folders are made. Raises OSError where it cannot be written.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    text = environment.get_template("page.html.j2").render(context(tables))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    handle, part = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(part).chmod(0o644)
+        Path(part).replace(out)
+    finally:
+        Path(part).unlink(missing_ok=True)
+    return out
+
+
+def context(tables: RunTables) -> dict[str, Any]:
+    """Everything that the template shows."""
+    found = boards(tables)
+    looks = Looks.of(tables.cells["family"])
+    failed = unusable(tables)
+    used = _provenance(tables)
+    sections = [_section(board, tables, looks, f"board-{place}") for place, board in enumerate(found, start=1)]
+    meta = tables.meta
+    data = {
+        name: {key: fact for key, fact in facts.items() if key != "name"}
+        for name, facts in dict(meta.get("data") or {}).items()
+    }
+    return {
+        "style": Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),
+        "script": Markup((TEMPLATES / "sort.js").read_text(encoding="utf-8")),
+        "name": str(meta.get("name", "run")),
+        "about": str(meta.get("about") or ""),
+        "datasets": " and ".join(tables.cells["dataset"].map(short).drop_duplicates()) or "no data",
+        "facts": _headline_facts(tables, found),
+        "notices": _notices(tables, failed, used),
+        "sections": sections,
+        "recipes": table.recipe_rows(found),
+        "densities": table.density_rows(found),
+        "failed": [row._asdict() for row in failed.itertuples(index=False)],
+        "cells": len(tables.cells),
+        "ess_floor": number(ESS_FLOOR, 0),
+        "rise_bits": number(RISE_FLOOR["bits/dim"], 3),
+        "rise_nats": number(RISE_FLOOR["nats"], 1),
+        "cards": _cards(tables),
+        "data": [{"name": short(name), "rows": _flat(facts)} for name, facts in data.items()],
+        "provenance": [{"title": _origin(entry), "rows": _flat(entry)} for entry in used],
+        "grid": str(meta.get("grid", "")),
+        "settings": _flat({key: value for key, value in meta.items() if key not in SHOWN_APART}),
+        "hues": len(HUES),
+        "drawn": table.DRAWN,
+        "nothing": NOTHING,
+        "seeds": _ranges(tables.cells["seed"]),
+        "count": count,
+    }
+
+
+def _section(board: Board, tables: RunTables, looks: Looks, anchor: str) -> Section:
+    columns, cells = table.columns(board)
+    window = figures.limits(board, reach=2.0)  # tighter than in the figures: the top of the table is what is read
+    rows = board.rows
+    ends = [number(value, 2) for value in sorted(window)]
+    return Section(
+        anchor=anchor,
+        title=_title(board),
+        about=_about(board),
+        unit=board.unit,
+        words=words.words(board),
+        landscape=_figure(figures.landscape(board, looks), f"{anchor}-all", captions.landscape(board), LANDSCAPE_NOTE),
+        columns=columns,
+        lines=[table.line(row, cells, looks, window) for _, row in rows.iterrows()],
+        axis=(ends[0], ends[1]),
+        best=table.place(rows.iloc[0]["value"], window),
+        sigma=_drawn(figures.sigma_curves(board, looks), f"{anchor}-sigma", lambda: captions.sigma(board), SIGMA_NOTE),
+        samples=_drawn(
+            figures.sample_curves(board, tables.bounds, looks),
+            f"{anchor}-samples",
+            lambda: captions.samples(board),
+            SAMPLES_NOTE,
+        ),
+        speed=_drawn(figures.speed(board, looks), f"{anchor}-speed", lambda: captions.speed(board), SPEED_NOTE),
+        speeds=table.speeds(board),
+        galleries=galleries(board, tables.pictures),
+    )
+
+
+LANDSCAPE_NOTE = (
+    "A dot is one configuration, its bar the 95 % interval over images and seeds; the best of each line is drawn in "
+    "full and named on the right. Dashed: the best of all. Hollow: folk recipes."
+)
+SIGMA_NOTE = (
+    "Bands are 95 % intervals. Dashed lines are the family's learned scales: shared, one number for all; image, "
+    "one for each image; pixel, one for each pixel; optimal, the maximum-likelihood number from training "
+    "data. Arrows: off the scale."
+)
+SAMPLES_NOTE = (
+    "Every curve is a lower bound on the log-likelihood and rises with L: a curve that still rises at its end has not "
+    "converged, and the configuration is better than its number. Dashed, with a hollow end: not converged, or too few "
+    "effective samples. The panels have scales of their own."
+)
+SPEED_NOTE = (
+    "Speed of a single model, measured alone after the training, against the score. Dashed: what nothing else beats "
+    "in both. σ's value does not change the speed, its mode does: settings of one kind stand above each other."
+)
+
+
+def _figure(figure: Any, name: str, title: Markup, note: str) -> Figure:
+    return Figure(title, to_svg(figure, name, f"{title.striptags()}. {note}"), note)
+
+
+def _drawn(figure: Any, name: str, title: Callable[[], Markup], note: str) -> Figure | None:
+    return None if figure is None else _figure(figure, name, title(), note)
+
+
+def _title(board: Board) -> str:
+    return f"Binary pixels of {board.data}" if board.levels == 2 else f"Grey levels of {board.data}"
+
+
+def _about(board: Board) -> str:
+    seeds = int(board.rows["seeds"].max())
+    bits = [
+        f"{board.measure}: ln P of the integers",
+        f"{board.unit}, {board.better} is better",
+        f"{len(board.rows)} configurations",
+        f"{seeds} seed{'s' if seeds > 1 else ''}",
+        f"{count(board.images)} test images of {count(board.dims)} values",
+    ]
+    return " · ".join(bits + ([f"{board.binarisation} binarisation"] if board.binarisation else []))
+
+
+def _headline_facts(tables: RunTables, found: list[Board]) -> list[str]:
+    cells = tables.cells
+    planned = _planned(tables)
+    done = sum(len(sample.cells) for board in found for sample in board.samples.values())
+    facts = [
+        f"run {tables.meta.get('name', '')}".strip(),
+        f"{done} of {planned} cells scored",
+        f"{cells['config'].nunique()} configurations, seeds {_ranges(cells['seed'])}",
+    ]
+    times = [str(entry["time"]) for entry in tables.provenance if entry.get("time")]
+    return facts + ([max(times)[:10]] if times else [])
+
+
+def _planned(tables: RunTables) -> int:
+    planned = tables.meta.get("cells")
+    return max(planned if isinstance(planned, int) else 0, len(tables.cells))
+
+
+def _notices(tables: RunTables, failed: pd.DataFrame, used: list[dict[str, Any]]) -> list[str]:
+    """What a reader must know before believing a number."""
+    notices = []
+    missing = _planned(tables) - len(tables.cells)
+    if missing:
+        notices.append(
+            f"Incomplete run: {missing} of {_planned(tables)} cells have not ended yet; rankings may still change."
+        )
+    if len(failed):
+        kinds = failed["status"].value_counts()
+        listing = ", ".join(f"{number} {status}" for status, number in kinds.items())
+        notices.append(f"{len(failed)} of {len(tables.cells)} cells gave no result ({listing}); the reasons are below.")
+    commits = {_git(entry).get("commit") for entry in used}
+    if len(commits) > 1:
+        notices.append(f"The cells come from {len(commits)} different commits: they may not be comparable.")
+    if None in commits:
+        notices.append("The code's commit is unknown for some cells: they cannot be traced to a version.")
+    if any(_git(entry).get("dirty") for entry in used):
+        notices.append("The code had uncommitted changes when cells were computed: nobody else has this version.")
+    return notices
+
+
+def _provenance(tables: RunTables) -> list[dict[str, Any]]:
+    """The invocations that the present cells come from, the latest first."""
+    ids = set(tables.cells["provenance"].dropna().astype(int))
+    used = [entry for entry in tables.provenance if entry.get("id") in ids]
+    return used[::-1] or tables.provenance[-1:]
+
+
+def _git(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    git = entry.get("git")
+    return git if isinstance(git, Mapping) else {}
+
+
+def _origin(entry: Mapping[str, Any]) -> str:
+    git = _git(entry)
+    commit = str(git.get("commit") or "unknown commit")[:12]
+    return f"{entry.get('time', '')} · {commit}{' + uncommitted changes' if git.get('dirty') else ''}".strip(" ·")
+
+
+def _cards(tables: RunTables) -> list[dict[str, str]]:
+    """What each family of the run is, where the run file says it."""
+    cards = tables.meta.get("cards")
+    if not isinstance(cards, Mapping):
+        return []
+    return [
+        {
+            "family": family,
+            **{key: str(cards[family].get(key, "")) for key in ("title", "summary", "formula", "source")},
+        }
+        for family in sorted(set(tables.cells["family"]))
+        if isinstance(cards.get(family), Mapping)
+    ]
+
+
+def _flat(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Nested facts as (name, text), names joined by dots."""
+    rows: list[tuple[str, str]] = []
+    for key, value in facts.items():
+        name = f"{prefix}{str(key).replace('_', ' ')}"
+        if isinstance(value, Mapping):
+            rows += _flat(value, f"{name} · ")
+        elif isinstance(value, list | tuple):
+            rows.append((name, " ".join(map(str, value)) or NOTHING))
+        else:
+            rows.append((name, NOTHING if value is None else str(value)))
+    return rows
+
+
+def _ranges(seeds: pd.Series) -> str:
+    """'0–2' or '0, 3, 7'."""
+    known = sorted({int(seed) for seed in seeds})
+    if len(known) > 2 and known == list(range(known[0], known[-1] + 1)):
+        return f"{known[0]}–{known[-1]}"
+    return ", ".join(map(str, known)) or NOTHING

@@ -1,0 +1,99 @@
+"""Reconstructions and samples as rows of small images: one strip a family, the same test images in all of them."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from PIL import Image
+
+from bench.report.boards import Board
+
+MOST = 8  # images in a strip
+
+
+@dataclass(frozen=True)
+class Strip:
+    """One row: PNG data URIs of a family's reconstructions and samples, '' where there are none."""
+
+    family: str
+    label: str
+    recipe: bool
+    reconstruction: str
+    sample: str
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Strips that share their originals; `aspect` is width over height of one image."""
+
+    board: str
+    seed: int
+    count: int
+    originals: str
+    height: int
+    strips: list[Strip] = field(default_factory=list)
+
+
+def galleries(board: Board, pictures: Mapping[tuple[str, str], np.ndarray]) -> list[Gallery]:
+    """The best configuration of each family that has pictures, best family first, grouped by their originals."""
+    found: dict[bytes, Gallery] = {}
+    for family, own in board.rows.groupby("family", sort=False):
+        shown = _first_with_pictures(board, own["config"].tolist(), pictures)
+        if shown is None:
+            continue
+        config, cell, seed = shown
+        original = pictures[cell, "original"][:MOST]
+        key = original.tobytes() + bytes([seed % 256])
+        row = own[own["config"] == config].iloc[0]
+        gallery = found.setdefault(
+            key, Gallery(board.name, seed, len(original), strip(original), 48 if original.shape[1] < 40 else 64)
+        )
+        gallery.strips.append(
+            Strip(
+                family,
+                str(row["label"]),
+                bool(row["recipe"]),
+                *(
+                    strip(pictures[cell, kind][:MOST]) if (cell, kind) in pictures else ""
+                    for kind in ("reconstruction", "sample")
+                ),
+            )
+        )
+    return list(found.values())
+
+
+def strip(images: np.ndarray) -> str:
+    """uint8 [n, H, W] or [n, H, W, C] side by side, a transparent pixel between them, as a PNG data URI.
+
+    C may be 1, 3 or 4. Raises ValueError for anything else.
+    """
+    if images.ndim == 4 and images.shape[-1] == 1:
+        images = images[..., 0]
+    if images.ndim == 3:
+        images = np.repeat(images[..., None], 3, axis=-1)
+    if images.ndim != 4 or images.shape[-1] not in (3, 4) or images.dtype != np.uint8:
+        raise ValueError(f"pictures are uint8 [n, H, W] or [n, H, W, C], got {images.dtype} {list(images.shape)}")
+    count, height, width = images.shape[:3]
+    canvas = np.zeros((height, count, width + 1, 4), dtype=np.uint8)
+    canvas[:, :, :width, : images.shape[-1]] = images.transpose(1, 0, 2, 3)
+    if images.shape[-1] == 3:
+        canvas[:, :, :width, 3] = 255
+    data = io.BytesIO()
+    Image.fromarray(canvas.reshape(height, -1, 4)[:, :-1]).save(data, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(data.getvalue()).decode()
+
+
+def _first_with_pictures(
+    board: Board, configs: list[str], pictures: Mapping[tuple[str, str], np.ndarray]
+) -> tuple[str, str, int] | None:
+    """(config, cell, seed) of the best configuration, then the lowest seed, that has pictures."""
+    for config in configs:
+        sample = board.samples[config]
+        for seed, cell in zip(sample.seeds, sample.cells, strict=True):
+            if (cell, "original") in pictures:
+                return config, cell, seed
+    return None
