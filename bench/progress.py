@@ -77,7 +77,7 @@ class Reporter:
             parts.append(f"{failed} failed")
         if here and minutes > 0:
             rate = here / minutes
-            parts.append(f"{rate:.3g} cells/min")
+            parts.append(f"{rate:.0f} cells/min" if rate >= 10 else f"{rate:.1f} cells/min")
             if ended < self._total:
                 parts.append(f"{duration(60 * (self._total - ended) / rate)} left")
         return ", ".join(parts)
