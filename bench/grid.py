@@ -14,79 +14,27 @@
     family = "laplace"
     sigma = 0.1
 
-The keys and their defaults are the fields of `Settings`; the rest are options of the families (σ among them), which go
-to those families of the block that take them. `hidden` is one list (a list of lists is an axis), `eval_samples` always
-one.
+The keys and their defaults are those of `settings.Settings`; the rest are options of the families (σ among them), which
+go to those families of the block that take them. `hidden` is one list (a list of lists is an axis), `eval_samples`
+always one.
 """
 
 from __future__ import annotations
 
-import difflib
 import itertools
-import json
-import math
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
-from typing import Annotated, Any, Literal, get_args
+from typing import Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-
-from bench import lazy_torch
 from bench.cell import Cell, Described, Scalar, labels
+from bench.registry import make, option_names, registry
+from bench.settings import DEFAULT_SIGMA, GridError, Settings, axis, family_named, sentence, shown, suggestion
 
 __all__ = ["Cell", "Described", "Grid", "GridError", "Settings"]
 
-NOMINAL_LEVELS = 251  # stands for the data's number of levels while no data is at hand
-
-
-class GridError(ValueError):
-    """A grid that cannot be run; the message is one sentence that names file, key and remedy."""
-
-
-def _listed(value: Any) -> Any:
-    return [value] if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-Positive = Annotated[int, Field(ge=1)]
-
-
-class Settings(BaseModel):
-    """The keys of a grid file that every cell has, with their defaults and what they take."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
-
-    dataset: str = Field(
-        "digits", min_length=1, description="the name of a data set (vae-bench list datasets) or a path"
-    )
-    levels: int | None = Field(None, ge=2, description="a whole number >= 2, and only for data given as a path")
-    family: str = Field(description="the name of a family (vae-bench list likelihoods)")
-    train_samples: Positive = Field(1, description="a whole number >= 1")
-    objective: Literal["elbo", "iwae"] = Field("elbo", description='"elbo" or "iwae"')
-    hidden: Annotated[list[Positive], BeforeValidator(_listed)] = Field(
-        [200], description="a list of layer widths >= 1, such as [200, 200]"
-    )
-    activation: Literal["tanh", "relu", "gelu", "sigmoid", "softplus", "silu"] = Field(
-        "tanh", description="one of tanh, relu, gelu, sigmoid, softplus, silu"
-    )
-    latent: Positive = Field(10, description="a whole number >= 1")
-    epochs: Positive = Field(50, description="a whole number >= 1")
-    batch_size: Positive = Field(100, description="a whole number >= 1")
-    learning_rate: float = Field(1e-3, gt=0, allow_inf_nan=False, description="a number > 0")
-    seed: int = Field(0, ge=0, lt=2**31, description="a whole number >= 0")
-    eval_samples: Annotated[list[Positive], Field(min_length=1), BeforeValidator(_listed)] = Field(
-        [1, 10, 100, 1000], description="a list of whole numbers >= 1, such as [1, 10, 100]"
-    )
-    test_images: Positive | None = Field(None, description="a whole number >= 1 (leave it out for all test images)")
-    binarisation: Literal["stochastic", "threshold"] = Field("stochastic", description='"stochastic" or "threshold"')
-
-
-DEFAULT_SIGMA = "shared"
-ONE_VALUE = ("eval_samples",)  # a list is the value itself
-LIST_VALUES = ("hidden",)  # a list of numbers is the value itself, a list of lists an axis
 EXCLUDABLE = ("view", "scored_as")  # what [[exclude]] may name beside settings and options
 
 
@@ -105,14 +53,6 @@ class Grid:
 class _Block:
     where: str
     axes: Mapping[str, tuple[Any, ...]]
-
-
-def registry() -> ModuleType:
-    """vae_core.likelihoods, without loading torch."""
-    lazy_torch.install()
-    from vae_core import likelihoods
-
-    return likelihoods
 
 
 def shipped_grids() -> dict[str, Path]:
@@ -158,7 +98,7 @@ def parse_grid(text: str, name: str, file: str, overrides: Sequence[str] = ()) -
         for key, cell in in_block.items():
             if key in cells and not given:
                 raise GridError(
-                    f"{block.where}: gives the cell {key} that {cells[key][0]} gives too; exclude it from one."
+                    f"{block.where}: gives the cell {key} that {cells[key][0]} gives too; leave it out of one of them."
                 )
             cells.setdefault(key, (block.where, cell))
     rules = [_exclusion(f"{file}, [[exclude]] {n}", table) for n, table in enumerate(exclusions, 1)]
@@ -174,18 +114,6 @@ def describe(cells: Iterable[Cell]) -> dict[str, Described]:
     named = labels(cells)
     families = registry()
     return {cell.id: Described(cell, named[cell.id], families.get(cell.family).recipe) for cell in cells}
-
-
-def cards(cells: Iterable[Cell]) -> dict[str, dict[str, str]]:
-    """The card of every family among the cells, as plain text: the report shows them without knowing the registry."""
-    known = registry()
-    return {family: asdict(known.get(family).card) for family in sorted({cell.family for cell in cells})}
-
-
-def suggestion(word: str, words: Iterable[str], otherwise: str) -> str:
-    """`(did you mean 'x'? otherwise)`, or `(otherwise)` where nothing is near."""
-    near = difflib.get_close_matches(word, list(words), n=1)
-    return f"(did you mean {near[0]!r}? {otherwise})" if near else f"({otherwise})"
 
 
 # -- from the document to blocks of axes -------------------------------------------------------------------------------
@@ -233,7 +161,7 @@ def _blocks(file: str, shared: dict[str, Any], tables: list[dict[str, Any]], giv
     places = {f"{file}, [grid]": shared, "--set": given}
     if not single:
         places |= {f"{file}, [[cells]] {number}": table for number, table in enumerate(tables, 1)}
-    axes = {place: {key: _axis(place, key, value) for key, value in table.items()} for place, table in places.items()}
+    axes = {place: {key: axis(place, key, value) for key, value in table.items()} for place, table in places.items()}
     blocks = []
     for number, table in enumerate(tables, 1):
         where = f"{file}, [grid]" if single else f"{file}, [[cells]] {number}"
@@ -249,78 +177,11 @@ def _blocks(file: str, shared: dict[str, Any], tables: list[dict[str, Any]], giv
     return blocks
 
 
-def _axis(where: str, key: str, value: Any) -> tuple[Any, ...]:
-    """The values of one key, each valid. Raises GridError."""
-    if key in ONE_VALUE or (
-        key in LIST_VALUES and not (isinstance(value, list) and value and isinstance(value[0], list))
-    ):
-        values = [value]
-    else:
-        values = value if isinstance(value, list) else [value]
-    if not values:
-        raise GridError(f"{where}: {key} is an empty list; give at least one value, or leave the key out.")
-    if key in Settings.model_fields:
-        cleaned = tuple(_setting(where, key, item) for item in values)
-    elif key in _option_names():
-        cleaned = tuple(_option(where, key, item) for item in values)
-    else:
-        known = [*Settings.model_fields, *_option_names()]
-        raise GridError(f"{where}: unknown key {key!r} {suggestion(key, known, 'allowed: ' + ', '.join(known))}.")
-    for position, item in enumerate(cleaned):
-        if item in cleaned[:position]:
-            raise GridError(f"{where}: {key} lists {_shown(item)} twice; remove one.")
-    return cleaned
-
-
-def _setting(where: str, key: str, value: Any) -> Any:
-    try:
-        valid = getattr(Settings.model_validate({"family": "", key: value}), key)
-    except ValidationError:
-        words = [word for word in get_args(Settings.model_fields[key].annotation) if isinstance(word, str)]
-        near = difflib.get_close_matches(value, words, n=1) if isinstance(value, str) and words else []
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
-        takes = Settings.model_fields[key].description
-        raise GridError(f"{where}: {key} = {_shown(value)}, but {key} takes {takes}{hint}.") from None
-    if key == "family":
-        _family(where, valid)
-    if key == "eval_samples":
-        return tuple(sorted(set(valid)))
-    return tuple(valid) if isinstance(valid, list) else valid
-
-
-def _family(where: str, name: str) -> Any:
-    try:
-        return registry().get(name)
-    except ValueError as error:
-        raise GridError(f"{where}: {_sentence(error)}") from None
-
-
-def _option(where: str, key: str, value: Any) -> Scalar:
-    if not isinstance(value, str | int | float):
-        raise GridError(f"{where}: {key} = {_shown(value)}, but an option takes a number, a word or a list of such.")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise GridError(f"{where}: {key} = {_shown(value)}, but {key} takes a finite number.")
-    return float(value) if key == "sigma" and isinstance(value, int) and not isinstance(value, bool) else value
-
-
-def _option_names(families: Iterable[str] | None = None) -> list[str]:
-    """Names of the options that any of the families takes (σ included, the data's levels not)."""
-    known = registry()
-    names = dict.fromkeys(
-        name for family in (known.names() if families is None else families) for name in _options_of(known.get(family))
-    )
-    return list(names)
-
-
-def _options_of(family: Any) -> list[str]:
-    return [name for name in family.option_names() if name != "levels"]
-
-
 def _check_options_are_taken(where: str, keys: Iterable[str], families: Sequence[str]) -> None:
-    taken = _option_names(families)
+    taken = option_names(families)
     for key in keys:
         if key not in Settings.model_fields and key not in taken:
-            others = [name for name in registry().names() if key in _option_names([name])]
+            others = [name for name in registry().names() if key in option_names([name])]
             raise GridError(
                 f"{where}: {key} is no option of {', '.join(families)}; remove it, or add a family that takes it "
                 f"({', '.join(others)})."
@@ -339,8 +200,8 @@ def _expand(block: _Block) -> Iterator[Cell]:
     settings["seed"] = settings.pop("seed")
     families = settings.pop("family")
     for name in families:
-        family = _family(block.where, name)
-        axes = {key: block.axes[key] for key in _options_of(family) if key in block.axes}
+        family = family_named(block.where, name)
+        axes = {key: block.axes[key] for key in option_names([name]) if key in block.axes}
         if family.takes_sigma:
             axes.setdefault("sigma", (DEFAULT_SIGMA,))
         for chosen in itertools.product(*axes.values()):
@@ -358,20 +219,13 @@ def _check_options(where: str, family: str, options: Mapping[str, Scalar]) -> No
     try:
         make(family, options)
     except ValueError as error:
-        raise GridError(f"{where}: {_sentence(error)}") from None
-
-
-def make(family: str, options: Mapping[str, Scalar], levels: int = NOMINAL_LEVELS) -> Any:
-    """The likelihood of a cell while no data is at hand; `levels` reaches the families that need it."""
-    known = registry()
-    needed = {"levels": levels} if known.get(family).takes_levels else {}
-    return known.make(family, **options, **needed)
+        raise GridError(f"{where}: {sentence(error)}") from None
 
 
 def _exclusion(where: str, table: dict[str, Any]) -> dict[str, tuple[Any, ...]]:
     if not table:
         raise GridError(f"{where}: is empty and would drop every cell; name the keys to match, or remove it.")
-    return {key: (_derived if key in EXCLUDABLE else _axis)(where, key, value) for key, value in table.items()}
+    return {key: (_derived if key in EXCLUDABLE else axis)(where, key, value) for key, value in table.items()}
 
 
 def _derived(where: str, key: str, value: Any) -> tuple[str, ...]:
@@ -381,7 +235,7 @@ def _derived(where: str, key: str, value: Any) -> tuple[str, ...]:
     values = value if isinstance(value, list) else [value]
     for item in values:
         if item not in allowed:
-            raise GridError(f"{where}: {key} = {_shown(item)}, but {key} takes {', '.join(sorted(set(allowed)))}.")
+            raise GridError(f"{where}: {key} = {shown(item)}, but {key} takes {', '.join(sorted(set(allowed)))}.")
     return tuple(values)
 
 
@@ -391,19 +245,3 @@ def _matches(cell: Cell, rule: Mapping[str, tuple[Any, ...]]) -> bool:
 
 def _frozen(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
-
-
-def _shown(value: Any) -> str:
-    try:
-        return (
-            json.dumps(list(value) if isinstance(value, tuple) else value)
-            .replace("NaN", "nan")
-            .replace("Infinity", "inf")
-        )
-    except TypeError:
-        return str(value)
-
-
-def _sentence(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return text if text.endswith((".", ")", "?")) else f"{text}."

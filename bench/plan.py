@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from bench.cell import DATA_FIELDS, NETWORK_FIELDS, SCHEDULE_FIELDS, Cell, short_name
-from bench.grid import NOMINAL_LEVELS, make
+from bench.registry import NOMINAL_LEVELS, make
 
 MODELS_AT_MOST = {"cpu": 16, "cuda": 64}
 MODELS_AT_LEAST = 4  # a CPU reaches its rate of matrix products with bundles of 4 or more; smaller cuts only lose

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from bench.cell import Cell, Described
-from bench.grid import Grid, cards, describe
+from bench.grid import Grid, describe
 from bench.lock import locked
 from bench.plan import Bundle, halves, plan, restrict
 from bench.pool import Ended, Failure, Pool, Task, TaskFailed
 from bench.progress import Reporter
 from bench.provenance import cores, provenance
+from bench.registry import cards
 from bench.store import RESULT_COLUMNS, CellResult, RunFile, replaceable
 
 HEARTBEAT_SECONDS = 1.0

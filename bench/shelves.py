@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from bench import lazy_torch
-from bench.grid import GridError, load_grid, registry, shipped_grids
+from bench.grid import GridError, load_grid, shipped_grids
+from bench.registry import registry
 
 
 def likelihoods(width: int) -> str:

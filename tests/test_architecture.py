@@ -20,12 +20,13 @@ MAY_IMPORT = {
     "bench.compare": set(),
     "bench.progress": set(),
     "bench.pool": set(),
-    "bench.grid": {"bench.cell", "bench.lazy_torch"},
-    "bench.store": {"bench.cell"},
+    "bench.registry": {"bench.cell", "bench.lazy_torch"},
+    "bench.settings": {"bench.cell", "bench.registry"},
+    "bench.grid": {"bench.cell", "bench.registry", "bench.settings"},
     "bench.lock": {"bench.store"},
-    "bench.plan": {"bench.cell", "bench.grid"},
+    "bench.plan": {"bench.cell", "bench.registry"},
     "bench.export": {"bench.store"},
-    "bench.shelves": {"bench.grid", "bench.lazy_torch"},
+    "bench.shelves": {"bench.grid", "bench.lazy_torch", "bench.registry"},
     "bench.doctor": {"bench.pool", "bench.provenance"},
     "bench.materials": {"bench.cell"},
     "bench.throughput": {"bench.cell", "bench.materials"},
@@ -38,6 +39,7 @@ MAY_IMPORT = {
         "bench.pool",
         "bench.progress",
         "bench.provenance",
+        "bench.registry",
         "bench.store",
     },
     "bench.cli": {
@@ -53,7 +55,14 @@ MAY_IMPORT = {
     },
 }
 REPORT_MAY_IMPORT = {"bench.store", "bench.compare"}  # and its own modules
-USE_VAE_CORE = {"bench.grid", "bench.shelves", "bench.doctor", "bench.materials", "bench.throughput", "bench.worker"}
+USE_VAE_CORE = {
+    "bench.registry",
+    "bench.shelves",
+    "bench.doctor",
+    "bench.materials",
+    "bench.throughput",
+    "bench.worker",
+}
 USE_TORCH = {"bench.provenance", "bench.doctor", "bench.materials", "bench.throughput", "bench.worker"}
 
 
@@ -97,6 +106,9 @@ def test_vae_core_is_importable_alone(module):
 @pytest.mark.parametrize("module", sorted(set(BENCH) - {"bench"}))
 def test_the_arrows_of_the_harness(module):
     found = of("bench", module)
+    if module.startswith("bench.store"):
+        assert {name for name in found if not name.startswith("bench.store")} <= {"bench.cell"}
+        return
     if module.startswith("bench.report"):
         assert {name for name in found if not name.startswith("bench.report")} <= REPORT_MAY_IMPORT
         return
@@ -112,7 +124,7 @@ def test_only_workers_and_the_registrys_readers_know_vae_core_and_torch(module):
         assert of("torch", module) | of("torchvision", module) == set()
 
 
-@pytest.mark.parametrize("module", ["bench.provenance", "bench.doctor", "bench.grid", "bench.shelves"])
+@pytest.mark.parametrize("module", ["bench.provenance", "bench.doctor", "bench.registry", "bench.shelves"])
 def test_what_the_parent_imports_reaches_for_torch_inside_functions_only(module):
     at_top = {name.partition(".")[0] for name, top in imports(BENCH[module]) if top}
     assert not at_top & {"torch", "torchvision", "vae_core"}
@@ -121,7 +133,7 @@ def test_what_the_parent_imports_reaches_for_torch_inside_functions_only(module)
 def test_the_registry_and_the_plan_do_not_execute_torch():
     script = """
 import sys
-from bench.grid import describe, load_grid, registry, shipped_grids
+from bench.grid import describe, load_grid, shipped_grids
 from bench.plan import plan
 for path in shipped_grids().values():
     cells = load_grid(path).cells

@@ -13,7 +13,8 @@ import pytest
 
 from bench import cli
 from bench import report as pages
-from bench.grid import registry, shipped_grids
+from bench.grid import shipped_grids
+from bench.registry import registry
 from bench.store import read_run
 from tests import fake_worker
 

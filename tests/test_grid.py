@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.grid import Cell, GridError, describe, find_grid, load_grid, parse_grid, registry, shipped_grids
+from bench.grid import Cell, GridError, describe, find_grid, load_grid, parse_grid, shipped_grids
+from bench.registry import registry
 
 SMALL = "[grid]\nfamily = 'gaussian'\nsigma = 0.1\n"
 

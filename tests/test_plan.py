@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.cell import DATA_FIELDS, NETWORK_FIELDS, SCHEDULE_FIELDS, Cell
-from bench.grid import load_grid, make, parse_grid, shipped_grids
+from bench.grid import load_grid, parse_grid, shipped_grids
 from bench.plan import MODELS_AT_LEAST, MODELS_AT_MOST, halves, plan, restrict
+from bench.registry import make
 
 SHAPE = (*DATA_FIELDS, *NETWORK_FIELDS, *SCHEDULE_FIELDS, "train_samples")
 MIXED = """

@@ -17,11 +17,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench import store
 from bench.cell import Described
 from bench.grid import describe, parse_grid
 from bench.lock import locked
-from bench.store import RESULT_COLUMNS, CellResult, RunFile, StoreError, read_run, replaceable
+from bench.store import RESULT_COLUMNS, CellResult, RunFile, StoreError, database, read_run, replaceable
 
 GRID = parse_grid("[grid]\nfamily='gaussian'\nsigma=[0.1, 'shared']\nseed=[0, 1]\n", "t", "t.toml")
 CELLS = list(describe(GRID.cells).values())
@@ -309,14 +308,14 @@ def test_a_run_begun_afresh_has_nothing_of_the_old_one(tmp_path):
 def test_the_old_run_stays_until_the_new_one_is_whole(tmp_path, monkeypatch):
     path = filled(tmp_path / "r.sqlite")
     before = path.read_bytes()
-    honest = store._connect
+    honest = database.connect
 
     def small(where, *, create):
         connection = honest(where, create=create)
         connection.execute("PRAGMA max_page_count = 3")
         return connection
 
-    monkeypatch.setattr(store, "_connect", small)
+    monkeypatch.setattr(database, "connect", small)
     with pytest.raises(StoreError, match="the disk is full"):
         RunFile.create(path, {})
     assert path.read_bytes() == before

@@ -1,0 +1,23 @@
+"""The run file: one SQLite database per run, written one transaction a bundle, read as pandas tables.
+
+SQLite's rollback journal is kept (not WAL), so that a finished run is one file that can be copied.
+"""
+
+from __future__ import annotations
+
+from bench.store.database import StoreError, cannot_write, replaceable
+from bench.store.run_file import CellResult, RunFile, Value
+from bench.store.schema import RESULT_COLUMNS
+from bench.store.tables import RunTables, read_run
+
+__all__ = [
+    "RESULT_COLUMNS",
+    "CellResult",
+    "RunFile",
+    "RunTables",
+    "StoreError",
+    "Value",
+    "cannot_write",
+    "read_run",
+    "replaceable",
+]

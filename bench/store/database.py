@@ -1,0 +1,116 @@
+"""Opening, checking and writing an SQLite file, with its troubles put into one sentence."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from bench.store.schema import APPLICATION_ID, SCHEMA_VERSION
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class StoreError(Exception):
+    """A run file that cannot be read or written; the message is one sentence with the remedy."""
+
+
+def open_checked(path: Path) -> sqlite3.Connection:
+    """A connection to a run file of this version that is in order. Raises StoreError."""
+    if not path.is_file():
+        raise StoreError(f"there is no run file {path}; vae-bench run makes one.")
+    if path.stat().st_size == 0:
+        raise StoreError(f"{path} is empty, not a run file; run with --fresh or another --out.")
+    connection = connect(path, create=False)
+    try:
+        with reading(path):
+            (application,) = connection.execute("PRAGMA application_id").fetchone()
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if application != APPLICATION_ID:
+                raise StoreError(f"{path} is another program's database, not a run file; give another --out.")
+            if version != SCHEMA_VERSION:
+                raise StoreError(
+                    f"{path} was written by another version (its format is {version}, this one's {SCHEMA_VERSION}); "
+                    "run with --fresh or another --out."
+                )
+            (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+            if verdict != "ok":
+                raise sqlite3.DatabaseError(verdict)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def replaceable(path: Path) -> bool:
+    """Whether --fresh may write over this file: nothing there, an empty file, or a run file of any version or state."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(72)
+    except FileNotFoundError:
+        return True
+    return not head or (head.startswith(b"SQLite format 3\0") and head[68:72] == APPLICATION_ID.to_bytes(4, "big"))
+
+
+def connect(path: Path, *, create: bool) -> sqlite3.Connection:
+    """A connection without any check, in autocommit mode. Raises StoreError."""
+    # Read-write even for readers: only so can SQLite undo what a killed run left half-written in its journal.
+    writable = create or os.access(path, os.W_OK)
+    mode = "rwc" if create else "rw" if writable else "ro"
+    uri = f"{path.absolute().as_uri()}?mode={mode}"
+    try:
+        return sqlite3.connect(uri, uri=True, timeout=30, isolation_level=None)
+    except sqlite3.Error as error:
+        raise cannot_write(path, error) from error
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection, path: Path) -> Iterator[None]:
+    """All that is written inside, or nothing. Raises StoreError."""
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+    except sqlite3.Error as error:
+        raise cannot_write(path, error) from error
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turns SQLite's errors on a damaged file into a StoreError."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        what = " ".join(str(error).split())
+        remedy = "run with --fresh, or give another --out" if replaceable(path) else "give another --out"
+        raise StoreError(f"{path} is damaged or not a run file ({what}); {remedy}.") from error
+
+
+def cannot_write(path: Path, error: Exception) -> StoreError:
+    """What a failed write means to a person."""
+    text = str(error)
+    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL or getattr(error, "errno", None) in FULL:
+        return StoreError(f"the disk is full: {path} could not be written; free some space and run again.")
+    return StoreError(f"{path} could not be written ({text}); give another --out.")
+
+
+def insert(connection: sqlite3.Connection, table: str, row: Mapping[str, Any]) -> None:
+    """One row into a table; one with the same key is replaced."""
+    marks = ", ".join("?" * len(row))
+    statement = f"INSERT OR REPLACE INTO {table} ({', '.join(row)}) VALUES ({marks})"  # noqa: S608  own names
+    connection.execute(statement, tuple(row.values()))
+
+
+def read_meta(connection: sqlite3.Connection) -> dict[str, Any]:
+    """The table of keys and values, whose values are JSON."""
+    return {key: json.loads(value) for key, value in connection.execute("SELECT key, value FROM meta")}

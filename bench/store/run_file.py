@@ -1,0 +1,208 @@
+"""The run file as a run writes it."""
+
+from __future__ import annotations
+
+import json
+import math
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, is_dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.cell import Described
+from bench.store import database
+from bench.store.database import cannot_write, insert, open_checked, read_meta, transaction
+from bench.store.schema import (
+    APPLICATION_ID,
+    RESULT_COLUMNS,
+    RESULT_TABLES,
+    SCHEMA_VERSION,
+    SPEC_COLUMNS,
+    TABLES,
+    THROUGHPUT_COLUMNS,
+)
+
+Value = str | int | float | None
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """How one cell ended.
+
+    values: columns of RESULT_COLUMNS. bounds: (samples, bound_nats, standard_error), means over the test images.
+    per_image: float64 [N], iw_nats of every test image at the largest number of samples.
+    pictures: "original" | "reconstruction" | "sample" -> uint8 [n, H, W] or [n, H, W, C], grey values 0..255.
+    """
+
+    cell: str
+    status: str
+    reason: str | None = None
+    values: Mapping[str, Value] = field(default_factory=dict)
+    bounds: Sequence[tuple[int, float, float]] = ()
+    per_image: np.ndarray | None = None
+    pictures: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+class RunFile:
+    """An open run file. Every method that writes is one transaction: it happens wholly or not at all."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self.path = path
+        self._connection = connection
+
+    @classmethod
+    def create(cls, path: Path, meta: Mapping[str, Any]) -> RunFile:
+        """Make a new run file at `path`, in place of whatever is there, in one atomic step.
+
+        It is written beside its place and moved there when it is whole, so a full disk leaves no stump and an older run
+        is kept until then. Raises StoreError.
+        """
+        part = path.with_name(f".{path.name}.new")
+        try:
+            part.unlink(missing_ok=True)
+            connection = database.connect(part, create=True)
+            try:
+                with transaction(connection, path):
+                    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+                    for table, columns in TABLES.items():
+                        definitions = ", ".join(f"{name} {kind}" for name, kind in columns.items())
+                        connection.execute(f"CREATE TABLE {table} ({definitions})")
+                    for table in ("bounds", "pictures"):
+                        connection.execute(f"CREATE INDEX {table}_cell ON {table} (cell)")
+                    rows = {"created": datetime.now(UTC).isoformat(timespec="seconds"), **meta}
+                    connection.executemany("INSERT INTO meta VALUES (?, ?)", _meta_rows(rows))
+            finally:
+                connection.close()
+            # A journal left by a killed run belongs to the old file and would be played back into the new one.
+            path.with_name(path.name + "-journal").unlink(missing_ok=True)
+            part.replace(path)
+        except OSError as error:
+            raise cannot_write(path, error) from error
+        finally:
+            for stump in (part, part.with_name(part.name + "-journal")):
+                stump.unlink(missing_ok=True)
+        return cls.open(path)
+
+    @classmethod
+    def open(cls, path: Path) -> RunFile:
+        """Open a run file to read and write it. Raises StoreError if it is damaged or no run file of this version."""
+        return cls(path, open_checked(path))
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def meta(self) -> dict[str, Any]:
+        return read_meta(self._connection)
+
+    def statuses(self) -> dict[str, str]:
+        """The status of every cell that has ended, in the present grid or not."""
+        return dict(self._connection.execute("SELECT cell, status FROM cells"))
+
+    def measured_kinds(self) -> set[str]:
+        return {kind for (kind,) in self._connection.execute("SELECT kind FROM throughput")}
+
+    def begin(self, cells: Iterable[Described], meta: Mapping[str, Any]) -> None:
+        """Say what the present grid is: which of the stored cells belong to it, and how they are called in it."""
+        rows = [(described.label, described.cell.id) for described in cells]
+        with transaction(self._connection, self.path):
+            self._connection.execute("UPDATE cells SET current = 0")
+            self._connection.executemany("UPDATE cells SET current = 1, label = ? WHERE cell = ?", rows)
+            self._connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", _meta_rows(meta))
+
+    def add_provenance(self, facts: Mapping[str, Any]) -> int:
+        """Store how this invocation came about; gives the id that its cells carry."""
+        with transaction(self._connection, self.path):
+            cursor = self._connection.execute("INSERT INTO provenance (json) VALUES (?)", (_json(facts),))
+        return int(cursor.lastrowid or 0)
+
+    def write(self, results: Iterable[tuple[Described, CellResult]], provenance: int) -> None:
+        """Store how the cells of one bundle ended, in one transaction; an older row of the same cell is replaced."""
+        with transaction(self._connection, self.path):
+            for described, result in results:
+                self._write_cell(described, result, provenance)
+
+    def write_throughput(self, measured: Iterable[Mapping[str, Any]], provenance: int) -> None:
+        """Store the speed of each kind of cell, and copy it to the cells of that kind."""
+        own = set(THROUGHPUT_COLUMNS) - {"extra"}
+        with transaction(self._connection, self.path):
+            for given in measured:
+                facts = {**given, "provenance": provenance}
+                row = {key: _cleaned(facts.get(key)) for key in own}
+                row["extra"] = _json({key: value for key, value in facts.items() if key not in own})
+                insert(self._connection, "throughput", row)
+        self.share_throughput()
+
+    def share_throughput(self) -> None:
+        """Copy the speed of each kind to its cells (also to cells that ended after their kind was measured)."""
+        with transaction(self._connection, self.path):
+            self._connection.execute(
+                "UPDATE cells SET (train_images_per_s, eval_decodes_per_s, matmul_share) = "
+                "(SELECT train_images_per_s, eval_decodes_per_s, train_flops_share"
+                " FROM throughput WHERE throughput.kind = cells.kind) "
+                "WHERE status = 'done' AND kind IN (SELECT kind FROM throughput)"
+            )
+
+    def _write_cell(self, described: Described, result: CellResult, provenance: int) -> None:
+        unknown = set(result.values) - set(RESULT_COLUMNS)
+        if unknown:
+            raise ValueError(f"cell {result.cell} has values that the run file has no column for: {sorted(unknown)}")
+        for table in RESULT_TABLES:
+            self._connection.execute(f"DELETE FROM {table} WHERE cell = ?", (result.cell,))  # noqa: S608  own names
+        end = {"status": result.status, "reason": result.reason, "provenance": provenance, "current": 1}
+        values = {key: _cleaned(value) for key, value in result.values.items()}
+        insert(self._connection, "cells", {**_spec_row(described), **end, **values})
+        for samples, bound, error in result.bounds:
+            row = {"samples": int(samples), "bound_nats": _cleaned(bound), "standard_error": _cleaned(error)}
+            insert(self._connection, "bounds", {"cell": result.cell, **row})
+        if result.per_image is not None:
+            blob = np.ascontiguousarray(result.per_image, dtype="<f8").tobytes()
+            self._connection.execute("INSERT INTO per_image VALUES (?, ?)", (result.cell, blob))
+        for kind, picture in result.pictures.items():
+            pixels = np.ascontiguousarray(picture, dtype=np.uint8)
+            entry = (result.cell, kind, json.dumps(pixels.shape), pixels.tobytes())
+            self._connection.execute("INSERT INTO pictures VALUES (?, ?, ?, ?)", entry)
+
+
+def _spec_row(described: Described) -> dict[str, Value]:
+    cell = described.cell
+    row: dict[str, Value] = {name: value for name, value in cell.spec.items() if name in SPEC_COLUMNS}
+    return row | {
+        "cell": cell.id,
+        "config": cell.config,
+        "label": described.label,
+        "kind": cell.kind,
+        "sigma": cell.sigma,
+        "options": json.dumps({key: value for key, value in sorted(cell.options.items()) if key != "sigma"}),
+        "recipe": int(described.recipe),
+        "hidden": ",".join(map(str, cell.hidden)),
+        "spec": json.dumps(cell.spec, sort_keys=True),
+    }
+
+
+def _cleaned(value: Any) -> Value:
+    """A plain value for SQLite: NumPy scalars unwrapped, NaN as NULL."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    return int(value) if isinstance(value, bool) else value
+
+
+def _json(value: Any) -> str:
+    def plain(item: Any) -> Any:
+        if isinstance(item, np.generic):
+            return item.item()
+        if is_dataclass(item) and not isinstance(item, type):
+            return asdict(item)
+        return str(item)
+
+    return json.dumps(value, default=plain, sort_keys=True)
+
+
+def _meta_rows(meta: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [(key, _json(value)) for key, value in meta.items()]

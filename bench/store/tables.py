@@ -1,0 +1,77 @@
+"""The run file as everybody else reads it: pandas tables."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bench.store.database import open_checked, read_meta, reading
+from bench.store.schema import CELL_COLUMNS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class RunTables:
+    """A run file in memory, restricted to the cells of the present grid.
+
+    per_image is long (cell, image, iw_nats); pictures maps (cell, kind) to uint8 [n, H, W] or [n, H, W, C].
+    """
+
+    cells: pd.DataFrame
+    bounds: pd.DataFrame
+    per_image: pd.DataFrame
+    pictures: dict[tuple[str, str], np.ndarray]
+    throughput: pd.DataFrame
+    meta: dict[str, Any]
+    provenance: list[dict[str, Any]]
+
+
+def read_run(path: Path) -> RunTables:
+    """Read a whole run file. Raises StoreError (one sentence) if it is missing, damaged or another version's."""
+    import pandas as pd
+
+    connection = open_checked(path)
+    try:
+        with reading(path):
+            connection.execute("BEGIN")  # one snapshot, though a run may be writing
+            cells = pd.read_sql_query("SELECT * FROM cells ORDER BY rowid", connection)
+            bounds = pd.read_sql_query("SELECT * FROM bounds ORDER BY rowid", connection)
+            speed = pd.read_sql_query("SELECT * FROM throughput ORDER BY rowid", connection)
+            images = connection.execute("SELECT cell, iw_nats FROM per_image ORDER BY rowid").fetchall()
+            pictures = connection.execute("SELECT cell, kind, shape, data FROM pictures ORDER BY rowid").fetchall()
+            meta = read_meta(connection)
+            provenance = connection.execute("SELECT id, json FROM provenance ORDER BY id").fetchall()
+    finally:
+        connection.close()
+    cells = cells[cells["current"] == 1].reset_index(drop=True)
+    numeric = [name for name, kind in CELL_COLUMNS.items() if kind in ("REAL", "INTEGER")]
+    cells[numeric] = cells[numeric].apply(pd.to_numeric)  # a column of NULLs only would be one of objects
+    known = set(cells["cell"])
+    long = [
+        pd.DataFrame({"cell": cell, "image": np.arange(len(blob) // 8), "iw_nats": np.frombuffer(blob, dtype="<f8")})
+        for cell, blob in images
+        if cell in known
+    ]
+    none = pd.DataFrame(
+        {"cell": pd.Series(dtype=str), "image": pd.Series(dtype=int), "iw_nats": pd.Series(dtype=float)}
+    )
+    extra = pd.DataFrame([json.loads(text or "{}") for text in speed.pop("extra")], index=speed.index)
+    return RunTables(
+        cells=cells,
+        bounds=bounds[bounds["cell"].isin(known)].reset_index(drop=True),
+        per_image=pd.concat(long, ignore_index=True) if long else none,
+        pictures={
+            (cell, kind): np.frombuffer(data, dtype=np.uint8).reshape(json.loads(shape))
+            for cell, kind, shape, data in pictures
+            if cell in known
+        },
+        throughput=speed.join(extra),
+        meta=meta,
+        provenance=[{"id": number, **json.loads(text)} for number, text in provenance],
+    )
