@@ -53,6 +53,8 @@ def samples(board: Board) -> Markup:
     """How many bounds have stopped rising."""
     rising = int((~board.rows["trusted"]).sum())
     most = count(float(board.rows["iw_samples"].max()))
+    if len(board.rows) == 1:
+        return Markup("The bound has {} by L = {}").format("not converged" if rising else "levelled off", most)
     if rising == 0:
         return Markup("All {} bounds have levelled off by L = {}").format(len(board.rows), most)
     return Markup("{} of {} bounds have not converged at L = {}").format(rising, len(board.rows), most)

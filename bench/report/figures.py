@@ -28,17 +28,19 @@ SPEEDS = {
 
 
 @styled
-def landscape(board: Board, looks: Looks) -> Figure:
+def landscape(board: Board, looks: Looks) -> Figure | None:
     """Every configuration of a board as a dot with its 95 % interval: a line per family, best on top.
 
-    Where there is one family only, a line per configuration.
+    Where there is one family only, a line per configuration; None where there is one configuration only.
     """
     rows = board.rows
+    if len(rows) < 2:
+        return None
     alone = rows["family"].nunique() == 1
     groups = [group for _, group in rows.groupby("label" if alone else "family", sort=False)][:MOST_LINES]
     window = limits(board)
     figure, (axes,) = _panels(
-        1, height=20 + 25 * len(groups), columns=1, left=145, right=150, top=6, width=LANDSCAPE_WIDTH
+        1, height=20 + 25 * len(groups), columns=1, left=145, right=185, top=6, width=LANDSCAPE_WIDTH
     )
     axes.set_xlim(*sorted(window))
     axes.set_ylim(len(groups) - 0.4, -0.6)
@@ -54,15 +56,11 @@ def landscape(board: Board, looks: Looks) -> Figure:
             axes.plot(row["value"], place, looks.marker(row["family"]), color=hue, alpha=alpha, markersize=7,
                       markerfacecolor=looks.face(row["family"], bool(row["recipe"])), markeredgewidth=1.5)  # fmt: skip
         note = f"{measured(first['value'], board.unit)}  {_setting(first) if len(own) > 1 else ''}"
-        axes.annotate(note.strip(), (1, place), xycoords=("axes fraction", "data"), xytext=(8, 0),
-                      textcoords="offset points", ha="left", va="center", fontsize=10.5)  # fmt: skip
         beyond = len(own) - len(inside)
-        if beyond:
-            right = board.better == "lower"
-            text = f"{beyond} worse ▸" if right else f"◂ {beyond} worse"
-            axes.annotate(text, (float(right), place), xycoords=("axes fraction", "data"),
-                          xytext=(-4 if right else 4, 0), textcoords="offset points", ha="right" if right else "left",
-                          va="center", fontsize=10, color=MUTED)  # fmt: skip
+        far = f"{'▸' if board.better == 'lower' else '◂'}{beyond}" if beyond else ""
+        for offset, text, colour in ((4, far, MUTED), (30, note.strip(), INK)):
+            axes.annotate(text, (1, place), xycoords=("axes fraction", "data"), xytext=(offset, 0), color=colour,
+                          textcoords="offset points", ha="left", va="center", fontsize=10.5)  # fmt: skip
     names = [group.iloc[0]["label" if alone else "family"] for group in groups]
     axes.set_yticks(range(len(groups)), [_cut(name) for name in names], color=INK, fontsize=12)
     axes.grid(visible=False, axis="y")
@@ -116,7 +114,7 @@ def sigma_curves(board: Board, looks: Looks) -> Figure | None:
         axes.set_title(family, color=hue)
         axes.set_xlabel("fixed σ, pixels scaled to [0, 1]")
         axes.set_ylabel("")
-        _log_ticks(axes, own["number"], lambda value: f"{value:g}")
+        _log_ticks(axes, own["number"], lambda value: f"{value:.3g}")
     panels[0].set_ylabel(quantity(board))
     return figure
 
@@ -162,9 +160,9 @@ def sample_curves(board: Board, bounds: pd.DataFrame, looks: Looks) -> Figure | 
 
 @styled
 def speed(board: Board, looks: Looks) -> Figure | None:
-    """The score against single-model speed in training and in evaluation; None where nothing was measured."""
+    """The score against single-model speed in training and in evaluation; None without two measured configurations."""
     rows = board.rows
-    columns = [name for name in SPEEDS if rows[name].notna().any()]
+    columns = [name for name in SPEEDS if rows[name].notna().sum() > 1]
     if not columns:
         return None
     window = limits(board)
@@ -213,6 +211,8 @@ def limits(board: Board, rows: pd.DataFrame | None = None, reach: float = 4.0) -
         cut = min(cut, sign * board.uniform)
     widest = float((rows["high"] - rows["low"]).iloc[:3].max())
     end = max(min(worst, cut), best + widest)
+    shown = rows[losses <= end]
+    end = max(end, float((sign * shown["high" if sign > 0 else "low"]).max()))
     margin = 0.04 * (end - best) or 0.01 * abs(best) or 1.0
     best_end = float((sign * rows["low" if sign > 0 else "high"]).min())
     return sign * (min(best, best_end) - margin), sign * (end + margin)
@@ -326,7 +326,7 @@ def _log_ticks(axes: Axes, values: Iterable[float], text: Callable[[float], str]
     pixels = axes.bbox.width / axes.figure.dpi * POINTS
     kept = [places[0]]
     for place in places[1:]:
-        if pixels * np.log(place / kept[-1]) / span >= 34:
+        if pixels * np.log(place / kept[-1]) / span >= 40:
             kept.append(place)
     axes.xaxis.set_major_locator(FixedLocator(kept))
     axes.xaxis.set_minor_locator(NullLocator())

@@ -44,6 +44,11 @@ def rate(value: float | None) -> str:
     return f"{rounded:,.0f}" if rounded >= 100 else f"{rounded:g}"
 
 
+def several(amount: int, thing: str) -> str:
+    """'1 seed', '3 seeds'."""
+    return f"{amount:,} {thing}{'' if amount == 1 else 's'}"
+
+
 def ordinal(place: int) -> str:
     """1st, 2nd, 3rd, 4th, 11th, 21st."""
     suffix = "th" if 10 <= place % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(place % 10, "th")

@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from bench.report import captions, figures, table, words
 from bench.report.boards import ESS_FLOOR, RISE_FLOOR, Board, boards, short, unusable
-from bench.report.numbers import NOTHING, count, number
+from bench.report.numbers import NOTHING, number, several
 from bench.report.pictures import Gallery, galleries
 from bench.report.svg import HUES, Looks, to_svg
 from bench.store import RunTables
@@ -42,8 +42,9 @@ class Section:
     about: str
     unit: str
     words: words.Words
-    landscape: Figure
-    columns: list[table.Column]
+    landscape: Figure | None
+    before: list[table.Column]
+    after: list[table.Column]
     lines: list[table.Line]
     axis: tuple[str, str]
     best: float
@@ -116,12 +117,11 @@ def context(tables: RunTables) -> dict[str, Any]:
         "drawn": table.DRAWN,
         "nothing": NOTHING,
         "seeds": _ranges(tables.cells["seed"]),
-        "count": count,
     }
 
 
 def _section(board: Board, tables: RunTables, looks: Looks, anchor: str) -> Section:
-    columns, cells = table.columns(board)
+    before, after = table.columns(board)
     window = figures.limits(board, reach=2.0)  # tighter than in the figures: the top of the table is what is read
     rows = board.rows
     ends = [number(value, 2) for value in sorted(window)]
@@ -131,9 +131,12 @@ def _section(board: Board, tables: RunTables, looks: Looks, anchor: str) -> Sect
         about=_about(board),
         unit=board.unit,
         words=words.words(board),
-        landscape=_figure(figures.landscape(board, looks), f"{anchor}-all", captions.landscape(board), LANDSCAPE_NOTE),
-        columns=columns,
-        lines=[table.line(row, cells, looks, window) for _, row in rows.iterrows()],
+        landscape=_drawn(
+            figures.landscape(board, looks), f"{anchor}-all", lambda: captions.landscape(board), LANDSCAPE_NOTE
+        ),
+        before=before,
+        after=after,
+        lines=[table.line(row, before, after, looks, window) for _, row in rows.iterrows()],
         axis=(ends[0], ends[1]),
         best=table.place(rows.iloc[0]["value"], window),
         sigma=_drawn(figures.sigma_curves(board, looks), f"{anchor}-sigma", lambda: captions.sigma(board), SIGMA_NOTE),
@@ -151,7 +154,7 @@ def _section(board: Board, tables: RunTables, looks: Looks, anchor: str) -> Sect
 
 LANDSCAPE_NOTE = (
     "A dot is one configuration, its bar the 95 % interval over images and seeds; the best of each line is drawn in "
-    "full and named on the right. Dashed: the best of all. Hollow: folk recipes."
+    "full and named on the right. Dashed: the best of all. Hollow: folk recipes. Arrows: how many lie beyond the axis."
 )
 SIGMA_NOTE = (
     "Bands are 95 % intervals. Dashed lines are the family's learned scales: shared, one number for all; image, "
@@ -169,12 +172,12 @@ SPEED_NOTE = (
 )
 
 
-def _figure(figure: Any, name: str, title: Markup, note: str) -> Figure:
-    return Figure(title, to_svg(figure, name, f"{title.striptags()}. {note}"), note)
-
-
 def _drawn(figure: Any, name: str, title: Callable[[], Markup], note: str) -> Figure | None:
-    return None if figure is None else _figure(figure, name, title(), note)
+    """A drawn figure with its title; None where there was nothing to draw."""
+    if figure is None:
+        return None
+    heading = title()
+    return Figure(heading, to_svg(figure, name, f"{heading.striptags()}. {note}"), note)
 
 
 def _title(board: Board) -> str:
@@ -182,13 +185,12 @@ def _title(board: Board) -> str:
 
 
 def _about(board: Board) -> str:
-    seeds = int(board.rows["seeds"].max())
     bits = [
         f"{board.measure}: ln P of the integers",
         f"{board.unit}, {board.better} is better",
-        f"{len(board.rows)} configurations",
-        f"{seeds} seed{'s' if seeds > 1 else ''}",
-        f"{count(board.images)} test images of {count(board.dims)} values",
+        several(len(board.rows), "configuration"),
+        several(int(board.rows["seeds"].max()), "seed"),
+        f"{several(board.images, 'test image')} of {several(board.dims, 'value')}",
     ]
     return " · ".join(bits + ([f"{board.binarisation} binarisation"] if board.binarisation else []))
 
@@ -200,7 +202,7 @@ def _headline_facts(tables: RunTables, found: list[Board]) -> list[str]:
     facts = [
         f"run {tables.meta.get('name', '')}".strip(),
         f"{done} of {planned} cells scored",
-        f"{cells['config'].nunique()} configurations, seeds {_ranges(cells['seed'])}",
+        f"{several(cells['config'].nunique(), 'configuration')}, seeds {_ranges(cells['seed'])}",
     ]
     times = [str(entry["time"]) for entry in tables.provenance if entry.get("time")]
     return facts + ([max(times)[:10]] if times else [])
@@ -274,7 +276,7 @@ def _flat(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
         if isinstance(value, Mapping):
             rows += _flat(value, f"{name} · ")
         elif isinstance(value, list | tuple):
-            rows.append((name, " ".join(map(str, value)) or NOTHING))
+            rows.append((name, ", ".join(map(str, value)) or NOTHING))
         else:
             rows.append((name, NOTHING if value is None else str(value)))
     return rows

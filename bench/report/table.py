@@ -34,8 +34,11 @@ class Entry:
 
 @dataclass(frozen=True)
 class Column:
+    """A column of a board's table, and what a configuration has in it."""
+
     head: str
-    unit: str = ""
+    unit: str
+    show: Callable[[pd.Series], Entry]
     numeric: bool = True
 
 
@@ -63,11 +66,12 @@ class Line:
     whisker: Whisker
     tag: str
     tag_class: str
-    entries: list[Entry]
+    before: list[Entry]  # left of the drawing and the verdict
+    after: list[Entry]
 
 
-def columns(board: Board) -> tuple[list[Column], list[Callable[[pd.Series], Entry]]]:
-    """The columns after rank, name and drawing, and for each what a configuration has in it."""
+def columns(board: Board) -> tuple[list[Column], list[Column]]:
+    """The columns left and right of the drawing and the verdict; what the whole board lacks has no column."""
     rows, unit = board.rows, board.unit
     most = int(rows["seeds"].max())
 
@@ -78,8 +82,9 @@ def columns(board: Board) -> tuple[list[Column], list[Callable[[pd.Series], Entr
         return Entry(measured(row["value"], unit), row["value"], bracket(row["low"], row["high"], unit))
 
     def spread(row: pd.Series) -> Entry:
-        short = f"{row['seeds']} of {most} seeds" if row["seeds"] < most else ""
-        return Entry(measured(row["seed_deviation"], unit), _key(row["seed_deviation"]), short)
+        some = f"{row['seeds']} of {most} seeds" if row["seeds"] < most else ""
+        shown = "" if some and np.isnan(row["seed_deviation"]) else measured(row["seed_deviation"], unit)
+        return Entry(shown, _key(row["seed_deviation"]), some)
 
     def worse(row: pd.Series) -> Entry:
         if row["verdict"] == Verdict.BEST:
@@ -93,37 +98,38 @@ def columns(board: Board) -> tuple[list[Column], list[Callable[[pd.Series], Entr
 
     def trained(row: pd.Series) -> Entry:
         name = f"{row['objective'].upper()}, L={row['train_samples']}"
-        return Entry(
-            "own objective" if row["recipe"] else name, name, "" if not row["recipe"] else f"L={row['train_samples']}"
-        )
+        return Entry(f"its own, L={row['train_samples']}" if row["recipe"] else name, name)
 
     def scale(row: pd.Series) -> Entry:
         fixed = pd.to_numeric(row["sigma"], errors="coerce")
-        fitted = "" if np.isfinite(fixed) or np.isnan(row["sigma_fitted"]) else f"{row['sigma_fitted']:.3g}"
-        return Entry(row["sigma"] or NOTHING, fixed if np.isfinite(fixed) else 1e9, fitted and f"≈ {fitted}")
+        return Entry(row["sigma"] or NOTHING, fixed if np.isfinite(fixed) else 1e9)
 
-    scaled = (rows["sigma"] != "").any() or rows["sigma_fitted"].notna().any()
-    chosen: list[tuple[Column, Callable[[pd.Series], Entry] | None]] = [
-        (Column("σ", "or its mode"), scale if scaled else None),
-        (Column("Score", f"{unit} [95 %]"), value),
-        (Column("Worse than best by", f"{unit} [95 %]"), worse),
-        (Column("Seed SD", unit), spread),
-        (
-            Column("Dequantised", "bits/dim"),
-            plain("dequantised_bits_per_dim", 3) if rows["dequantised_bits_per_dim"].notna().any() else None,
-        ),
-        (Column("ELBO", "nats"), plain("elbo_nats", 2)),
-        (Column("KL", "nats"), plain("kl_nats", 2)),
-        (Column("Active", "units"), plain("active_units", 1)),
-        (Column("ESS", "median"), effective),
-        (Column("L", "evaluated"), plain("iw_samples", 0)),
-        (Column("Trained on", "objective", numeric=False), trained),
+    def in_use(row: pd.Series) -> Entry:
+        known = np.isfinite(row["sigma_fitted"])
+        return Entry(f"{row['sigma_fitted']:.3g}" if known else NOTHING, _key(row["sigma_fitted"]))
+
+    before = [Column("Score", f"{unit} [95 %]", value)]
+    if (rows["sigma"] != "").any():
+        before.insert(0, Column("σ", "or its mode", scale))
+    after = [
+        Column("Worse than best by", f"{unit} [95 %]", worse),
+        Column("Seed SD", unit, spread),
+        Column("Dequantised", "bits/dim", plain("dequantised_bits_per_dim", 3)),
+        Column("σ in use", "at test", in_use),
+        Column("ELBO", "nats", plain("elbo_nats", 2)),
+        Column("KL", "nats", plain("kl_nats", 2)),
+        Column("Active", "units", plain("active_units", 1)),
+        Column("ESS", "median", effective),
+        Column("L", "evaluated", plain("iw_samples", 0)),
+        Column("Trained on", "objective", trained, numeric=False),
     ]
-    kept = [(column, cell) for column, cell in chosen if cell is not None]
-    return [column for column, _ in kept], [cell for _, cell in kept]
+    optional = {"Dequantised": "dequantised_bits_per_dim", "σ in use": "sigma_fitted"}
+    lacking = {head for head, name in optional.items() if rows[name].isna().all()}
+    return before, [column for column in after if column.head not in lacking]
 
 
-def line(row: pd.Series, cells: list[Callable[[pd.Series], Entry]], looks: Looks, window: tuple[float, float]) -> Line:
+def line(row: pd.Series, before: list[Column], after: list[Column], looks: Looks, window: tuple[float, float]) -> Line:
+    """The row of one configuration, its drawing on an axis that shows `window`."""
     tag, tag_class = TAGS[Verdict(row["verdict"])]
     return Line(
         rank=int(row["rank"]),
@@ -136,7 +142,8 @@ def line(row: pd.Series, cells: list[Callable[[pd.Series], Entry]], looks: Looks
         whisker=_whisker(row, window),
         tag=tag,
         tag_class=tag_class,
-        entries=[cell(row) for cell in cells],
+        before=[column.show(row) for column in before],
+        after=[column.show(row) for column in after],
     )
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from bench.compare import Verdict
 from bench.report.boards import Board, boards, unusable
-from bench.report.numbers import bracket, measured
+from bench.report.numbers import bracket, measured, several
 from bench.report.words import words
 from bench.store import RunTables
 
@@ -30,10 +30,9 @@ def ranking_text(tables: RunTables, width: int = 80) -> str:
 def _board(board: Board, width: int) -> list[str]:
     said = words(board)
     rows = board.rows
-    seeds = int(rows["seeds"].max())
     title = (
-        f"{board.name}: {len(rows)} configurations, {board.unit} ({board.better} is better), "
-        f"{board.images} test images, {seeds} seed{'s' if seeds > 1 else ''}"
+        f"{board.name}: {several(len(rows), 'configuration')}, {board.unit} ({board.better} is better), "
+        f"{several(board.images, 'test image')}, {several(int(rows['seeds'].max()), 'seed')}"
     )
     values = [
         f"{measured(r['value'], board.unit)} {bracket(r['low'], r['high'], board.unit)}" for _, r in rows.iterrows()

@@ -85,7 +85,7 @@ def _gap(board: Board) -> Markup:
     kind = "family" if len(others) else "setting"
     others = others if len(others) else rows.iloc[1:]
     if others.empty:
-        return Markup("Nothing else was scored.")
+        return Markup("")
     next_best = others.iloc[0]
     text = Markup("Runner-up {}: <b>{}</b>").format(kind, next_best["label"])
     if next_best["verdict"] == Verdict.UNPAIRED:
@@ -103,7 +103,7 @@ def _gap(board: Board) -> Markup:
     else:
         text += "the interval reaches zero, so the order of the two is not settled"
     if one_seed:
-        text += "; with one seed the training noise is unknown"
+        text += "; with one seed to compare, the training noise is unknown"
     if not next_best["trusted"]:
         text += "; the bound of the runner-up has not converged, so the gap may be smaller"
     return text + "."
@@ -181,7 +181,7 @@ def _twins(board: Board) -> Iterator[Finding]:
     rows = board.rows
     proper = rows[(rows["recipe"] == 0) & (rows["scored_as"] == "itself")]
     for family in proper["family"].unique():
-        twins = rows[(rows["recipe"] == 1) & (rows["scored_as"] == family)]
+        twins = rows[(rows["recipe"] == 1) & (rows["scored_as"] == family)].drop_duplicates("family")  # its best
         matches = [matched(proper[proper["family"] == family], twin) for _, twin in twins.iterrows()]
         pairs = {
             twin["config"]: (same.iloc[0]["config"], twin["config"])
