@@ -7,6 +7,7 @@ Expected errors are one sentence on stderr and exit code 2. Each verb imports wh
 from __future__ import annotations
 
 import difflib
+import errno
 import os
 import shutil
 import sys
@@ -64,7 +65,7 @@ def carry_out(arguments: list[str]) -> int:
         return 1
     except Exception as error:
         if isinstance(error, _expected()):
-            return _refuse(f"{error.filename}: {error.strerror}." if isinstance(error, OSError) else str(error))
+            return _refuse(_os_sentence(error) if isinstance(error, OSError) else str(error))
         raise
     return int(code or 0)
 
@@ -235,6 +236,13 @@ def _expected() -> tuple[type[Exception], ...]:
     from bench.store import StoreError
 
     return (Refused, GridError, RunError, StoreError, OSError)
+
+
+def _os_sentence(error: OSError) -> str:
+    """What the system refused, with the file where it names one."""
+    if error.errno == errno.ENOSPC:
+        return f"the disk is full{f': {error.filename}' if error.filename else ''}; free some space and run again."
+    return f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror or error}."
 
 
 def _refuse(sentence: str, code: int = 2) -> int:
