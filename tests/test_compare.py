@@ -177,6 +177,13 @@ def test_rank_pairs_rows_by_seed_and_not_by_place() -> None:
     assert found.verdicts == [Verdict.BEST, Verdict.WORSE]
 
 
+def test_rank_takes_the_shared_seeds_of_the_best_too() -> None:
+    images = generator(1).normal(-90, 20, size=(1, 50))
+    effect = np.array([[60.0], [0.0], [30.0]])
+    found = rank([images + effect, images + effect[1:2] - 1], [[2, 0, 1], [0]], generator())
+    assert (found.deficit.low[1], found.deficit.high[1]) == pytest.approx((1, 1))
+
+
 def test_rank_without_a_common_seed_is_no_comparison() -> None:
     sample = generator(1).normal(-90, 20, size=(1, 50))
     found = rank([sample, sample - 9, sample - 3], [[0], [1], [0]], generator())

@@ -606,6 +606,14 @@ def test_figures_hold_variables_instead_of_colours(shown: Element) -> None:
     assert re.findall(r"#[0-9a-f]{6}", styles.replace("#000000", "")) == []
 
 
+def test_landscape_names_the_score_of_every_family(tables: RunTables, shown: Element) -> None:
+    best = ranking(tables).query("currency == 'pmf-K'").drop_duplicates("family")
+    texts = [text.text for text in shown.all("svg", class_="figure")[0].all("text")]
+    for _, row in best.iterrows():
+        assert row["family"] in texts
+        assert any(text.startswith(numbers.measured(row["value"], "bits/dim")) for text in texts)
+
+
 def test_sigma_curve_goes_through_the_scores(tables: RunTables) -> None:
     board = boards(tables)[0]
     figure = figures.sigma_curves(board, svg.Looks.of(board.rows["family"]))
