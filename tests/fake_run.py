@@ -257,7 +257,7 @@ def _result(
 
 
 def _pictures(setting: Setting, shape: tuple[int, ...], rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Eight originals, their reconstructions and eight samples, uint8 [8, *shape]."""
+    """Eight originals, their reconstructions, eight samples and draws of them, uint8 [8, *shape]."""
     base = load_digits().images[1400:1416] / 16  # [16, 8, 8]
     big = base.repeat(-(-shape[0] // 8), axis=1).repeat(-(-shape[1] // 8), axis=2)[:, : shape[0], : shape[1]]
     if len(shape) == 3:
@@ -274,7 +274,13 @@ def _pictures(setting: Setting, shape: tuple[int, ...], rng: np.random.Generator
         return np.clip(images * 255, 0, 255).round().astype(np.uint8)
 
     noisy = smeared(big[8:]) + rng.normal(0, 0.04, size=big[8:].shape)
-    return {"original": grey(big[:8]), "reconstruction": grey(smeared(big[:8])), "sample": grey(noisy)}
+    draw = noisy + rng.normal(0, 0.2, size=noisy.shape)
+    return {
+        "original": grey(big[:8]),
+        "reconstruction": grey(smeared(big[:8])),
+        "sample": grey(noisy),
+        "draw": grey(draw),
+    }
 
 
 def _speeds(cells: Iterable[Cell]) -> Iterable[dict[str, Any]]:

@@ -372,7 +372,7 @@ def test_pictures_share_one_row_of_originals(tables: RunTables, shown: Element) 
     grey = section(shown, "pictures").all("table")[0]
     images = grey.one("tbody").all("img")
     families = ranking(tables).query("currency == 'pmf-K'")["family"].nunique()
-    assert len(images) == 1 + 2 * families
+    assert len(images) == 1 + 3 * families
     pixels = Image.open(io.BytesIO(base64.b64decode(images[0].attributes["src"].partition(",")[2])))
     cell = next(cell for cell, kind in tables.pictures if kind == "original")
     first = np.asarray(pixels)[:, :8, 0]

@@ -17,13 +17,15 @@ MOST = 8  # images in a strip
 
 @dataclass(frozen=True)
 class Strip:
-    """One row: PNG data URIs of a family's reconstructions and samples, '' where there are none."""
+    """One row: PNG data URIs of a family's pictures, '' where there are none: reconstructions E[x|z] of test images,
+    for z from the prior E[x|z] (`sample`), and for the same z a draw from p(x|z) with its noise (`draw`)."""
 
     family: str
     label: str
     recipe: bool
     reconstruction: str
     sample: str
+    draw: str
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ def galleries(board: Board, pictures: Mapping[tuple[str, str], np.ndarray]) -> l
         key = original.tobytes() + bytes([seed % 256])
         row = own[own["config"] == config].iloc[0]
         gallery = found.setdefault(
-            key, Gallery(board.name, seed, len(original), strip(original), 48 if original.shape[1] < 40 else 64)
+            key, Gallery(board.name, seed, len(original), strip(original), 34 if original.shape[1] < 40 else 48)
         )
         gallery.strips.append(
             Strip(
@@ -59,7 +61,7 @@ def galleries(board: Board, pictures: Mapping[tuple[str, str], np.ndarray]) -> l
                 bool(row["recipe"]),
                 *(
                     strip(pictures[cell, kind][:MOST]) if (cell, kind) in pictures else ""
-                    for kind in ("reconstruction", "sample")
+                    for kind in ("reconstruction", "sample", "draw")
                 ),
             )
         )
