@@ -36,8 +36,11 @@ def measure_throughput(cells: Sequence[Cell], device: str) -> list[dict[str, Any
     eval_decodes_per_s: (image, sample) pairs decoded, scored by the exact mass and reduced a second.
     """
     rate = matmul_gflops(device)
+    kinds: dict[str, Cell] = {}
+    for cell in cells:
+        kinds.setdefault(cell.kind, cell)
     rows = []
-    for kind, cell in {cell.kind: cell for cell in reversed(list(cells))}.items():
+    for kind, cell in kinds.items():
         data = load_data(cell.dataset, cell.levels, device)
         architecture = architecture_of(cell)
         trainer = Trainer(data, [member_of(cell, data.levels)], architecture, schedule_of(cell), device)

@@ -1,0 +1,216 @@
+"""What a worker makes of a bundle: rows whose numbers can be recomputed from the trained model."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from bench.cell import Cell
+from bench.materials import architecture_of, load_data, member_of, schedule_of, scored_images
+from bench.plan import bundle_of
+from bench.store import RESULT_COLUMNS, CellResult
+from bench.throughput import flops, matmul_gflops
+from bench.worker import carry_out, inspect_data, measure_throughput
+from vae_core import likelihoods
+from vae_core.evaluate import log_likelihood
+from vae_core.networks import Architecture
+from vae_core.training import train
+
+BASE = Cell(
+    dataset="digits",
+    levels=None,
+    family="gaussian",
+    options={"sigma": 0.2},
+    scored_as="itself",
+    view="real",
+    train_samples=1,
+    objective="elbo",
+    hidden=(16,),
+    activation="tanh",
+    latent=3,
+    epochs=2,
+    batch_size=100,
+    learning_rate=3e-3,
+    seed=0,
+    eval_samples=(1, 10, 40),
+    test_images=50,
+    binarisation="stochastic",
+)
+
+
+def cell(family: str, scored_as: str | None = None, **changes: Any) -> Cell:
+    known = likelihoods.get(family)
+    options = {"sigma": changes.pop("sigma", "shared")} if known.takes_sigma else {}
+    return dataclasses.replace(
+        BASE, family=family, options=options, view=known.view, scored_as=scored_as or known.scorings[0], **changes
+    )
+
+
+@pytest.fixture(scope="module")
+def results() -> dict[str, CellResult]:
+    cells = [
+        BASE,
+        cell("bernoulli"),
+        cell("bce_sum"),
+        cell("mse_sum", "gaussian_implied"),
+        cell("mse_sum", "gaussian_fitted"),
+        cell("laplace", objective="iwae"),
+        cell("logistic", sigma=0.1, objective="binned"),
+        cell("gaussian", sigma=1e-30),
+    ]
+    rows = carry_out(bundle_of(cells), "cpu")
+    assert [row.cell for row in rows] == [c.id for c in cells]
+    return {f"{c.family} {c.scored_as} {c.options.get('sigma', '')}": row for c, row in zip(cells, rows, strict=True)}
+
+
+def test_numbers_are_those_of_the_model_evaluated_by_hand(results: dict[str, CellResult]) -> None:
+    data = load_data("digits", None, "cpu")
+    trained = train(data, [member_of(BASE, 17)], architecture_of(BASE), schedule_of(BASE))
+    model = trained.models[0]
+    k, levels = scored_images(BASE, data)
+    assert (len(k), levels) == (50, 17)
+    estimate = log_likelihood(k, model.encode, model.decode, model.likelihood, (1, 10, 40), levels=17)
+    row = results["gaussian itself 0.2"]
+    assert row.per_image is not None
+    np.testing.assert_allclose(row.per_image, estimate.bound[40].numpy(), rtol=1e-3)
+    values = row.values
+    iw = float(estimate.bound[40].mean())
+    assert values["iw_nats"] == pytest.approx(iw, rel=1e-4)
+    assert values["bits_per_dim"] == pytest.approx(-iw / (64 * math.log(2)), rel=1e-4)
+    assert values["elbo_nats"] == pytest.approx(float(estimate.elbo.mean()), rel=1e-4)
+    assert values["iw_se"] == pytest.approx(float(estimate.bound[40].std()) / math.sqrt(50), rel=1e-2)
+    assert values["elbo_nats"] == pytest.approx(values["reconstruction_nats"] - values["kl_nats"], rel=1e-6)  # type: ignore[operator]
+    assert [size for size, _, _ in row.bounds] == [1, 10, 40]
+    assert row.bounds[-1][1] == pytest.approx(values["iw_nats"])
+    assert values["measure"] == "pmf-17"
+    assert values["currency"] == "pmf-K"
+
+
+def test_every_value_has_a_column(results: dict[str, CellResult]) -> None:
+    for row in results.values():
+        assert set(row.values) <= set(RESULT_COLUMNS)
+
+
+def test_bounds_are_ordered(results: dict[str, CellResult]) -> None:
+    """Mass ≥ dequantised bound; the bound rises with L; the ELBO is the lowest (all within Monte-Carlo error)."""
+    for name, row in results.items():
+        if row.status != "done":
+            continue
+        values: Any = row.values
+        assert values["iw_nats"] > values["elbo_nats"] - 1e-6, name
+        assert row.bounds[0][1] < row.bounds[1][1] < row.bounds[2][1] + 0.05, name
+        if values.get("dequantised_bits_per_dim") is not None:
+            assert values["dequantised_bits_per_dim"] > values["bits_per_dim"], name
+            assert values["dequantised_nats"] == pytest.approx(values["density_nats"] - 64 * math.log(17))
+
+
+def test_the_binary_view_is_scored_on_fixed_zeros_and_ones(results: dict[str, CellResult]) -> None:
+    binary = cell("bernoulli")
+    data = load_data("digits", None, "cpu")
+    first, levels = scored_images(binary, data)
+    again, _ = scored_images(dataclasses.replace(binary, seed=7), data)
+    assert levels == 2
+    assert set(first.unique().tolist()) == {0, 1}
+    assert torch.equal(first, again)
+    assert results["bernoulli itself "].values["currency"] == "pmf-2"
+    threshold, _ = scored_images(dataclasses.replace(binary, binarisation="threshold"), data)
+    grey, _ = scored_images(BASE, data)
+    assert torch.equal(threshold, (grey > 8).to(torch.uint8))
+
+
+def test_fewer_test_images_are_spread_over_the_split() -> None:
+    data = load_data("digits", None, "cpu")
+    some, _ = scored_images(dataclasses.replace(BASE, test_images=3), data)
+    assert torch.equal(some, data.test[[0, 100, 200]])
+    everything, _ = scored_images(dataclasses.replace(BASE, test_images=None), data)
+    assert len(everything) == 300
+
+
+def test_two_scorings_of_one_model(results: dict[str, CellResult]) -> None:
+    """One training: equal KL and unnormalised objective; the σ that fits the residuals is not the implied one."""
+    implied, fitted = (results[f"mse_sum gaussian_{how} "].values for how in ("implied", "fitted"))
+    assert implied["sigma_fitted"] == pytest.approx(math.sqrt(0.5))
+    assert 0.1 < float(fitted["sigma_fitted"]) < 0.5  # type: ignore[arg-type]
+    for column in ("kl_nats", "training_objective_nats", "best_epoch"):
+        assert implied[column] == fitted[column]
+    assert implied["iw_nats"] != fitted["iw_nats"]
+
+
+def test_the_folk_objective_is_what_folk_compute(results: dict[str, CellResult]) -> None:
+    """−(summed BCE + KL) on grey test images, at the posterior's samples: near its value at the posterior mean."""
+    bce = cell("bce_sum")
+    data = load_data("digits", None, "cpu")
+    trained = train(data, [member_of(bce, 17)], architecture_of(bce), schedule_of(bce))
+    model = trained.models[0]
+    k, _ = scored_images(bce, data)
+    mean, log_variance = model.encode(k)
+    generator = torch.Generator().manual_seed(0)
+    losses = []
+    for _ in range(100):
+        z = mean + (0.5 * log_variance).exp() * torch.randn(mean.shape, generator=generator)
+        target = k.float() / 16
+        bce_loss = torch.nn.functional.binary_cross_entropy_with_logits(model.decode(z), target, reduction="sum")
+        kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum()
+        losses.append(float(bce_loss + kl) / len(k))
+    found = results["bce_sum continuous_bernoulli "].values["training_objective_nats"]
+    assert found == pytest.approx(-np.mean(losses), rel=2e-3)
+
+
+def test_a_model_that_diverges_is_a_failed_row_with_a_reason(results: dict[str, CellResult]) -> None:
+    row = results["gaussian itself 1e-30"]
+    assert row.status == "failed"
+    assert row.reason is not None
+    assert "no longer finite" in row.reason
+    assert "iw_nats" not in row.values
+    assert results["gaussian itself 0.2"].status == "done"
+
+
+def test_pictures_are_bytes_of_the_data_s_shape(results: dict[str, CellResult]) -> None:
+    for row in results.values():
+        if row.status == "done":
+            assert set(row.pictures) == {"original", "reconstruction", "sample", "draw"}
+            assert all(p.dtype == np.uint8 and p.shape == (8, 8, 8) for p in row.pictures.values())
+    data = load_data("digits", None, "cpu")
+    original = results["gaussian itself 0.2"].pictures["original"]
+    k, _ = scored_images(BASE, data)
+    np.testing.assert_array_equal(original[0], np.round(k[0].numpy().reshape(8, 8) / 16 * 255).astype(np.uint8))
+
+
+def test_throughput_has_one_row_for_each_kind() -> None:
+    """σ's value is not a kind, its mode is; shares are of a rate that was measured."""
+    other = dataclasses.replace(BASE, options={"sigma": 0.5})
+    rows = measure_throughput([BASE, other, cell("gaussian"), cell("bernoulli")], "cpu")
+    assert [row["kind"] for row in rows] == [BASE.kind, cell("gaussian").kind, cell("bernoulli").kind]
+    for row in rows:
+        assert row["train_images_per_s"] > 0
+        assert row["eval_decodes_per_s"] > 0
+        assert 0 < row["train_flops_share"] < 1.5
+        expected = row["train_images_per_s"] * row["train_flops_per_image"] / row["matmul_gflops"] / 1e9
+        assert row["train_flops_share"] == pytest.approx(expected)
+
+
+def test_operations_are_counted_as_the_profiler_counts_them() -> None:
+    """Against torch's own count of the matrix products of one update."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from vae_core.training import Trainer
+
+    architecture = Architecture((16, 12), "tanh", 3)
+    many = dataclasses.replace(BASE, train_samples=4, hidden=(16, 12))
+    trainer = Trainer(load_data("digits", None, "cpu"), [member_of(many, 17)], architecture, schedule_of(many), "cpu")
+    with FlopCounterMode(display=False) as counter:
+        trainer.step(next(trainer.epoch()))
+    update, _ = flops(architecture, 64, 64, 4)
+    assert counter.get_total_flops() == update * trainer.batch
+    assert matmul_gflops("cpu") > 0.1
+
+
+def test_facts_of_the_data() -> None:
+    facts = inspect_data("digits", None)
+    assert (facts.levels, facts.dims, facts.shape) == (17, 64, (8, 8))
+    assert (facts.train, facts.valid, facts.test) == (1197, 300, 300)
