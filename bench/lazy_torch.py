@@ -22,6 +22,7 @@ class _Unexecuted(ModuleType):
         if spec is None or spec.loader is None:
             raise AttributeError(name)
         self.__class__ = ModuleType  # type: ignore[assignment]
+        self.__path__ = spec.submodule_search_locations or []
         try:
             spec.loader.exec_module(self)
         except BaseException:
@@ -39,6 +40,8 @@ def install() -> None:
         return
     module = importlib.util.module_from_spec(spec)
     module.__class__ = _Unexecuted
+    # `import torch.nn.functional` asks for the path first: to be executed after that, inside torch.nn, would crash it.
+    del module.__path__
     sys.modules["torch"] = module
 
 

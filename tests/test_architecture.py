@@ -146,3 +146,9 @@ import torch.nn.functional
 assert sys.modules["torch"] is torch
 """
     subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
+
+
+@pytest.mark.parametrize("line", ["import torch.nn.functional", "from torch import Tensor", "from torch.nn import init"])
+def test_a_plug_in_may_reach_into_torch_while_it_is_imported(line):
+    script = f"from bench.registry import registry\nregistry()\n{line}\nimport torch\nassert torch.zeros(2).sum() == 0\n"
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)

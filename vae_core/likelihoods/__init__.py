@@ -1,5 +1,7 @@
 """The catalogue: each public module of this folder is one likelihood family, and its file name is its name.
 
+A family of one's own is a file like theirs, anywhere: `register` takes it in (examples/triangular.py shows one).
+
 >>> from vae_core import likelihoods
 >>> lik = likelihoods.make("gaussian", sigma=0.1)
 >>> lik.outputs(784)
@@ -9,14 +11,33 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import importlib
-import inspect
 import pkgutil
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from vae_core.likelihoods import _plugins
 from vae_core.likelihoods._base import Card, Density, Likelihood, Mass, Recipe, stack
+from vae_core.likelihoods._plugins import Plugin
 
-__all__ = ["Card", "Density", "Likelihood", "Mass", "Recipe", "get", "make", "names", "stack"]
+__all__ = [
+    "ALIASES",
+    "Alias",
+    "Card",
+    "Density",
+    "Likelihood",
+    "Mass",
+    "Plugin",
+    "Recipe",
+    "get",
+    "make",
+    "names",
+    "plugins",
+    "register",
+    "stack",
+]
 
 
 def _discover() -> dict[str, type[Likelihood]]:
@@ -26,32 +47,89 @@ def _discover() -> dict[str, type[Likelihood]]:
         if info.name.startswith("_"):
             continue
         module = importlib.import_module(f"{__name__}.{info.name}")
-        concrete = [
-            item
-            for item in vars(module).values()
-            if inspect.isclass(item)
-            and issubclass(item, Likelihood)
-            and item.__module__ == module.__name__
-            and not inspect.isabstract(item)
-        ]
-        if len(concrete) != 1:
-            raise ImportError(f"{module.__name__} defines {len(concrete)} concrete likelihoods: one file, one family")
-        found[info.name] = concrete[0]
+        try:
+            found[info.name] = _plugins.the_likelihood_of(module)
+        except ValueError as error:
+            raise ImportError(f"{module.__name__} {error}") from None
     return found
 
 
 _FAMILIES = _discover()
+_PLUGINS: dict[str, Plugin] = {}
+
+
+@dataclass(frozen=True)
+class Alias:
+    """A second name for a family trained in one particular way; what is made is the family itself."""
+
+    family: str  #: one of `names()`
+    objective: str  #: what it must be trained on to be what the alias says; a likelihood alone does not know it
+
+
+#: names of the literature that are no family of their own: `get` and `make` take them, `names` does not list them
+ALIASES = {"discretised_logistic": Alias("logistic", objective="binned")}
+
+
+def register(path: str | Path, *, check: bool = True) -> str:
+    """Takes in a family from a user's own Python file; its name, which is returned, is the file's stem.
+
+    The file defines exactly one concrete class on `Density`, `Mass` or `Recipe`. A file that is registered already is
+    not read into a second family.
+
+    Args:
+        path: the .py file; it is imported, so it can do anything that you can.
+        check: hold it to the laws of `vae_core.laws` first (half a second; the catalogue is as before if it fails).
+
+    Raises:
+        ValueError: no such file, not one family in it, a name that is taken, or a law that it breaks.
+    """
+    plugin, source = _plugins.read(Path(path))
+    known = _PLUGINS.get(plugin.name)
+    if known is None or known.sha256 != plugin.sha256:
+        if plugin.name in (*names(), *ALIASES):
+            raise ValueError(f"the plug-in {path}: there is a family {plugin.name!r} already; rename the file")
+        known, family = plugin, _plugins.execute(plugin, source)
+    else:
+        family = _FAMILIES[plugin.name]
+    if check:
+        from vae_core import laws  # loads torch, which this module does not
+
+        laws.check(family)
+    _FAMILIES[plugin.name], _PLUGINS[plugin.name] = family, known
+    return plugin.name
+
+
+def plugins() -> dict[str, Plugin]:
+    """The families from outside, by name: where each came from, and which code it was."""
+    _find_installed()
+    return dict(_PLUGINS)
+
+
+@functools.cache
+def _find_installed() -> None:
+    """Takes in what installed packages offer; when first needed, so that a broken one spoils no shipped family."""
+    found = list(_plugins.installed())
+    for plugin, _ in found:
+        if plugin.name in (*_FAMILIES, *ALIASES):
+            raise ValueError(f"the installed plug-in {plugin.file.name}: there is a family {plugin.name!r} already")
+    for plugin, family in found:
+        _FAMILIES[plugin.name], _PLUGINS[plugin.name] = family, plugin
 
 
 def names() -> list[str]:
-    """Every family's name, in alphabetical order."""
+    """Every family's name, plug-ins included, in alphabetical order; aliases are not families."""
+    _find_installed()
     return sorted(_FAMILIES)
 
 
 def get(name: str) -> type[Likelihood]:
-    """The class of a family. Raises ValueError for an unknown name."""
+    """The class of a family, by its name or an alias. Raises ValueError for an unknown name."""
+    if name in ALIASES:
+        name = ALIASES[name].family
     if name not in _FAMILIES:
-        near = difflib.get_close_matches(str(name), _FAMILIES, n=1)
+        _find_installed()
+    if name not in _FAMILIES:
+        near = difflib.get_close_matches(str(name), [*_FAMILIES, *ALIASES], n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise ValueError(f"unknown family {name!r} ({hint}vae-bench list likelihoods)")
     return _FAMILIES[name]
@@ -61,7 +139,8 @@ def make(name: str, **options: Any) -> Likelihood:
     """A likelihood by its family's name.
 
     Args:
-        name: one of `names()`.
+        name: one of `names()` or of `ALIASES`; an alias gives its family, and the objective it asks for is up to the
+            training.
         options: the family's own, e.g. sigma=0.1 or sigma="pixel" for location-scale families, levels=17 for
             categorical.
 
