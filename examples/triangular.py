@@ -41,7 +41,7 @@ class Triangular(Density):
         return dims
 
     def log_prob(self, x: Tensor, raw: Tensor) -> Tensor:
-        eps = torch.finfo(x.dtype).eps
+        eps = torch.finfo(raw.dtype).eps
         x = x.clamp(eps, 1 - eps)  # ln 0 at the very ends, which dequantised data may touch
         left = torch.log(x) - torch.nn.functional.logsigmoid(raw)
         right = torch.log1p(-x) - torch.nn.functional.logsigmoid(-raw)

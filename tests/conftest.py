@@ -1,4 +1,4 @@
-"""What every test shares: few torch threads, a tiny data set, and the larger ones where they are there."""
+"""What every test shares: few torch threads, a plug-in, a tiny data set, and the larger ones where they are there."""
 
 from __future__ import annotations
 
@@ -9,6 +9,11 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import settings
+
+from vae_core import likelihoods
+
+TRIANGULAR = Path(__file__).parents[1] / "examples" / "triangular.py"
+likelihoods.register(TRIANGULAR, check=False)  # so that what runs over every family runs over a plug-in too
 
 torch.set_num_threads(min(2, os.cpu_count() or 1))  # tiny tensors: more threads only wait for each other
 
