@@ -3,6 +3,8 @@ the one it was made to break."""
 
 from __future__ import annotations
 
+import hashlib
+import sys
 from pathlib import Path
 
 import pytest
@@ -120,7 +122,7 @@ def test_a_registered_family_is_one_of_the_catalogue(tmp_path):
     assert likelihoods.make("tent").name == "tent"
     plugin = likelihoods.plugins()["tent"]
     assert plugin.file == path
-    assert plugin.sha256 == _plugins.hashlib.sha256(text.encode()).hexdigest()
+    assert plugin.sha256 == hashlib.sha256(text.encode()).hexdigest()
     assert [file.name for file in tmp_path.iterdir()] == ["tent.py"], "nothing is written beside it"
 
 
@@ -196,8 +198,8 @@ def install(tmp_path, monkeypatch):
 
     yield put
     likelihoods._find_installed.cache_clear()
-    for name in [name for name in _plugins.sys.modules if name.startswith("my_package")]:
-        del _plugins.sys.modules[name]
+    for name in [name for name in sys.modules if name.startswith("my_package")]:
+        del sys.modules[name]
 
 
 def test_an_installed_package_brings_its_family(install):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -9,6 +11,6 @@ from vae_core.likelihoods.gaussian import Gaussian
 
 
 class NaiveDifference(Gaussian):
-    def _log_interval(self, middle: Tensor, half: Tensor, log_width: Tensor) -> Tensor:
+    def _log_interval(self, middle: Tensor, half: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         below, above = torch.special.ndtr(middle - half), torch.special.ndtr(middle + half)
         return torch.log((above - below).clamp(min=1e-12))
