@@ -17,6 +17,12 @@
 The keys and their defaults are those of `settings.Settings`; the rest are options of the families (σ among them), which
 go to those families of the block that take them. `hidden` is one list (a list of lists is an axis), `eval_samples`
 always one.
+
+`objective = "binned"` trains a density on the exact masses of its bins, what it is scored by, instead of on dequantised
+data. A mass has no other bins, a recipe is trained as people write it, and sigma = "optimal" is the density's own: such
+combinations are left out of a block, so that `objective = ["elbo", "binned"]` can stand beside many families. But a
+value that would be left without any cell of its block is an error. `family = "discretised_logistic"` is another name
+for the logistic with `objective = "binned"`, which it also brings along where no objective is given.
 """
 
 from __future__ import annotations
@@ -30,7 +36,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.cell import Cell, Described, Scalar, labels
-from bench.registry import make, option_names, registry
+from bench.registry import make, option_names, registry, trainable_on
 from bench.settings import DEFAULT_SIGMA, GridError, Settings, axis, family_named, sentence, shown, suggestion
 
 __all__ = ["Cell", "Described", "Grid", "GridError", "Settings"]
@@ -192,34 +198,57 @@ def _check_options_are_taken(where: str, keys: Iterable[str], families: Sequence
 
 
 def _expand(block: _Block) -> Iterator[Cell]:
-    """The block's cartesian product; the last key of `Settings` before the seed turns fastest, then the seed."""
+    """The block's cartesian product without what cannot be trained; the last key of `Settings` before the seed turns
+    fastest, then the seed. Raises GridError, at the end also for a value that has got no cell."""
     defaults = {name: (f.get_default(),) for name, f in Settings.model_fields.items() if name != "family"}
     settings = {
         name: block.axes.get(name, tuple(map(_frozen, defaults.get(name, ())))) for name in Settings.model_fields
     }
     settings["seed"] = settings.pop("seed")
-    families = settings.pop("family")
-    for name in families:
+    barred: dict[tuple[str, Any], str] = {}
+    taken: set[tuple[str, Any]] = set()
+    for name in settings.pop("family"):
         family = family_named(block.where, name)
+        alias = registry().ALIASES.get(name)
+        own = {**settings}
+        if alias and "objective" not in block.axes:
+            own["objective"] = (alias.objective,)
         axes = {key: block.axes[key] for key in option_names([name]) if key in block.axes}
         if family.takes_sigma:
             axes.setdefault("sigma", (DEFAULT_SIGMA,))
         for chosen in itertools.product(*axes.values()):
             options = dict(zip(axes, chosen, strict=True))
-            _check_options(block.where, name, options)
-            for values in itertools.product(*settings.values()):
-                setting = dict(zip(settings, values, strict=True))
+            reasons = _reasons(block.where, name, options)
+            for objective in own["objective"]:
+                parts = [*options.items(), ("family", name), ("objective", objective)]
+                if reasons[objective]:
+                    barred |= {part: reasons[objective] for part in parts if part not in barred}
+                else:
+                    taken.update(parts)
+            for values in itertools.product(*own.values()):
+                setting = dict(zip(own, values, strict=True))
+                if reasons[setting["objective"]]:
+                    continue
                 if family.view != "binary":
                     setting["binarisation"] = Settings.model_fields["binarisation"].default  # it changes nothing there
                 for scoring in family.scorings:
-                    yield Cell(family=name, options=options, scored_as=scoring, view=family.view, **setting)
+                    yield Cell(family=family.name, options=options, scored_as=scoring, view=family.view, **setting)
+    for (key, value), why in barred.items():
+        if (key, value) not in taken:
+            raise GridError(f"{block.where}: {key} = {shown(value)} is left without a cell: {sentence(why)}")
 
 
-def _check_options(where: str, family: str, options: Mapping[str, Scalar]) -> None:
+def _reasons(where: str, name: str, options: Mapping[str, Scalar]) -> dict[str, str]:
+    """Why the family (or alias) cannot be trained on each objective, "" where it can. Raises GridError for options that
+    it does not take at all."""
     try:
-        make(family, options)
+        reasons = trainable_on(make(name, options))
     except ValueError as error:
         raise GridError(f"{where}: {sentence(error)}") from None
+    if alias := registry().ALIASES.get(name):
+        other = f"{name} is {alias.family} trained on {alias.objective!r}: give that objective, or {alias.family}"
+        reasons |= {objective: other for objective in reasons if objective != alias.objective}
+    return reasons
 
 
 def _exclusion(where: str, table: dict[str, Any]) -> dict[str, tuple[Any, ...]]:
@@ -240,7 +269,13 @@ def _derived(where: str, key: str, value: Any) -> tuple[str, ...]:
 
 
 def _matches(cell: Cell, rule: Mapping[str, tuple[Any, ...]]) -> bool:
-    return all({**vars(cell), **cell.options}.get(key) in values for key, values in rule.items())
+    own = {**vars(cell), **cell.options}
+    return all(own.get(key) in values or (key == "family" and _by_alias(cell, values)) for key, values in rule.items())
+
+
+def _by_alias(cell: Cell, names: Iterable[str]) -> bool:
+    aliases = registry().ALIASES
+    return any((cell.family, cell.objective) == (a.family, a.objective) for n in names if (a := aliases.get(n)))
 
 
 def _frozen(value: Any) -> Any:

@@ -21,11 +21,31 @@ def registry() -> ModuleType:
     return likelihoods
 
 
+def objectives() -> tuple[str, ...]:
+    """The names of the training objectives, without loading torch."""
+    lazy_torch.install()
+    from vae_core.objectives import OBJECTIVES
+
+    return tuple(OBJECTIVES)
+
+
 def make(family: str, options: Mapping[str, Scalar], levels: int = NOMINAL_LEVELS) -> Any:
     """The likelihood of a cell while no data is at hand; `levels` reaches the families that need it."""
     known = registry()
     needed = {"levels": levels} if known.get(family).takes_levels else {}
     return known.make(family, **options, **needed)
+
+
+def trainable_on(likelihood: Any) -> dict[str, str]:
+    """Every objective, and why the likelihood cannot be trained on it; "" where it can."""
+    found = {}
+    for objective in objectives():
+        try:
+            likelihood.require_objective(objective)
+            found[objective] = ""
+        except ValueError as error:
+            found[objective] = str(error)
+    return found
 
 
 def option_names(families: Iterable[str] | None = None) -> list[str]:
@@ -35,7 +55,53 @@ def option_names(families: Iterable[str] | None = None) -> list[str]:
     return [name for name in dict.fromkeys(taken) if name != "levels"]
 
 
-def cards(cells: Iterable[Cell]) -> dict[str, dict[str, str]]:
-    """The card of every family among the cells, as plain text: the report shows them without knowing the registry."""
+def widths(family: str) -> dict[str, str]:
+    """What the decoder's last layer must give, as a formula in D (and K, the levels), by σ: `{"pixel": "2 D", …}`.
+
+    Settings of one width share an entry, "a number, shared"; "" stands for a family without σ.
+    """
+    modes: dict[str, Scalar] = {"": ""}
+    if registry().get(family).takes_sigma:
+        modes = {"a number": 0.1, **{mode: mode for mode in registry().get(family).sigma_modes}}
+    by_width: dict[str, list[str]] = {}
+    for name, sigma in modes.items():
+        by_width.setdefault(_width(family, {"sigma": sigma} if sigma else {}), []).append(name)
+    return {", ".join(names): width for width, names in by_width.items()}
+
+
+def cards(cells: Iterable[Cell]) -> dict[str, dict[str, Any]]:
+    """What a person wants to know of every family among the cells, as plain text: its card, how it sees the data, what
+    its numbers are, what the decoder must give, and which file it is where it is a plug-in. The report shows them
+    without knowing the registry."""
     known = registry()
-    return {family: asdict(known.get(family).card) for family in sorted({cell.family for cell in cells})}
+    plugins = known.plugins()
+    found = {}
+    for name in sorted({cell.family for cell in cells}):
+        family = known.get(name)
+        own = {"view": family.view, "measure": family.measure, "outputs": widths(name)}
+        own["plugin"] = plugins[name].file.name if name in plugins else ""
+        found[name] = asdict(family.card) | own
+    return found
+
+
+def _width(family: str, options: Mapping[str, Scalar]) -> str:
+    """R(D, K), linear in each: from its values at a few."""
+
+    def width(dims: int, levels: int) -> int:
+        return int(make(family, options, levels).outputs(dims))
+
+    slope = {levels: width(3, levels) - width(2, levels) for levels in (2, 3)}
+    start = {levels: width(2, levels) - 2 * slope[levels] for levels in (2, 3)}
+    per_level = {"K D": slope[3] - slope[2], "K": start[3] - start[2]}
+    terms = {
+        "K D": per_level["K D"],
+        "D": slope[2] - 2 * per_level["K D"],
+        "K": per_level["K"],
+        "": start[2] - 2 * per_level["K"],
+    }
+    text = ""
+    for unit, count in terms.items():
+        if count:
+            amount = unit if unit and abs(count) == 1 else f"{abs(count)} {unit}".strip()
+            text += f" {'-' if count < 0 else '+'} {amount}" if text else f"{'-' if count < 0 else ''}{amount}"
+    return text or "0"

@@ -8,10 +8,10 @@ import math
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from bench.cell import Scalar
-from bench.registry import option_names, registry
+from bench.registry import objectives, option_names, registry
 
 DEFAULT_SIGMA = "shared"  # for families with a σ, where the grid names none
 ONE_VALUE = ("eval_samples",)  # a list is the value itself
@@ -24,6 +24,12 @@ class GridError(ValueError):
 
 def _listed(value: Any) -> Any:
     return [value] if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _known(objective: str) -> str:
+    if objective not in objectives():
+        raise ValueError(objective)
+    return objective
 
 
 Positive = Annotated[int, Field(ge=1)]
@@ -40,13 +46,11 @@ class Settings(BaseModel):
     levels: int | None = Field(None, ge=2, description="a whole number >= 2, and only for data given as a path")
     family: str = Field(description="the name of a family (vae-bench list likelihoods)")
     train_samples: Positive = Field(1, description="a whole number >= 1")
-    objective: Literal["elbo", "iwae"] = Field("elbo", description='"elbo" or "iwae"')
+    objective: Annotated[str, AfterValidator(_known)] = "elbo"
     hidden: Annotated[list[Positive], BeforeValidator(_listed)] = Field(
         [200], description="a list of layer widths >= 1, such as [200, 200]"
     )
-    activation: Literal["tanh", "relu", "gelu", "sigmoid", "softplus", "silu"] = Field(
-        "tanh", description="one of tanh, relu, gelu, sigmoid, softplus, silu"
-    )
+    activation: Literal["tanh", "relu", "gelu", "sigmoid", "softplus", "silu"] = "tanh"
     latent: Positive = Field(10, description="a whole number >= 1")
     epochs: Positive = Field(50, description="a whole number >= 1")
     batch_size: Positive = Field(100, description="a whole number >= 1")
@@ -86,16 +90,23 @@ def _setting(where: str, key: str, value: Any) -> Any:
     try:
         valid = getattr(Settings.model_validate({"family": "", key: value}), key)
     except ValidationError:
-        words = [word for word in get_args(Settings.model_fields[key].annotation) if isinstance(word, str)]
+        words = _words(key)
         near = difflib.get_close_matches(value, words, n=1) if isinstance(value, str) and words else []
         hint = f" (did you mean {near[0]!r}?)" if near else ""
-        takes = Settings.model_fields[key].description
+        takes = Settings.model_fields[key].description or f"one of {', '.join(words)}"
         raise GridError(f"{where}: {key} = {shown(value)}, but {key} takes {takes}{hint}.") from None
     if key == "family":
         family_named(where, valid)
     if key == "eval_samples":
         return tuple(sorted(set(valid)))
     return tuple(valid) if isinstance(valid, list) else valid
+
+
+def _words(key: str) -> list[str]:
+    """The words that a key takes, where it takes nothing else."""
+    if key == "objective":
+        return list(objectives())
+    return [word for word in get_args(Settings.model_fields[key].annotation) if isinstance(word, str)]
 
 
 def family_named(where: str, name: str) -> Any:
@@ -132,7 +143,7 @@ def shown(value: Any) -> str:
         return str(value)
 
 
-def sentence(error: Exception) -> str:
-    """An error's message on one line, with its full stop."""
+def sentence(error: Exception | str) -> str:
+    """A message on one line, with its full stop."""
     text = " ".join(str(error).split())
     return text if text.endswith((".", ")", "?")) else f"{text}."

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.grid import Cell, GridError, describe, find_grid, load_grid, parse_grid, shipped_grids
-from bench.registry import registry
+from bench.registry import make, registry
 
 SMALL = "[grid]\nfamily = 'gaussian'\nsigma = 0.1\n"
 
@@ -180,6 +180,82 @@ def test_the_default_grid_is_as_large_as_promised():
     assert {cell.seed for cell in cells} == {0, 1, 2}
 
 
+# -- what can be trained on a density's own bins -----------------------------------------------------------------------
+
+
+def labelled(text: str, *overrides: str) -> list[str]:
+    return [item.label for item in describe(cells_of(text, *overrides)).values()]
+
+
+def test_densities_of_a_mixed_block_are_trained_both_ways_and_the_rest_one_way():
+    text = (
+        "[grid]\nfamily=['gaussian', 'categorical', 'mse_sum']\nsigma=[0.1, 'optimal']\nobjective=['elbo', 'binned']\n"
+    )
+    assert labelled(text) == [
+        "gaussian σ=0.1",
+        "gaussian σ=0.1 binned",
+        "gaussian σ=optimal",
+        "categorical",
+        "mse_sum (gaussian implied)",
+        "mse_sum (gaussian fitted)",
+    ]
+    assert len({cell.id for cell in cells_of(text)}) == 6
+    first, second, *_ = cells_of(text)
+    assert first.kind != second.kind, "trained on its bins a family runs at another speed"
+
+
+@pytest.mark.parametrize("family", registry().names())
+def test_every_family_is_trained_on_bins_where_training_takes_it(family):
+    """What the grid keeps is what vae_core.training takes."""
+    from vae_core.training import Member
+
+    others = "" if family == "gaussian" else "'gaussian', "
+    cells = cells_of(f"[grid]\nfamily=[{others}'{family}']\nobjective=['elbo', 'binned']\n")
+    for cell in cells:
+        Member(make(cell.family, cell.options), cell.objective)
+    kept = any((cell.family, cell.objective) == (family, "binned") for cell in cells)
+    if not kept:
+        with pytest.raises(ValueError, match="cannot be trained on 'binned'"):
+            Member(make(family, {}), "binned")
+
+
+@pytest.mark.parametrize(
+    ("block", "sentence"),
+    [
+        (
+            "family=['gaussian', 'categorical']\nobjective='binned'",
+            'family = "categorical" is left without a cell: .*mass',
+        ),
+        ("family=['gaussian', 'bce_sum']\nobjective='binned'", 'family = "bce_sum" is left without a cell: .*recipe'),
+        (
+            "family=['categorical', 'bce_sum']\nobjective=['elbo', 'binned']",
+            "objective = \"binned\" is left without a cell: categorical cannot be trained on .* take 'elbo'",
+        ),
+        (
+            "family='gaussian'\nsigma=['shared', 'optimal']\nobjective='binned'",
+            "sigma = \"optimal\" is left without a cell: .* take sigma='shared'",
+        ),
+        (
+            "family=['gaussian', 'discretised_logistic']\nobjective='elbo'",
+            "family = \"discretised_logistic\" is left without a cell: .* is logistic trained on 'binned'",
+        ),
+    ],
+)
+def test_a_value_that_could_never_be_trained_is_an_error(block, sentence):
+    with pytest.raises(GridError, match=rf"^test.toml, \[\[cells\]\] 2: {sentence}"):
+        cells_of(f"[[cells]]\nfamily='bernoulli'\n[[cells]]\n{block}\n")
+
+
+def test_the_discretised_logistic_is_the_logistic_trained_on_its_bins():
+    (cell,) = cells_of("[grid]\nfamily='discretised_logistic'\nsigma=0.1\n")
+    assert cell == cells_of("[grid]\nfamily='logistic'\nsigma=0.1\nobjective='binned'\n")[0]
+    assert labelled("[grid]\nfamily='discretised_logistic'\nsigma=0.1\n") == ["logistic σ=0.1 binned"]
+    both = "[grid]\nfamily=['logistic', 'discretised_logistic']\nsigma=0.1\n"
+    assert labelled(both) == ["logistic σ=0.1", "logistic σ=0.1 binned"]
+    assert labelled(both, "objective=['elbo', 'binned']") == ["logistic σ=0.1", "logistic σ=0.1 binned"]
+    assert labelled(both + "[[exclude]]\nfamily='discretised_logistic'\n") == ["logistic σ=0.1"]
+
+
 WRONG = {
     "family = 'gausian'": r"unknown family 'gausian' \(did you mean 'gaussian'\?",
     "family = 3": "family = 3, but family takes the name of a family",
@@ -195,7 +271,9 @@ WRONG = {
     "eval_samples = []": r"eval_samples = \[\], but",
     "hidden = [200, 0]": r"hidden = \[200, 0\], but hidden takes a list of layer widths",
     "hidden = 'wide'": "but hidden takes a list of layer widths",
-    "objective = 'ebo'": r'objective takes "elbo" or "iwae" \(did you mean \'elbo\'\?\)',
+    "objective = 'ebo'": r"objective takes one of elbo, iwae, binned \(did you mean 'elbo'\?\)",
+    "objective = 3": "objective takes one of elbo, iwae, binned",
+    "objective = 'bined'": r"did you mean 'binned'\?",
     "activation = 'rellu'": r"tanh, relu, gelu, sigmoid, softplus, silu \(did you mean 'relu'\?\)",
     "learning_rate = 0": "learning_rate = 0, but learning_rate takes a number > 0",
     "learning_rate = inf": "learning_rate = inf, but",
