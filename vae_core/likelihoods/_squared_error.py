@@ -3,9 +3,10 @@ that the weight of the squared error implies, or with the σ fitted to training 
 
 from __future__ import annotations
 
+import copy
 import math
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
 
@@ -31,7 +32,7 @@ class SquaredError(Recipe):
     """
 
     scorings = (_IMPLIED, _FITTED)
-    examples = ({"score": _IMPLIED}, {"score": _FITTED})
+    examples: ClassVar[tuple[dict[str, Any], ...]] = ({"score": _IMPLIED}, {"score": _FITTED})
     open_ends = True
     _distribution = Gaussian(1.0)
 
@@ -46,8 +47,10 @@ class SquaredError(Recipe):
         """Factor on the summed squared error for D = dims."""
 
     def scored(self, scoring: str) -> Self:
-        super().scored(scoring)
-        return type(self)(scoring)
+        other = copy.copy(super().scored(scoring))
+        other.needs_fit = scoring == _FITTED
+        other.fitted = Optimal()
+        return other
 
     def outputs(self, dims: int) -> int:
         return dims

@@ -6,21 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from vae_core.likelihoods._base import Card, Mass
+from vae_core.likelihoods._base import Card
+from vae_core.likelihoods._integers import IntegerMass
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Categorical(Mass):
+class Categorical(IntegerMass):
     """A softmax over K levels in each dimension; raw [..., D·K] is read as [..., D, K].
 
     Args:
         levels: K ≥ 2, the number of levels of the data. Raises ValueError if smaller or no integer.
     """
 
-    view = "levels"
-    takes_levels = True
     card = Card(
         title="categorical (softmax)",
         summary="Any distribution of the K levels at all, and no notion that neighbouring levels are alike.",
@@ -30,11 +29,6 @@ class Categorical(Mass):
         source="van den Oord et al. 2016, Pixel Recurrent Neural Networks, section 3.3",
         users="autoregressive pixel models; VAEs where outputs are cheap",
     )
-
-    def __init__(self, levels: int) -> None:
-        if isinstance(levels, bool) or not isinstance(levels, int) or levels < 2:
-            raise ValueError(f"levels={levels!r} is no number of levels: give an integer of 2 or more")
-        self.levels = levels
 
     def outputs(self, dims: int) -> int:
         return dims * self.levels
@@ -48,13 +42,6 @@ class Categorical(Mass):
         index = x.long().expand(shape).unsqueeze(-1)
         chosen = logits.expand(*shape, self.levels).gather(-1, index).squeeze(-1)
         return (chosen - logits.logsumexp(-1)).sum(-1)
-
-    def log_mass(self, k: Tensor, raw: Tensor, levels: int) -> Tensor:
-        if levels != self.levels:
-            raise ValueError(
-                f"this categorical has {self.levels} levels, the data {levels}: make it with levels={levels}"
-            )
-        return self.log_prob(k, raw)
 
     def mean(self, raw: Tensor) -> Tensor:
         levels = torch.arange(self.levels, dtype=raw.dtype, device=raw.device)

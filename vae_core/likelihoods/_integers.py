@@ -1,0 +1,33 @@
+"""What the masses of the integers 0…K−1 have in common: they are made for one K, and are their own `log_mass`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vae_core.likelihoods._base import Mass
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class IntegerMass(Mass):
+    """A probability of each of K levels.
+
+    Args:
+        levels: K ≥ 2, the number of levels of the data. Raises ValueError if smaller or no integer.
+    """
+
+    view = "levels"
+    takes_levels = True
+
+    def __init__(self, levels: int) -> None:
+        if isinstance(levels, bool) or not isinstance(levels, int) or levels < 2:
+            raise ValueError(f"levels={levels!r} is no number of levels: give an integer of 2 or more")
+        self.levels = levels
+
+    def log_mass(self, k: Tensor, raw: Tensor, levels: int) -> Tensor:
+        if levels != self.levels:
+            raise ValueError(
+                f"this {self.name} has {self.levels} levels, the data {levels}: make it with levels={levels}"
+            )
+        return self.log_prob(k, raw)
