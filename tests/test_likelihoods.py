@@ -130,6 +130,10 @@ def test_mass_is_the_integral_of_the_density_over_the_bin(case: Case, levels: in
             steps = (0, -0.3, 0.3, -1, 1, -3, 3, -10, 10, -30, 30)
             inside = [point for point in (0.0, 1.0, *(peak + step * width for step in steps)) if low < point < high]
             area = integrate.quad(density, low, high, points=inside or None, limit=400, epsabs=1e-13)[0]
+            if lik.open_ends and k == 0:  # what a heavy tail holds beyond
+                area += integrate.quad(density, -np.inf, low, limit=400, epsabs=1e-13)[0]
+            if lik.open_ends and k == levels - 1:
+                area += integrate.quad(density, high, np.inf, limit=400, epsabs=1e-13)[0]
             assert masses[row, k] == pytest.approx(area, rel=1e-6, abs=1e-10)
 
 
@@ -228,8 +232,8 @@ def test_leading_axes_broadcast(case: Case) -> None:
     raw = raw_for(lik, dims, "random", rows=6).reshape(2, 3, -1)
     k = torch.randint(levels, (2, 1, dims), generator=torch.Generator().manual_seed(6))
     x = k.float() if lik.view in ("levels", "binary") else (k + 0.5) / levels
-    for score in (lambda a, r: lik.log_mass(a, r, levels), lik.log_prob):
-        given_x = k if score is not lik.log_prob else x
+    scores = ((lambda a, r: lik.log_mass(a, r, levels), k), (lik.log_prob, x))
+    for score, given_x in scores:
         together = score(given_x, raw)
         assert together.shape == (2, 3)
         alone = torch.stack([torch.stack([score(given_x[b, 0], raw[b, s]) for s in range(3)]) for b in range(2)])
@@ -265,7 +269,7 @@ def test_a_stack_scores_each_model_as_it_is_alone(family: str) -> None:
 def test_the_card_is_complete(family: str) -> None:
     card = likelihoods.get(family).card
     for field in ("title", "summary", "formula", "support", "parameters", "source", "users"):
-        assert len(getattr(card, field)) > 4, field
+        assert len(getattr(card, field)) >= 4, field
     assert len(card.summary) <= 120
 
 

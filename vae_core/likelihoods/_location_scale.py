@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
@@ -44,9 +44,9 @@ class LocationScale(Density):
 
     view = "real"
     takes_sigma = True
-    sigma_modes = MODES
+    sigma_modes: ClassVar[tuple[str, ...]] = MODES
     open_ends = True
-    examples = ({}, {"link": "sigmoid"})
+    examples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"link": "sigmoid"})
 
     def __init__(self, sigma: float | str = "shared", link: str = "identity") -> None:
         self.scale: Scale = make_scale(sigma)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
+_LOG_HALF_ROOT = _HALF_LOG_2PI - math.log(2)
 
 
 class Gaussian(LocationScale):
@@ -40,7 +41,7 @@ class Gaussian(LocationScale):
         """ln ½ erfc(t), t = −z/√2: in the left half from erfc itself, in the right half from its complement, and where
         erfc underflows from its asymptotic series."""
         t = z * -math.sqrt(0.5)
-        edge = _tail_edge(t.dtype)
+        edge = _last_erfc(t.dtype)
 
         def near() -> Tensor:
             smaller_half = 0.5 * torch.erfc(t.abs().clamp(max=edge + 0.5))
@@ -52,39 +53,52 @@ class Gaussian(LocationScale):
 
         return choose(t > edge, tail, near)
 
-    def _log_interval(self, middle: Tensor, half: Tensor, log_width: Tensor) -> Tensor:
+    def _log_interval(self, middle: Tensor, half: Tensor, log_width: Tensor, edge: Tensor | None = None) -> Tensor:
         """Three regimes, by symmetry for middle ≥ 0:
 
         * narrow bins (half and middle·half small): e^{−½(a+t)²} expanded in t, ∫ e^{−at} e^{−½t²} dt over |t| ≤ h, with
           ln sinhc(ah) and the second and fourth moments of t (no difference of near-equal numbers);
         * elsewhere ½ erfc(u) − ½ erfc(v), u < v the edges over √2, until erfc underflows;
         * beyond: e^{−u²} taken out, the asymptotic series of erfcx on what remains.
+
+        edge: |middle| − half, where the caller knows it better than as this difference. The result is then without
+        ln f(p), p the interval's point nearest 0: for ratios of intervals far out, whose logarithms are nearly equal.
         """
         a = middle.abs()
         tilt = a * half
         widest, steepest = (0.05, 0.3) if a.dtype != torch.float64 else (2e-3, 0.03)
-        edge, tiny = _tail_edge(a.dtype), torch.finfo(a.dtype).tiny
+        last, tiny = _last_erfc(a.dtype), torch.finfo(a.dtype).tiny
 
         def narrow() -> Tensor:
             h2 = half.clamp(max=2 * widest).square()
             s = tilt.clamp(max=2 * steepest).square()
             log_tilt = s * (1 / 6 + s * (-1 / 180 + s * (1 / 2835)))
             moments = h2.square() / 90 - (0.5 * h2) * (1 / 3 + s * (2 / 45 - s * (4 / 945)))
+            if edge is not None:  # ½ (a² − p²), a − p being the smaller of a and h
+                inward = torch.minimum(a, half)
+                return (log_tilt - inward * (a - 0.5 * inward)) + (moments + log_width)
             return (log_tilt - 0.5 * a.square()) + (moments + (log_width - _HALF_LOG_2PI))
 
         def wide() -> Tensor:
-            u, v = (a - half) * math.sqrt(0.5), (a + half) * math.sqrt(0.5)
+            u = (a - half if edge is None else edge) * math.sqrt(0.5)
+            v = (a + half if edge is None else edge + 2 * half) * math.sqrt(0.5)
 
             def near() -> Tensor:
-                difference = torch.erfc(u.clamp(max=edge + 0.5)) - torch.erfc(v)
+                difference = torch.erfc(u.clamp(max=last + 0.5)) - torch.erfc(v)
+                if edge is not None:
+                    return (
+                        torch.log((difference * _exp_square(u.clamp(0, last + 0.5))).clamp(min=tiny)) + _LOG_HALF_ROOT
+                    )
                 return torch.log((0.5 * difference).clamp(min=tiny))
 
             def tail() -> Tensor:
-                u_far, v_far = u.clamp(min=edge - 0.5), v.clamp(min=edge - 0.5)
+                u_far, v_far = u.clamp(min=last - 0.5), v.clamp(min=last - 0.5)
                 rest = _erfcx_tail(u_far) - torch.exp(-2 * tilt) * _erfcx_tail(v_far)
+                if edge is not None:
+                    return torch.log(rest.clamp(min=tiny)) + _LOG_HALF_ROOT
                 return torch.log((0.5 * rest).clamp(min=tiny)) - u_far.square()
 
-            return choose(u > edge, tail, near)
+            return choose(u > last, tail, near)
 
         return choose((half <= widest) & (tilt <= steepest), narrow, wide)
 
@@ -105,9 +119,15 @@ class Gaussian(LocationScale):
         return stats.norm(loc.detach().numpy(), log_scale.detach().exp().numpy())
 
 
-def _tail_edge(dtype: torch.dtype) -> float:
+def _last_erfc(dtype: torch.dtype) -> float:
     """Where erfc nears underflow: 8 in float32 (1e-29), 25 in float64 (8e-274)."""
     return 25.0 if dtype == torch.float64 else 8.0
+
+
+def _exp_square(u: Tensor) -> Tensor:
+    """e^{u²} to the last digit: u² in two parts, the first exact since u is rounded to sixteenths for it."""
+    coarse = torch.round(16 * u.detach()) / 16
+    return torch.exp(coarse.square()) * torch.exp((u - coarse) * (u + coarse))
 
 
 def _erfcx_tail(u: Tensor) -> Tensor:

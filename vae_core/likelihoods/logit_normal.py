@@ -1,0 +1,171 @@
+"""Logit-normal on [0, 1]: logit x ~ N(μ, σ²), so ln p(x|z) = ln N(logit x; μ, σ²) − ln x − ln(1−x) per dimension.
+
+A Gaussian on the real line seen through the sigmoid: its bins are the Gaussian's between logits of the edges k/K.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from vae_core.likelihoods._base import Card, Density
+from vae_core.likelihoods._logspace import choose
+from vae_core.likelihoods._quadrature import gauss_hermite
+from vae_core.likelihoods._scale import MODES, Scale, make_scale
+from vae_core.likelihoods.gaussian import Gaussian
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_NODES = 64
+
+
+class LogitNormal(Density):
+    """A Gaussian of the logit of each pixel.
+
+    Args:
+        sigma: the scale in logit space: a number > 0, or "shared", "image", "pixel", "optimal" (closed-form σ of the
+            logits of dequantised data).
+
+    Raises:
+        ValueError: a scale that is none of these.
+    """
+
+    view = "unit"
+    takes_sigma = True
+    sigma_modes = MODES
+    card = Card(
+        title="logit-normal",
+        summary="Gaussian noise on the logit of a pixel: bells inside, slopes towards an end, two humps at large σ.",
+        formula="ln p(x|z) = −(logit x − μ)²/(2σ²) − ln σ − ½ ln 2π − ln x − ln(1−x)",
+        support="(0, 1) (view unit: dequantised levels (k+u)/K)",
+        parameters="μ, in logits: D outputs; σ, in logits: a number, or learned as for the Gaussian",
+        source="Atchison & Shen 1980, Logistic-normal distributions, section 2; Johnson 1949 (S_B, with γ = −μ/σ)",
+        users="flows and VAEs that put data through a logit first (Dinh et al. 2017, Real NVP)",
+    )
+
+    def __init__(self, sigma: float | str = "shared") -> None:
+        self.scale: Scale = make_scale(sigma)
+
+    @property
+    def _gaussian(self) -> Gaussian:
+        """The Gaussian of the logit, with this one's own scale."""
+        gaussian = Gaussian(1.0)
+        gaussian.scale, gaussian.models = self.scale, self.models
+        return gaussian
+
+    def outputs(self, dims: int) -> int:
+        return self.scale.outputs(dims)
+
+    @staticmethod
+    def _to_line(x: Tensor) -> tuple[Tensor, Tensor]:
+        """logit x and Σ −ln x(1−x), the logarithm of its slope: x [..., D] -> [..., D], [...].
+
+        x is kept off 0 and 1 by half a step of the float format at 1 (2⁻²⁴ in float32): dequantised data (k+u)/K can be
+        0 (u = 0 is drawn once in 2²⁴), where the logit is −∞, and its greatest number below 1 lies that far from 1. The
+        same at both ends treats black and white alike.
+        """
+        margin = 0.5 * torch.finfo(x.dtype).eps
+        inside = x.clamp(margin, 1 - margin)
+        log_x, log_rest = torch.log(inside), torch.log1p(-inside)
+        return log_x - log_rest, -(log_x + log_rest).sum(-1)
+
+    def log_prob(self, x: Tensor, raw: Tensor) -> Tensor:
+        y, log_slope = self._to_line(x)
+        return self._gaussian.log_prob(y, raw) + log_slope
+
+    def train_log_prob(self, x: Tensor, raw: Tensor) -> Tensor:
+        """With sigma="optimal": σ in logit space is the batch's own, as for the Gaussian."""
+        y, log_slope = self._to_line(x)
+        return self._gaussian.train_log_prob(y, raw) + log_slope
+
+    def log_mass(self, k: Tensor, raw: Tensor, levels: int) -> Tensor:
+        """ln[Φ((b−μ)/σ) − Φ((a−μ)/σ)], a = logit k/K and b = logit (k+1)/K; −∞ and ∞ at the ends."""
+        gaussian = self._gaussian
+        loc, log_scale = gaussian._split(raw)
+        inverse = torch.exp(-log_scale)
+        k = k.to(loc.dtype)
+        first, last = k == 0, k == levels - 1
+        low, high = k.clamp(min=1), (k + 1).clamp(max=levels - 1)
+        a, b = torch.log(low / (levels - low)), torch.log(high / (levels - high))
+        # b − a without a difference of logits; an end bin, of which a or b is infinite, has a stand-in for its width
+        width = torch.log1p((1 / low).clamp(max=1)) + torch.log1p(1 / (levels - high).clamp(min=1))
+
+        def inside() -> Tensor:
+            middle = 0.5 * (a + b) - loc
+            return gaussian._log_interval(middle * inverse, 0.5 * width * inverse, torch.log(width) - log_scale)
+
+        def tail() -> Tensor:
+            """Of an end bin: Φ((b−μ)/σ) of the first, 1 − Φ((a−μ)/σ) of the last; with two levels a = b = 0."""
+            inward = 2 * first.to(loc.dtype) - 1
+            return gaussian._log_cdf((torch.lerp(a, b, first.to(loc.dtype)) - loc) * inward * inverse)
+
+        return choose(first | last, tail, inside).sum(-1)
+
+    def mean(self, raw: Tensor) -> Tensor:
+        """E sigmoid(μ + σ ε), which has no closed form: Gauss–Hermite quadrature on 64 nodes (error below 1e-7 for
+        σ ≤ 2, 1e-3 at σ = 10)."""
+        loc, log_scale = self._gaussian._split(raw)
+        spread = math.sqrt(2) * torch.exp(log_scale)
+        nodes, weights = gauss_hermite(_NODES)
+        total = torch.zeros_like(loc)
+        for node, weight in zip(nodes, weights, strict=True):
+            total = total + (weight / math.sqrt(math.pi)) * torch.sigmoid(loc + node * spread)
+        return total
+
+    def sample(self, raw: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        return torch.sigmoid(self._gaussian.sample(raw, generator))
+
+    def sigma_in_use(self, raw: Tensor) -> Tensor | None:
+        return self._gaussian.sigma_in_use(raw)
+
+    def require_objective(self, objective: str) -> None:
+        super().require_objective(objective)
+        self._gaussian.require_objective(objective)
+
+    def residual_statistic(self, x: Tensor, raw: Tensor) -> Tensor:
+        return self._gaussian.residual_statistic(self._to_line(x)[0], raw)
+
+    def set_residual_statistic(self, average: Tensor) -> None:
+        self._gaussian.set_residual_statistic(average)
+
+    def oracle(self, raw: Tensor) -> Any:
+        """A distribution like scipy's, elementwise [..., D], from scipy's own normal."""
+        from scipy import stats
+
+        loc, log_scale = self._gaussian._split(raw)
+        return _OfNormal(stats.norm(loc.detach().numpy(), log_scale.detach().exp().numpy()))
+
+
+class _OfNormal:
+    """Johnson's S_B as scipy.stats writes it, but with tails in log space; from the normal of the logit."""
+
+    def __init__(self, normal: Any) -> None:
+        self.normal = normal
+        self.dist = normal.dist
+
+    def logpdf(self, x: Any) -> Any:
+        import numpy as np
+
+        return self.normal.logpdf(_scipy_logit(x)) - np.log(x) - np.log1p(-x)
+
+    def logcdf(self, x: Any) -> Any:
+        return self.normal.logcdf(_scipy_logit(x))
+
+    def logsf(self, x: Any) -> Any:
+        return self.normal.logsf(_scipy_logit(x))
+
+    def mean(self) -> Any:
+        """Its median: on which side of it a bin lies is all that the tests ask."""
+        from scipy.special import expit
+
+        return expit(self.normal.mean())
+
+
+def _scipy_logit(x: Any) -> Any:
+    import numpy as np
+    from scipy.special import logit
+
+    return logit(np.clip(x, 0, 1))
