@@ -1,4 +1,4 @@
-"""The command line: run, report, export, list, doctor.
+"""The command line: run, report, export, list, explain, doctor.
 
 Expected errors are one sentence on stderr and exit code 2. Each verb imports what it needs when it is called, so that
 `--help` is instant and only `doctor`'s and `run`'s workers load torch.
@@ -39,6 +39,12 @@ class Shelf(StrEnum):
     likelihoods = "likelihoods"
     datasets = "datasets"
     grids = "grids"
+
+
+PluginFiles = Annotated[
+    list[Path] | None,
+    typer.Option("--plugin", metavar="FILE.py", help="Take in a likelihood from a Python file; may be repeated."),
+]
 
 
 class Refused(Exception):
@@ -102,20 +108,26 @@ def run(
     workers: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Worker processes  [default: one a core, or one for a GPU].")
     ] = None,
+    plugin: PluginFiles = None,
 ) -> int:
     """Run a grid; run it again to resume.
 
     Computes what the run file lacks of the grid, and stores it as it ends.
+    A plug-in of the grid is first held to the laws of likelihoods.
 
     Example:  vae-bench run digits --set epochs=20 --set seed=[0,1]
     """
+    from bench import plugins
     from bench.grid import find_grid, load_grid
     from bench.progress import Reporter, duration
     from bench.run import Interrupted, Options, run_grid
 
     if timeout is not None and not timeout > 0:
         raise Refused(f"--timeout {timeout:g}: give a number of seconds > 0, or leave it out for no limit.")
+    given = plugins.add(plugin or [])
     loaded = load_grid(find_grid(grid), set_ or [])
+    if unused := sorted(set(given) - {cell.family for cell in loaded.cells}):
+        raise Refused(f"--plugin: no cell of the grid is of the family {unused[0]}; name it under family in the grid.")
     path = out or Path("results") / f"{loaded.name}.sqlite"
     options = Options(device.value, retry_failed, fresh, timeout, workers, sys.argv[1:])
     with Reporter(sys.stderr) as reporter:
@@ -186,14 +198,45 @@ def export(
 @app.command(name="list")
 def list_(
     shelf: Annotated[Shelf, typer.Argument(metavar="likelihoods|datasets|grids", help="What to list.")],
+    plugin: PluginFiles = None,
 ) -> int:
     """List the likelihoods, data sets or grids.
 
+    Plug-ins are listed as they are: only run and explain try their laws.
+
     Example:  vae-bench list likelihoods
     """
-    from bench import shelves
+    from bench import plugins, shelves
 
+    plugins.add(plugin or [])
     typer.echo(getattr(shelves, shelf.value)(shutil.get_terminal_size((80, 24)).columns), nl=False)
+    return 0
+
+
+@app.command()
+def explain(
+    family: Annotated[str, typer.Argument(metavar="FAMILY", help="The name of a family (vae-bench list likelihoods).")],
+    plugin: PluginFiles = None,
+) -> int:
+    """Say all about a likelihood.
+
+    What it assumes, what the decoder must give, its options, how it is
+    trained and scored, a loss for your own code, and where it comes from.
+    A plug-in is first held to the laws of likelihoods.
+
+    Example:  vae-bench explain gaussian
+    """
+    from bench import plugins
+    from bench.explain import explain as text
+
+    given = plugins.add(plugin or [])
+    try:
+        said = text(family, shutil.get_terminal_size((80, 24)).columns)
+    except ValueError as error:
+        raise Refused(str(error)) from None
+    if family in given:
+        plugins.obey(family)
+    typer.echo(said, nl=False)
     return 0
 
 
@@ -232,10 +275,11 @@ def _run_file(run: str) -> Path:
 def _expected() -> tuple[type[Exception], ...]:
     """Errors whose message is for people. Looked up when one is met, so that --help imports nothing."""
     from bench.grid import GridError
+    from bench.plugins import PluginError
     from bench.run import RunError
     from bench.store import StoreError
 
-    return (Refused, GridError, RunError, StoreError, OSError)
+    return (Refused, GridError, PluginError, RunError, StoreError, OSError)
 
 
 def _os_sentence(error: OSError) -> str:

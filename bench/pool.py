@@ -68,11 +68,15 @@ class TaskFailed(Exception):
 
 
 class Pool:
-    """At most `workers` processes with `threads` threads each; they start when there is work for them."""
+    """At most `workers` processes with `threads` threads each; they start when there is work for them.
 
-    def __init__(self, workers: int, threads: int) -> None:
+    Each carries out `first` before its first task; where that fails, so does the task.
+    """
+
+    def __init__(self, workers: int, threads: int, first: Task | None = None) -> None:
         self.workers = workers
         self.threads = threads
+        self._first = first
         self._queue: deque[Task] = deque()
         self._alive: list[_Worker] = []
 
@@ -125,7 +129,7 @@ class Pool:
         while self._queue:
             free = next((worker for worker in self._alive if worker.task is None), None)
             if free is None and len(self._alive) < self.workers:
-                free = _Worker(self.threads)
+                free = _Worker(self.threads, self._first)
                 self._alive.append(free)
             if free is None:
                 return
@@ -139,10 +143,10 @@ class Pool:
 class _Worker:
     """The parent's side of one process."""
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, first: Task | None) -> None:
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=_serve, args=(theirs, os.getpid()), daemon=True)
+        self.process = context.Process(target=_serve, args=(theirs, os.getpid(), first), daemon=True)
         with _inherited(threads):
             self.process.start()
         theirs.close()
@@ -229,7 +233,7 @@ def _how_it_died(code: int | None) -> Failure:
 # -- in the worker process ---------------------------------------------------------------------------------------------
 
 
-def _serve(connection: Connection, parent: int) -> None:
+def _serve(connection: Connection, parent: int, first: Task | None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _die_with(parent)
     while True:
@@ -238,6 +242,9 @@ def _serve(connection: Connection, parent: int) -> None:
         except EOFError:
             return
         try:
+            if first:
+                _resolve(first.function)(*first.arguments)
+                first = None
             call = _resolve(function)
             connection.send((STARTED, None))
             connection.send((ENDED, call(*arguments)))

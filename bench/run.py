@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench import plugins
 from bench.cell import Cell, Described
 from bench.grid import Grid, describe
 from bench.lock import locked
@@ -46,6 +47,7 @@ class Tasks:
     inspect: str = "bench.worker:inspect_data"
     carry_out: str = "bench.worker:carry_out"
     measure: str = "bench.worker:measure_throughput"
+    laws: str = "bench.plugins:check"
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,8 @@ class _Run:
             cell: status for cell, status in (file.statuses() if file else {}).items() if cell in described
         }
         self.computed = 0
+        self.plugins = plugins.facts(grid.cells)
+        self.first = plugins.task(plugins.origins(self.plugins))
 
     def count(self, status: str) -> int:
         return sum(found == status for found in self.statuses.values())
@@ -130,6 +134,7 @@ class _Run:
             self.file.close()
 
     def carry_out(self) -> None:
+        self._refuse_changed_plugins()
         wanted = {cell for cell in self.described if self._is_wanted(cell)}
         if self.file and not wanted:
             self.file.begin(self.described.values(), self._meta())
@@ -147,16 +152,19 @@ class _Run:
         here = cores()
         bundles = self._bundles(wanted, "cpu", here)
         workers = self.options.workers or max(1, min(here, len(bundles)))
-        with Pool(workers, max(1, here // workers)) as pool:
+        with Pool(workers, max(1, here // workers), self.first) as pool:
             device = self._check(pool, self.tasks.device, self.options.device)["kind"]
             if device != "cpu":
                 workers = self.options.workers or 1
                 bundles = self._bundles(wanted, device, workers)
                 pool.workers, pool.threads = workers, here
+            for family in self.plugins:
+                self._check(pool, self.tasks.laws, family)
             facts = self._inspect(pool, wanted)
             self.file = self._prepared(facts)
             said = self._check(pool, self.tasks.device, device)  # again: bench.worker has set its precision by now
-            number = self.file.add_provenance(provenance(self.options.arguments, said, workers, pool.threads))
+            origin = provenance(self.options.arguments, said, workers, pool.threads)
+            number = self.file.add_provenance({**origin, "plugins": self.plugins})
             work = _Work(pool, self.file, device, number)
             if wanted:
                 self.reporter.say(self._beginning(len(wanted), len(bundles), work))
@@ -164,7 +172,7 @@ class _Run:
             if pool.threads == here:
                 self._measure(work)
         if self._unmeasured(self.file) and pool.threads != here:
-            with Pool(1, here) as alone:
+            with Pool(1, here, self.first) as alone:
                 self._measure(dataclasses.replace(work, pool=alone))
 
     def _bundles(self, wanted: set[str], device: str, workers: int) -> list[Bundle]:
@@ -179,6 +187,16 @@ class _Run:
             return answer
         except TaskFailed as error:
             raise RunError(str(error)) from None
+
+    def _refuse_changed_plugins(self) -> None:
+        stored = self.file.meta().get("plugins", {}) if self.file else {}
+        for family, plugin in self.plugins.items():
+            before, now = stored.get(family, {}).get("sha256"), plugin["sha256"]
+            if before not in (None, now):
+                raise RunError(
+                    f"the plug-in {plugin['file']} is not what {self.path} was begun with (checksum {now[:8]}, then "
+                    f"{before[:8]}); restore the file, or run with --fresh or another --out."
+                )
 
     def _inspect(self, pool: Pool, wanted: set[str]) -> dict[str, Any]:
         """The facts of every data set that is needed, by name. Raises RunError if one cannot be had, or has changed."""
@@ -211,6 +229,7 @@ class _Run:
             "overrides": list(self.grid.overrides),
             "cells": len(self.described),
             "cards": cards(self.grid.cells),
+            "plugins": (self.file.meta().get("plugins", {}) if self.file else {}) | self.plugins,
         }
 
     # -- training --------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """A likelihood of one's own, as a plug-in: the triangular density on [0, 1] with its mode c where the decoder says.
 
     vae-bench explain triangular --plugin examples/triangular.py
-    vae-bench run smoke --plugin examples/triangular.py --set family=triangular
+    vae-bench run examples/triangular.toml --plugin examples/triangular.py
 
 f(x) = 2x/c left of the mode and 2(1−x)/(1−c) right of it, so F(x) = x²/c and 1 − F(x) = (1−x)²/(1−c) there. The decoder
 gives η with c = 1/(1+e^{−η}); ln c and ln(1−c) are taken from η itself, since c rounds to 1 at η = 17 in float32.

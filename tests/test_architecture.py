@@ -25,6 +25,8 @@ MAY_IMPORT = {
     "bench.grid": {"bench.cell", "bench.registry", "bench.settings"},
     "bench.lock": {"bench.store"},
     "bench.plan": {"bench.cell", "bench.registry"},
+    "bench.plugins": {"bench.cell", "bench.pool", "bench.registry"},
+    "bench.explain": {"bench.registry", "bench.settings", "bench.shelves"},
     "bench.export": {"bench.store"},
     "bench.shelves": {"bench.grid", "bench.lazy_torch", "bench.registry"},
     "bench.doctor": {"bench.pool", "bench.provenance"},
@@ -36,6 +38,7 @@ MAY_IMPORT = {
         "bench.grid",
         "bench.lock",
         "bench.plan",
+        "bench.plugins",
         "bench.pool",
         "bench.progress",
         "bench.provenance",
@@ -44,8 +47,10 @@ MAY_IMPORT = {
     },
     "bench.cli": {
         "bench.doctor",
+        "bench.explain",
         "bench.export",
         "bench.grid",
+        "bench.plugins",
         "bench.progress",
         "bench.provenance",
         "bench.report",
@@ -56,6 +61,7 @@ MAY_IMPORT = {
 }
 REPORT_MAY_IMPORT = {"bench.store", "bench.compare"}  # and its own modules
 USE_VAE_CORE = {
+    "bench.plugins",
     "bench.registry",
     "bench.shelves",
     "bench.doctor",
@@ -124,7 +130,9 @@ def test_only_workers_and_the_registrys_readers_know_vae_core_and_torch(module):
         assert of("torch", module) | of("torchvision", module) == set()
 
 
-@pytest.mark.parametrize("module", ["bench.provenance", "bench.doctor", "bench.registry", "bench.shelves"])
+@pytest.mark.parametrize(
+    "module", ["bench.provenance", "bench.doctor", "bench.plugins", "bench.registry", "bench.shelves"]
+)
 def test_what_the_parent_imports_reaches_for_torch_inside_functions_only(module):
     at_top = {name.partition(".")[0] for name, top in imports(BENCH[module]) if top}
     assert not at_top & {"torch", "torchvision", "vae_core"}
@@ -148,7 +156,11 @@ assert sys.modules["torch"] is torch
     subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
 
 
-@pytest.mark.parametrize("line", ["import torch.nn.functional", "from torch import Tensor", "from torch.nn import init"])
+@pytest.mark.parametrize(
+    "line", ["import torch.nn.functional", "from torch import Tensor", "from torch.nn import init"]
+)
 def test_a_plug_in_may_reach_into_torch_while_it_is_imported(line):
-    script = f"from bench.registry import registry\nregistry()\n{line}\nimport torch\nassert torch.zeros(2).sum() == 0\n"
+    script = (
+        f"from bench.registry import registry\nregistry()\n{line}\nimport torch\nassert torch.zeros(2).sum() == 0\n"
+    )
     subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)

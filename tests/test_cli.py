@@ -19,7 +19,7 @@ from bench.store import read_run
 from tests import fake_worker
 
 ROOT = Path(__file__).parents[1]
-VERBS = ["run", "report", "export", "list", "doctor"]
+VERBS = ["run", "report", "export", "list", "explain", "doctor"]
 GRID = "about = 'for tests'\n[grid]\nfamily='gaussian'\nsigma=[0.1, 'shared']\nseed=[0, 1]\n"
 
 

@@ -17,7 +17,7 @@ class Forgetful(Fixed):
 
 
 class FirstScale(Gaussian):
-    sigma_modes = ()  # type: ignore[assignment]
+    sigma_modes = ()
 
     def __init__(self, sigma: float = 0.1, link: str = "identity") -> None:
         super().__init__(sigma, link)
