@@ -49,10 +49,11 @@ def trainable_on(likelihood: Any) -> dict[str, str]:
 
 
 def option_names(families: Iterable[str] | None = None) -> list[str]:
-    """Names of the options that any of the families takes (of all, if none are given): σ, but not the data's levels."""
+    """Names of the options that any of the families takes (of all, if none are given): σ, but neither the data's levels
+    nor a recipe's scoring, which the harness fills in."""
     known = registry()
     taken = (name for family in families or known.names() for name in known.get(family).option_names())
-    return [name for name in dict.fromkeys(taken) if name != "levels"]
+    return [name for name in dict.fromkeys(taken) if name not in ("levels", "score")]
 
 
 def widths(family: str) -> dict[str, str]:
