@@ -6,7 +6,7 @@ import inspect
 import re
 from typing import Any
 
-from bench.registry import make, registry, trainable_on, widths
+from bench.registry import make, needed_options, registry, scales, trainable_on, widths
 from bench.shelves import table
 
 DIMS, LEVELS = 784, 256  # of MNIST, whose numbers people have in mind
@@ -48,9 +48,9 @@ def explain(name: str, width: int) -> str:
         ("data", f"view {family.view}: {VIEWS[family.view]}"),
         ("measure", f"{family.measure}: {MEASURES[family.measure]}"),
         ("parameters", card.parameters),
-        *zip(("last layer", *[""] * 9), _last_layer(family.name), strict=False),
-        *zip(("options", *[""] * 9), _options(family), strict=False),
-        *zip(("trained on", *[""] * 9), _objectives(name), strict=False),
+        *_under("last layer", _last_layer(family.name)),
+        *_under("options", _options(family)),
+        *_under("trained on", _objectives(name)),
         ("scored as", _scored(family)),
         ("source", card.source),
         ("used by", card.users),
@@ -66,9 +66,9 @@ def snippet(name: str) -> str:
     known = registry()
     family = known.get(name)
     levels = 2 if family.view == "binary" else LEVELS
-    given = {"levels": levels} if family.takes_levels else {}
-    arguments = "".join(f", {key}={value}" for key, value in given.items())
-    lik = make(name, {}, levels)
+    given = needed_options(name) | ({"levels": levels} if family.takes_levels else {})
+    arguments = "".join(f", {key}={value!r}" for key, value in given.items()).replace("'", '"')
+    lik = make(name, needed_options(name), levels)
     seen, how = SEEN[family.view]
     alias, plugin = known.ALIASES.get(name), known.plugins().get(name)
     unit = "unnormalised: no likelihood" if family.recipe else "nats"
@@ -108,12 +108,16 @@ def snippet(name: str) -> str:
     return "\n".join(line for line in lines if line is not None) + "\n"
 
 
+def _under(label: str, texts: list[str]) -> list[tuple[str, str]]:
+    """The label beside the first text, nothing beside the others."""
+    return [("" if place else label, text) for place, text in enumerate(texts)]
+
+
 def _last_layer(name: str) -> list[str]:
     """R for each scale: "2 D outputs (1568 for D = 784), sigma = pixel"."""
     lines = []
     for modes, formula in widths(name).items():
-        sigma = modes.split(", ")[-1]
-        lik = make(name, {"sigma": 0.1 if sigma == "a number" else sigma} if sigma else {}, LEVELS)
+        lik = make(name, scales(name)[modes.split(", ")[-1]], LEVELS)
         with_levels = f", K = {LEVELS}" if "K" in formula else ""
         where = f": sigma {modes}" if modes else ""
         lines.append(f"{formula} outputs ({lik.outputs(DIMS)} for D = {DIMS}{with_levels}){where}")
@@ -146,7 +150,7 @@ def _arguments(documentation: str) -> dict[str, str]:
 
 def _objectives(name: str) -> list[str]:
     """The objectives that it can be trained on, and why not the others."""
-    reasons = trainable_on(make(name, {}))
+    reasons = trainable_on(make(name, needed_options(name)))
     if alias := registry().ALIASES.get(name):
         reasons = {alias.objective: ""}
     able = [objective for objective, why in reasons.items() if not why]

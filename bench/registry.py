@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from types import ModuleType
@@ -56,17 +57,30 @@ def option_names(families: Iterable[str] | None = None) -> list[str]:
     return [name for name in dict.fromkeys(taken) if name not in ("levels", "score")]
 
 
+def needed_options(family: str) -> dict[str, Scalar]:
+    """What a family cannot be made without, but for the data's levels, with the values of its first example."""
+    known = registry().get(family)
+    defaults = {name: parameter.default for name, parameter in inspect.signature(known).parameters.items()}
+    return {name: value for name, value in known.examples[0].items() if defaults.get(name) is inspect.Parameter.empty}
+
+
+def scales(family: str) -> dict[str, dict[str, Scalar]]:
+    """Options for each way that σ can be given, "a number" among them; "" stands for a family without σ."""
+    known = registry().get(family)
+    needed = needed_options(family)
+    if not known.takes_sigma:
+        return {"": needed}
+    return {"a number": {**needed, "sigma": 0.1}} | {mode: {**needed, "sigma": mode} for mode in known.sigma_modes}
+
+
 def widths(family: str) -> dict[str, str]:
     """What the decoder's last layer must give, as a formula in D (and K, the levels), by σ: `{"pixel": "2 D", …}`.
 
     Settings of one width share an entry, "a number, shared"; "" stands for a family without σ.
     """
-    modes: dict[str, Scalar] = {"": ""}
-    if registry().get(family).takes_sigma:
-        modes = {"a number": 0.1, **{mode: mode for mode in registry().get(family).sigma_modes}}
     by_width: dict[str, list[str]] = {}
-    for name, sigma in modes.items():
-        by_width.setdefault(_width(family, {"sigma": sigma} if sigma else {}), []).append(name)
+    for name, options in scales(family).items():
+        by_width.setdefault(_width(family, options), []).append(name)
     return {", ".join(names): width for width, names in by_width.items()}
 
 

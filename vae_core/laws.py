@@ -74,7 +74,8 @@ def check(family: type[Likelihood]) -> None:
             except LawBroken as broken:
                 raise LawBroken(f"{named}: {broken}") from None
             except Exception as error:  # a plug-in may raise anything
-                raise LawBroken(f"{named}: {type(error).__name__}: {error}") from error
+                said = " ".join(str(error).split())
+                raise LawBroken(f"{named}: {type(error).__name__}: {said}") from error
 
 
 def levels_of(lik: Likelihood) -> tuple[int, ...]:

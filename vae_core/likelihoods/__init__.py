@@ -13,6 +13,7 @@ from __future__ import annotations
 import difflib
 import functools
 import importlib
+import inspect
 import pkgutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,4 +156,8 @@ def make(name: str, **options: Any) -> Likelihood:
             raise ValueError(f"{name} takes no option {option!r} ({offer})")
     if family.takes_levels and "levels" not in options:
         raise ValueError(f"{name} needs levels=K, the number of levels of the data (digits: 17, 8-bit images: 256)")
+    for option in allowed:
+        needed = inspect.signature(family).parameters[option].default is inspect.Parameter.empty
+        if needed and option not in options:
+            raise ValueError(f"{name} needs the option {option}")
     return family(**options)
