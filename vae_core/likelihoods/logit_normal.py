@@ -105,8 +105,8 @@ class LogitNormal(Density):
         return choose(first | last, tail, inside).sum(-1)
 
     def mean(self, raw: Tensor) -> Tensor:
-        """E sigmoid(μ + σ ε), which has no closed form: Gauss–Hermite quadrature on 64 nodes (error below 1e-7 for
-        σ ≤ 2, 1e-3 at σ = 10)."""
+        """E sigmoid(μ + σ ε), which has no closed form: Gauss–Hermite quadrature on 64 nodes (error below 1e-6 for
+        σ ≤ 3; 0.004 at σ = 10, where hardly a draw lies between 0.1 and 0.9)."""
         loc, log_scale = self._gaussian._split(raw)
         spread = math.sqrt(2) * torch.exp(log_scale)
         nodes, weights = gauss_hermite(_NODES)

@@ -97,7 +97,7 @@ class TruncatedGaussian(Density):
         return self._log_share(k / levels, (k + 1) / levels, loc, log_scale).sum(-1)
 
     def mean(self, raw: Tensor) -> Tensor:
-        """μ + σ (φ(a) − φ(b))/(Φ(b) − Φ(a)) (Johnson et al. 1994, eq. 13.134), for the mirror image with μ ≤ ½.
+        """μ + σ (φ(a) − φ(b))/(Φ(b) − Φ(a)) (Johnson et al. 1994, ch. 13), for the mirror image with μ ≤ ½.
 
         In float64, since μ and what is added to it cancel where μ lies many σ outside [0, 1].
         """
