@@ -17,6 +17,7 @@ from bench.grid import shipped_grids
 from bench.registry import registry
 from bench.store import read_run
 from tests import fake_worker
+from tests.conftest import TRIANGULAR
 
 ROOT = Path(__file__).parents[1]
 VERBS = ["run", "report", "export", "list", "explain", "doctor"]
@@ -28,6 +29,7 @@ def workplace(tmp_path, monkeypatch):
     """An empty folder to work in, with a small grid beside it, and workers that do without torch."""
     (tmp_path / "here").mkdir()
     (tmp_path / "small.toml").write_text(GRID)
+    (tmp_path / "plugged.toml").write_text("[grid]\nfamily='triangular'\n")
     monkeypatch.chdir(tmp_path / "here")
     monkeypatch.setattr("bench.run.Tasks", lambda: fake_worker.TASKS)
     return tmp_path / "here"
@@ -196,6 +198,10 @@ WRONG = {
     ("export", "nothing", "--to", "x"): "there is no run",
     ("export", "nothing"): "Missing option '--to'",
     ("list", "things"): "is not one of",
+    ("explain",): "Missing argument",
+    ("explain", "gausian"): r"unknown family 'gausian' \(did you mean 'gaussian'\? vae-bench list likelihoods\)",
+    ("explain", "discretized_logistic"): r"did you mean 'discretised_logistic'\?",
+    ("run", "../small.toml", "--set", "objective=bined"): r"did you mean 'binned'\?",
     ("compare", "a", "b"): "No such command 'compare'",
 }
 
@@ -253,8 +259,14 @@ sys.exit(code)
     [
         ("--help",),
         ("list", "likelihoods"),
+        ("list", "likelihoods", "--plugin", str(TRIANGULAR)),
         ("list", "grids"),
         ("list", "datasets"),
+        ("explain", "gaussian"),
+        ("explain", "discretised_logistic"),
+        ("explain", "triangular", "--plugin", str(TRIANGULAR)),
+        ("run", "../small.toml", "--set", "objective=['elbo', 'binned']", "--out", "other.sqlite"),
+        ("run", "../plugged.toml", "--plugin", str(TRIANGULAR)),
         ("run", "../small.toml", "--out", "other.sqlite"),
         ("run", "../small.toml", "--set", "sigma=-1"),
         ("export", "ready.sqlite", "--to", "tables"),
@@ -279,6 +291,7 @@ def test_this_process_never_executes_torch(workplace, vae_bench, arguments):
         check=False,
     )
     assert "loaded: []" in done.stdout, done.stdout + done.stderr
+    assert done.returncode == (2 if arguments[-1] in ("sigma=-1", "nothing") else 0), done.stderr
 
 
 def test_the_process_ends_with_the_code():
