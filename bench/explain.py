@@ -6,23 +6,11 @@ import inspect
 import re
 from typing import Any
 
-from bench.registry import make, needed_options, registry, scales, trainable_on, widths
+from bench.registry import make, measure_said, needed_options, registry, scales, trainable_on, view_said, widths
 from bench.shelves import table
 
 DIMS, LEVELS = 784, 256  # of MNIST, whose numbers people have in mind
 
-VIEWS = {
-    "binary": "0 and 1, drawn from the grey values",
-    "levels": "the integers 0…K−1",
-    "unit": "dequantised, (k+u)/K with u uniform on [0, 1)",
-    "real": "dequantised, (k+u)/K with u uniform on [0, 1), on the real line",
-    "grey": "grey values k/(K−1), without noise",
-}
-MEASURES = {
-    "pmf": "a probability of the integers",
-    "density": "per unit length of the data as it is seen",
-    "unnormalised": "no probability at all, nothing that sums to 1",
-}
 SEEN = {  # k as the family's own view has it, in a loss
     "binary": ("k.float()", "0 and 1"),
     "levels": ("k.float()", "the integers themselves"),
@@ -45,8 +33,8 @@ def explain(name: str, width: int) -> str:
         ("assumes", card.summary),
         ("formula", card.formula),
         ("support", card.support),
-        ("data", f"view {family.view}: {VIEWS[family.view]}"),
-        ("measure", f"{family.measure}: {MEASURES[family.measure]}"),
+        ("data", f"view {view_said(family)}"),
+        ("measure", measure_said(family)),
         ("parameters", card.parameters),
         *_under("last layer", _last_layer(family.name)),
         *_under("options", _options(family)),

@@ -13,6 +13,19 @@ from bench.cell import Cell, Scalar
 
 NOMINAL_LEVELS = 251  # stands for the data's number of levels while no data is at hand
 
+VIEWS = {
+    "binary": "0 and 1, drawn from the grey values",
+    "levels": "the integers 0…K−1",
+    "unit": "dequantised, (k+u)/K with u uniform on [0, 1)",
+    "real": "dequantised, (k+u)/K with u uniform on [0, 1), on the real line",
+    "grey": "grey values k/(K−1), without noise",
+}
+MEASURES = {
+    "pmf": "a probability of the integers",
+    "density": "per unit length of the data as it is seen",
+    "unnormalised": "no probability at all, nothing that sums to 1",
+}
+
 
 def registry() -> ModuleType:
     """vae_core.likelihoods, without loading torch."""
@@ -57,6 +70,16 @@ def option_names(families: Iterable[str] | None = None) -> list[str]:
     return [name for name in dict.fromkeys(taken) if name not in ("levels", "score")]
 
 
+def view_said(family: Any) -> str:
+    """How a family sees the data: `unit: dequantised, …`."""
+    return f"{family.view}: {VIEWS[family.view]}"
+
+
+def measure_said(family: Any) -> str:
+    """What a family's own log_prob is a logarithm of: `density: per unit length …`."""
+    return f"{family.measure}: {MEASURES[family.measure]}"
+
+
 def needed_options(family: str) -> dict[str, Scalar]:
     """What a family cannot be made without, but for the data's levels, with the values of its first example."""
     known = registry().get(family)
@@ -93,7 +116,7 @@ def cards(cells: Iterable[Cell]) -> dict[str, dict[str, Any]]:
     found = {}
     for name in sorted({cell.family for cell in cells}):
         family = known.get(name)
-        own = {"view": family.view, "measure": family.measure, "outputs": widths(name)}
+        own = {"view": view_said(family), "measure": measure_said(family), "outputs": widths(name)}
         own["plugin"] = plugins[name].file.name if name in plugins else ""
         found[name] = asdict(family.card) | own
     return found

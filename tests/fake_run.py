@@ -124,6 +124,7 @@ def write(
         "about": "A made-up run.",
         "overrides": [],
         "cells": planned or len(described),
+        "cards": {family: card(family) for family in {setting.family for setting in chosen}},
     }
     run = RunFile.create(path, meta)
     try:
@@ -145,6 +146,23 @@ def write(
     finally:
         run.close()
     return path
+
+
+def card(family: str) -> dict[str, Any]:
+    """What bench.registry.cards says of a family, made up."""
+    return {
+        "title": family.replace("_", " ").title(),
+        "summary": f"What {family} assumes, in one sentence.",
+        "formula": f"ln p(x|z) = −(x−μ)²/(2σ²) − ln σ − ½ ln 2π + ln Z_{family}(μ,σ)",
+        "support": "the real line (view real: dequantised levels (k+u)/K)",
+        "view": "real: dequantised, (k+u)/K with u uniform on [0, 1), on the real line",
+        "measure": "density: per unit length of the data as it is seen",
+        "parameters": "μ: D outputs; σ: a number, or learned",
+        "outputs": {"a number, shared": "D", "pixel": "2 D"},
+        "source": f"The Book of {family}, appendix C.2",
+        "users": f"friends of {family}",
+        "plugin": "",
+    }
 
 
 def tables(*arguments: Any, **options: Any) -> RunTables:

@@ -10,6 +10,7 @@ import torch
 from torch.distributions import Normal, kl_divergence
 
 from bench import explain as explaining
+from bench import registry as wording
 from bench.explain import explain, snippet
 from bench.registry import make, registry, trainable_on, widths
 from tests.conftest import TRIANGULAR
@@ -45,7 +46,9 @@ def test_the_whole_card_is_in_it(name):
 @EVERY
 def test_the_last_layer_has_the_width_that_the_decoder_needs(name):
     family = likelihoods.get(name)
-    scales: list[dict[str, Any]] = [{"sigma": 0.1}, *({"sigma": mode} for mode in family.sigma_modes)] if family.takes_sigma else [{}]
+    scales: list[dict[str, Any]] = (
+        [{"sigma": 0.1}, *({"sigma": mode} for mode in family.sigma_modes)] if family.takes_sigma else [{}]
+    )
     text = said(name)
     for options in scales:
         width = make(name, options, 256).outputs(784)
@@ -146,8 +149,8 @@ def test_the_loss_trains():
 
 
 def test_every_view_and_measure_has_its_words():
-    assert set(explaining.VIEWS) == set(explaining.SEEN) == set(VIEWS)
-    assert set(explaining.MEASURES) == set(likelihoods._plugins.MEASURES)
+    assert set(wording.VIEWS) == set(explaining.SEEN) == set(VIEWS)
+    assert set(wording.MEASURES) == set(likelihoods._plugins.MEASURES)
 
 
 def test_a_family_that_needs_an_option_is_explained(monkeypatch):

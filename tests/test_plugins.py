@@ -108,7 +108,7 @@ def test_the_run_file_says_which_code_it_was(finished):
     assert [entry["plugins"] for entry in tables.provenance] == [known]
     assert tables.meta["cards"]["tent"]["plugin"] == "tent.py"
     assert tables.meta["cards"]["continuous_bernoulli"]["plugin"] == ""
-    assert tables.meta["cards"]["tent"]["view"] == "unit"
+    assert tables.meta["cards"]["tent"]["view"].startswith("unit: dequantised")
     assert tables.meta["cards"]["tent"]["outputs"] == {"": "D"}
     assert str(finished) not in json.dumps([tables.meta, tables.provenance])
 

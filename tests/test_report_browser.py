@@ -123,6 +123,21 @@ def test_names_are_sorted_by_keyboard(page: Page) -> None:
     assert names == sorted(names)
 
 
+def test_the_catalogue_opens_and_fits(page: Page) -> None:
+    entries = page.locator("#catalogue article")
+    assert not entries.first.is_visible()
+    page.locator("#catalogue summary").click()
+    room = page.viewport_size
+    assert room is not None
+    for entry in entries.all():
+        assert entry.is_visible()
+        for part in entry.locator("h4, p, code, dt, dd").all():
+            box = part.bounding_box()
+            assert box is not None
+            assert box["x"] >= 0
+            assert box["x"] + box["width"] <= room["width"]
+
+
 def test_details_open(page: Page) -> None:
     grid = page.locator("#grid")
     assert not grid.locator("pre").is_visible()

@@ -15,6 +15,7 @@ from markupsafe import Markup
 
 from bench.report import captions, figures, table, words
 from bench.report.boards import ESS_FLOOR, RISE_FLOOR, Board, boards, short, unusable
+from bench.report.catalogue import catalogue
 from bench.report.numbers import NOTHING, number, several
 from bench.report.pictures import Gallery, galleries
 from bench.report.svg import HUES, Looks, to_svg
@@ -108,7 +109,7 @@ def context(tables: RunTables) -> dict[str, Any]:
         "ess_floor": number(ESS_FLOOR, 0),
         "rise_bits": number(RISE_FLOOR["bits/dim"], 3),
         "rise_nats": number(RISE_FLOOR["nats"], 1),
-        "cards": _cards(tables),
+        "catalogue": catalogue(tables.cells["family"], meta.get("cards")),
         "data": [{"name": short(name), "rows": _flat(facts)} for name, facts in data.items()],
         "provenance": [{"title": _origin(entry), "rows": _flat(entry)} for entry in used],
         "grid": str(meta.get("grid", "")),
@@ -251,21 +252,6 @@ def _origin(entry: Mapping[str, Any]) -> str:
     git = _git(entry)
     commit = str(git.get("commit") or "unknown commit")[:12]
     return f"{entry.get('time', '')} · {commit}{' + uncommitted changes' if git.get('dirty') else ''}".strip(" ·")
-
-
-def _cards(tables: RunTables) -> list[dict[str, str]]:
-    """What each family of the run is, where the run file says it."""
-    cards = tables.meta.get("cards")
-    if not isinstance(cards, Mapping):
-        return []
-    return [
-        {
-            "family": family,
-            **{key: str(cards[family].get(key, "")) for key in ("title", "summary", "formula", "source")},
-        }
-        for family in sorted(set(tables.cells["family"]))
-        if isinstance(cards.get(family), Mapping)
-    ]
 
 
 def _flat(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
