@@ -229,12 +229,12 @@ def explain(
     from bench import plugins
     from bench.explain import explain as text
 
-    given = plugins.add(plugin or [])
+    plugins.add(plugin or [])
     try:
         said = text(family, shutil.get_terminal_size((80, 24)).columns)
     except ValueError as error:
         raise Refused(str(error)) from None
-    if family in given:
+    if plugins.origins([family]):
         plugins.obey(family)
     typer.echo(said, nl=False)
     return 0

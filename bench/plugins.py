@@ -65,7 +65,7 @@ def obey(family: str) -> None:
         try:
             pool.call("bench.plugins:check", family)
         except TaskFailed as error:
-            raise PluginError(f"the plug-in {error}.") from None
+            raise PluginError(f"{error}.") from None
 
 
 # -- in a worker -------------------------------------------------------------------------------------------------------

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +26,36 @@ settings.load_profile("suite")
 
 def _data_root() -> Path:
     return Path(os.environ.get("VAE_BENCH_DATA") or Path.home() / ".cache" / "vae-bench")
+
+
+@pytest.fixture
+def same_catalogue_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test registers is forgotten after it."""
+    monkeypatch.setattr(likelihoods, "_FAMILIES", dict(likelihoods._FAMILIES))
+    monkeypatch.setattr(likelihoods, "_PLUGINS", dict(likelihoods._PLUGINS))
+
+
+@pytest.fixture
+def install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, same_catalogue_afterwards: None
+) -> Iterator[Callable[[str, str], None]]:
+    """Puts a package with one plug-in module on the path, as pip would, and forgets it afterwards."""
+
+    def put(module: str, text: str) -> None:
+        package, about = tmp_path / "my_package", tmp_path / "my_package-1.0.dist-info"
+        package.mkdir()
+        about.mkdir()
+        (package / "__init__.py").touch()
+        (package / f"{module}.py").write_text(text)
+        (about / "METADATA").write_text("Metadata-Version: 2.1\nName: my-package\nVersion: 1.0\n")
+        (about / "entry_points.txt").write_text(f"[vae_likelihood_bench.likelihoods]\n{module} = my_package.{module}\n")
+        monkeypatch.syspath_prepend(str(tmp_path))
+        likelihoods._find_installed.cache_clear()
+
+    yield put
+    likelihoods._find_installed.cache_clear()
+    for name in [name for name in sys.modules if name.startswith("my_package")]:
+        del sys.modules[name]
 
 
 @pytest.fixture(scope="session")

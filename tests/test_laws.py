@@ -15,6 +15,8 @@ from vae_core import laws, likelihoods
 from vae_core.likelihoods import Card, Density, Likelihood, _plugins
 from vae_core.views import VIEWS
 
+pytestmark = pytest.mark.usefixtures("same_catalogue_afterwards")
+
 MUTANTS = Path(__file__).parent / "mutants"
 BROKEN = {
     "closed_ends": "masses sum to one",
@@ -26,12 +28,6 @@ BROKEN = {
     "other_sampler": "samples follow the masses",
     "first_scale": "a stack scores as its members",
 }
-
-
-@pytest.fixture(autouse=True)
-def same_catalogue_afterwards(monkeypatch):
-    monkeypatch.setattr(likelihoods, "_FAMILIES", dict(likelihoods._FAMILIES))
-    monkeypatch.setattr(likelihoods, "_PLUGINS", dict(likelihoods._PLUGINS))
 
 
 def written(folder: Path, name: str, text: str) -> Path:
@@ -170,6 +166,7 @@ def test_a_file_that_is_no_plug_in_is_refused_in_one_sentence(tmp_path, name):
             likelihoods.register(path, check=check)
         assert "\n" not in str(caught.value)
     assert likelihoods.names() == before
+    assert f"{_plugins.PREFIX}.{path.stem}" not in sys.modules
     assert [file.name for file in tmp_path.iterdir()] == [name]
 
 
@@ -179,27 +176,6 @@ def test_a_file_that_is_not_there():
 
 
 # -- installed packages ------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def install(tmp_path, monkeypatch):
-    """Puts a package with one plug-in module on the path, as pip would, and forgets it afterwards."""
-
-    def put(module: str, text: str) -> None:
-        (tmp_path / "my_package").mkdir()
-        written(tmp_path / "my_package", "__init__.py", "")
-        written(tmp_path / "my_package", f"{module}.py", text)
-        about = tmp_path / "my_package-1.0.dist-info"
-        about.mkdir()
-        written(about, "METADATA", "Metadata-Version: 2.1\nName: my-package\nVersion: 1.0\n")
-        written(about, "entry_points.txt", f"[{_plugins.GROUP}]\n{module} = my_package.{module}\n")
-        monkeypatch.syspath_prepend(str(tmp_path))
-        likelihoods._find_installed.cache_clear()
-
-    yield put
-    likelihoods._find_installed.cache_clear()
-    for name in [name for name in sys.modules if name.startswith("my_package")]:
-        del sys.modules[name]
 
 
 def test_an_installed_package_brings_its_family(install):

@@ -24,6 +24,8 @@ from tests.conftest import TRIANGULAR
 from tests.test_run import carry_out
 from vae_core import likelihoods
 
+pytestmark = pytest.mark.usefixtures("same_catalogue_afterwards")
+
 ROOT = Path(__file__).parents[1]
 MUTANTS = Path(__file__).parent / "mutants"
 TINY = """
@@ -40,12 +42,6 @@ GIVEN = ("--plugin", "copycat.py", "--plugin", "tent.py")
 FAKE = Tasks(
     fake_worker.TASKS.device, fake_worker.TASKS.inspect, fake_worker.TASKS.carry_out, fake_worker.TASKS.measure
 )
-
-
-@pytest.fixture(autouse=True)
-def same_catalogue_afterwards(monkeypatch):
-    monkeypatch.setattr(likelihoods, "_FAMILIES", dict(likelihoods._FAMILIES))
-    monkeypatch.setattr(likelihoods, "_PLUGINS", dict(likelihoods._PLUGINS))
 
 
 def forget(family: str) -> None:
@@ -204,6 +200,18 @@ def test_a_plug_in_that_changes_under_a_run_is_not_used(tent):
         pool.call("bench.plugins:check", "tent")
 
 
+def test_workers_know_what_is_installed(tmp_path, install):
+    install("hat", TRIANGULAR.read_text())
+    assert plugins.add([]) == []
+    plugins.obey("hat")
+    carry_out(parse_grid("[grid]\nfamily='hat'\n", "hats", "hats.toml"), tmp_path / "r.sqlite", FAKE)
+    file = tmp_path / "my_package" / "hat.py"
+    assert read_run(tmp_path / "r.sqlite").meta["plugins"] == {"hat": {"file": "hat.py", "sha256": checksum(file)}}
+    file.write_text(TRIANGULAR.read_text().replace("torch.sqrt(u * c)", "torch.sqrt(u * u)"))
+    with pytest.raises(plugins.PluginError, match="hat was changed while it was in use"):
+        plugins.obey("hat")
+
+
 def test_workers_are_told_of_nothing_where_there_is_nothing_to_tell():
     assert plugins.task(plugins.origins(["gaussian", "bernoulli"])) is None
 
@@ -261,7 +269,7 @@ def test_a_law_that_is_broken_gets_one_sentence_and_2_and_leaves_nothing(line, t
     code, out, err = line(verb, *arguments, "--plugin", str(MUTANTS / "density_off.py"))
     assert (code, out) == (2, "")
     law = "breaks the law 'masses are integrals of the density'"
-    assert re.fullmatch(rf"vae-bench: (the plug-in )?density_off \(sigma=0\.02\) {law}: .*\n", err), err
+    assert re.fullmatch(rf"vae-bench: density_off \(sigma=0\.02\) {law}: .*\n", err), err
     assert list(Path().iterdir()) == []
 
 
