@@ -25,7 +25,7 @@ from vae_core import data as datasets
 from vae_core import likelihoods
 from vae_core.data import Dataset
 from vae_core.evaluate import Estimate, importance_bounds
-from vae_core.evaluate.importance import Scorer
+from vae_core.evaluate.conditional import Scorer
 from vae_core.networks import generator_for
 from vae_core.objectives import OBJECTIVES
 from vae_core.training import TrainedBundle, TrainedModel, fit_to_residuals, train

@@ -9,20 +9,16 @@ not depend on L. Axes: images N, samples L, dimensions D, latent Z, raw R.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from vae_core.evaluate.conditional import Decode, Encode, Scorer, blocks
 from vae_core.likelihoods import Likelihood
 from vae_core.networks import generator_for
 from vae_core.objectives import Posterior
-
-Encode = Callable[[Tensor], tuple[Tensor, Tensor]]
-Decode = Callable[[Tensor], Tensor]
-#: (raw [n, c, R], which images [n]) -> ln p(x|z) [n, c]
-Scorer = Callable[[Tensor, slice], Tensor]
 
 #: with as many disjoint groups their spread gives the standard error; with fewer, the delta method within them
 ENOUGH_GROUPS = 10
@@ -111,11 +107,6 @@ class _Groups:
         return torch.full_like(self.total, math.nan)
 
 
-def _blocks(count: int, size: int) -> Iterator[slice]:
-    for start in range(0, count, size):
-        yield slice(start, min(start + size, count))
-
-
 @dataclass(frozen=True)
 class Tiling:
     """How the pass is cut. Noise is drawn tile by tile (images × samples), each tile from a generator of its own, so it
@@ -163,12 +154,12 @@ def importance_bounds(
     tiling = tiling or Tiling.suited_to(x.device)
     parts: dict[str, list[Estimate]] = {name: [] for name in scorers}
     with torch.no_grad():
-        for block, rows in enumerate(_blocks(len(x), tiling.images)):
+        for block, rows in enumerate(blocks(len(x), tiling.images)):
             posterior = Posterior(*encode(x[rows]))
             images, latent = posterior.mean.shape
             groups = {name: [_Groups(size, images, x.device) for size in grid] for name in scorers}
             reconstruction = {name: torch.zeros(images, dtype=torch.float64, device=x.device) for name in scorers}
-            for tile, span in enumerate(_blocks(grid[-1], tiling.samples)):
+            for tile, span in enumerate(blocks(grid[-1], tiling.samples)):
                 generator = generator_for(x.device, "importance", seed, block, tile)
                 # a whole tile each time: the noise of an image does not depend on how many images or samples there are
                 eps = torch.empty(tiling.images, tiling.samples, latent, dtype=posterior.mean.dtype, device=x.device)
@@ -200,9 +191,9 @@ def _score(z: Tensor, decode: Decode, scorers: Mapping[str, Scorer], rows: slice
     width = decode(z[:1, :1]).shape[-1]
     image_step = max(1, min(images, floats // width))
     sample_step = max(1, floats // (width * image_step))
-    for some in _blocks(images, image_step):
+    for some in blocks(images, image_step):
         own = slice(rows.start + some.start, rows.start + some.stop)
-        for span in _blocks(samples, sample_step):
+        for span in blocks(samples, sample_step):
             raw = decode(z[some, span])
             for name, scorer in scorers.items():
                 scores[name][some, span] = scorer(raw, own).double()
