@@ -11,7 +11,12 @@ from pathlib import PurePath
 from typing import Any
 
 Scalar = str | int | float | bool
-EVALUATION_FIELDS = ("scored_as", "eval_samples", "test_images")  # what may differ between cells of one trained model
+EVALUATION_FIELDS = (
+    "scored_as",
+    "eval_samples",
+    "test_images",
+    "refine",
+)  # what may differ between cells of one trained model
 
 NETWORK_FIELDS = ("hidden", "activation", "latent")
 SCHEDULE_FIELDS = ("epochs", "batch_size", "learning_rate")
@@ -43,6 +48,7 @@ class Cell:
     seed: int
     eval_samples: tuple[int, ...]
     test_images: int | None
+    refine: str
     binarisation: str
 
     @property
@@ -109,7 +115,7 @@ def labels(cells: Iterable[Cell]) -> dict[str, str]:
     `gaussian σ=0.1`, `mse_sum (gaussian fitted)`, `bernoulli iwae L=5 latent=10`.
     """
     cells = list(cells)
-    shown = (*DATA_FIELDS, *NETWORK_FIELDS, *SCHEDULE_FIELDS, "eval_samples", "test_images")
+    shown = (*DATA_FIELDS, *NETWORK_FIELDS, *SCHEDULE_FIELDS, "eval_samples", "test_images", "refine")
     varying = [name for name in shown if len({getattr(cell, name) for cell in cells}) > 1]
     return {cell.id: _label(cell, varying) for cell in cells}
 

@@ -183,7 +183,8 @@ def export(
 ) -> int:
     """Write a run's tables as CSV and Parquet.
 
-    The files: cells.csv, cells.parquet, bounds.parquet, per_image.parquet.
+    The files: cells.csv, and as .parquet cells, bounds, per_image, latents
+    and calibration.
 
     Example:  vae-bench export digits --to tables
     """

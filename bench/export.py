@@ -8,18 +8,18 @@ from pathlib import Path
 
 from bench.store import RunTables
 
+PARQUET = ("cells", "bounds", "per_image", "latents", "calibration")
+
 
 def export(tables: RunTables, folder: Path) -> list[Path]:
-    """Write cells.csv, cells.parquet, bounds.parquet and per_image.parquet into a folder, which is made.
+    """Write cells.csv and, as Parquet, cells, bounds, per_image, latents and calibration into a folder, which is made.
 
     Gives the files. Each is whole or not there: it is written beside its place and moved. Raises OSError.
     """
     folder.mkdir(parents=True, exist_ok=True)
     writers: dict[str, Callable[[Path], object]] = {
         "cells.csv": partial(tables.cells.to_csv, index=False),
-        "cells.parquet": partial(tables.cells.to_parquet, index=False),
-        "bounds.parquet": partial(tables.bounds.to_parquet, index=False),
-        "per_image.parquet": partial(tables.per_image.to_parquet, index=False),
+        **{f"{name}.parquet": partial(getattr(tables, name).to_parquet, index=False) for name in PARQUET},
     }
     return [_whole(folder / name, write) for name, write in writers.items()]
 

@@ -60,6 +60,7 @@ class Settings(BaseModel):
         [1, 10, 100, 1000], description="a list of whole numbers >= 1, such as [1, 10, 100]"
     )
     test_images: Positive | None = Field(None, description="a whole number >= 1 (leave it out for all test images)")
+    refine: Literal["auto", "never", "always"] = Field("auto", description='"auto", "never" or "always"')
     binarisation: Literal["stochastic", "threshold"] = Field("stochastic", description='"stochastic" or "threshold"')
 
 

@@ -67,10 +67,17 @@ def carry_out(bundle: Bundle, device: str) -> list[CellResult]:
 
 def result(cell: Cell) -> CellResult:
     value = -random.Random(cell.id).uniform(50, 150)
-    bounds = [(samples, value - 1 / samples, 0.1) for samples in cell.eval_samples]
+    bounds = [(samples, value - 1 / samples, 0.1, value - 2) for samples in cell.eval_samples]
     values: dict[str, Value] = {"iw_nats": value, "elbo_nats": value - 1, "device": "fake"}
     return CellResult(
-        cell.id, "done", None, values, bounds, np.full(20, value), {"sample": np.zeros((2, 3, 3), np.uint8)}
+        cell.id,
+        "done",
+        values=values,
+        bounds=bounds,
+        per_image={"iw_nats": np.full(20, value)},
+        latents=[(0.5, 0.9), (0.0, 0.0)],
+        calibration=[0.25] * 4,
+        pictures={"sample": np.zeros((2, 3, 3), np.uint8)},
     )
 
 

@@ -73,10 +73,11 @@ def test_run_resume_report_export(vae_bench, workplace, monkeypatch):
 
     code, out, _ = vae_bench("export", "results/small.sqlite", "--to", "tables")
     assert code == 0
-    names = ["bounds.parquet", "cells.csv", "cells.parquet", "per_image.parquet"]
-    assert sorted(out.split()) == [f"tables/{name}" for name in names] == files(workplace)[-4:]
+    parquet = ("cells", "bounds", "per_image", "latents", "calibration")
+    names = sorted(["cells.csv", *(f"{name}.parquet" for name in parquet)])
+    assert sorted(out.split()) == [f"tables/{name}" for name in names] == files(workplace)[-len(names) :]
     tables = read_run(Path("results/small.sqlite"))
-    for name in ("cells", "bounds", "per_image"):
+    for name in parquet:
         stored = getattr(tables, name)
         pd.testing.assert_frame_equal(pd.read_parquet(f"tables/{name}.parquet"), stored, check_dtype=False)
     assert list(pd.read_csv("tables/cells.csv")["cell"]) == list(tables.cells["cell"])

@@ -85,7 +85,7 @@ def test_names_tell_apart_exactly_what_they_should(axes):
 def test_ids_stay_what_they_were():
     """A changed id would orphan every stored cell: if this fails, raise store.SCHEMA_VERSION."""
     (cell,) = cells_of(SMALL)
-    assert cell.id == "digits-gaussian-sigma=0.1-elbo-L1-s0-e85bdcdf"
+    assert cell.id == "digits-gaussian-sigma=0.1-elbo-L1-s0-a686aaeb"
     assert cell.spec == {
         "dataset": "digits",
         "levels": None,
@@ -104,6 +104,7 @@ def test_ids_stay_what_they_were():
         "seed": 0,
         "eval_samples": [1, 10, 100, 1000],
         "test_images": None,
+        "refine": "auto",
         "binarisation": "stochastic",
     }
 

@@ -63,7 +63,12 @@ def result_tables(path: Path) -> dict[str, pd.DataFrame]:
     """Everything that is a result, in an order that does not depend on who ended first."""
     tables = read_run(path)
     cells = tables.cells.drop(columns=["provenance"]).sort_values("cell", ignore_index=True)
-    keys = {"bounds": ["cell", "samples"], "per_image": ["cell", "image"]}
+    keys = {
+        "bounds": ["cell", "samples"],
+        "per_image": ["cell", "image"],
+        "latents": ["cell", "dimension"],
+        "calibration": ["cell", "bin"],
+    }
     return {"cells": cells} | {
         name: getattr(tables, name).sort_values(by, ignore_index=True) for name, by in keys.items()
     }

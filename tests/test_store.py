@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from bench.cell import Described
 from bench.grid import describe, parse_grid
 from bench.lock import locked
-from bench.store import RESULT_COLUMNS, CellResult, RunFile, StoreError, database, read_run, replaceable
+from bench.store import IMAGE_ARRAYS, RESULT_COLUMNS, CellResult, RunFile, StoreError, database, read_run, replaceable
 
 GRID = parse_grid("[grid]\nfamily='gaussian'\nsigma=[0.1, 'shared']\nseed=[0, 1]\n", "t", "t.toml")
 CELLS = list(describe(GRID.cells).values())
@@ -31,8 +31,10 @@ def result(described: Described, value: float = -1.5, images: int = 5) -> CellRe
         described.cell.id,
         "done",
         values={"iw_nats": value, "iw_samples": 10, "device": "cpu"},
-        bounds=[(1, value - 1, 0.1), (10, value, 0.2)],
-        per_image=np.linspace(value - 1, value + 1, images),
+        bounds=[(1, value - 1, 0.1, value - 2), (10, value, 0.2, math.nan)],
+        per_image={"iw_nats": np.linspace(value - 1, value + 1, images), "khat": np.full(images, 0.5)},
+        latents=[(0.5, 0.9), (0.0, 0.0)],
+        calibration=[0.5, 0.25, 0.25],
         pictures={"sample": np.arange(12, dtype=np.uint8).reshape(2, 3, 2)},
     )
 
@@ -85,11 +87,18 @@ def test_tables_round_trip(tmp_path):
     assert list(tables.cells["label"]) == ["gaussian σ=0.1", "gaussian σ=0.1", "gaussian σ=shared", "gaussian σ=shared"]
     assert tables.cells["config"].nunique() == 2
     assert list(tables.cells["sigma"]) == ["0.1", "0.1", "shared", "shared"]
-    assert list(tables.bounds.columns) == ["cell", "samples", "bound_nats", "standard_error"]
+    assert list(tables.bounds.columns) == ["cell", "samples", "bound_nats", "standard_error", "encoder_bound_nats"]
     assert len(tables.bounds) == 2 * len(CELLS)
+    np.testing.assert_array_equal(tables.bounds["encoder_bound_nats"][:2], [-3.5, math.nan])
     first = tables.per_image[tables.per_image["cell"] == CELLS[0].cell.id]
     assert list(first["image"]) == [0, 1, 2, 3, 4]
     np.testing.assert_array_equal(first["iw_nats"], np.linspace(-2.5, -0.5, 5))
+    assert first["khat"].tolist() == [0.5] * 5
+    assert first[["standard_error", "ess"]].isna().all(axis=None)  # not given
+    own = tables.latents[tables.latents["cell"] == CELLS[0].cell.id]
+    assert own.drop(columns="cell").to_numpy().tolist() == [[0, 0.5, 0.9], [1, 0, 0]]
+    own = tables.calibration[tables.calibration["cell"] == CELLS[0].cell.id]
+    assert own.drop(columns="cell").to_numpy().tolist() == [[0, 0.5], [1, 0.25], [2, 0.25]]
     picture = tables.pictures[CELLS[0].cell.id, "sample"]
     np.testing.assert_array_equal(picture, np.arange(12).reshape(2, 3, 2))
     assert tables.meta["name"] == "t"
@@ -100,7 +109,7 @@ def test_an_empty_run_is_readable(tmp_path):
     RunFile.create(tmp_path / "r.sqlite", {}).close()
     tables = read_run(tmp_path / "r.sqlite")
     assert tables.cells.empty
-    assert list(tables.per_image.columns) == ["cell", "image", "iw_nats"]
+    assert list(tables.per_image.columns) == ["cell", "image", *IMAGE_ARRAYS]
     assert tables.throughput.empty
 
 
@@ -113,7 +122,7 @@ def test_a_cell_written_again_replaces_all_of_itself(tmp_path):
     row = tables.cells.set_index("cell").loc[CELLS[0].cell.id]
     assert (row["status"], row["reason"]) == ("failed", "it diverged")
     assert math.isnan(row["iw_nats"])
-    for table in (tables.bounds, tables.per_image):
+    for table in (tables.bounds, tables.per_image, tables.latents, tables.calibration):
         assert set(table["cell"]) == {described.cell.id for described in CELLS[1:]}
     assert (CELLS[0].cell.id, "sample") not in tables.pictures
 

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from bench.store.database import StoreError, cannot_write, replaceable
 from bench.store.run_file import CellResult, RunFile, Value
-from bench.store.schema import RESULT_COLUMNS
+from bench.store.schema import BAD_SHARE, IMAGE_ARRAYS, RESULT_COLUMNS
 from bench.store.tables import RunTables, read_run
 
 __all__ = [
+    "BAD_SHARE",
+    "IMAGE_ARRAYS",
     "RESULT_COLUMNS",
     "CellResult",
     "RunFile",

@@ -33,8 +33,9 @@ Value = str | int | float | None
 class CellResult:
     """How one cell ended.
 
-    values: columns of RESULT_COLUMNS. bounds: (samples, bound_nats, standard_error), means over the test images.
-    per_image: float64 [N], iw_nats of every test image at the largest number of samples.
+    values: columns of RESULT_COLUMNS. bounds: (samples, bound_nats, standard_error, encoder_bound_nats), means over the
+    test images. per_image: name of IMAGE_ARRAYS -> float64 [N], at the largest number of samples; iw_nats at least.
+    latents: (kl_nats, mean_variance) of each latent dimension. calibration: shares of the PIT histogram's bins.
     pictures: "original" | "reconstruction" | "sample" -> uint8 [n, H, W] or [n, H, W, C], grey values 0..255.
     """
 
@@ -42,8 +43,10 @@ class CellResult:
     status: str
     reason: str | None = None
     values: Mapping[str, Value] = field(default_factory=dict)
-    bounds: Sequence[tuple[int, float, float]] = ()
-    per_image: np.ndarray | None = None
+    bounds: Sequence[tuple[int, float, float, float]] = ()
+    per_image: Mapping[str, np.ndarray] = field(default_factory=dict)
+    latents: Sequence[tuple[float, float]] = ()
+    calibration: Sequence[float] = ()
     pictures: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
@@ -72,7 +75,7 @@ class RunFile:
                     for table, columns in TABLES.items():
                         definitions = ", ".join(f"{name} {kind}" for name, kind in columns.items())
                         connection.execute(f"CREATE TABLE {table} ({definitions})")
-                    for table in ("bounds", "pictures"):
+                    for table in ("bounds", "latents", "calibration", "pictures"):
                         connection.execute(f"CREATE INDEX {table}_cell ON {table} (cell)")
                     rows = {"created": datetime.now(UTC).isoformat(timespec="seconds"), **meta}
                     connection.executemany("INSERT INTO meta VALUES (?, ?)", _meta_rows(rows))
@@ -156,12 +159,19 @@ class RunFile:
         end = {"status": result.status, "reason": result.reason, "provenance": provenance, "current": 1}
         values = {key: _cleaned(value) for key, value in result.values.items()}
         insert(self._connection, "cells", {**_spec_row(described), **end, **values})
-        for samples, bound, error in result.bounds:
-            row = {"samples": int(samples), "bound_nats": _cleaned(bound), "standard_error": _cleaned(error)}
-            insert(self._connection, "bounds", {"cell": result.cell, **row})
-        if result.per_image is not None:
-            blob = np.ascontiguousarray(result.per_image, dtype="<f8").tobytes()
-            self._connection.execute("INSERT INTO per_image VALUES (?, ?)", (result.cell, blob))
+        rows = {
+            "bounds": result.bounds,
+            "latents": [(place, *numbers) for place, numbers in enumerate(result.latents)],
+            "calibration": list(enumerate(result.calibration)),
+        }
+        for table, listed in rows.items():
+            columns = list(TABLES[table])
+            for numbers in listed:
+                values = map(_cleaned, (result.cell, *numbers))
+                insert(self._connection, table, dict(zip(columns, values, strict=True)))
+        if result.per_image:
+            arrays = {name: np.ascontiguousarray(a, dtype="<f8").tobytes() for name, a in result.per_image.items()}
+            insert(self._connection, "per_image", {"cell": result.cell, **arrays})
         for kind, picture in result.pictures.items():
             pixels = np.ascontiguousarray(picture, dtype=np.uint8)
             entry = (result.cell, kind, json.dumps(pixels.shape), pixels.tobytes())

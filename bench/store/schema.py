@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 APPLICATION_ID = 0x56414562  # "VAEb", at byte 68 of every run file
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+
+#: share of test images with a bad Pareto k̂ above which a cell's bound is not believed: it is refined, and if that does
+#: not help, it is shown but not ranked
+BAD_SHARE = 0.05
 
 SPEC_COLUMNS = {
     "cell": "TEXT PRIMARY KEY",
@@ -28,6 +32,7 @@ SPEC_COLUMNS = {
     "learning_rate": "REAL",
     "seed": "INTEGER",
     "test_images": "INTEGER",
+    "refine": "TEXT",
     "binarisation": "TEXT",
     "spec": "TEXT",
     "current": "INTEGER",
@@ -41,6 +46,13 @@ RESULT_COLUMNS = {
     "iw_se": "REAL",
     "iw_samples": "INTEGER",
     "iw_mc_se": "REAL",
+    "estimator": "TEXT",  # whose proposal the bound is of: "encoder", or "refined" where some images were fitted
+    "refined_images": "INTEGER",
+    "khat_median": "REAL",
+    "khat_bad_fraction": "REAL",
+    "encoder_iw_nats": "REAL",  # what the encoder's proposal alone gave, with its own k̂
+    "encoder_khat_bad_fraction": "REAL",
+    "jackknife_nats": "REAL",
     "bits_per_dim": "REAL",
     "bits_per_dim_se": "REAL",
     "dequantised_nats": "REAL",
@@ -49,7 +61,15 @@ RESULT_COLUMNS = {
     "training_objective_nats": "REAL",
     "kl_nats": "REAL",
     "reconstruction_nats": "REAL",
+    "amortisation_gap_nats": "REAL",
+    "approximation_gap_nats": "REAL",
     "active_units": "INTEGER",
+    "collapsed": "INTEGER",
+    "pit_deviation": "REAL",  # of the predicted noise from calibration: 0 for a uniform histogram, 1 at most
+    "coverage_50": "REAL",
+    "coverage_95": "REAL",
+    "noise_predicted": "REAL",
+    "noise_realised": "REAL",
     "ess_median": "REAL",
     "sigma_fitted": "REAL",
     "best_epoch": "INTEGER",
@@ -81,13 +101,24 @@ THROUGHPUT_COLUMNS = {
     "provenance": "INTEGER",
     "extra": "TEXT",
 }
+#: what is known of every test image: little-endian float64 each, one number an image
+IMAGE_ARRAYS = ("iw_nats", "standard_error", "ess", "khat")
+PER_IMAGE_COLUMNS = {"cell": "TEXT PRIMARY KEY", **dict.fromkeys(IMAGE_ARRAYS, "BLOB")}
 TABLES = {
     "meta": {"key": "TEXT PRIMARY KEY", "value": "TEXT"},
     "provenance": {"id": "INTEGER PRIMARY KEY", "json": "TEXT"},
     "cells": CELL_COLUMNS,
-    "bounds": {"cell": "TEXT", "samples": "INTEGER", "bound_nats": "REAL", "standard_error": "REAL"},
-    "per_image": {"cell": "TEXT PRIMARY KEY", "iw_nats": "BLOB"},  # little-endian float64, one number a test image
+    "bounds": {
+        "cell": "TEXT",
+        "samples": "INTEGER",
+        "bound_nats": "REAL",
+        "standard_error": "REAL",
+        "encoder_bound_nats": "REAL",  # of the encoder's proposal alone
+    },
+    "per_image": PER_IMAGE_COLUMNS,
+    "latents": {"cell": "TEXT", "dimension": "INTEGER", "kl_nats": "REAL", "mean_variance": "REAL"},
+    "calibration": {"cell": "TEXT", "bin": "INTEGER", "share": "REAL"},  # the PIT histogram, equal bins of [0, 1]
     "pictures": {"cell": "TEXT", "kind": "TEXT", "shape": "TEXT", "data": "BLOB"},  # uint8, row-major, shape as JSON
     "throughput": THROUGHPUT_COLUMNS,
 }
-RESULT_TABLES = ("cells", "bounds", "per_image", "pictures")
+RESULT_TABLES = ("cells", "bounds", "per_image", "latents", "calibration", "pictures")

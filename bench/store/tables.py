@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.store.database import open_checked, read_meta, reading
-from bench.store.schema import CELL_COLUMNS
+from bench.store.schema import CELL_COLUMNS, IMAGE_ARRAYS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,12 +21,15 @@ if TYPE_CHECKING:
 class RunTables:
     """A run file in memory, restricted to the cells of the present grid.
 
-    per_image is long (cell, image, iw_nats); pictures maps (cell, kind) to uint8 [n, H, W] or [n, H, W, C].
+    Long: per_image (cell, image, then IMAGE_ARRAYS), latents (cell, dimension, kl_nats, mean_variance), calibration
+    (cell, bin, share). pictures maps (cell, kind) to uint8 [n, H, W] or [n, H, W, C].
     """
 
     cells: pd.DataFrame
     bounds: pd.DataFrame
     per_image: pd.DataFrame
+    latents: pd.DataFrame
+    calibration: pd.DataFrame
     pictures: dict[tuple[str, str], np.ndarray]
     throughput: pd.DataFrame
     meta: dict[str, Any]
@@ -43,7 +47,9 @@ def read_run(path: Path) -> RunTables:
             cells = pd.read_sql_query("SELECT * FROM cells ORDER BY rowid", connection)
             bounds = pd.read_sql_query("SELECT * FROM bounds ORDER BY rowid", connection)
             speed = pd.read_sql_query("SELECT * FROM throughput ORDER BY rowid", connection)
-            images = connection.execute("SELECT cell, iw_nats FROM per_image ORDER BY rowid").fetchall()
+            latents = pd.read_sql_query("SELECT * FROM latents ORDER BY rowid", connection)
+            calibration = pd.read_sql_query("SELECT * FROM calibration ORDER BY rowid", connection)
+            images = connection.execute("SELECT * FROM per_image ORDER BY rowid").fetchall()
             pictures = connection.execute("SELECT cell, kind, shape, data FROM pictures ORDER BY rowid").fetchall()
             meta = read_meta(connection)
             provenance = connection.execute("SELECT id, json FROM provenance ORDER BY id").fetchall()
@@ -53,19 +59,18 @@ def read_run(path: Path) -> RunTables:
     numeric = [name for name, kind in CELL_COLUMNS.items() if kind in ("REAL", "INTEGER")]
     cells[numeric] = cells[numeric].apply(pd.to_numeric)  # a column of NULLs only would be one of objects
     known = set(cells["cell"])
-    long = [
-        pd.DataFrame({"cell": cell, "image": np.arange(len(blob) // 8), "iw_nats": np.frombuffer(blob, dtype="<f8")})
-        for cell, blob in images
-        if cell in known
-    ]
+    long = [_images(cell, blobs) for cell, *blobs in images if cell in known]
     none = pd.DataFrame(
-        {"cell": pd.Series(dtype=str), "image": pd.Series(dtype=int), "iw_nats": pd.Series(dtype=float)}
+        {"cell": pd.Series(dtype=str), "image": pd.Series(dtype=int)}
+        | {name: pd.Series(dtype=float) for name in IMAGE_ARRAYS}
     )
     extra = pd.DataFrame([json.loads(text or "{}") for text in speed.pop("extra")], index=speed.index)
     return RunTables(
         cells=cells,
-        bounds=bounds[bounds["cell"].isin(known)].reset_index(drop=True),
+        bounds=_of(known, bounds),
         per_image=pd.concat(long, ignore_index=True) if long else none,
+        latents=_of(known, latents),
+        calibration=_of(known, calibration),
         pictures={
             (cell, kind): np.frombuffer(data, dtype=np.uint8).reshape(json.loads(shape))
             for cell, kind, shape, data in pictures
@@ -75,3 +80,19 @@ def read_run(path: Path) -> RunTables:
         meta=meta,
         provenance=[{"id": number, **json.loads(text)} for number, text in provenance],
     )
+
+
+def _of(cells: set[str], table: pd.DataFrame) -> pd.DataFrame:
+    return table[table["cell"].isin(cells)].reset_index(drop=True)
+
+
+def _images(cell: str, blobs: Sequence[bytes | None]) -> pd.DataFrame:
+    """One cell's arrays in long form; what was not stored is NaN."""
+    import pandas as pd
+
+    arrays = [np.frombuffer(blob or b"", dtype="<f8") for blob in blobs]
+    count = len(arrays[0])
+    columns = {
+        name: array if len(array) else np.full(count, np.nan) for name, array in zip(IMAGE_ARRAYS, arrays, strict=True)
+    }
+    return pd.DataFrame({"cell": cell, "image": np.arange(count), **columns})
