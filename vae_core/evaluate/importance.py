@@ -1,21 +1,25 @@
 """Importance-weighted bounds on ln p(x), every L of a grid from one streaming pass.
 
 With weights w_l = p(x|z_l) p(z_l) / q(z_l|x), z_l ~ q(z|x), the bound is ln (1/L) Σ w_l (Burda, Grosse & Salakhutdinov
-2016, eq. 8); its expectation rises with L towards ln p(x). One pass over the largest L keeps a running log-sum-exp;
-a smaller L is the mean over disjoint groups of L of the same weights, an incomplete last group left out. Memory does
-not depend on L. Axes: images N, samples L, dimensions D, latent Z, raw R.
+2016, eq. 8); its expectation rises with L towards ln p(x). One pass over the largest L keeps a running log-sum-exp and
+the largest weights; a smaller L is the mean over disjoint groups of L of the same weights, an incomplete last group
+left out. Memory does not depend on L. q is the encoder's Gaussian, or any `Proposal`.
+Axes: models M (leading, where there is more than one), images N, samples L, dimensions D, latent Z, raw R.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from vae_core.evaluate.conditional import Decode, Encode, Scorer, blocks
+from vae_core.evaluate.pareto import Tail, khat_threshold
+from vae_core.evaluate.proposals import Encoded, Proposal
 from vae_core.likelihoods import Likelihood
 from vae_core.networks import generator_for
 from vae_core.objectives import Posterior
@@ -26,13 +30,16 @@ ENOUGH_GROUPS = 10
 
 @dataclass(frozen=True)
 class Estimate:
-    """Per image, in nats; every tensor is [N], float64."""
+    """Per image, in nats; every tensor is [N] (or [M, N] for M models), float64."""
 
     bound: dict[int, Tensor]  #: L -> importance-weighted bound
     standard_error: dict[int, Tensor]  #: L -> its Monte-Carlo standard error (NaN where one weight is all there is)
     ess: Tensor  #: effective sample size (Σw)²/Σw² of the largest L's weights (Kong 1992)
-    kl: Tensor  #: KL(q(z|x) ‖ p(z)), closed form
-    reconstruction: Tensor  #: E_q ln p(x|z), the mean over all samples of the pass
+    khat: Tensor  #: Pareto k̂ of the largest L's weights; NaN where L is below 25, too few to say
+    jackknife: Tensor  #: the largest L's bound without its bias of order 1/L: no bound any more; NaN at L = 1
+    kl: Tensor  #: KL(q(z|x) ‖ p(z)) of the encoder's q, closed form
+    reconstruction: Tensor  #: E_q ln p(x|z), the mean over all samples of a pass with the encoder's q
+    refined: Tensor  #: bool: whether the bound is of a proposal fitted to the image, not of the encoder's
 
     @property
     def elbo(self) -> Tensor:
@@ -44,13 +51,30 @@ class Estimate:
         """The largest L."""
         return max(self.bound)
 
+    @property
+    def bad(self) -> Tensor:
+        """bool: whose k̂ is above the threshold for L, so that the bound may lie far below ln p(x)."""
+        return self.khat > khat_threshold(self.samples)
+
+    def select(self, model: int) -> Estimate:
+        """One model's estimate of M."""
+        return self._mapped(lambda tensor: tensor[model])
+
+    def _mapped(self, change: Callable[[Tensor], Tensor]) -> Estimate:
+        changed: dict[str, Any] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            many = isinstance(value, dict)
+            changed[field.name] = {size: change(tensor) for size, tensor in value.items()} if many else change(value)
+        return Estimate(**changed)
+
 
 class _Groups:
     """The bound at one L: disjoint groups of L weights in the order in which they come, whatever the chunks."""
 
-    def __init__(self, samples: int, images: int, device: torch.device) -> None:
+    def __init__(self, samples: int, like: Tensor) -> None:
         def zeros() -> Tensor:
-            return torch.zeros(images, dtype=torch.float64, device=device)
+            return torch.zeros_like(like, dtype=torch.float64)
 
         self.samples = samples
         self.filled = 0
@@ -60,36 +84,36 @@ class _Groups:
         self.inverse_ess = zeros()
 
     def push(self, log_weights: Tensor) -> None:
-        """Takes ln w [N, c], c of any size."""
-        position, count = 0, log_weights.shape[1]
+        """Takes ln w [..., N, c], c of any size."""
+        position, count = 0, log_weights.shape[-1]
         while position < count:
             whole = (count - position) // self.samples if self.filled == 0 else 0
             take = whole * self.samples if whole else min(self.samples - self.filled, count - position)
-            part = log_weights[:, position : position + take]
+            part = log_weights[..., position : position + take]
             if whole:
-                grouped = part.reshape(len(part), whole, self.samples)
+                grouped = part.unflatten(-1, (whole, self.samples))
                 self._close(grouped.logsumexp(-1), (2 * grouped).logsumexp(-1))
             else:
                 self.open_sum = torch.logaddexp(self.open_sum, part.logsumexp(-1))
                 self.open_squares = torch.logaddexp(self.open_squares, (2 * part).logsumexp(-1))
                 self.filled += take
                 if self.filled == self.samples:
-                    self._close(self.open_sum.unsqueeze(1), self.open_squares.unsqueeze(1))
+                    self._close(self.open_sum.unsqueeze(-1), self.open_squares.unsqueeze(-1))
                     self.filled = 0
                     self.open_sum, self.open_squares = (t.fill_(-math.inf) for t in (self.open_sum, self.open_squares))
             position += take
 
     def _close(self, log_sum: Tensor, log_squares: Tensor) -> None:
-        """Whole groups: ln Σw and ln Σw², each [N, g]."""
+        """Whole groups: ln Σw and ln Σw², each [..., N, g]."""
         bound = log_sum - math.log(self.samples)
         inverse_ess = torch.exp(log_squares - 2 * log_sum)
-        self.groups += bound.shape[1]
-        self.total += bound.sum(1)
-        self.squares += bound.square().sum(1)
-        self.inverse_ess += inverse_ess.sum(1)
+        self.groups += bound.shape[-1]
+        self.total += bound.sum(-1)
+        self.squares += bound.square().sum(-1)
+        self.inverse_ess += inverse_ess.sum(-1)
         if self.samples > 1:
             # Var(ln w̄) ≈ s²/(L w̄²), s² the unbiased variance of the weights (delta method)
-            self.delta += ((self.samples * inverse_ess - 1) / (self.samples - 1)).clamp(min=0).sum(1)
+            self.delta += ((self.samples * inverse_ess - 1) / (self.samples - 1)).clamp(min=0).sum(-1)
 
     def bound(self) -> Tensor:
         return self.total / self.groups
@@ -131,19 +155,23 @@ def importance_bounds(
     scorers: Mapping[str, Scorer],
     samples: Sequence[int],
     *,
-    seed: int = 0,
+    seed: int | Sequence[int] = 0,
     tiling: Tiling | None = None,
+    proposal: Proposal | None = None,
 ) -> dict[str, Estimate]:
     """Bounds of several likelihoods of one decoder from one pass: its raw output is computed once and scored by each.
 
+    For M models at once, let `encode` give [M, N, Z] and `decode` and the scorers take and give that leading axis.
+
     Args:
         x: images [N, D], handed to `encode` as they are.
-        encode: x -> (mean, ln variance) of q(z|x), each [N, Z].
+        encode: x -> (mean, ln variance) of q(z|x), each [..., N, Z].
         decode: z [..., Z] -> raw [..., R].
-        scorers: name -> function of (raw [n, c, R], slice of the images) that gives ln p(x|z) [n, c].
+        scorers: name -> function of (raw [..., n, c, R], slice of the images) that gives ln p(x|z) [..., n, c].
         samples: the grid of L, each ≥ 1.
-        seed: of the noise; equal seeds give equal noise for equal Z.
+        seed: of the noise, or one for each of M models; equal seeds give equal noise for equal Z.
         tiling: how the pass is cut; suited to the device by default.
+        proposal: what z is drawn from in place of the encoder's q, for the same images.
 
     Raises:
         ValueError: no samples, or one below 1.
@@ -156,58 +184,86 @@ def importance_bounds(
     with torch.no_grad():
         for block, rows in enumerate(blocks(len(x), tiling.images)):
             posterior = Posterior(*encode(x[rows]))
-            images, latent = posterior.mean.shape
-            groups = {name: [_Groups(size, images, x.device) for size in grid] for name in scorers}
-            reconstruction = {name: torch.zeros(images, dtype=torch.float64, device=x.device) for name in scorers}
+            own = Encoded(posterior) if proposal is None else proposal.rows(rows)
+            like = posterior.mean[..., 0].double()
+            groups = {name: [_Groups(size, like) for size in grid] for name in scorers}
+            tails = {name: Tail(grid[-1], like) for name in scorers}
+            reconstruction = {name: torch.zeros_like(like) for name in scorers}
             for tile, span in enumerate(blocks(grid[-1], tiling.samples)):
-                generator = generator_for(x.device, "importance", seed, block, tile)
-                # a whole tile each time: the noise of an image does not depend on how many images or samples there are
-                eps = torch.empty(tiling.images, tiling.samples, latent, dtype=posterior.mean.dtype, device=x.device)
-                eps = eps.normal_(generator=generator)[:images, : span.stop - span.start]
-                z = posterior.sample(eps)
-                ratio = posterior.log_ratio(z, eps).double()
+                eps, uniform = _noise(posterior.mean, tiling, seed, (block, tile), span, own.mixture)
+                z, ratio = own.draw(eps, uniform)
                 scores = _score(z, decode, scorers, rows, tiling.floats)
                 for name, score in scores.items():
-                    reconstruction[name] += score.sum(1)
+                    reconstruction[name] += score.sum(-1)
+                    log_weights = score + ratio.double()
+                    tails[name].push(log_weights)
                     for group in groups[name]:
-                        group.push(score + ratio)
+                        group.push(log_weights)
             for name in scorers:
                 parts[name].append(
                     Estimate(
                         bound={group.samples: group.bound() for group in groups[name]},
                         standard_error={group.samples: group.standard_error() for group in groups[name]},
                         ess=groups[name][-1].ess(),
+                        khat=tails[name].khat(),
+                        jackknife=tails[name].jackknife(),
                         kl=posterior.kl().double(),
                         reconstruction=reconstruction[name] / grid[-1],
+                        refined=torch.full_like(like, proposal is not None, dtype=torch.bool),
                     )
                 )
-    return {name: _join(estimates, grid) for name, estimates in parts.items()}
+    return {name: _join(estimates) for name, estimates in parts.items()}
+
+
+def _noise(
+    mean: Tensor, tiling: Tiling, seed: int | Sequence[int], place: tuple[int, int], span: slice, mixture: bool
+) -> tuple[Tensor, Tensor]:
+    """Standard normals [..., n, c, Z] of one tile for means [..., n, Z], and uniforms [..., n, c] where a mixture needs
+    them. A whole tile is drawn each time: an image's noise does not depend on how many images or samples there are.
+    """
+    images, latent = mean.shape[-2:]
+    drawn: dict[int, tuple[Tensor, Tensor]] = {}
+    for own in {seed} if isinstance(seed, int) else set(seed):
+        generator = generator_for(mean.device, "importance", own, *place)
+        eps = torch.empty(tiling.images, tiling.samples, latent, dtype=mean.dtype, device=mean.device)
+        eps.normal_(generator=generator)
+        uniform = torch.zeros(tiling.images, tiling.samples, dtype=mean.dtype, device=mean.device)
+        if mixture:
+            uniform.uniform_(generator=generator)
+        drawn[own] = tuple(noise[:images, : span.stop - span.start] for noise in (eps, uniform))  # type: ignore[assignment]
+    if isinstance(seed, int):
+        return tuple(noise.expand(*mean.shape[:-2], *noise.shape) for noise in drawn[seed])  # type: ignore[return-value]
+    return tuple(torch.stack([drawn[own][kind] for own in seed]) for kind in (0, 1))  # type: ignore[return-value]
 
 
 def _score(z: Tensor, decode: Decode, scorers: Mapping[str, Scorer], rows: slice, floats: int) -> dict[str, Tensor]:
-    """ln p(x|z) of one tile z [n, c, Z] -> [n, c] float64 by each scorer, about `floats` raw outputs at once."""
-    images, samples, _ = z.shape
-    scores = {name: torch.empty(images, samples, dtype=torch.float64, device=z.device) for name in scorers}
-    width = decode(z[:1, :1]).shape[-1]
+    """ln p(x|z) of one tile z [..., n, C, Z] -> [..., n, C] float64 by each scorer, about `floats` raw outputs at
+    once."""
+    images, samples = z.shape[-3:-1]
+    scores = {name: torch.empty(z.shape[:-1], dtype=torch.float64, device=z.device) for name in scorers}
+    width = decode(z[..., :1, :1, :]).shape[-1] * math.prod(z.shape[:-3])
     image_step = max(1, min(images, floats // width))
     sample_step = max(1, floats // (width * image_step))
     for some in blocks(images, image_step):
         own = slice(rows.start + some.start, rows.start + some.stop)
         for span in blocks(samples, sample_step):
-            raw = decode(z[some, span])
+            raw = decode(z[..., some, span, :])
             for name, scorer in scorers.items():
-                scores[name][some, span] = scorer(raw, own).double()
+                scores[name][..., some, span] = scorer(raw, own).double()
     return scores
 
 
-def _join(estimates: Sequence[Estimate], grid: Sequence[int]) -> Estimate:
-    return Estimate(
-        bound={size: torch.cat([e.bound[size] for e in estimates]) for size in grid},
-        standard_error={size: torch.cat([e.standard_error[size] for e in estimates]) for size in grid},
-        ess=torch.cat([e.ess for e in estimates]),
-        kl=torch.cat([e.kl for e in estimates]),
-        reconstruction=torch.cat([e.reconstruction for e in estimates]),
-    )
+def _join(estimates: Sequence[Estimate]) -> Estimate:
+    """The estimates of several blocks of images as one."""
+    first = estimates[0]
+    joined: dict[str, Any] = {}
+    for field in fields(Estimate):
+        values = [getattr(estimate, field.name) for estimate in estimates]
+        if isinstance(values[0], dict):
+            joined[field.name] = {size: torch.cat([value[size] for value in values], -1) for size in first.bound}
+        else:
+            joined[field.name] = torch.cat(values, -1)
+    return Estimate(**joined)
 
 
 def log_likelihood(

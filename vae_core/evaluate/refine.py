@@ -1,0 +1,230 @@
+"""Proposals fitted to each image: the Gaussian q(z) of highest ELBO, from the encoder's output on.
+
+An encoder amortises: its q(z|x) is the best for no image in particular, and importance weights from it may have tails
+so heavy that their mean says nothing. Here q is fitted to one image at a time (all of them side by side) by damped
+natural-gradient steps (Khan & Lin 2017, Conjugate-computation variational inference, eq. 9; for a Gaussian, Opper &
+Archambeau 2009, eqs. 15–16): with f(z) = ln p(x|z) and expectations over q = N(μ, P⁻¹),
+
+    P ← (1−ρ) P + ρ (I − E ∇²f)        μ ← μ + ρ P⁻¹ (E ∇f − μ)
+
+A natural gradient has no unit: a posterior a hundred times narrower than the prior needs no other step size. E ∇²f
+comes from first derivatives alone, E[P (z−μ) ∇f(z)ᵀ] (Stein's identity), over antithetic pairs in orthogonal
+directions, where it is exact for a quadratic f.
+Axes: models M (leading, where there is more than one), images N, samples C, latent Z.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from vae_core.evaluate.conditional import Conditional, blocks
+from vae_core.evaluate.proposals import Gaussian, Mixture, join
+from vae_core.networks import generator_for
+from vae_core.objectives import Posterior
+
+#: natural-gradient steps: a full covariance is at its optimum after some 8, a diagonal one, which must go round the
+#: corners of a tilted posterior, after some 30
+STEPS = {"full": 10, "diagonal": 30}
+RATE, FASTEST = 0.5, 0.8  #: ρ at the start, and at most
+TOLERANCE = 0.1  #: nats that a step may lose beyond the noise of its estimate
+JUDGES = 64  #: antithetic pairs of draws that an ELBO is judged by
+#: shares of the fitted q in the defensive mixture, as it is and widened; the encoder's q and the prior have the rest
+WIDTHS = {1.0: 0.6, 1.3: 0.25}
+ENCODER, PRIOR = 0.1, 0.05
+
+
+def refine(
+    conditional: Conditional,
+    encoder: Posterior,
+    *,
+    covariance: str = "full",
+    steps: int | None = None,
+    seed: int = 0,
+) -> Gaussian:
+    """The Gaussian fitted to each of N images.
+
+    Args:
+        conditional: ln p(x|z) of these images, differentiable in z.
+        encoder: where the fit begins, mean and ln variance [..., N, Z].
+        covariance: "full", or "diagonal": the encoder's own family.
+        steps: of the ascent; by default STEPS, which is enough for the decoders of this suite.
+        seed: of the directions in which f is looked at; the same for every image.
+
+    Raises:
+        ValueError: another covariance, or steps below 1.
+    """
+    if covariance not in STEPS:
+        raise ValueError(f"covariance={covariance!r} is unknown (allowed: {', '.join(STEPS)})")
+    steps = STEPS[covariance] if steps is None else steps
+    if steps < 1:
+        raise ValueError(f"steps must be 1 or more, given {steps}")
+    size = 1000 if encoder.mean.device.type == "cuda" else 50
+    return join(
+        [
+            _ascend(
+                conditional, rows, _start(encoder, rows), steps, seed, encoder.mean.dtype, full=covariance == "full"
+            )
+            for rows in blocks(encoder.mean.shape[-2], size)
+        ]
+    )
+
+
+def defensive(fitted: Gaussian, encoder: Posterior) -> Mixture:
+    """What to draw from: the fitted q as it is and widened, and for safety the encoder's q and the prior.
+
+    The prior's share bounds the weights by max p(x|z) / PRIOR; the encoder's share lets no weight exceed 1 / ENCODER
+    times what it was with the encoder's q alone.
+    """
+    parts = [(fitted.widened(factor), share) for factor, share in WIDTHS.items()]
+    parts += [
+        (Gaussian.diagonal(encoder.mean, encoder.log_variance), ENCODER),
+        (Gaussian.prior_like(fitted.mean), PRIOR),
+    ]
+    components, shares = zip(*parts, strict=True)
+    return Mixture(components, shares)
+
+
+class Gaps(NamedTuple):
+    """ELBOs of three proposals for the same images, [..., N], float64, nats.
+
+    With ln p(x) they split the gap of the encoder's ELBO (Cremer, Li & Duvenaud 2018, eqs. 3–5): diagonal − encoder is
+    the amortisation gap, ln p(x) − diagonal the approximation gap of a diagonal q, full − diagonal what a full
+    covariance closes of the latter.
+    """
+
+    encoder: Tensor
+    diagonal: Tensor
+    full: Tensor
+
+
+def gaps(conditional: Conditional, encoder: Posterior, *, seed: int = 0) -> Gaps:
+    """Fits both covariances to each image and judges all three by the same draws; none is below the one before it,
+    since a fit that is worse by these draws is not taken."""
+    dtype = encoder.mean.dtype
+    start = _start(encoder, slice(None))
+    fitted = [start]
+    elbos = [elbo(conditional, start, dtype, seed=seed)]
+    for covariance in ("diagonal", "full"):
+        fit = refine(conditional, encoder, covariance=covariance, seed=seed)
+        elbos.append(torch.fmax(elbo(conditional, fit, dtype, seed=seed), elbos[-1]))
+        fitted.append(fit)
+    return Gaps(*elbos)
+
+
+def elbo(conditional: Conditional, q: Gaussian, dtype: torch.dtype, *, seed: int = 0) -> Tensor:
+    """E_q ln p(x|z) − KL(q ‖ p), [..., N], nats, over JUDGES antithetic pairs that are the same for every q and image;
+    z is handed to the conditional in `dtype`."""
+    latent = q.mean.shape[-1]
+    generator = generator_for("cpu", "refine", seed, "judges")
+    half = torch.randn(JUDGES, latent, generator=generator, dtype=torch.float64).to(q.mean.device)
+    eps = torch.cat([half, -half])
+    parts = []
+    with torch.no_grad():
+        for rows in blocks(q.mean.shape[-2], 50):
+            own = q.rows(rows)
+            z = own.sample(eps.expand(*own.mean.shape[:-1], -1, -1)).to(dtype)
+            parts.append(conditional(z, rows).double().mean(-1) - own.kl())
+    return torch.cat(parts, -1)
+
+
+def _start(encoder: Posterior, rows: slice) -> Gaussian:
+    return Gaussian.diagonal(encoder.mean[..., rows, :], encoder.log_variance[..., rows, :])
+
+
+class _Point(NamedTuple):
+    """A Gaussian as the ascent holds it: mean [..., N, Z], precision P and T with T Tᵀ = P⁻¹, [..., N, Z, Z]."""
+
+    mean: Tensor
+    precision: Tensor
+    scale_tril: Tensor
+
+
+def _ascend(
+    conditional: Conditional, rows: slice, q: Gaussian, steps: int, seed: int, dtype: torch.dtype, *, full: bool
+) -> Gaussian:
+    """Damped natural-gradient steps from q, on the diagonal of P alone or on all of it.
+
+    Each image has its own ρ: a step after which the ELBO is lower by more than its noise is taken back and ρ halved.
+    """
+    latent = q.mean.shape[-1]
+    point = kept = _Point(q.mean, torch.cholesky_inverse(torch.linalg.cholesky(q.covariance())), q.scale_tril)
+    best = torch.full_like(q.mean[..., 0], -math.inf)
+    rate = torch.full_like(best, RATE)
+    slope, target = torch.zeros_like(point.mean), point.precision
+    for step in range(steps + 1):
+        eps = _directions(latent, seed, step, q.mean.device)
+        look = _look(conditional, rows, point, eps, dtype, full=full)
+        good = look.elbo > best - 2 * look.noise - TOLERANCE  # False for NaN too
+        kept = _Point(*(_choose(good, new, old) for new, old in zip(point, kept, strict=True)))
+        best, slope, target = (
+            _choose(good, n, o) for n, o in ((look.elbo, best), (look.slope, slope), (look.target, target))
+        )
+        rate = torch.where(good, (1.15 * rate).clamp(max=FASTEST), 0.5 * rate)
+        precision = torch.lerp(kept.precision, target, rate[..., None, None])
+        scale_tril = _root_of_inverse(precision)
+        move = rate[..., None] * (scale_tril @ (scale_tril.mT @ slope.unsqueeze(-1))).squeeze(-1)
+        length = (scale_tril.mT @ precision @ move.unsqueeze(-1)).squeeze(-1).norm(dim=-1, keepdim=True)
+        point = _Point(kept.mean + move * (math.sqrt(latent) / length).clamp(max=1), precision, scale_tril)
+    return Gaussian(kept.mean, kept.scale_tril)
+
+
+class _Look(NamedTuple):
+    """What the draws say at a point: all [..., N] but slope [..., N, Z] and target [..., N, Z, Z]."""
+
+    elbo: Tensor
+    noise: Tensor  #: the ELBO's standard error
+    slope: Tensor  #: E ∇f − μ
+    target: Tensor  #: I − E ∇²f, its eigenvalues 1 at least
+
+
+def _look(
+    conditional: Conditional, rows: slice, point: _Point, eps: Tensor, dtype: torch.dtype, *, full: bool
+) -> _Look:
+    """Values and slopes of f at μ ± T ε for the directions eps [S, Z]."""
+    offset = eps @ point.scale_tril.mT
+    centre = point.mean.unsqueeze(-2)
+    z = torch.cat([centre + offset, centre - offset], -2).to(dtype).requires_grad_()
+    with torch.enable_grad():
+        value = conditional(z, rows)
+        (gradient,) = torch.autograd.grad(value.sum(), z)
+    ahead, behind = gradient.double().chunk(2, -2)
+    white = torch.linalg.solve_triangular(point.scale_tril.mT, eps.mT.expand(*point.mean.shape, -1), upper=True)
+    hessian = white @ (0.5 * (ahead - behind)) / len(eps)
+    pairs = torch.stack(value.detach().double().chunk(2, -1)).mean(0)
+    return _Look(
+        elbo=pairs.mean(-1) - Gaussian(point.mean, point.scale_tril).kl(),
+        noise=pairs.std(-1) / math.sqrt(len(eps)),
+        slope=gradient.double().mean(-2) - point.mean,
+        target=_curvature(hessian, full=full),
+    )
+
+
+def _curvature(hessian: Tensor, *, full: bool) -> Tensor:
+    """I + the positive part of −E ∇²f [..., Z, Z]: the prior's precision and what the image adds to it."""
+    eye = torch.eye(hessian.shape[-1], dtype=hessian.dtype, device=hessian.device)
+    if not full:
+        return eye * (1 + (-hessian.diagonal(dim1=-2, dim2=-1)).nan_to_num().clamp(min=0)).unsqueeze(-1)
+    values, vectors = torch.linalg.eigh(-0.5 * (hessian + hessian.mT).nan_to_num())
+    return eye + (vectors * values.clamp(min=0).unsqueeze(-2)) @ vectors.mT
+
+
+def _directions(latent: int, seed: int, step: int, device: torch.device) -> Tensor:
+    """Orthogonal directions [S, Z], S a multiple of Z and 8 at least, of a standard normal's lengths."""
+    generator = generator_for("cpu", "refine", seed, step)
+    sets = math.ceil(8 / latent)
+    bases = torch.linalg.qr(torch.randn(sets, latent, latent, generator=generator, dtype=torch.float64)).Q
+    return bases.reshape(-1, latent).mul(math.sqrt(latent)).to(device)
+
+
+def _root_of_inverse(precision: Tensor) -> Tensor:
+    """T, lower triangular, with T Tᵀ = P⁻¹."""
+    return torch.linalg.cholesky(torch.cholesky_inverse(torch.linalg.cholesky(precision)))
+
+
+def _choose(condition: Tensor, yes: Tensor, no: Tensor) -> Tensor:
+    """`torch.where` by image: condition [..., N], the others [..., N, …]."""
+    return torch.where(condition.reshape(*condition.shape, *[1] * (yes.ndim - condition.ndim)), yes, no)
