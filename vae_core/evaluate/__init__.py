@@ -2,6 +2,21 @@
 
 from __future__ import annotations
 
-from vae_core.evaluate.importance import Estimate, importance_bounds, log_likelihood
+from vae_core.evaluate.importance import Estimate, importance_bounds
+from vae_core.evaluate.proposals import Gaussian, Mixture, Proposal
+from vae_core.evaluate.refine import Gaps, defensive, gaps, refine
+from vae_core.evaluate.scoring import log_likelihood, refined_bounds
 
-__all__ = ["Estimate", "importance_bounds", "log_likelihood"]
+__all__ = [
+    "Estimate",
+    "Gaps",
+    "Gaussian",
+    "Mixture",
+    "Proposal",
+    "defensive",
+    "gaps",
+    "importance_bounds",
+    "log_likelihood",
+    "refine",
+    "refined_bounds",
+]

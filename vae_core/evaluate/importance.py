@@ -10,7 +10,7 @@ Axes: models M (leading, where there is more than one), images N, samples L, dim
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -20,7 +20,6 @@ from torch import Tensor
 from vae_core.evaluate.conditional import Decode, Encode, Scorer, blocks
 from vae_core.evaluate.pareto import Tail, khat_threshold
 from vae_core.evaluate.proposals import Encoded, Proposal
-from vae_core.likelihoods import Likelihood
 from vae_core.networks import generator_for
 from vae_core.objectives import Posterior
 
@@ -38,8 +37,9 @@ class Estimate:
     khat: Tensor  #: Pareto k̂ of the largest L's weights; NaN where L is below 25, too few to say
     jackknife: Tensor  #: the largest L's bound without its bias of order 1/L: no bound any more; NaN at L = 1
     kl: Tensor  #: KL(q(z|x) ‖ p(z)) of the encoder's q, closed form
-    reconstruction: Tensor  #: E_q ln p(x|z), the mean over all samples of a pass with the encoder's q
-    refined: Tensor  #: bool: whether the bound is of a proposal fitted to the image, not of the encoder's
+    reconstruction: (
+        Tensor  #: E_q ln p(x|z) of the encoder's q, the mean over all its samples; NaN with another proposal
+    )
 
     @property
     def elbo(self) -> Tensor:
@@ -56,17 +56,10 @@ class Estimate:
         """bool: whose k̂ is above the threshold for L, so that the bound may lie far below ln p(x)."""
         return self.khat > khat_threshold(self.samples)
 
-    def select(self, model: int) -> Estimate:
-        """One model's estimate of M."""
-        return self._mapped(lambda tensor: tensor[model])
-
-    def _mapped(self, change: Callable[[Tensor], Tensor]) -> Estimate:
-        changed: dict[str, Any] = {}
-        for field in fields(self):
-            value = getattr(self, field.name)
-            many = isinstance(value, dict)
-            changed[field.name] = {size: change(tensor) for size, tensor in value.items()} if many else change(value)
-        return Estimate(**changed)
+    @property
+    def bad_share(self) -> float:
+        """The share of images, of all models, with a bad k̂; NaN where L is too small to say."""
+        return float(self.bad.double().mean()) if math.isfinite(float(self.khat.sum())) else math.nan
 
 
 class _Groups:
@@ -208,8 +201,7 @@ def importance_bounds(
                         khat=tails[name].khat(),
                         jackknife=tails[name].jackknife(),
                         kl=posterior.kl().double(),
-                        reconstruction=reconstruction[name] / grid[-1],
-                        refined=torch.full_like(like, proposal is not None, dtype=torch.bool),
+                        reconstruction=reconstruction[name] / (grid[-1] if proposal is None else math.nan),
                     )
                 )
     return {name: _join(estimates) for name, estimates in parts.items()}
@@ -264,52 +256,3 @@ def _join(estimates: Sequence[Estimate]) -> Estimate:
         else:
             joined[field.name] = torch.cat(values, -1)
     return Estimate(**joined)
-
-
-def log_likelihood(
-    x: Tensor,
-    encode: Encode,
-    decode: Decode,
-    likelihood: Likelihood,
-    samples: Sequence[int] = (1, 10, 100, 1000, 5000),
-    levels: int | None = None,
-    *,
-    seed: int = 0,
-    tiling: Tiling | None = None,
-) -> Estimate:
-    """Importance-weighted log-likelihood of any VAE, per image.
-
-    >>> import torch
-    >>> from vae_core import likelihoods
-    >>> estimate = log_likelihood(
-    ...     torch.zeros(3, 4), lambda x: (x[:, :2], x[:, :2]), lambda z: z.repeat_interleave(2, -1),
-    ...     likelihoods.make("gaussian", sigma=1.0), samples=(1, 10),
-    ... )
-    >>> estimate.bound[10].shape
-    torch.Size([3])
-
-    Args:
-        x: [N, D]: floats in the likelihood's own view (scored by `log_prob`), or, with `levels`, integers (scored by
-            `log_mass`).
-        encode: x as it was given -> (mean, ln variance) of q(z|x), each [N, Z].
-        decode: z [..., Z] -> raw [..., R]; R = likelihood.outputs(D).
-        likelihood: a single (unstacked) likelihood.
-        samples: the grid of L.
-        levels: K, if x are integers 0…K−1.
-        seed: of the Monte-Carlo noise.
-        tiling: how the pass is cut; suited to the device by default.
-
-    Raises:
-        ValueError: x is not [N, D], samples out of range, or raw has the wrong width.
-    """
-    if x.ndim != 2:
-        raise ValueError(f"x must be [N, D], given shape {list(x.shape)}: flatten the images")
-    width = likelihood.outputs(x.shape[1])
-
-    def score(raw: Tensor, rows: slice) -> Tensor:
-        if raw.shape[-1] != width:
-            raise ValueError(f"decode gave {raw.shape[-1]} outputs, {likelihood.name} needs {width} for D={x.shape[1]}")
-        own = x[rows].unsqueeze(1)
-        return likelihood.log_prob(own, raw) if levels is None else likelihood.log_mass(own, raw, levels)
-
-    return importance_bounds(x, encode, decode, {"": score}, samples, seed=seed, tiling=tiling)[""]

@@ -55,7 +55,7 @@ def refine(
         seed: of the directions in which f is looked at; the same for every image.
 
     Raises:
-        ValueError: another covariance, or steps below 1.
+        ValueError: another covariance, steps below 1, or no gradient of ln p(x|z) in z.
     """
     if covariance not in STEPS:
         raise ValueError(f"covariance={covariance!r} is unknown (allowed: {', '.join(STEPS)})")
@@ -190,6 +190,8 @@ def _look(
     z = torch.cat([centre + offset, centre - offset], -2).to(dtype).requires_grad_()
     with torch.enable_grad():
         value = conditional(z, rows)
+        if not value.requires_grad:
+            raise ValueError("ln p(x|z) has no gradient in z: let decode work without torch.no_grad() and detach()")
         (gradient,) = torch.autograd.grad(value.sum(), z)
     ahead, behind = gradient.double().chunk(2, -2)
     white = torch.linalg.solve_triangular(point.scale_tril.mT, eps.mT.expand(*point.mean.shape, -1), upper=True)
