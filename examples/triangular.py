@@ -47,7 +47,7 @@ class Triangular(Density):
         right = torch.log1p(-x) - torch.nn.functional.logsigmoid(-raw)
         return (math.log(2) + torch.where(x < torch.sigmoid(raw), left, right)).sum(-1)
 
-    def log_mass(self, k: Tensor, raw: Tensor, levels: int) -> Tensor:
+    def log_masses(self, k: Tensor, raw: Tensor, levels: int) -> Tensor:
         """Left of the mode (b² − a²)/c with a = k/K, b = (k+1)/K; right of it the mirror image; in the mode's own bin
         1 − a²/c − (1−b)²/(1−c), which is at least 1/K."""
         k = k.to(raw.dtype)
@@ -59,7 +59,7 @@ class Triangular(Density):
         # the clamps only touch bins where another formula is taken, to keep NaN out of its gradient
         own = torch.log1p(-(below + above).clamp(max=1 - 0.5 / levels))
         c = torch.sigmoid(raw)
-        return torch.where((k + 1) / levels <= c, left, torch.where(k / levels >= c, right, own)).sum(-1)
+        return torch.where((k + 1) / levels <= c, left, torch.where(k / levels >= c, right, own))
 
     def mean(self, raw: Tensor) -> Tensor:
         return (1 + torch.sigmoid(raw)) / 3

@@ -173,7 +173,7 @@ def test_a_family_that_needs_an_option_is_explained(monkeypatch):
         def outputs(self, dims):
             return 2 * self.components * dims + 5
 
-        log_prob = log_mass = mean = sample = lambda *_: None  # type: ignore[assignment]
+        log_prob = log_masses = mean = sample = lambda *_: None  # type: ignore[assignment]
 
     Needy.name = "needy"  # as its file would be called
     monkeypatch.setattr(likelihoods, "_FAMILIES", {**likelihoods._FAMILIES, "needy": Needy})

@@ -19,6 +19,8 @@ pytestmark = pytest.mark.usefixtures("same_catalogue_afterwards")
 
 MUTANTS = Path(__file__).parent / "mutants"
 BROKEN = {
+    "summed": "masses are given for each dimension",
+    "shared_out": "masses are given for each dimension",
     "closed_ends": "masses sum to one",
     "top_bin": "masses sum to one",
     "nan_gradient": "values and gradients are finite",
@@ -80,10 +82,11 @@ def test_a_top_bin_that_is_missed_loses_half_the_mass_of_a_white_pixel():
 
 def test_what_a_likelihood_raises_is_said_with_the_law_that_met_it():
     class Stumbling(likelihoods.get("bernoulli")):  # type: ignore[misc]
-        def log_mass(self, k, raw, levels):
+        def log_masses(self, k, raw, levels):
             raise ZeroDivisionError("by zero")
 
-    with pytest.raises(laws.LawBroken, match="breaks the law 'masses sum to one': ZeroDivisionError: by zero"):
+    law = "breaks the law 'masses are given for each dimension'"
+    with pytest.raises(laws.LawBroken, match=f"{law}: ZeroDivisionError: by zero"):
         laws.check(Stumbling)
 
 
@@ -137,7 +140,16 @@ WRONG = {
     "imported.py": ("from vae_core.likelihoods.gaussian import Gaussian\n", "defines no concrete likelihood"),
     "half.py": (
         "from vae_core.likelihoods import Density\nclass Half(Density):\n    view = 'unit'\n",
-        r"no concrete likelihood \(Half lacks log_mass, log_prob, mean, outputs, sample\)",
+        r"no concrete likelihood \(Half lacks log_masses, log_prob, mean, outputs, sample\)",
+    ),
+    "summing.py": (
+        "from vae_core.likelihoods import Density\nclass Summing(Density):\n    def log_mass(self, k, raw, levels):\n"
+        "        return raw.sum(-1)\n",
+        r"summing\.py defines Summing\.log_mass, which is final: define log_masses\(k, raw, levels\) in its place, ",
+    ),
+    "overriding.py": (
+        ONE.replace("pass", "log_mass = None"),
+        r"defines One\.log_mass, which is final: define log_masses",
     ),
     "two.py": (ONE + "class Two(Gaussian):\n    pass\n", r"two\.py defines 2 concrete likelihoods \(One, Two\)"),
     "typo.py": ("def f(:\n", r"typo\.py cannot be imported: SyntaxError: .*line 1"),

@@ -71,6 +71,8 @@ def test_mass_of_an_image_is_the_product_over_dimensions(case: Case) -> None:
     differences = each.gather(-1, k.unsqueeze(-1)).squeeze(-1) - reference
     together = lik.log_mass(k, raw, levels) - reference.squeeze(-1)
     torch.testing.assert_close(together, differences.sum(-1))
+    normalised = (each - each.logsumexp(-1, keepdim=True)).gather(-1, k.unsqueeze(-1)).squeeze(-1)
+    torch.testing.assert_close(lik.log_masses(k, raw, levels), normalised)
 
 
 @EVERY

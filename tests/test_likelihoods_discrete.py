@@ -178,8 +178,8 @@ def test_a_mixture_of_one_is_the_logistic_family_on_its_bins() -> None:
         lik: Any = likelihoods.make("logistic_mixture", levels=levels, components=1)
         _, location, log_scale = (part.squeeze(-2) for part in lik._split(raw))
         logistic: Any = likelihoods.make("logistic", sigma=1.0)
-        expected = logistic.binned_log_prob(k, location / levels, log_scale - math.log(levels), levels)
-        torch.testing.assert_close(lik.log_mass(k, raw, levels), expected, rtol=1e-9, atol=1e-9)
+        expected = logistic.binned_log_masses(k, location / levels, log_scale - math.log(levels), levels)
+        torch.testing.assert_close(lik.log_masses(k, raw, levels), expected, rtol=1e-9, atol=1e-9)
 
 
 def test_a_mixture_starts_nearly_flat_with_its_components_apart() -> None:

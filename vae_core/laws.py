@@ -97,16 +97,42 @@ def raw_outputs(
 
 def masses(lik: Likelihood, raw: Tensor, levels: int) -> Tensor:
     """ln P(k) of every level for one dimension: raw [rows, R(1)] -> [rows, levels]."""
-    k = torch.arange(levels).reshape(1, levels, 1).expand(len(raw), -1, -1)
-    return lik.log_mass(k, raw.unsqueeze(1).expand(-1, levels, -1), levels).detach()
+    return _every_level(lik, raw, levels, 1).squeeze(-1)
+
+
+def _every_level(lik: Likelihood, raw: Tensor, levels: int, dims: int) -> Tensor:
+    """ln P(k) of every level for every dimension: raw [rows, R(D)] -> [rows, levels, D]."""
+    k = torch.arange(levels).reshape(1, levels, 1).expand(len(raw), -1, dims)
+    return lik.log_masses(k, raw.unsqueeze(1).expand(-1, levels, -1), levels).detach()
+
+
+def masses_are_given_for_each_dimension(make: Setting) -> None:
+    """log_masses is [..., D], log_mass its sum; ln P(k_d) changes with no other dimension's level."""
+    levels = levels_of(make(2))[0]
+    lik = make(levels)
+    raw = raw_outputs(lik, 3, 4 * 2, "random").reshape(4, 2, -1)
+    k = torch.randint(levels, (4, 1, 3), generator=torch.Generator().manual_seed(5))
+    each = lik.log_masses(k, raw, levels).detach()
+    if each.shape != (4, 2, 3):
+        raise LawBroken(
+            f"log_masses of data [4, 1, 3] and raw [4, 2, R] has shape {list(each.shape)}, not [4, 2, 3]: give the "
+            "dimensions' own, not their sum"
+        )
+    if not torch.allclose(each.sum(-1), lik.log_mass(k, raw, levels).detach(), rtol=1e-5, atol=1e-5):
+        raise LawBroken("log_mass is not the sum of log_masses over dimensions")
+    for dim in range(3):
+        others = (levels - 1) - k
+        others[..., dim] = k[..., dim]
+        if not torch.allclose(lik.log_masses(others, raw, levels).detach()[..., dim], each[..., dim], 1e-5, 1e-5):
+            raise LawBroken(f"the mass of dimension {dim + 1} of 3 changes with the levels of the others")
 
 
 def masses_sum_to_one(make: Setting) -> None:
-    """Σ_k P(k) = 1 within 1e-5 in float32, at random and extreme raw outputs."""
+    """Σ_k P(k_d = k) = 1 in each of two dimensions, within 1e-5 in float32, at random and extreme raw outputs."""
     for levels in levels_of(make(2)):
         lik = make(levels)
         for kind in ("random", "extreme"):
-            total = masses(lik, raw_outputs(lik, 1, 100, kind), levels).double().logsumexp(-1).exp()
+            total = _every_level(lik, raw_outputs(lik, 2, 50, kind), levels, 2).double().logsumexp(1).exp().flatten()
             worst = total[(total - 1).abs().argmax()] if torch.isfinite(total).all() else torch.tensor(math.nan)
             if not abs(float(worst) - 1) < 1e-5:
                 raise LawBroken(f"over {levels} levels they sum to {float(worst):.6g} ({kind} raw outputs)")
@@ -238,6 +264,7 @@ def _seen(lik: Likelihood, k: Tensor, levels: int) -> Tensor:
 
 
 LAWS: tuple[Callable[[Setting], None], ...] = (
+    masses_are_given_for_each_dimension,
     masses_sum_to_one,
     values_and_gradients_are_finite,
     single_precision_agrees_with_double,

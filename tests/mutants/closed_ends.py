@@ -10,7 +10,7 @@ from vae_core.likelihoods.logistic import Logistic
 
 
 class ClosedEnds(Logistic):
-    def binned_log_prob(self, k: Tensor, loc: Tensor, log_scale: Tensor, levels: int) -> Tensor:
+    def binned_log_masses(self, k: Tensor, loc: Tensor, log_scale: Tensor, levels: int) -> Tensor:
         middle = ((k + 0.5) / levels - loc) * torch.exp(-log_scale)
         half = (0.5 / levels) * torch.exp(-log_scale)
-        return self._log_interval(middle, half, torch.log(2 * half)).sum(-1)
+        return self._log_interval(middle, half, torch.log(2 * half))

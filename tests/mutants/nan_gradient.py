@@ -26,8 +26,8 @@ class NanGradient(Density):
         normaliser = torch.where(half > 40, half - torch.log(2 * half), torch.log(torch.sinh(half) / half))
         return (HEAT * raw * (x - 0.5) - normaliser).sum(-1)
 
-    def log_mass(self, k: Tensor, raw: Tensor, levels: int) -> Tensor:
-        return shipped.log_mass(k, HEAT * raw, levels)
+    def log_masses(self, k: Tensor, raw: Tensor, levels: int) -> Tensor:
+        return shipped.log_masses(k, HEAT * raw, levels)
 
     def mean(self, raw: Tensor) -> Tensor:
         return shipped.mean(HEAT * raw)

@@ -8,7 +8,7 @@ from vae_core.likelihoods.laplace import Laplace
 
 
 class SwappedEnds(Laplace):
-    def binned_log_prob(self, k: Tensor, loc: Tensor, log_scale: Tensor, levels: int) -> Tensor:
+    def binned_log_masses(self, k: Tensor, loc: Tensor, log_scale: Tensor, levels: int) -> Tensor:
         last = levels - 1
         swapped = k + (k == 0).to(k.dtype) * last - (k == last).to(k.dtype) * last
-        return super().binned_log_prob(swapped, loc, log_scale, levels)
+        return super().binned_log_masses(swapped, loc, log_scale, levels)

@@ -9,10 +9,10 @@ from vae_core.likelihoods.logistic import Logistic
 
 
 class TopBin(Logistic):
-    def binned_log_prob(self, k: Tensor, loc: Tensor, log_scale: Tensor, levels: int) -> Tensor:
+    def binned_log_masses(self, k: Tensor, loc: Tensor, log_scale: Tensor, levels: int) -> Tensor:
         x = k.to(loc.dtype) / levels
         inverse = torch.exp(-log_scale)
         middle, half = (x + 0.5 / levels - loc) * inverse, (0.5 / levels) * inverse
         inner = self._log_interval(middle, half, torch.log(2 * half))
         first, last = self._log_cdf(middle + half), self._log_cdf(half - middle)
-        return torch.where(x < 0.001, first, torch.where(x > 0.999, last, inner)).sum(-1)
+        return torch.where(x < 0.001, first, torch.where(x > 0.999, last, inner))

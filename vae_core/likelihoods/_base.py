@@ -14,7 +14,7 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, final
 
 import torch
 
@@ -106,8 +106,14 @@ class Likelihood(ABC):
         """ln p(x|z), summed over dimensions: x [..., D] in the family's own view, raw [..., R] -> [...], nats."""
 
     @abstractmethod
+    def log_masses(self, k: Tensor, raw: Tensor, levels: int) -> Tensor:
+        """Exact ln P(k_d|z) of each dimension: integers k [..., D] in 0…levels−1, raw [..., R] -> [..., D], nats."""
+
+    @final
     def log_mass(self, k: Tensor, raw: Tensor, levels: int) -> Tensor:
-        """Exact ln P(k|z) of integer levels k [..., D] in 0…levels−1, raw [..., R] -> [...], nats."""
+        """Exact ln P(k|z) of integer levels k [..., D] in 0…levels−1, raw [..., R] -> [...], nats: dimensions are
+        independent given z."""
+        return self.log_masses(k, raw, levels).sum(-1)
 
     @abstractmethod
     def mean(self, raw: Tensor) -> Tensor:

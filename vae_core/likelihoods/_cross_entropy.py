@@ -31,8 +31,8 @@ class CrossEntropy(Recipe):
     def log_prob(self, x: Tensor, raw: Tensor) -> Tensor:
         return self.weight(raw.shape[-1]) * (x * raw + torch.nn.functional.logsigmoid(-raw)).sum(-1)
 
-    def log_mass(self, k: Tensor, raw: Tensor, levels: int) -> Tensor:
-        return self._distribution.log_mass(k, raw, levels)
+    def log_masses(self, k: Tensor, raw: Tensor, levels: int) -> Tensor:
+        return self._distribution.log_masses(k, raw, levels)
 
     def log_density(self, y: Tensor, raw: Tensor, levels: int) -> Tensor:
         return self._distribution.log_prob(y, raw)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING
 
 from vae_core.likelihoods._base import Mass
@@ -25,9 +26,16 @@ class IntegerMass(Mass):
             raise ValueError(f"levels={levels!r} is no number of levels: give an integer of 2 or more")
         self.levels = levels
 
-    def log_mass(self, k: Tensor, raw: Tensor, levels: int) -> Tensor:
+    def log_masses(self, k: Tensor, raw: Tensor, levels: int) -> Tensor:
         if levels != self.levels:
             raise ValueError(
                 f"this {self.name} has {self.levels} levels, the data {levels}: make it with levels={levels}"
             )
-        return self.log_prob(k, raw)
+        return self._log_masses(k, raw)
+
+    @abstractmethod
+    def _log_masses(self, k: Tensor, raw: Tensor) -> Tensor:
+        """ln P(k|z) of each dimension for this one's own K: k [..., D], raw [..., R] -> [..., D], nats."""
+
+    def log_prob(self, x: Tensor, raw: Tensor) -> Tensor:
+        return self._log_masses(x, raw).sum(-1)

@@ -112,12 +112,12 @@ class LocationScale(Density):
             x, LINKS[self.link](raw), now.reshape(now.shape + (1,) * (raw.ndim - now.ndim)) if now.ndim else now
         )
 
-    def log_mass(self, k: Tensor, raw: Tensor, levels: int) -> Tensor:
+    def log_masses(self, k: Tensor, raw: Tensor, levels: int) -> Tensor:
         loc, log_scale = self._split(raw)
-        return self.binned_log_prob(k, loc, log_scale, levels)
+        return self.binned_log_masses(k, loc, log_scale, levels)
 
-    def binned_log_prob(self, k: Tensor, loc: Tensor, log_scale: Tensor, levels: int) -> Tensor:
-        """ln P(k) for location and ln σ in units of the `real` view: k, loc [..., D] -> [...], nats."""
+    def binned_log_masses(self, k: Tensor, loc: Tensor, log_scale: Tensor, levels: int) -> Tensor:
+        """ln P(k) for location and ln σ in units of the `real` view: k, loc [..., D] -> [..., D], nats."""
         inverse = torch.exp(-log_scale)
         middle = ((k.to(loc.dtype) + 0.5) / levels - loc) * inverse
         half = (0.5 / levels) * inverse
@@ -130,7 +130,7 @@ class LocationScale(Density):
             inward = (2 * (k == 0).to(loc.dtype) - 1) * middle
             return self._log_cdf(half + inward)
 
-        return choose((k == 0) | (k == levels - 1), tail, inside).sum(-1)
+        return choose((k == 0) | (k == levels - 1), tail, inside)
 
     def mean(self, raw: Tensor) -> Tensor:
         return self._split(raw)[0]

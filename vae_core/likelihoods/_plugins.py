@@ -41,12 +41,19 @@ class Plugin:
 
 
 def the_likelihood_of(module: ModuleType) -> type[Likelihood]:
-    """The one concrete likelihood that a module defines. Raises ValueError if there is none or more than one."""
+    """The one concrete likelihood that a module defines. Raises ValueError if there is none, or more than one, or one
+    that overrides what is final."""
     own = [
         item
         for item in vars(module).values()
         if inspect.isclass(item) and issubclass(item, Likelihood) and item.__module__ == module.__name__
     ]
+    for item in own:
+        if "log_mass" in vars(item):
+            raise ValueError(
+                f"defines {item.__name__}.log_mass, which is final: define log_masses(k, raw, levels) in its place, "
+                "the same without the sum over dimensions, [..., D]"
+            )
     concrete = list(dict.fromkeys(item for item in own if not inspect.isabstract(item)))
     if len(concrete) == 1:
         return concrete[0]

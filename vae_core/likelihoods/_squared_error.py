@@ -64,9 +64,9 @@ class SquaredError(Recipe):
             return self.fitted.split(raw)[1]
         return torch.tensor(-0.5 * math.log(2 * self.weight(raw.shape[-1])), dtype=raw.dtype, device=raw.device)
 
-    def log_mass(self, k: Tensor, raw: Tensor, levels: int) -> Tensor:
+    def log_masses(self, k: Tensor, raw: Tensor, levels: int) -> Tensor:
         loc, log_scale = self._unit(raw, levels)
-        return self._distribution.binned_log_prob(k, loc, log_scale, levels)
+        return self._distribution.binned_log_masses(k, loc, log_scale, levels)
 
     def log_density(self, y: Tensor, raw: Tensor, levels: int) -> Tensor:
         loc, log_scale = self._unit(raw, levels)

@@ -30,12 +30,12 @@ class Bernoulli(Mass):
         return dims
 
     def log_prob(self, x: Tensor, raw: Tensor) -> Tensor:
-        return (x * raw + torch.nn.functional.logsigmoid(-raw)).sum(-1)
+        return self.log_mass(x, raw, 2)
 
-    def log_mass(self, k: Tensor, raw: Tensor, levels: int) -> Tensor:
+    def log_masses(self, k: Tensor, raw: Tensor, levels: int) -> Tensor:
         if levels != 2:
             raise ValueError(f"bernoulli has 2 levels, not {levels}: binarise the data, or take categorical")
-        return self.log_prob(k, raw)
+        return k * raw + torch.nn.functional.logsigmoid(-raw)
 
     def mean(self, raw: Tensor) -> Tensor:
         return torch.sigmoid(raw)

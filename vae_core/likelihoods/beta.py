@@ -59,9 +59,9 @@ class Beta(Density):
         rest = 1 - x
         return (log_kernel(alpha, beta, x, rest) - torch.log(x) - torch.log(rest)).sum(-1)
 
-    def log_mass(self, k: Tensor, raw: Tensor, levels: int) -> Tensor:
+    def log_masses(self, k: Tensor, raw: Tensor, levels: int) -> Tensor:
         alpha, beta = self._split(raw)
-        return log_bin(k, alpha, beta, levels).sum(-1)
+        return log_bin(k, alpha, beta, levels)
 
     def mean(self, raw: Tensor) -> Tensor:
         alpha, beta = self._split(raw)

@@ -46,7 +46,7 @@ class BetaBinomial(IntegerMass):
         logsigmoid = torch.nn.functional.logsigmoid
         return logsigmoid(logit), logsigmoid(-logit), math.log(2) + _WIDEST * torch.tanh(width / _WIDEST)
 
-    def log_prob(self, x: Tensor, raw: Tensor) -> Tensor:
+    def _log_masses(self, k: Tensor, raw: Tensor) -> Tensor:
         """Without a difference of large numbers, which lgamma would give (6 digits lost at s = 4e4).
 
         1. The first factor of each (x)_k is taken out, in log space, since α or β may be e^{−50}: with i = [k > 0] and
@@ -57,7 +57,7 @@ class BetaBinomial(IntegerMass):
            of the throws and of (a, b), from their common mean A/C. All four are x ln(1 ± Δ/x), Δ = (k' b − k'' a)/C.
         """
         n = self.levels - 1
-        k = x.to(raw.dtype)
+        level, k = k.long(), k.to(raw.dtype)
         log_mean, log_rest, log_total = self._split(raw)
         i, j = (k > 0).to(raw.dtype), (k < n).to(raw.dtype)
         heads, tails = k - i, n - k - j
@@ -75,7 +75,7 @@ class BetaBinomial(IntegerMass):
         starts = _stirling_error(a) + _stirling_error(b) + _stirling_error(end)
         ends = _stirling_error(a_end) + _stirling_error(b_end) + _stirling_error(total)
         per_dim = first + divergences + roots + (ends - starts)
-        return (per_dim + self._log_of_level(raw)[x.long()]).sum(-1)
+        return per_dim + self._log_of_level(raw)[level]
 
     def _log_of_level(self, like: Tensor) -> Tensor:
         """ln C(n,k) + k' ln(k'/n') + k'' ln(k''/n') of every level, [K], with n' = k' + k''; in float64."""

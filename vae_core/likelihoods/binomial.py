@@ -31,7 +31,7 @@ class Binomial(IntegerMass):
     def outputs(self, dims: int) -> int:
         return dims
 
-    def log_prob(self, x: Tensor, raw: Tensor) -> Tensor:
+    def _log_masses(self, k: Tensor, raw: Tensor) -> Tensor:
         """About the logit θ at which the level is most likely (the deviance form of C. Loader 2000, Fast and accurate
         computation of binomial probabilities): with q = e^θ/(1 + e^θ) = k/n and d = η − θ,
 
@@ -42,14 +42,14 @@ class Binomial(IntegerMass):
         that j d cancels nothing. The identity holds for any q: where j = 0 it is ½/n, for θ to be finite.
         """
         n = self.levels - 1
-        k = x.to(raw.dtype)
+        level, k = k.long(), k.to(raw.dtype)
         rarer = torch.minimum(k, n - k)
         turned = 1 - 2 * (k > n / 2).to(raw.dtype)
         q = rarer.clamp(min=0.5) / n
         d = turned * raw - torch.logit(q)
         growth = torch.log1p(q * torch.expm1(d.clamp(max=_STEEPEST))) + (d - _STEEPEST).clamp(min=0)
         per_dim = rarer * d - n * growth
-        return (per_dim + self._log_at_best(raw)[x.long()]).sum(-1)
+        return per_dim + self._log_at_best(raw)[level]
 
     def _log_at_best(self, like: Tensor) -> Tensor:
         """ln C(n,k) + j ln q + (n−j) ln(1−q) of every level, [K]: in float64, since ln C(255,127) = 173."""

@@ -36,12 +36,12 @@ class Categorical(IntegerMass):
     def _logits(self, raw: Tensor) -> Tensor:
         return raw.unflatten(-1, (-1, self.levels))
 
-    def log_prob(self, x: Tensor, raw: Tensor) -> Tensor:
+    def _log_masses(self, k: Tensor, raw: Tensor) -> Tensor:
         logits = self._logits(raw)
-        shape = torch.broadcast_shapes(x.shape, logits.shape[:-1])
-        index = x.long().expand(shape).unsqueeze(-1)
+        shape = torch.broadcast_shapes(k.shape, logits.shape[:-1])
+        index = k.long().expand(shape).unsqueeze(-1)
         chosen = logits.expand(*shape, self.levels).gather(-1, index).squeeze(-1)
-        return (chosen - logits.logsumexp(-1)).sum(-1)
+        return chosen - logits.logsumexp(-1)
 
     def mean(self, raw: Tensor) -> Tensor:
         levels = torch.arange(self.levels, dtype=raw.dtype, device=raw.device)

@@ -38,10 +38,10 @@ class ContinuousBernoulli(Density):
     def log_prob(self, x: Tensor, raw: Tensor) -> Tensor:
         return (raw * (x - 0.5) - log_sinhc(0.5 * raw)).sum(-1)
 
-    def log_mass(self, k: Tensor, raw: Tensor, levels: int) -> Tensor:
+    def log_masses(self, k: Tensor, raw: Tensor, levels: int) -> Tensor:
         middle = (k.to(raw.dtype) + 0.5) / levels - 0.5
-        per_dim = raw * middle + log_sinhc(raw * (0.5 / levels)) - log_sinhc(0.5 * raw)
-        return per_dim.sum(-1) - raw.shape[-1] * math.log(levels)
+        log_width = torch.full((), -math.log(levels), dtype=raw.dtype, device=raw.device)
+        return torch.addcmul(log_width, raw, middle) + log_sinhc(raw * (0.5 / levels)) - log_sinhc(0.5 * raw)
 
     def mean(self, raw: Tensor) -> Tensor:
         return 0.5 + 0.5 * langevin(0.5 * raw)

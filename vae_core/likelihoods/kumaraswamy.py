@@ -55,7 +55,7 @@ class Kumaraswamy(Density):
         rest = log1mexp(a * log_x)
         return (log_a + log_b + (a - 1) * log_x + torch.expm1(log_b) * rest).sum(-1)
 
-    def log_mass(self, k: Tensor, raw: Tensor, levels: int) -> Tensor:
+    def log_masses(self, k: Tensor, raw: Tensor, levels: int) -> Tensor:
         """With E(x) = −ln(1 − x^a), the survival 1 − F(x) is e^{−b E(x)}, and the mass of the bin [x, y]
 
             e^{−b E(x)} (1 − e^{−b (E(y)−E(x))}),   E(y) − E(x) = ln(1 + y^a (1 − (x/y)^a)/(1 − y^a)):
@@ -76,7 +76,7 @@ class Kumaraswamy(Density):
         survival = torch.exp(log_b) * log1mexp(a * log_low)
         step = a * log_high + log1mexp(a * log_ratio) - log1mexp(a * log_high)
         within = log1mexp_of_exp(log_b + log_log1pexp(step))
-        return (survival + ~last * within).sum(-1)
+        return survival + ~last * within
 
     def mean(self, raw: Tensor) -> Tensor:
         """b B(1 + 1/a, b) = Γ(1+c) Γ(1+b)/Γ(1+b+c), c = 1/a. In float64; the ratio of the last two by lgamma up to

@@ -68,19 +68,19 @@ class LogisticMixture(IntegerMass):
         excess = torch.nn.functional.softplus(log_scale + (math.log(levels / (2 * n)) - _LOG_FLOOR))
         return logits, location * levels + start, (excess + _LOG_FLOOR).clamp(max=_LOG_CEILING)
 
-    def log_prob(self, x: Tensor, raw: Tensor) -> Tensor:
+    def _log_masses(self, k: Tensor, raw: Tensor) -> Tensor:
         """F(b) − F(a) = (1 − e^{−(b−a)}) F(b) F(−a), which subtracts no near-equal numbers; here b − a = 1/s. The first
         bin is F(b) alone and the last F(−a): their outer edges are a number so far out that its factor is 1."""
         logits, location, log_scale = self._split(raw)
-        k = x.to(raw.dtype).unsqueeze(-2)
+        k = k.to(raw.dtype).unsqueeze(-2)
         first, last = (k == 0).to(raw.dtype), (k == self.levels - 1).to(raw.dtype)
         per_bin = torch.exp(-log_scale)
         above = (k + 1 + _OUTSIDE * last - location) * per_bin
         below = (location - (k - _OUTSIDE * first)) * per_bin
         logsigmoid = torch.nn.functional.logsigmoid
         inner = (1 - first - last) * torch.log(-torch.expm1(-per_bin))
-        log_masses = logits + inner + logsigmoid(above) + logsigmoid(below)
-        return (log_masses.logsumexp(-2) - logits.logsumexp(-2)).sum(-1)
+        weighted = logits + inner + logsigmoid(above) + logsigmoid(below)
+        return weighted.logsumexp(-2) - logits.logsumexp(-2)
 
     def mean(self, raw: Tensor) -> Tensor:
         """Σ_{j=1}^{K−1} P(k ≥ j), one level at a time since there is no closed form: K−1 sigmoids a component."""

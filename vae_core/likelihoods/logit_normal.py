@@ -81,7 +81,7 @@ class LogitNormal(Density):
         y, log_slope = self._to_line(x)
         return self._gaussian.train_log_prob(y, raw) + log_slope
 
-    def log_mass(self, k: Tensor, raw: Tensor, levels: int) -> Tensor:
+    def log_masses(self, k: Tensor, raw: Tensor, levels: int) -> Tensor:
         """ln[Φ((b−μ)/σ) − Φ((a−μ)/σ)], a = logit k/K and b = logit (k+1)/K; −∞ and ∞ at the ends."""
         gaussian = self._gaussian
         loc, log_scale = gaussian._split(raw)
@@ -102,7 +102,7 @@ class LogitNormal(Density):
             inward = 2 * first.to(loc.dtype) - 1
             return gaussian._log_cdf((torch.lerp(a, b, first.to(loc.dtype)) - loc) * inward * inverse)
 
-        return choose(first | last, tail, inside).sum(-1)
+        return choose(first | last, tail, inside)
 
     def mean(self, raw: Tensor) -> Tensor:
         """E sigmoid(μ + σ ε), which has no closed form: Gauss–Hermite quadrature on 64 nodes (error below 1e-6 for

@@ -91,10 +91,10 @@ class TruncatedGaussian(Density):
         per_dim = self._log_fall(x, loc, log_scale) - (self._log_area(0.0, 1.0, loc, log_scale) + log_scale)
         return per_dim.sum(-1)
 
-    def log_mass(self, k: Tensor, raw: Tensor, levels: int) -> Tensor:
+    def log_masses(self, k: Tensor, raw: Tensor, levels: int) -> Tensor:
         loc, log_scale = self._split(raw)
         k = k.to(loc.dtype)
-        return self._log_share(k / levels, (k + 1) / levels, loc, log_scale).sum(-1)
+        return self._log_share(k / levels, (k + 1) / levels, loc, log_scale)
 
     def mean(self, raw: Tensor) -> Tensor:
         """μ + σ (φ(a) − φ(b))/(Φ(b) − Φ(a)) (Johnson et al. 1994, ch. 13), for the mirror image with μ ≤ ½.
