@@ -18,8 +18,11 @@ crossed (every seed is scored on every image), so they are kept apart and joined
   Assoc. 69:789; Zou & Donner 2008, Stat. Med. 27:1693). The seed-by-image interaction is in both parts, as in the sum
   of row and column variances of Owen (2007, Ann. Appl. Stat. 1:386), so the joined interval errs on the wide side.
 
-What these intervals do not hold: the gap between a bound and the log-likelihood that it bounds (a bias, not noise),
-and any correction for the number of configurations compared (each verdict is one comparison with the best).
+Each interval is of one comparison, alone. Verdicts are corrected for how many configurations are compared, and for the
+best being picked by the same numbers: `rank` and `changes` add p-values that are (bench.significance), and call nothing
+a difference unless both the interval and the corrected p-value do.
+
+What none of this holds: the gap between a bound and the log-likelihood that it bounds (a bias, not noise).
 """
 
 from __future__ import annotations
@@ -31,6 +34,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
+
+from bench.significance import SeedNoise, moderated, not_the_best, of_differences, seed_variances, upper_tail
 
 Floats = NDArray[np.float64]
 
@@ -72,6 +77,18 @@ class Ranking(NamedTuple):
     mean: Interval
     deficit: Interval  # best minus this one over the seeds that both have: positive is worse; NaN where unpaired
     verdicts: list[Verdict]
+    p_adjusted: Floats  # of "among the best", corrected for all C; 1 for the best, NaN where unpaired
+
+
+class Changes(NamedTuple):
+    """C differences with their intervals, and p-values of "no change" (two-sided, not yet corrected)."""
+
+    interval: Interval
+    p: Floats
+
+    def significant(self, p_adjusted: Floats, level: float = LEVEL) -> NDArray[np.bool_]:
+        """Which differences are more than chance: by the corrected p-values, and by their intervals too."""
+        return (p_adjusted < 1 - level) & ((self.interval.low > 0) | (self.interval.high < 0))
 
 
 def bootstrap_means(columns: Floats, generator: np.random.Generator, replicates: int = REPLICATES) -> Floats:
@@ -141,6 +158,24 @@ def seed_deviation(sample: Floats) -> float:
     return float(sample.mean(axis=1).std(ddof=1)) if len(sample) > 1 else float("nan")
 
 
+def changes(
+    differences: Sequence[Floats], generator: np.random.Generator, level: float = LEVEL, replicates: int = REPLICATES
+) -> Changes:
+    """C differences [S_c, N], each of a configuration with itself in another run, paired by seed and image.
+
+    Their p-values share the seed variances (moderated); correct them with bench.significance.holm, together with those
+    of other boards. Raises as `intervals` does.
+    """
+    interval = intervals(differences, generator, level, replicates)
+    freedoms = interval.seeds - 1
+    variances = np.array([_seed_variance(difference.mean(axis=1)) for difference in differences])
+    noise = moderated(variances, freedoms)
+    image_variance = np.array([_image_variance(difference) for difference in differences])
+    images = differences[0].shape[1]
+    tail = upper_tail(np.abs(interval.mean), image_variance, images, noise.variance / interval.seeds, noise.freedom)
+    return Changes(interval, 2 * tail)
+
+
 def rank(
     samples: Sequence[Floats],
     seeds: Sequence[Sequence[int]],
@@ -150,8 +185,10 @@ def rank(
 ) -> Ranking:
     """Orders C configurations [S_c, N] by their mean and compares each with the first, over the seeds both have.
 
-    `seeds[c]` names the rows of `samples[c]`. A configuration is worse where the joined interval of its deficit lies
-    above zero. Raises as `intervals` does, and where seeds and rows do not match.
+    `seeds[c]` names the rows of `samples[c]`. A configuration is worse where both hold: its corrected p-value of being
+    among the best is below 1 - level, and the joined interval of its deficit lies above zero. So the set of those that
+    are not worse holds every truly best one with at least the probability `level`, though the best was picked by the
+    same numbers (bench.significance.not_the_best). Raises as `intervals` does, and where seeds and rows do not match.
     """
     for sample, names in zip(samples, seeds, strict=True):
         if len(sample) != len(names) or len(set(names)) != len(names):
@@ -170,17 +207,51 @@ def rank(
     both = intervals([*samples, *deficits.values()], generator, level, replicates)
     mean = Interval(*(field[: len(samples)] for field in both))
     deficit = _scatter(Interval(*(field[len(samples) :] for field in both)), list(deficits), len(samples))
+    p_adjusted = _p_of_being_best(samples, seeds, best, deficits)
     verdicts = [
         Verdict.BEST
         if index == best
         else Verdict.UNPAIRED
         if index not in deficits
         else Verdict.WORSE
-        if deficit.low[index] > 0
+        if p_adjusted[index] < 1 - level and deficit.low[index] > 0
         else Verdict.INDISTINGUISHABLE
         for index in range(len(samples))
     ]
-    return Ranking(np.argsort(-mean.mean, kind="stable"), mean, deficit, verdicts)
+    return Ranking(np.argsort(-mean.mean, kind="stable"), mean, deficit, verdicts, p_adjusted)
+
+
+def _p_of_being_best(
+    samples: Sequence[Floats], seeds: Sequence[Sequence[int]], best: int, deficits: dict[int, Floats]
+) -> Floats:
+    """The corrected p-value [C] of each configuration being among the best, from its deficit to the observed best."""
+    adjusted = np.full(len(samples), np.nan)
+    adjusted[best] = 1.0
+    rivals = [index for index in deficits if index != best]
+    if not rivals:
+        return adjusted
+    own = [deficits[index] for index in rivals]
+    shared = np.array([float(len(deficit)) for deficit in own])
+    noise = moderated(seed_variances(_table(samples, seeds)), np.array([len(sample) - 1.0 for sample in samples]))
+    if noise.weight > 0:
+        pair = of_differences(noise, best, rivals)
+    else:  # too few configurations to learn from one another: the difference's own variance
+        variances = np.array([_seed_variance(deficit.mean(axis=1)) for deficit in own])
+        pair = SeedNoise(variances, shared - 1, 0.0)
+    mean = np.array([deficit.mean() for deficit in own])
+    image_variance = np.array([_image_variance(deficit) for deficit in own])
+    tails = upper_tail(mean, image_variance, samples[0].shape[1], pair.variance / shared, pair.freedom)
+    adjusted[rivals] = not_the_best(tails, len(samples))
+    return adjusted
+
+
+def _table(samples: Sequence[Floats], seeds: Sequence[Sequence[int]]) -> Floats:
+    """Per-seed means [C, seeds of any], NaN where a configuration lacks a seed."""
+    named = sorted({seed for names in seeds for seed in names})
+    table = np.full((len(samples), len(named)), np.nan)
+    for row, sample, names in zip(table, samples, seeds, strict=True):
+        row[[named.index(seed) for seed in names]] = sample.mean(axis=1)
+    return table
 
 
 def _check(samples: Sequence[Floats]) -> None:
@@ -202,6 +273,16 @@ def _seed_reach(seed_means: Floats, quantile: float) -> float:
     if count < 2:
         return float("nan")
     return float(stdtrit(count - 1, quantile) * seed_means.std(ddof=1) / np.sqrt(count))
+
+
+def _seed_variance(seed_means: Floats) -> float:
+    """Variance between seeds [S]; 0 with one seed."""
+    return float(seed_means.var(ddof=1)) if len(seed_means) > 1 else 0.0
+
+
+def _image_variance(sample: Floats) -> float:
+    """Variance of the mean of a sample [S, N] over images."""
+    return float(sample.mean(axis=0).var(ddof=1) / sample.shape[1])
 
 
 def _scatter(interval: Interval, places: list[int], size: int) -> Interval:
