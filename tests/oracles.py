@@ -1,4 +1,4 @@
-"""Exact log-likelihoods to hold estimators against."""
+"""Exact log-likelihoods by other means than vae_core/evaluate/exact.py: scipy, and a plain lattice."""
 
 from __future__ import annotations
 
@@ -18,13 +18,6 @@ def ppca_log_likelihood(x: Tensor, weight: Tensor, bias: Tensor, sigma: float) -
     """
     covariance = (weight.T @ weight + sigma**2 * torch.eye(weight.shape[1], dtype=weight.dtype)).numpy()
     return np.atleast_1d(stats.multivariate_normal(bias.numpy(), covariance).logpdf(x.numpy()))
-
-
-def ppca_posterior(x: Tensor, weight: Tensor, bias: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
-    """Mean [N, Z] and covariance [Z, Z] of p(z|x) for the same decoder (Tipping & Bishop 1999, eq. 7)."""
-    m = weight @ weight.T + sigma**2 * torch.eye(len(weight), dtype=weight.dtype)
-    inverse = torch.linalg.inv(m)
-    return (x - bias) @ weight.T @ inverse, sigma**2 * inverse
 
 
 def quadrature_log_likelihood(

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tests.likelihood_cases import Case, cases, suitable_levels
-from tests.oracles import ppca_log_likelihood, ppca_posterior, quadrature_log_likelihood
+from tests.oracles import ppca_log_likelihood, quadrature_log_likelihood
 from vae_core import likelihoods
 from vae_core.evaluate import importance_bounds, log_likelihood
+from vae_core.evaluate.exact import ppca_posterior
 from vae_core.evaluate.importance import Tiling, _Groups
 
 DIMS, LATENT, SIGMA = 6, 2, 0.5

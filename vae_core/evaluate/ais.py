@@ -29,7 +29,7 @@ from vae_core.evaluate.hmc import Evaluate, Point, transition
 from vae_core.networks import generator_for
 from vae_core.objectives import Posterior
 
-#: acceptance that the step sizes are tuned to (Wu et al. 2017, appendix A; Neal 2011, section 5.4.4.3)
+#: acceptance that the step sizes are tuned to (Wu et al. 2017; Neal 2011, section 4.4)
 ACCEPTANCE = 0.65
 #: ln step moves by this times (acceptance − 0.65) after a transition of the tuning run: within 5 % of where it settles
 GAIN = 0.3
@@ -39,7 +39,7 @@ FIRST_STEP = 0.5
 TUNING_CHAINS, TUNING_TRANSITIONS = 16, 200
 #: images whose noise comes from one generator: an image's noise depends neither on its neighbours nor on the blocks
 TILE = 16
-#: slope of the sigmoidal schedule at its ends (Wu et al. 2017, appendix A)
+#: slope of the sigmoidal schedule at its ends (Wu et al. 2017)
 SLOPE = 4.0
 
 
@@ -48,7 +48,7 @@ def _linear(t: Tensor) -> Tensor:
 
 
 def _sigmoid(t: Tensor) -> Tensor:
-    """(σ(δ(2t−1)) − σ(−δ)) / (σ(δ) − σ(−δ)): slow at both ends (Wu et al. 2017, appendix A)."""
+    """(σ(δ(2t−1)) − σ(−δ)) / (σ(δ) − σ(−δ)): slow at both ends (Wu et al. 2017)."""
     curve = torch.sigmoid(SLOPE * (2 * t - 1))
     return (curve - curve[0]) / (curve[-1] - curve[0])
 
@@ -182,7 +182,7 @@ def run(
     evaluate: Evaluate, at: Point, betas: Sequence[float], step_sizes: Tensor, leapfrog_steps: int, noise: Noise
 ) -> tuple[Tensor, Tensor]:
     """The chains from β_0 to β_K with fixed step sizes [..., n, K − 1]: their ln w [..., n, C], float64, and the mean
-    acceptance [..., n] (Neal 2001, eq. 3 and 11)."""
+    acceptance [..., n] (Neal 2001, section 2)."""
     log_weights = torch.zeros_like(at.value, dtype=torch.float64)
     total = torch.zeros_like(step_sizes[..., 0] if step_sizes.shape[-1] else at.value[..., 0])
     transitions = len(betas) - 2

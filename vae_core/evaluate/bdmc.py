@@ -1,5 +1,5 @@
 """Bidirectional Monte Carlo: ln p(x) of simulated data between two stochastic bounds (Grosse, Ghahramani & Adams 2015;
-Wu et al. 2017, section 3.2).
+Wu et al. 2017, section 3).
 
 Where (z*, x*) ~ p(z) p(x|z), z* is an exact sample of p(z|x*). Annealing forward gives a lower bound on ln p(x*);
 annealing backward from z*, over the same distributions with the same transitions, gives weights with E[w] = 1/p(x*),

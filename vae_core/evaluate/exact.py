@@ -28,7 +28,7 @@ POINTS = {1: 2049, 2: 257}
 
 
 def ppca_log_likelihood(x: Tensor, weight: Tensor, bias: Tensor, sigma: float) -> Tensor:
-    """ln N(x; b, WᵀW + σ²I) of the decoder μ = zW + b with z ~ N(0, I) (Tipping & Bishop 1999, eq. 4): [..., N], nats.
+    """ln N(x; b, WᵀW + σ²I) of the decoder μ = zW + b, z ~ N(0, I) (Tipping & Bishop 1999, section 3): [..., N], nats.
 
     With m the posterior mean and A = WWᵀ + σ²I, the squared distance is |x − b − mW|²/σ² + |m|², a sum in which nothing
     cancels, and ln|WᵀW + σ²I| = ln|A| + (D − Z) ln σ². Computed in float64.
@@ -50,7 +50,7 @@ def ppca_log_likelihood(x: Tensor, weight: Tensor, bias: Tensor, sigma: float) -
 
 
 def ppca_posterior(x: Tensor, weight: Tensor, bias: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
-    """Mean [..., N, Z] and covariance [..., Z, Z] of p(z|x) for the same decoder (Tipping & Bishop 1999, section 3.2):
+    """Mean [..., N, Z] and covariance [..., Z, Z] of p(z|x) for the same decoder (Tipping & Bishop 1999, section 3):
     (x − b) Wᵀ A⁻¹ and σ² A⁻¹, A = WWᵀ + σ²I. Arguments and errors as in `ppca_log_likelihood`."""
     if not sigma > 0:
         raise ValueError(f"sigma={sigma}: give a scale > 0")

@@ -65,7 +65,7 @@ def transition(
 def leapfrog(
     evaluate: Evaluate, at: Point, momentum: Tensor, beta: float, step: Tensor, count: int
 ) -> tuple[Point, Tensor]:
-    """`count` steps of e' = v, v' = β ∇T(e) − e (Neal 2011, eq. 2.28–2.30): reversible and volume-preserving.
+    """`count` steps of e' = v, v' = β ∇T(e) − e (Neal 2011, section 2.3): reversible and volume-preserving.
 
     step: [..., n, C, 1]. Returns the point and the momentum at the end.
     """
@@ -77,8 +77,9 @@ def leapfrog(
 
 
 def log_acceptance(at: Point, momentum: Tensor, proposal: Point, end: Tensor, beta: float) -> Tensor:
-    """H(e, v) − H(e*, v*), H = ½|e|² − βT(e) + ½|v|² (Neal 2011, eq. 3.6), [..., n, C]; −∞ or NaN where T(e*) is not
-    finite."""
+    """H(e, v) − H(e*, v*), H = ½|e|² − βT(e) + ½|v|² (Neal 2011, section 3.2), [..., n, C].
+
+    −∞ or NaN where T(e*) is not finite."""
     kinetic = 0.5 * (momentum.square() - end.square()).sum(-1)
     gaussian = 0.5 * (at.position.square() - proposal.position.square()).sum(-1)
     return kinetic + gaussian + beta * (proposal.value - at.value)
