@@ -1,4 +1,4 @@
-"""The command line: run, report, export, list, explain, doctor.
+"""The command line: run, report, export, compare, list, explain, doctor.
 
 Expected errors are one sentence on stderr and exit code 2. Each verb imports what it needs when it is called, so that
 `--help` is instant and only `doctor`'s and `run`'s workers load torch.
@@ -13,9 +13,12 @@ import shutil
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, NoReturn, cast
+from typing import TYPE_CHECKING, Annotated, NoReturn, cast
 
 import typer
+
+if TYPE_CHECKING:
+    from bench.store import RunTables
 
 # Typer raises click's exceptions, but has its own copy of click from 0.22 on: this is the base of them in both.
 UsageProblem = cast("type[typer.BadParameter]", typer.BadParameter.__mro__[2])
@@ -196,6 +199,42 @@ def export(
     return 0
 
 
+@app.command()
+def compare(
+    a: Annotated[
+        str, typer.Argument(metavar="A", help="The run before: a name, a file, or a folder of exported tables.")
+    ],
+    b: Annotated[str, typer.Argument(metavar="B", help="The run after, likewise.")],
+    threshold: Annotated[
+        float, typer.Option(metavar="BITS", help="Loss in bits/dim that fails; half of a last digit quoted.")
+    ] = 0.005,
+    threshold_nats: Annotated[
+        float, typer.Option(metavar="NATS", help="Loss in nats that fails, for binary data; one last digit.")
+    ] = 0.1,
+) -> int:
+    """Compare run B with run A, cell by cell.
+
+    Differences with intervals, paired by seed and test image, corrected for
+    how many there are; new, missing and failed cells; ratios of speed.
+    Exit code 1 if a configuration is worse, significantly and by more than
+    the threshold, or a cell that was done in A failed in B. Speed never
+    decides: shared machines differ by more than most changes do.
+
+    Example:  vae-bench compare results/reference/digits digits
+    """
+    from bench.differences import differences
+    from bench.differences_text import differences_text, origin
+
+    if not (threshold >= 0 and threshold_nats >= 0):
+        raise Refused("--threshold and --threshold-nats: give numbers >= 0; 0 lets every significant loss fail.")
+    before, after = (_tables(run) for run in (a, b))
+    thresholds = {"bits/dim": threshold, "nats": threshold_nats}
+    found = differences(before, after, thresholds)
+    width = min(shutil.get_terminal_size((80, 24)).columns, 120)
+    typer.echo(differences_text(found, origin(a, before), origin(b, after), width, thresholds), nl=False)
+    return 1 if found.regressed else 0
+
+
 @app.command(name="list")
 def list_(
     shelf: Annotated[Shelf, typer.Argument(metavar="likelihoods|datasets|grids", help="What to list.")],
@@ -258,6 +297,19 @@ def doctor() -> int:
     return 1 if any(check.needed and check.remedy for check in found) else 0
 
 
+def _tables(run: str) -> RunTables:
+    """The tables of a run given by name, by file, or by the folder that it was exported to."""
+    from bench.exported import read_exported
+    from bench.store import read_run
+
+    is_folder = Path(run).is_dir() and not (Path("results") / f"{run}.sqlite").is_file()
+    path = Path(run) if is_folder else _run_file(run)
+    tables = read_exported(path) if is_folder else read_run(path)
+    if tables.cells.empty:
+        raise Refused(f"{path} has no cells yet, so there is nothing to compare.")
+    return tables
+
+
 def _run_file(run: str) -> Path:
     """The file of a run given by name or by path."""
     if run.endswith(".sqlite") or os.sep in run:
@@ -275,12 +327,13 @@ def _run_file(run: str) -> Path:
 
 def _expected() -> tuple[type[Exception], ...]:
     """Errors whose message is for people. Looked up when one is met, so that --help imports nothing."""
+    from bench.differences import DifferencesError
     from bench.grid import GridError
     from bench.plugins import PluginError
     from bench.run import RunError
     from bench.store import StoreError
 
-    return (Refused, GridError, PluginError, RunError, StoreError, OSError)
+    return (Refused, DifferencesError, GridError, PluginError, RunError, StoreError, OSError)
 
 
 def _os_sentence(error: OSError) -> str:

@@ -86,9 +86,10 @@ class Changes(NamedTuple):
     interval: Interval
     p: Floats
 
-    def significant(self, p_adjusted: Floats, level: float = LEVEL) -> NDArray[np.bool_]:
-        """Which differences are more than chance: by the corrected p-values, and by their intervals too."""
-        return (p_adjusted < 1 - level) & ((self.interval.low > 0) | (self.interval.high < 0))
+    @property
+    def clear(self) -> NDArray[np.bool_]:
+        """Which intervals leave zero out: a change needs that too, not only a small corrected p."""
+        return (self.interval.low > 0) | (self.interval.high < 0)
 
 
 def bootstrap_means(columns: Floats, generator: np.random.Generator, replicates: int = REPLICATES) -> Floats:

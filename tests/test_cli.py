@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -16,11 +17,12 @@ from bench import report as pages
 from bench.grid import shipped_grids
 from bench.registry import registry
 from bench.store import read_run
-from tests import fake_worker
+from tests import fake_run, fake_worker
 from tests.conftest import TRIANGULAR
+from tests.fake_run import Setting
 
 ROOT = Path(__file__).parents[1]
-VERBS = ["run", "report", "export", "list", "explain", "doctor"]
+VERBS = ["run", "report", "export", "compare", "list", "explain", "doctor"]
 GRID = "about = 'for tests'\n[grid]\nfamily='gaussian'\nsigma=[0.1, 'shared']\nseed=[0, 1]\n"
 
 
@@ -81,6 +83,45 @@ def test_run_resume_report_export(vae_bench, workplace, monkeypatch):
         stored = getattr(tables, name)
         pd.testing.assert_frame_equal(pd.read_parquet(f"tables/{name}.parquet"), stored, check_dtype=False)
     assert list(pd.read_csv("tables/cells.csv")["cell"]) == list(tables.cells["cell"])
+
+
+def test_compare_ends_with_1_on_a_regression_and_with_0_otherwise(vae_bench, workplace):
+    chosen = [Setting("gaussian", 2.0, "shared"), Setting("laplace", 2.2, 0.1)]
+    worse = [chosen[0], replace(chosen[1], score=2.3)]
+    Path("results").mkdir()
+    for name, settings in (("before", chosen), ("after", worse)):
+        fake_run.write(Path(f"results/{name}.sqlite"), settings, failures=False, pictures=False)
+    assert vae_bench("export", "before", "--to", "tables")[0] == 0
+
+    code, out, err = vae_bench("compare", "before", "results/after.sqlite")
+    assert (code, err) == (1, "")
+    assert out.startswith("Regression. 1 of 2 configurations is worse: 1 identical.\n")
+    assert re.search(r"laplace σ=0.1 +3 +2\.\d{3} +\+0\.100 \[\+0\.100, \+0\.100\] +<0\.001  worse\n", out)
+    assert max(map(len, out.splitlines())) <= 80
+
+    for arguments in (("before", "before"), ("tables", "before"), ("./tables", "tables")):
+        code, out, err = vae_bench("compare", *arguments)
+        assert (code, err) == (0, "")
+        assert out.startswith("Identical: every difference is zero, in all 2 configurations that both have.\n")
+    code, out, _ = vae_bench("compare", "after", "before")
+    assert code == 0
+    assert out.startswith("None of 2 configurations is worse: 1 better, 1 identical.\n")
+    code, out, _ = vae_bench("compare", "before", "after", "--threshold", "0.2")
+    assert code == 0
+    assert "1 slightly worse (below the threshold)" in out
+
+
+def test_compare_refuses_what_cannot_be_paired(vae_bench, workplace):
+    chosen = [Setting("gaussian", 2.0, "shared")]
+    fake_run.write(Path("a.sqlite"), chosen, failures=False, pictures=False)
+    fake_run.write(Path("b.sqlite"), chosen, failures=False, pictures=False, images=200)
+    code, out, err = vae_bench("compare", "a.sqlite", "b.sqlite")
+    assert (code, out) == (2, "")
+    assert re.fullmatch(r"vae-bench: .* on 300 test images in A and on 200 in B .*\n", err)
+    Path("empty").mkdir()
+    code, out, err = vae_bench("compare", "a.sqlite", "empty")
+    assert (code, out) == (2, "")
+    assert err == "vae-bench: there is no empty/cells.parquet; vae-bench export RUN --to empty writes it.\n"
 
 
 def test_a_run_with_failed_cells_ends_with_1(vae_bench):
@@ -203,7 +244,11 @@ WRONG = {
     ("explain", "gausian"): r"unknown family 'gausian' \(did you mean 'gaussian'\? vae-bench list likelihoods\)",
     ("explain", "discretized_logistic"): r"did you mean 'discretised_logistic'\?",
     ("run", "../small.toml", "--set", "objective=bined"): r"did you mean 'binned'\?",
-    ("compare", "a", "b"): "No such command 'compare'",
+    ("compare", "a"): "Missing argument",
+    ("compare", "a", "b"): r"there is no run results/a.sqlite \(vae-bench run a makes it\)",
+    ("compare", "a.sqlite", "b.sqlite"): "there is no run file a.sqlite",
+    ("compare", "a", "b", "--threshold", "-1"): "--threshold and --threshold-nats: give numbers >= 0",
+    ("compare", "a", "b", "--threshold-nats", "nan"): "--threshold and --threshold-nats: give numbers >= 0",
 }
 
 
@@ -227,8 +272,9 @@ def test_a_file_that_is_no_run_is_left_alone(vae_bench, workplace, arguments):
 
 def test_a_run_name_with_a_slip_is_recognised(vae_bench, workplace):
     text_file("results/digits.sqlite")
-    code, _, err = vae_bench("report", "digts")
-    assert (code, err) == (2, "vae-bench: there is no run results/digts.sqlite (did you mean 'digits'?).\n")
+    for verb in (("report", "digts"), ("compare", "digts", "digits")):
+        code, _, err = vae_bench(*verb)
+        assert (code, err) == (2, "vae-bench: there is no run results/digts.sqlite (did you mean 'digits'?).\n")
 
 
 def test_an_error_in_the_code_is_not_hidden(vae_bench, monkeypatch):
@@ -271,6 +317,7 @@ sys.exit(code)
         ("run", "../small.toml", "--out", "other.sqlite"),
         ("run", "../small.toml", "--set", "sigma=-1"),
         ("export", "ready.sqlite", "--to", "tables"),
+        ("compare", "ready.sqlite", "ready.sqlite"),
         ("report", "ready.sqlite"),
         ("report", "nothing"),
         ("doctor",),

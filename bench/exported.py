@@ -1,0 +1,68 @@
+"""A folder of exported tables read back as a run: what `vae-bench export` wrote, or results/reference/NAME."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.store import RunTables, StoreError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+NEEDED = {
+    "cells": {"cell", "config", "label", "seed", "status", "reason", "measure", "currency", "bits_per_dim", "iw_nats"},
+    "per_image": {"cell", "image", "iw_nats"},
+}
+
+
+def read_exported(folder: Path) -> RunTables:
+    """The tables of a folder with cells.parquet and per_image.parquet; provenance.json is read where there is one.
+
+    Tables that are not there are empty. Raises StoreError (one sentence) if the two are missing or damaged.
+    """
+    cells, per_image = (_table(folder / f"{name}.parquet") for name in ("cells", "per_image"))
+    return RunTables(
+        cells=cells,
+        bounds=_table(folder / "bounds.parquet", needed=False),
+        per_image=per_image,
+        latents=_table(folder / "latents.parquet", needed=False),
+        calibration=_table(folder / "calibration.parquet", needed=False),
+        pictures={},
+        throughput=_empty(),
+        **_origin(folder / "provenance.json"),
+    )
+
+
+def _table(path: Path, *, needed: bool = True) -> pd.DataFrame:
+    import pandas as pd
+
+    if not path.is_file():
+        if not needed:
+            return _empty()
+        raise StoreError(f"there is no {path}; vae-bench export RUN --to {path.parent} writes it.")
+    try:
+        table = pd.read_parquet(path)
+    except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
+        raise StoreError(f"{path} is damaged or not a Parquet file; export the run again.") from error
+    if lacking := sorted(NEEDED.get(path.stem, set()) - set(table.columns)):
+        raise StoreError(f"{path} is not a run's table: it has no column {lacking[0]!r}; export the run again.")
+    return table
+
+
+def _origin(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {"meta": {}, "provenance": []}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return {"meta": dict(found["meta"]), "provenance": list(found["provenance"])}
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"{path} is damaged; remove it, and the tables are read without their provenance.") from error
+
+
+def _empty() -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame()
