@@ -74,7 +74,8 @@ def _verdict(found: Comparison) -> str:
         who = f"{worse or 'None'} of {_several(compared, 'configuration')} {'is' if worse < 2 else 'are'} worse"
         said.append(": ".join([who, ", ".join(rest)][: 1 + bool(rest)]) + ".")
     if len(found.newly_failed):
-        said.append(f"{_several(len(found.newly_failed), 'cell')} that A has done failed in B.")
+        failed = f"{_several(len(found.newly_failed), 'cell')} that A has done failed in B."
+        said.insert(len(said) if found.count(Change.WORSE) else 0, failed)
     if found.regressed:
         return "Regression. " + " ".join(said)
     return " ".join(said)
@@ -120,7 +121,8 @@ def _row(row: Any) -> tuple[str, ...]:
     difference = f"{_signed(row.difference, digits)} [{_signed(row.low, digits)}, {_signed(row.high, digits)}]"
     p = "<0.001" if row.p < 0.001 else f"{row.p:.3f}"
     mark = "! " if row.doubtful else "  "
-    return (mark, row.label, str(row.seeds), _minus(f"{row.before:.{digits}f}"), difference, p, str(row.change))
+    said = "" if row.change == Change.NONE else str(row.change)
+    return (mark, row.label, str(row.seeds), _minus(f"{row.before:.{digits}f}"), difference, p, said)
 
 
 def _notes(found: Comparison, width: int, thresholds: Mapping[str, float]) -> list[str]:
@@ -132,7 +134,7 @@ def _notes(found: Comparison, width: int, thresholds: Mapping[str, float]) -> li
         notes.append(
             f"Intervals are of each difference alone, over images and seeds; p is corrected for {tested} "
             f"{'comparison' if tested == 1 else 'comparisons'} (Holm). Worse: p < 0.05, zero outside the interval, and "
-            f"a loss of more than {units}."
+            f"a loss of more than {units}. No word: no difference beyond noise."
         )
     if (rows["seeds"] == 1).any() and tested:
         notes.append("With one seed the training noise is unknown: p and interval are of the images alone.")

@@ -158,8 +158,7 @@ def test_new_missing_failed_and_mended_cells(before: RunTables) -> None:
     assert kept["gaussian σ=0.1"] == 2, "the seeds that both have"
     text = flat(read(found, a, b))
     for said in (
-        "Regression. Identical",
-        "2 cells that A has done failed in B.",
+        "Regression. 2 cells that A has done failed in B. Identical: every difference is zero",
         "gaussian σ=0.1, seed 0: the loss became NaN in epoch 7",
         "3 cells only in B: categorical, seeds 0, 1, 2",
         "3 cells only in A: bernoulli, seeds 0, 1, 2",
