@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
+from vae_core.evaluate.ais import Annealed, Annealing, annealed_importance
+from vae_core.evaluate.bdmc import Sandwich, sandwich, simulate
+from vae_core.evaluate.calibration import Calibration, Latents, calibration, latents
+from vae_core.evaluate.exact import Quadrature, ppca_log_likelihood, ppca_posterior, quadrature
 from vae_core.evaluate.importance import Estimate, importance_bounds
 from vae_core.evaluate.proposals import Gaussian, Mixture, Proposal
 from vae_core.evaluate.refine import Gaps, defensive, gaps, refine
 from vae_core.evaluate.scoring import log_likelihood, refined_bounds
 
 __all__ = [
+    "Annealed",
+    "Annealing",
+    "Calibration",
     "Estimate",
     "Gaps",
     "Gaussian",
+    "Latents",
     "Mixture",
     "Proposal",
+    "Quadrature",
+    "Sandwich",
+    "annealed_importance",
+    "calibration",
     "defensive",
     "gaps",
     "importance_bounds",
+    "latents",
     "log_likelihood",
+    "ppca_log_likelihood",
+    "ppca_posterior",
+    "quadrature",
     "refine",
     "refined_bounds",
+    "sandwich",
+    "simulate",
 ]

@@ -12,7 +12,7 @@ import math
 import torch
 from torch import Tensor
 
-#: the tail holds at most so many weights, so that memory does not depend on L (3√L reaches it at L = 29,127)
+#: the tail holds at most so many weights, so that memory does not depend on L (3√L reaches it at L = 29,128)
 TAIL_AT_MOST = 512
 #: with fewer weights in the tail no shape is fitted
 TAIL_AT_LEAST = 5
@@ -22,7 +22,7 @@ _PRIOR_SHAPE, _PRIOR_WEIGHT = 0.5, 10
 
 def tail_length(samples: int) -> int:
     """How many of L weights make up the tail: min(0.2 L, 3 √L), at most TAIL_AT_MOST (Vehtari et al. 2024, eq. 10)."""
-    return min(math.ceil(min(0.2 * samples, 3 * math.sqrt(samples))), TAIL_AT_MOST)
+    return min(int(min(0.2 * samples, 3 * math.sqrt(samples))), TAIL_AT_MOST)
 
 
 def khat_threshold(samples: int) -> float:

@@ -89,6 +89,11 @@ class Gaussian:
         log_det = self.scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         return -0.5 * white.sum(-2) - (log_det + z.shape[-1] * _HALF_LOG_2PI).unsqueeze(-1)
 
+    def log_ratio(self, z: Tensor, eps: Tensor) -> Tensor:
+        """ln p(z) − ln q(z) at z = sample(eps): [..., N, C, Z] -> [..., N, C], float64, nats."""
+        log_det = self.scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1, keepdim=True)
+        return 0.5 * (eps.double().square() - z.double().square()).sum(-1) + log_det
+
     def kl(self) -> Tensor:
         """KL(q ‖ N(0, I)) in closed form, [..., N], nats."""
         log_det = self.scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)

@@ -116,8 +116,8 @@ def gaps(conditional: Conditional, encoder: Posterior, *, seed: int = 0) -> Gaps
 
 
 def elbo(conditional: Conditional, q: Gaussian, dtype: torch.dtype, *, seed: int = 0) -> Tensor:
-    """E_q ln p(x|z) − KL(q ‖ p), [..., N], nats, over JUDGES antithetic pairs that are the same for every q and image;
-    z is handed to the conditional in `dtype`."""
+    """E_q[ln p(x|z) + ln p(z) − ln q(z)], [..., N], nats, over JUDGES antithetic pairs, the same for every q and image:
+    without noise where q is the posterior. z is handed to the conditional in `dtype`."""
     latent = q.mean.shape[-1]
     generator = generator_for("cpu", "refine", seed, "judges")
     half = torch.randn(JUDGES, latent, generator=generator, dtype=torch.float64).to(q.mean.device)
@@ -127,7 +127,7 @@ def elbo(conditional: Conditional, q: Gaussian, dtype: torch.dtype, *, seed: int
         for rows in blocks(q.mean.shape[-2], 50):
             own = q.rows(rows)
             z = own.sample(eps.expand(*own.mean.shape[:-1], -1, -1)).to(dtype)
-            parts.append(conditional(z, rows).double().mean(-1) - own.kl())
+            parts.append((conditional(z, rows).double() + own.log_ratio(z, eps)).mean(-1))
     return torch.cat(parts, -1)
 
 
@@ -148,12 +148,13 @@ def _ascend(
 ) -> Gaussian:
     """Damped natural-gradient steps from q, on the diagonal of P alone or on all of it.
 
-    Each image has its own ρ: a step after which the ELBO is lower by more than its noise is taken back and ρ halved.
+    Each image has its own ρ and its own longest step, in q's standard deviations: both grow while the ELBO does; a step
+    that lowers it by more than its noise is taken back, ρ halved and the reach quartered.
     """
     latent = q.mean.shape[-1]
     point = kept = _Point(q.mean, torch.cholesky_inverse(torch.linalg.cholesky(q.covariance())), q.scale_tril)
     best = torch.full_like(q.mean[..., 0], -math.inf)
-    rate = torch.full_like(best, RATE)
+    rate, reach = torch.full_like(best, RATE), torch.full_like(best, math.sqrt(latent))
     slope, target = torch.zeros_like(point.mean), point.precision
     for step in range(steps + 1):
         eps = _directions(latent, seed, step, q.mean.device)
@@ -164,11 +165,12 @@ def _ascend(
             _choose(good, n, o) for n, o in ((look.elbo, best), (look.slope, slope), (look.target, target))
         )
         rate = torch.where(good, (1.15 * rate).clamp(max=FASTEST), 0.5 * rate)
+        reach = reach * torch.where(good, 2.0, 0.25)
         precision = torch.lerp(kept.precision, target, rate[..., None, None])
         scale_tril = _root_of_inverse(precision)
         move = rate[..., None] * (scale_tril @ (scale_tril.mT @ slope.unsqueeze(-1))).squeeze(-1)
         length = (scale_tril.mT @ precision @ move.unsqueeze(-1)).squeeze(-1).norm(dim=-1, keepdim=True)
-        point = _Point(kept.mean + move * (math.sqrt(latent) / length).clamp(max=1), precision, scale_tril)
+        point = _Point(kept.mean + move * (reach[..., None] / length).clamp(max=1), precision, scale_tril)
     return Gaussian(kept.mean, kept.scale_tril)
 
 
@@ -196,9 +198,10 @@ def _look(
     ahead, behind = gradient.double().chunk(2, -2)
     white = torch.linalg.solve_triangular(point.scale_tril.mT, eps.mT.expand(*point.mean.shape, -1), upper=True)
     hessian = white @ (0.5 * (ahead - behind)) / len(eps)
-    pairs = torch.stack(value.detach().double().chunk(2, -1)).mean(0)
+    ratio = Gaussian(point.mean, point.scale_tril).log_ratio(z.detach(), torch.cat([eps, -eps]))
+    pairs = torch.stack((value.detach().double() + ratio).chunk(2, -1)).mean(0)
     return _Look(
-        elbo=pairs.mean(-1) - Gaussian(point.mean, point.scale_tril).kl(),
+        elbo=pairs.mean(-1),
         noise=pairs.std(-1) / math.sqrt(len(eps)),
         slope=gradient.double().mean(-2) - point.mean,
         target=_curvature(hessian, full=full),
