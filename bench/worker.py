@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import resource
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,17 +24,29 @@ from bench.throughput import measure_throughput
 from vae_core import data as datasets
 from vae_core import likelihoods
 from vae_core.data import Dataset
-from vae_core.evaluate import Estimate, importance_bounds
-from vae_core.evaluate.conditional import Scorer
+from vae_core.evaluate import (
+    Calibration,
+    Estimate,
+    Latents,
+    calibration,
+    gaps,
+    importance_bounds,
+    latents,
+    refined_bounds,
+)
+from vae_core.evaluate.conditional import Scorer, conditional
+from vae_core.evaluate.scoring import BAD_SHARE
 from vae_core.networks import generator_for
-from vae_core.objectives import OBJECTIVES
+from vae_core.objectives import OBJECTIVES, Posterior
 from vae_core.training import TrainedBundle, TrainedModel, fit_to_residuals, train
 from vae_core.views import VIEWS
 
 __all__ = ["DataFacts", "carry_out", "inspect_data", "measure_throughput"]
 
 PICTURES = 8  # images of each kind kept for the report
-ACTIVE = 0.01  # variance over images of E[z|x] above which a latent dimension counts as active (Burda et al. 2016)
+CALIBRATED = 200  # test images at most that the predicted noise is held against
+GAPPED = 40  # test images at most whose gap is split in two, at the price of a slow fit each
+MASS, DENSITY = "mass", "density"  # what a cell is scored by: the first is ranked
 
 
 @dataclass(frozen=True)
@@ -121,52 +133,87 @@ def _one_pass(
     seen = model.view.see(k, data.levels, uniform) if not model.view.binary else k.float()
 
     scored: dict[str, likelihoods.Likelihood] = {}
-    scorers: dict[str, Scorer] = {}
+    scorers: dict[str, dict[str, Scorer]] = {}
     for cell in cells:
         lik = model.likelihood.scored(cell.scored_as)
         if lik.needs_fit:
             fit_to_residuals(model, lik, data, cell.seed)
         scored[cell.id] = lik
-        scorers[f"mass {cell.id}"] = _mass(lik, k, levels)
+        scorers[cell.id] = {MASS: _mass(lik, k, levels)}
         if lik.has_density:
-            scorers[f"density {cell.id}"] = _density(lik, dequantised, levels)
+            scorers[cell.id][DENSITY] = _density(lik, dequantised, levels)
+    every = {f"{kind} {cell}": scorer for cell, own in scorers.items() for kind, scorer in own.items()}
     if model.likelihood.recipe:
-        scorers["objective"] = _own(model.likelihood, seen)
+        every["objective"] = _own(model.likelihood, seen)
 
     started = time.perf_counter()
     grid = sorted({*first.eval_samples, first.train_samples})
-    estimates = importance_bounds(k, model.encode, model.decode, scorers, grid, seed=first.seed)
-    mean, _ = model.encode(k)
-    raw = model.decode(mean)
-    if device == "cuda":
-        torch.cuda.synchronize()
+    estimates = importance_bounds(k, model.encode, model.decode, every, grid, seed=first.seed)
+    posterior = Posterior(*model.encode(k))
+    raw = model.decode(posterior.mean)
+    _wait(device)
     seconds = (time.perf_counter() - started) / len(cells)
 
     results = []
     for cell in cells:
         lik = scored[cell.id]
-        mass = estimates[f"mass {cell.id}"]
-        density = estimates.get(f"density {cell.id}")
-        objective = estimates.get("objective") or density or mass
+        plain = {kind: estimates[f"{kind} {cell.id}"] for kind in scorers[cell.id]}
+        objective = estimates.get("objective") or plain.get(DENSITY) or plain[MASS]
         if OBJECTIVES[cell.objective].binned:
-            objective = mass
+            objective = plain[MASS]
+        started = time.perf_counter()
+        final = _refined(cell, model, k, scorers[cell.id], plain)
         values = _of_training(trained, place, device)
-        values.update(_of_scores(mass, density, objective, cell, levels, k.shape[1]))
+        values.update(_of_encoder(plain[MASS], objective, cell))
+        values.update(_of_scores(final, plain[MASS], cell, levels, k.shape[1]))
+        if final is not plain:
+            values.update(_of_gaps(cell, model, lik, k, levels, final[MASS]))
+        latent = latents(posterior.mean, posterior.log_variance)
+        noise = _calibration(model, lik, k, levels, cell.seed)
+        values.update(_of_latents(latent))
+        values.update(_of_noise(noise))
         sigma = lik.sigma_in_use(raw)
         values["sigma_fitted"] = None if sigma is None else float(sigma)
-        values["active_units"] = int((mean.var(0) > ACTIVE).sum())
-        values["eval_seconds"] = seconds
+        _wait(device)
+        values["eval_seconds"] = seconds + time.perf_counter() - started
         results.append(
             CellResult(
                 cell=cell.id,
                 status="done",
                 values=values,
-                bounds=list(_bounds(mass, cell.eval_samples)),
-                per_image=mass.bound[max(cell.eval_samples)].cpu().numpy(),
+                bounds=list(_bounds(final[MASS], plain[MASS], cell.eval_samples)),
+                per_image=_per_image(final[MASS], max(cell.eval_samples)),
+                latents=list(zip(latent.kl.tolist(), latent.mean_variance.tolist(), strict=True)),
+                calibration=noise.histogram.tolist(),
                 pictures=_pictures(model, lik, k, raw, data, levels, cell.seed),
             )
         )
     return results
+
+
+def _refined(
+    cell: Cell, model: TrainedModel, k: Tensor, scorers: Mapping[str, Scorer], plain: dict[str, Estimate]
+) -> dict[str, Estimate]:
+    """The cell's bounds from proposals fitted to the images under its mass; the plain ones where that is not called
+    for."""
+    if cell.refine == "never" or (cell.refine == "auto" and not plain[MASS].bad_share > BAD_SHARE):
+        return plain
+    return refined_bounds(k, model.encode, model.decode, scorers, cell.eval_samples, fit=MASS, seed=cell.seed)
+
+
+def _calibration(model: TrainedModel, lik: likelihoods.Likelihood, k: Tensor, levels: int, seed: int) -> Calibration:
+    """Of the noise that the decoder predicts, at one z ~ q(z|x) an image."""
+    some = _spread(len(k), CALIBRATED, k.device)
+    posterior = Posterior(*model.encode(k[some]))
+    eps = torch.randn(posterior.mean.shape, generator=generator_for("cpu", "calibration", seed)).to(k.device)
+    raw = model.decode(posterior.sample(eps.unsqueeze(-2))[..., 0, :])
+    return calibration(k[some], raw, lik, levels)
+
+
+def _spread(count: int, most: int, device: torch.device) -> Tensor:
+    """Indices of at most so many of `count` images, at even spacing."""
+    some = min(count, most)
+    return torch.arange(some, device=device) * count // some
 
 
 def _mass(lik: likelihoods.Likelihood, k: Tensor, levels: int) -> Scorer:
@@ -196,37 +243,75 @@ def _of_training(trained: TrainedBundle, place: int, device: str) -> dict[str, V
     }
 
 
-def _of_scores(
-    mass: Estimate, density: Estimate | None, objective: Estimate, cell: Cell, levels: int, dims: int
-) -> dict[str, Value]:
-    """Columns from the estimates, means over the N test images; standard errors over images unless named otherwise."""
-    largest = max(cell.eval_samples)
-    images = mass.bound[largest]
-    bits = 1 / (dims * math.log(2))
+def _of_encoder(plain: Estimate, objective: Estimate, cell: Cell) -> dict[str, Value]:
+    """What the encoder's own q says: the ELBO and its parts, the training objective, the bound from it alone."""
     weighted = OBJECTIVES[cell.objective].weighted
     trained_on = objective.bound[cell.train_samples] if weighted else objective.elbo
+    return {
+        "elbo_nats": float(plain.elbo.mean()),
+        "elbo_se": _standard_error(plain.elbo),
+        "training_objective_nats": float(trained_on.mean()),
+        "kl_nats": float(plain.kl.mean()),
+        "reconstruction_nats": float(plain.reconstruction.mean()),
+        "encoder_iw_nats": float(plain.bound[max(cell.eval_samples)].mean()),
+        "encoder_khat_bad_fraction": plain.bad_share,
+    }
+
+
+def _of_scores(final: Mapping[str, Estimate], plain: Estimate, cell: Cell, levels: int, dims: int) -> dict[str, Value]:
+    """What the cell is ranked by: means over the N test images; standard errors over images unless named otherwise."""
+    largest = max(cell.eval_samples)
+    mass = final[MASS]
+    images = mass.bound[largest]
+    bits = 1 / (dims * math.log(2))
     values: dict[str, Value] = {
         "measure": f"pmf-{levels}",
         "currency": "pmf-2" if levels == 2 else "pmf-K",
-        "elbo_nats": float(mass.elbo.mean()),
-        "elbo_se": _standard_error(mass.elbo),
+        "estimator": "encoder" if mass is plain else "refined",
         "iw_nats": float(images.mean()),
         "iw_se": _standard_error(images),
         "iw_samples": largest,
         "iw_mc_se": float(mass.standard_error[largest].square().sum().sqrt() / len(images)),
+        "khat_median": float(mass.khat.median()),
+        "khat_bad_fraction": mass.bad_share,
+        "ess_median": float(mass.ess.median()),
+        "jackknife_nats": float(mass.jackknife.mean()),
         "bits_per_dim": -float(images.mean()) * bits,
         "bits_per_dim_se": _standard_error(images) * bits,
-        "training_objective_nats": float(trained_on.mean()),
-        "kl_nats": float(mass.kl.mean()),
-        "reconstruction_nats": float(mass.reconstruction.mean()),
-        "ess_median": float(mass.ess.median()),
     }
-    if density is not None:
-        nats = float(density.bound[largest].mean())
+    if DENSITY in final:
+        nats = float(final[DENSITY].bound[largest].mean())
         values["density_nats"] = nats
         values["dequantised_nats"] = nats - dims * math.log(levels)
         values["dequantised_bits_per_dim"] = -(nats - dims * math.log(levels)) * bits
     return values
+
+
+def _of_gaps(
+    cell: Cell, model: TrainedModel, lik: likelihoods.Likelihood, k: Tensor, levels: int, final: Estimate
+) -> dict[str, Value]:
+    """The gap of the encoder's ELBO in two parts, over some of the images."""
+    some = _spread(len(k), GAPPED, k.device)
+    posterior = Posterior(*(part.detach() for part in model.encode(k[some])))
+    elbo = gaps(conditional(model.decode, _mass(lik, k[some], levels)), posterior, seed=cell.seed)
+    return {
+        "amortisation_gap_nats": float((elbo.diagonal - elbo.encoder).mean()),
+        "approximation_gap_nats": float((final.bound[max(cell.eval_samples)][some] - elbo.diagonal).mean()),
+    }
+
+
+def _of_latents(found: Latents) -> dict[str, Value]:
+    return {"active_units": int(found.active_units), "collapsed": int(found.collapsed)}
+
+
+def _of_noise(found: Calibration) -> dict[str, Value]:
+    return {
+        "pit_deviation": float(found.deviation),
+        "coverage_50": float(found.coverage_50),
+        "coverage_95": float(found.coverage_95),
+        "noise_predicted": float(found.noise_predicted),
+        "noise_realised": float(found.noise_realised),
+    }
 
 
 def _standard_error(per_image: Tensor) -> float:
@@ -234,10 +319,26 @@ def _standard_error(per_image: Tensor) -> float:
     return float(per_image.std() / math.sqrt(len(per_image))) if len(per_image) > 1 else math.nan
 
 
-def _bounds(estimate: Estimate, samples: Iterable[int]) -> Iterable[tuple[int, float, float]]:
-    """(L, mean bound, standard error of that mean over images)."""
+def _bounds(final: Estimate, plain: Estimate, samples: Iterable[int]) -> Iterable[tuple[int, float, float, float]]:
+    """(L, mean bound, standard error of that mean over images, mean bound from the encoder's q alone)."""
     for size in samples:
-        yield size, float(estimate.bound[size].mean()), _standard_error(estimate.bound[size])
+        bound = final.bound[size]
+        yield size, float(bound.mean()), _standard_error(bound), float(plain.bound[size].mean())
+
+
+def _per_image(final: Estimate, largest: int) -> dict[str, np.ndarray]:
+    arrays = {
+        "iw_nats": final.bound[largest],
+        "standard_error": final.standard_error[largest],
+        "ess": final.ess,
+        "khat": final.khat,
+    }
+    return {name: tensor.cpu().numpy() for name, tensor in arrays.items()}
+
+
+def _wait(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()
 
 
 def _pictures(
@@ -250,8 +351,7 @@ def _pictures(
     seed: int,
 ) -> dict[str, np.ndarray]:
     """Test images, E[x|z] at the posterior mean, and for z from the prior E[x|z] ("sample") and x ~ p(x|z) ("draw")."""
-    count = min(PICTURES, len(k))
-    spaced = torch.arange(count, device=k.device) * len(k) // count
+    spaced = _spread(len(k), PICTURES, k.device)
     device, latent = raw.device, model.encode(k[:1])[0].shape[-1]
     z = torch.randn(PICTURES, latent, generator=generator_for("cpu", "prior", seed)).to(device)
     with torch.no_grad():

@@ -17,7 +17,7 @@ from vae_core import likelihoods
 TRIANGULAR = Path(__file__).parents[1] / "examples" / "triangular.py"
 likelihoods.register(TRIANGULAR, check=False)  # so that what runs over every family runs over a plug-in too
 
-torch.set_num_threads(min(2, os.cpu_count() or 1))  # tiny tensors: more threads only wait for each other
+torch.set_num_threads(1)  # tiny tensors: more threads only wait for each other, and burn a busy machine's time
 
 # no deadline: a shared machine stalls; no saved examples: a test run leaves nothing behind
 settings.register_profile("suite", deadline=None, max_examples=50, database=None)

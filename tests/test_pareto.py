@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from arviz_stats.base import array_stats
+from arviz_stats.base import array_stats  # type: ignore[attr-defined]
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor

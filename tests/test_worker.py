@@ -10,14 +10,16 @@ import numpy as np
 import pytest
 import torch
 
+from bench import store
 from bench.cell import Cell
 from bench.materials import architecture_of, load_data, member_of, schedule_of, scored_images
 from bench.plan import bundle_of
-from bench.store import RESULT_COLUMNS, CellResult
+from bench.store import IMAGE_ARRAYS, RESULT_COLUMNS, CellResult
 from bench.throughput import flops, matmul_gflops
 from bench.worker import carry_out, inspect_data, measure_throughput
 from vae_core import likelihoods
-from vae_core.evaluate import log_likelihood
+from vae_core.evaluate import log_likelihood, scoring
+from vae_core.evaluate.pareto import khat_threshold
 from vae_core.networks import Architecture
 from vae_core.training import train
 
@@ -39,6 +41,7 @@ BASE = Cell(
     seed=0,
     eval_samples=(1, 10, 40),
     test_images=50,
+    refine="never",
     binarisation="stochastic",
 )
 
@@ -76,8 +79,7 @@ def test_numbers_are_those_of_the_model_evaluated_by_hand(results: dict[str, Cel
     assert (len(k), levels) == (50, 17)
     estimate = log_likelihood(k, model.encode, model.decode, model.likelihood, (1, 10, 40), levels=17)
     row = results["gaussian itself 0.2"]
-    assert row.per_image is not None
-    np.testing.assert_allclose(row.per_image, estimate.bound[40].numpy(), rtol=1e-3)
+    np.testing.assert_allclose(row.per_image["iw_nats"], estimate.bound[40].numpy(), rtol=1e-3)
     values = row.values
     iw = float(estimate.bound[40].mean())
     assert values["iw_nats"] == pytest.approx(iw, rel=1e-4)
@@ -85,10 +87,77 @@ def test_numbers_are_those_of_the_model_evaluated_by_hand(results: dict[str, Cel
     assert values["elbo_nats"] == pytest.approx(float(estimate.elbo.mean()), rel=1e-4)
     assert values["iw_se"] == pytest.approx(float(estimate.bound[40].std()) / math.sqrt(50), rel=1e-2)
     assert values["elbo_nats"] == pytest.approx(values["reconstruction_nats"] - values["kl_nats"], rel=1e-6)  # type: ignore[operator]
-    assert [size for size, _, _ in row.bounds] == [1, 10, 40]
+    assert [size for size, *_ in row.bounds] == [1, 10, 40]
     assert row.bounds[-1][1] == pytest.approx(values["iw_nats"])
     assert values["measure"] == "pmf-17"
     assert values["currency"] == "pmf-K"
+
+
+@pytest.fixture(scope="module")
+def scored() -> dict[str, CellResult]:
+    """A model of a narrow σ, whose encoder's k̂ is bad, scored with and without refinement; and one of a σ so wide that
+    the posterior is the prior."""
+    cells = [
+        dataclasses.replace(BASE, options={"sigma": 0.05}, refine=word, eval_samples=(1, 100))
+        for word in ("never", "auto")
+    ]
+    cells += [
+        dataclasses.replace(BASE, options={"sigma": 2.0}, refine=word, eval_samples=(1, 1000))
+        for word in ("auto", "always")
+    ]
+    rows = carry_out(bundle_of(cells[:2]), "cpu") + carry_out(bundle_of(cells[2:]), "cpu")
+    return dict(zip(("never", "auto", "good", "always"), rows, strict=True))
+
+
+def test_a_bad_khat_is_refined_and_a_good_one_is_not(scored: dict[str, CellResult]) -> None:
+    plain, refined, good = (scored[name].values for name in ("never", "auto", "good"))
+    assert [row.values["estimator"] for row in scored.values()] == ["encoder", "refined", "encoder", "refined"]
+    assert plain["khat_bad_fraction"] == plain["encoder_khat_bad_fraction"] > 0.5  # type: ignore[operator]
+    assert refined["encoder_khat_bad_fraction"] == plain["khat_bad_fraction"]
+    assert refined["khat_bad_fraction"] <= 0.1  # type: ignore[operator]
+    assert refined["encoder_iw_nats"] == plain["iw_nats"] < refined["iw_nats"] - 1  # type: ignore[operator]
+    assert good["encoder_iw_nats"] == good["iw_nats"]
+    for column in ("elbo_nats", "kl_nats", "reconstruction_nats", "training_objective_nats", "active_units"):
+        assert refined[column] == plain[column], column
+
+
+def test_the_gaps_are_those_of_the_encoder_s_elbo(scored: dict[str, CellResult]) -> None:
+    """amortisation + approximation = ln p(x) − ELBO over the images that were looked at: here 40 of 50."""
+    values: Any = scored["auto"].values
+    assert values["amortisation_gap_nats"] > 0
+    assert values["approximation_gap_nats"] > 0
+    whole = values["iw_nats"] - values["elbo_nats"]
+    parts = values["amortisation_gap_nats"] + values["approximation_gap_nats"]
+    assert parts == pytest.approx(whole, rel=0.25)
+    assert "amortisation_gap_nats" not in scored["never"].values
+
+
+def test_per_image_arrays_are_those_behind_the_columns(scored: dict[str, CellResult]) -> None:
+    for name, row in scored.items():
+        values, arrays = row.values, row.per_image
+        assert set(arrays) == set(IMAGE_ARRAYS)
+        assert {len(array) for array in arrays.values()} == {50}
+        assert arrays["iw_nats"].mean() == pytest.approx(values["iw_nats"])
+        assert np.median(arrays["ess"]) == pytest.approx(values["ess_median"], rel=0.2), name
+        size, bound, _, from_encoder = row.bounds[-1]
+        assert (size, bound, from_encoder) == (values["iw_samples"], values["iw_nats"], values["encoder_iw_nats"])
+        assert (arrays["khat"] > khat_threshold(size)).mean() == pytest.approx(values["khat_bad_fraction"])
+
+
+def test_latents_and_calibration(scored: dict[str, CellResult]) -> None:
+    for row in scored.values():
+        values: Any = row.values
+        assert sum(kl for kl, _ in row.latents) == pytest.approx(values["kl_nats"], rel=1e-5)
+        assert sum(variance > 0.01 for _, variance in row.latents) == values["active_units"]
+        assert sum(row.calibration) == pytest.approx(1)
+        assert values["pit_deviation"] == pytest.approx(np.abs(np.array(row.calibration) - 0.05).sum() / 2)
+    narrow: Any = scored["auto"].values
+    assert narrow["noise_predicted"] < 0.08 < narrow["noise_realised"]  # σ = 0.05 on digits is too sure of itself
+    assert narrow["coverage_95"] < 0.8
+
+
+def test_both_shares_of_bad_khat_are_one_number() -> None:
+    assert store.BAD_SHARE == scoring.BAD_SHARE
 
 
 def test_every_value_has_a_column(results: dict[str, CellResult]) -> None:

@@ -167,8 +167,8 @@ class RunFile:
         for table, listed in rows.items():
             columns = list(TABLES[table])
             for numbers in listed:
-                values = map(_cleaned, (result.cell, *numbers))
-                insert(self._connection, table, dict(zip(columns, values, strict=True)))
+                row = map(_cleaned, (result.cell, *numbers))
+                insert(self._connection, table, dict(zip(columns, row, strict=True)))
         if result.per_image:
             arrays = {name: np.ascontiguousarray(a, dtype="<f8").tobytes() for name, a in result.per_image.items()}
             insert(self._connection, "per_image", {"cell": result.cell, **arrays})

@@ -5,8 +5,8 @@ from __future__ import annotations
 APPLICATION_ID = 0x56414562  # "VAEb", at byte 68 of every run file
 SCHEMA_VERSION = 2
 
-#: share of test images with a bad Pareto k̂ above which a cell's bound is not believed: it is refined, and if that does
-#: not help, it is shown but not ranked
+#: share of test images with a bad Pareto k̂ above which a cell's bound is not believed: the worker has refined it (by
+#: vae_core.evaluate.scoring.BAD_SHARE, the same), and where that did not help it is shown but not ranked
 BAD_SHARE = 0.05
 
 SPEC_COLUMNS = {
@@ -46,8 +46,7 @@ RESULT_COLUMNS = {
     "iw_se": "REAL",
     "iw_samples": "INTEGER",
     "iw_mc_se": "REAL",
-    "estimator": "TEXT",  # whose proposal the bound is of: "encoder", or "refined" where some images were fitted
-    "refined_images": "INTEGER",
+    "estimator": "TEXT",  # whose proposals the bound is of: "encoder", or "refined": fitted to each image
     "khat_median": "REAL",
     "khat_bad_fraction": "REAL",
     "encoder_iw_nats": "REAL",  # what the encoder's proposal alone gave, with its own k̂
@@ -65,7 +64,7 @@ RESULT_COLUMNS = {
     "approximation_gap_nats": "REAL",
     "active_units": "INTEGER",
     "collapsed": "INTEGER",
-    "pit_deviation": "REAL",  # of the predicted noise from calibration: 0 for a uniform histogram, 1 at most
+    "pit_deviation": "REAL",  # of the PIT histogram from uniform, total variation: 0 for calibrated noise
     "coverage_50": "REAL",
     "coverage_95": "REAL",
     "noise_predicted": "REAL",
