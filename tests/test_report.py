@@ -16,13 +16,15 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.patches import Rectangle
 from PIL import Image
 
 from bench import compare
-from bench.report import build, figures, numbers, page, pictures, ranking, ranking_text, svg
-from bench.report.boards import boards, rise_per_doubling, unusable
+from bench.report import build, captions, diagnostics, figures, numbers, page, pictures, ranking, ranking_text, svg
+from bench.report.boards import boards, unusable
+from bench.report.trust import doubts, rise_per_doubling
 from bench.report.words import Words, words
-from bench.store import RunTables
+from bench.store import BAD_SHARE, RunTables
 from tests import fake_run
 from tests.page_reader import Element, read, references
 
@@ -52,10 +54,19 @@ def moved(tables: RunTables, chosen: Callable[[pd.DataFrame], pd.Series], nats: 
     """The tables with the log-likelihood of some cells moved by so many nats, in every table that knows it."""
     cells, images = tables.cells.copy(), tables.per_image.copy()
     which = chosen(cells)
-    cells.loc[which, "iw_nats"] += nats
+    cells.loc[which, ["iw_nats", "encoder_iw_nats", "jackknife_nats"]] += nats
     cells.loc[which, "bits_per_dim"] -= nats / (DIMS * LN2)
     images.loc[images["cell"].isin(cells.loc[which, "cell"]), "iw_nats"] += nats
     return dataclasses.replace(tables, cells=cells, per_image=images)
+
+
+def doubted(tables: RunTables, chosen: Callable[[pd.DataFrame], pd.Series], **facts: float) -> RunTables:
+    """The tables with other facts about the bounds of some cells; without any, most of their k̂ are bad."""
+    cells = tables.cells.copy()
+    which = chosen(cells)
+    for name, value in (facts or {"khat_bad_fraction": 0.8}).items():
+        cells.loc[which, name] = value
+    return dataclasses.replace(tables, cells=cells)
 
 
 def said(tables: RunTables, currency: str = "pmf-K") -> Words:
@@ -73,10 +84,13 @@ def test_ranking_is_sorted_within_each_currency_and_never_across(tables: RunTabl
     found = ranking(tables)
     assert found["currency"].drop_duplicates().tolist() == ["pmf-K", "pmf-2"]
     for currency, own in found.groupby("currency"):
-        assert own["rank"].tolist() == list(range(1, len(own) + 1))
         assert own["unit"].nunique() == own["measure"].nunique() == 1
-        values = own["value"].tolist()
-        assert values == sorted(values, reverse=currency == "pmf-2")
+        ranked, left = own[own["trusted"]], own[~own["trusted"]]
+        assert own["trusted"].tolist() == [True] * len(ranked) + [False] * len(left)
+        assert ranked["rank"].tolist() == list(range(1, len(ranked) + 1))
+        for part in (ranked, left):
+            values = part["value"].tolist()
+            assert values == sorted(values, reverse=currency == "pmf-2")
         assert own["verdict"].tolist().count("best") == 1
         assert own["verdict"].iloc[0] == "best"
 
@@ -137,7 +151,7 @@ def test_a_configuration_without_a_shared_seed_is_not_judged(tables: RunTables) 
     best = ranking(tables)["config"].iloc[0]
     kept = fake_run.only(tables, lambda cells: (cells["config"] == best) == (cells["seed"] == 0))
     found = ranking(kept)
-    found = found[found["currency"] == "pmf-K"]
+    found = found[(found["currency"] == "pmf-K") & found["trusted"]]
     assert set(found["verdict"].iloc[1:]) == {"not comparable with the best: no seed in common"}
     assert found["worse_by"].iloc[1:].isna().all()
 
@@ -157,15 +171,139 @@ def test_numbers_that_are_not_finite_are_failures_and_not_ranks(tables: RunTable
     assert seeds[tables.cells["config"].iloc[3]] == 2
 
 
-def test_a_bound_that_is_not_to_be_believed_is_marked(tables: RunTables, shown: Element) -> None:
+@pytest.mark.parametrize(
+    ("facts", "reason"),
+    [
+        ({"khat_bad_fraction": BAD_SHARE + 1e-9}, "k̂ bad in 5 % of images"),
+        ({"khat_bad_fraction": 0.97}, "k̂ bad in 97 % of images"),
+        ({"khat_bad_fraction": np.nan}, "no k̂"),
+        ({"ess_median": 9.9}, "9.9 effective samples"),
+    ],
+)
+def test_one_bad_seed_is_enough_to_leave_a_configuration_out(facts: dict[str, float], reason: str) -> None:
+    tables = _few()
+    config = ranking(tables)["config"].iloc[3]
+    chosen = doubted(tables, lambda cells: (cells["config"] == config) & (cells["seed"] == 1), **facts)
+    found = ranking(chosen).set_index("config")
+    assert not found.loc[config, "trusted"]
+    assert reason in found.loc[config, "caution"]
+    assert found["trusted"].sum() == len(found) - 1
+
+
+def test_a_bound_that_still_rises_in_one_seed_is_left_out() -> None:
+    tables = _few()
+    config = ranking(tables)["config"].iloc[3]
+    cell = tables.cells.loc[tables.cells["config"] == config, "cell"].iloc[1]
+    bounds = tables.bounds.copy()
+    bounds.loc[(bounds["cell"] == cell) & (bounds["samples"] == 100), "bound_nats"] -= 10
+    row = ranking(dataclasses.replace(tables, bounds=bounds)).set_index("config").loc[config]
+    assert row["caution"].startswith("gains 0.0")
+    assert row["caution"].endswith("bits/dim per doubling of L")
+
+
+def test_doubts_begin_beyond_the_stated_limits() -> None:
+    assert doubts(BAD_SHARE, 10.0, 0.005, 1000, "bits/dim") == []
+    assert doubts(0.0, 50.0, float("nan"), 1000, "bits/dim") == [], "with one L nothing is known of the rise"
+    assert len(doubts(0.06, 9.0, 0.2, 1000, "nats")) == 3
+
+
+@settings(max_examples=15)
+@given(data=st.data())
+def test_the_ranking_is_that_of_the_tables_without_what_is_left_out(data: st.DataObject) -> None:
+    tables = _few()
+    configs = sorted(tables.cells["config"].unique())
+    lost = data.draw(st.lists(st.sampled_from(configs), unique=True, max_size=len(configs)))
+    spoilt = doubted(tables, lambda cells: cells["config"].isin(lost))
+    whole = ranking(spoilt)
+    assert set(whole.loc[~whole["trusted"], "config"]) == set(lost)
+    left = whole[~whole["trusted"]]
+    assert left["rank"].isna().all()
+    assert (left["verdict"] == "").all()
+    assert left[["worse_by", "worse_low", "worse_high", "p_adjusted"]].isna().all(axis=None)
+    alone = ranking(fake_run.only(tables, lambda cells: ~cells["config"].isin(lost)))
+    ranked = whole[whole["trusted"]].reset_index(drop=True)
+    assert len(ranked) == len(alone)
+    if len(ranked):
+        pd.testing.assert_frame_equal(ranked, alone, check_dtype=False)
+
+
+@settings(max_examples=15)
+@given(data=st.data())
+def test_what_is_left_out_is_never_called_best(data: st.DataObject) -> None:
+    """Whatever is left out, the leader included, is in no sentence that calls something best, and is always listed."""
+    tables = _few()
+    order = ranking(tables)["config"].tolist()
+    lost = data.draw(st.lists(st.sampled_from(order), unique=True, min_size=1))
+    lost += [order[0]] * (order[0] not in lost and data.draw(st.booleans()))
+    spoilt = doubted(tables, lambda cells: cells["config"].isin(lost))
+    text = ranking_text(spoilt, 200)
+    for board in boards(spoilt):
+        spoken = words(board)
+        names = set(board.left_out[["label", "family"]].stack()) - set(board.rows[["label", "family"]].stack())
+        listing = next((f for f in spoken.findings if f.topic == "Left out of the ranking"), None)
+        assert (listing is None) == board.left_out.empty
+        for part in (spoken.headline, spoken.best, *(t for f in spoken.findings for t in f.texts)):
+            if re.search(r"\b(fits? best|best mean|reaches|come first|ranks|leads)\b", part.striptags()):
+                assert not set(re.findall("<b>(.*?)</b>", part)) & names, part
+        for _, row in board.left_out.iterrows():
+            line = next(line for line in text.splitlines() if line.startswith(f"!  {row['label']} "))
+            assert row["caution"] in line
+            assert ("<= " if board.unit == "bits/dim" else ">= ") in line
+        assert ("the best is not known" in spoken.gap) == bool(len(board.rows) and len(board.better_unranked))
+
+
+def test_a_bound_that_beats_the_best_ranked_one_is_said() -> None:
+    tables = _few()
+    first = ranking(tables)["config"].iloc[0]
+    label = ranking(tables)["label"].iloc[0]
+    for nats, how in ((0.0, "at least level with that"), (100.0, "better than that by at least ")):
+        lifted = moved(tables, lambda cells: cells["config"] == first, nats)
+        spoken = said(doubted(lifted, lambda cells: cells["config"] == first))
+        assert spoken.headline.startswith("Of what can be ranked, ")
+        assert label not in spoken.headline
+        assert f"But the bound of {label}, which cannot be trusted and is not ranked, is {how}" in (
+            spoken.gap.striptags()
+        )
+        assert spoken.gap.endswith("the best is not known.")
+    lead = ranking(lifted)["worse_by"].iloc[1]
+    assert f"at least {numbers.measured(lead, 'bits/dim')} bits/dim" in spoken.gap.striptags()
+    worst = ranking(tables).query("currency == 'pmf-K'").iloc[-1]
+    calm = said(doubted(tables, lambda cells: cells["config"] == worst["config"]))
+    assert "not known" not in calm.gap
+    assert calm.headline == said(tables).headline
+
+
+def test_what_is_left_out_stands_below_with_its_reason(tables: RunTables, shown: Element) -> None:
     found = ranking(tables)
-    narrow = found["sigma"].isin(["0.01", "0.03"])
-    assert (found["trusted"] == ~narrow).all()
-    assert found.loc[narrow, "caution"].str.contains("effective samples").all()
-    table = section(shown, "ranking").all("table", class_="ranked")[0]
-    marked = [row.all("th")[0].text for row in table.one("tbody").all("tr") if row.all("abbr")]
-    assert len(marked) == narrow.sum()
-    assert all("not converged" in label for label in marked)
+    left = found[~found["trusted"]]
+    assert left["sigma"].tolist() == ["0.01"] * 3
+    assert left["caution"].str.contains("effective samples").all()
+    part = section(shown, "ranking")
+    rows = part.one("table", class_="left-out").rows()
+    for row, (_, expected) in zip(rows, left.iterrows(), strict=True):
+        assert row[0] == expected["label"]
+        assert row[1] == f"≤ {numbers.measured(expected['value'], 'bits/dim')}"
+        assert row[2] == expected["caution"]
+    assert "Left out of the ranking" in [head.text.split(" lower")[0] for head in part.all("h4")]
+    ranked = [row for table in part.all("table", class_="ranked") for row in table.rows()]
+    assert len(ranked) == found["trusted"].sum()
+
+
+def test_all_untrusted_gives_a_page_without_a_best(tmp_path: Path) -> None:
+    spoilt = doubted(_few(), lambda cells: cells["cell"].notna())
+    shown = built(spoilt, tmp_path)
+    verdict = section(shown, "verdict")
+    for board, article in zip(boards(spoilt), verdict.all("article"), strict=True):
+        assert article.one("h3").text == f"Nothing can be ranked: none of {len(board.left_out)} bounds can be trusted"
+        assert not article.all("p", class_="lead")
+        assert "fits best" not in article.text
+    part = section(shown, "ranking")
+    assert not part.all("table", class_="ranked")
+    assert sum(len(table.rows()) for table in part.all("table", class_="left-out")) == len(ranking(spoilt))
+    assert ranking(spoilt)["rank"].isna().all()
+    text = ranking_text(spoilt)
+    assert "Nothing can be ranked" in text
+    assert text.count("\n!  ") == len(ranking(spoilt))
 
 
 def test_rise_per_doubling() -> None:
@@ -275,14 +413,81 @@ def test_one_seed_is_said() -> None:
     assert (found["low"] == found["image_low"]).all()
 
 
-def test_a_runner_up_whose_bound_has_not_converged_is_said() -> None:
+def test_a_gap_that_only_the_correction_unsettles_is_said(tables: RunTables) -> None:
+    board = boards(tables)[0]
+    second = board.rows.iloc[1]
+    assert second["worse_low"] > 0
+    assert second["verdict"] == "indistinguishable from the best"
+    gap = words(board).gap
+    assert f"not among {len(board.rows)} (corrected p = {second['p_adjusted']:.2f})" in gap
+    assert "reaches zero" not in gap
+
+
+def test_what_refinement_changed_is_said_in_numbers(tables: RunTables) -> None:
+    board = boards(tables)[0]
+    cells = tables.cells[(tables.cells["status"] == "done") & (tables.cells["currency"] == "pmf-K")]
+    refined = cells[cells["estimator"] == "refined"]
+    short = ((refined["iw_nats"] - refined["encoder_iw_nats"]) / (DIMS * LN2)).groupby(refined["label"]).mean()
+    text = findings(words(board))["Estimator"]
+    assert f"{len(short)} of {cells['config'].nunique()} bounds are refined" in text
+    assert f"short by {short.max():.3f} bits/dim (" in text
+    assert f"σ=0.01) at most, {short.median():.3f} in the median" in text
+    by_encoder = cells[~cells["label"].str.contains("σ=0.01")].groupby("label")["encoder_iw_nats"].mean()
+    order = by_encoder.sort_values(ascending=False).index
+    moved = int((order != board.rows["label"]).sum())
+    assert f"{moved} of {len(board.rows)} ranks would have been others" in text
+    assert "would have come first" not in text
+
+
+def test_whom_the_encoder_would_have_ranked_first_is_said() -> None:
     tables = _few()
-    second = ranking(tables)["config"].iloc[1]
+    first, second = ranking(tables).iloc[0], ranking(tables).iloc[1]
     cells = tables.cells.copy()
-    cells.loc[cells["config"] == second, "ess_median"] = 1.5
-    spoken = said(dataclasses.replace(tables, cells=cells))
-    assert "the gap may be smaller" in spoken.gap
-    assert "1 of " in findings(spoken)["Not converged"]
+    own = cells["config"] == first["config"]
+    cells.loc[own, "encoder_iw_nats"] -= 100
+    cells.loc[own, "estimator"] = "refined"
+    text = findings(said(dataclasses.replace(tables, cells=cells)))["Estimator"]
+    assert f"{second['label']} would have come first instead of {first['label']}" in text
+
+
+def test_without_refinement_nothing_is_said_of_it() -> None:
+    cells = _few().cells.assign(estimator="encoder", encoder_iw_nats=_few().cells["iw_nats"])
+    tables = dataclasses.replace(_few(), cells=cells)
+    assert "Estimator" not in findings(said(tables))
+    assert "refined" not in ranking_text(tables)
+    assert "lifted" not in captions.samples(boards(tables)[0])
+
+
+def test_refinement_that_changed_nothing_is_said_to() -> None:
+    tables = _few()
+    cells = tables.cells.assign(estimator="refined", encoder_iw_nats=tables.cells["iw_nats"] + 1e-4)
+    assert "no worse" in findings(said(dataclasses.replace(tables, cells=cells)))["Estimator"]
+
+
+def test_noise_that_is_off_is_said_with_the_numbers() -> None:
+    tables = doubted(_few(), lambda cells: cells["cell"].notna(), noise_predicted=0.1, noise_realised=0.1)
+    assert "Predicted noise" not in findings(said(tables))
+    wide = ranking(tables).iloc[2]
+    tables = doubted(
+        tables, lambda cells: cells["config"] == wide["config"], noise_predicted=0.9, coverage_95=1.0, coverage_50=0.99
+    )
+    narrow = ranking(tables).iloc[3]
+    tables = doubted(
+        tables, lambda cells: cells["config"] == narrow["config"], noise_predicted=0.02, coverage_95=0.3141
+    )
+    text = findings(said(tables))["Predicted noise"]
+    assert f"{wide['label']} predicts 9 times the noise there is: its 95 % intervals hold 100 % of" in text
+    assert f"{narrow['label']} predicts only 0.2 times the noise there is: its 95 % intervals hold 31 % of" in text
+    assert text.startswith("2 of ")
+
+
+def test_collapse_is_said_where_it_is_flagged(tables: RunTables) -> None:
+    assert "Posterior collapse" not in findings(said(_few()))
+    text = findings(said(tables))["Posterior collapse"]
+    assert "mse_mean (gaussian fitted) and mse_mean (gaussian implied)" in text
+    config = ranking(_few())["config"].iloc[1]
+    one = doubted(_few(), lambda cells: (cells["config"] == config) & (cells["seed"] == 2), collapsed=1)
+    assert "(1 of 3 seeds)" in findings(said(one))["Posterior collapse"]
 
 
 # -- the page ------------------------------------------------------------------------------------------------------
@@ -310,6 +515,7 @@ def test_page_needs_no_network(shown: Element) -> None:
 
 def test_table_shows_the_numbers_of_the_run(tables: RunTables, shown: Element) -> None:
     found = ranking(tables)
+    found = found[found["trusted"]]
     for table, (_, own) in zip(
         section(shown, "ranking").all("table", class_="ranked"), found.groupby("currency", sort=False), strict=True
     ):
@@ -318,7 +524,7 @@ def test_table_shows_the_numbers_of_the_run(tables: RunTables, shown: Element) -
         digits = 3 if unit == "bits/dim" else 2
         score = next(place for place, head in enumerate(heads) if head.startswith("Score"))
         places = {
-            name: next(i for i, head in enumerate(heads) if head.startswith(name)) for name in ("ELBO", "KL", "ESS")
+            name: next(i for i, head in enumerate(heads) if head.startswith(name)) for name in ("ELBO", "k̂", "ESS")
         }
         rows = table.rows()
         assert len(rows) == len(own)
@@ -328,7 +534,8 @@ def test_table_shows_the_numbers_of_the_run(tables: RunTables, shown: Element) -
             wanted = [abs(round(expected[name], digits)) for name in ("value", "low", "high")]
             assert read_back == pytest.approx(wanted, abs=1e-9)
             assert float(row[places["ELBO"]].replace("−", "-")) == pytest.approx(expected["elbo_nats"], abs=0.006)
-            assert float(row[places["KL"]]) == pytest.approx(expected["kl_nats"], abs=0.006)
+            share = f"{numbers.percent(expected['khat_bad_fraction'])} bad".replace("\u00a0", " ")
+            assert row[places["k̂"]] == f"{numbers.number(expected['khat_median'])} {share}"
             assert float(row[places["ESS"]]) == pytest.approx(expected["ess_median"], abs=0.51)
 
 
@@ -345,7 +552,8 @@ def test_page_says_first_what_the_words_say(tables: RunTables, shown: Element) -
 
 def test_sections_stand_in_their_order(shown: Element) -> None:
     names = [element.attributes["id"] for element in shown.one("main").all("section")]
-    assert names == ["verdict", "ranking", "sigma", "samples", "speed", "pictures", "failed", "reading", "provenance"]
+    assert names.pop() == "provenance"
+    assert names == ["verdict", "ranking", "sigma", "samples", "diagnostics", "speed", "pictures", "failed", "reading"]
 
 
 def test_unnormalised_objectives_are_marked_and_outside_the_ranking(shown: Element) -> None:
@@ -417,7 +625,11 @@ def test_labels_cannot_break_the_page(tmp_path: Path) -> None:
         history=[fake_run.provenance(command=HOSTILE)],
     )
     cells = tables.cells.assign(reason=tables.cells["reason"].where(tables.cells["status"] == "done", HOSTILE))
-    shown = built(dataclasses.replace(tables, cells=cells), tmp_path)
+    tables = doubted(dataclasses.replace(tables, cells=cells), lambda cells: cells["sigma"] == "0.1")
+    shown = built(doubted(tables, lambda cells: cells["sigma"] == "0.1", collapsed=1, noise_predicted=5.0), tmp_path)
+    for name in ("left-out", "diagnosed"):
+        assert f"gaussian {HOSTILE} σ=0.1" in [row[0] for row in shown.all("table", class_=name)[0].rows()]
+    assert HOSTILE in findings(said(tables))["Left out of the ranking"]
     assert len(shown.all("script")) == 1
     assert HOSTILE in section(shown, "ranking").text
     assert HOSTILE in section(shown, "provenance").text
@@ -449,6 +661,44 @@ THIN: dict[str, tuple[Callable[[], RunTables], dict[str, str]]] = {
     "no speed": (
         lambda: fake_run.tables(fake_run.few(), images=40, throughput=False),
         {"speed": "has not been measured"},
+    ),
+    "no refinement": (
+        lambda: dataclasses.replace(
+            _few(), cells=_few().cells.assign(estimator=None, encoder_iw_nats=np.nan, encoder_khat_bad_fraction=np.nan)
+        ),
+        {"ranking": "encoder"},
+    ),
+    "no diagnostics": (
+        lambda: dataclasses.replace(
+            _few(),
+            cells=_few().cells.assign(
+                **dict.fromkeys(
+                    (
+                        *("pit_deviation", "coverage_50", "coverage_95", "noise_predicted", "noise_realised"),
+                        *("amortisation_gap_nats", "approximation_gap_nats", "jackknife_nats", "collapsed"),
+                        *("active_units", "kl_nats", "khat_median"),
+                    ),
+                    np.nan,
+                )
+            ),
+            calibration=_few().calibration[:0],
+            latents=_few().latents[:0],
+        ),
+        {"diagnostics": "No histograms and no latent dimensions were recorded"},
+    ),
+    "too few samples": (
+        lambda: fake_run.tables(fake_run.few(), images=40, samples=[1, 10]),
+        {"ranking": "too few samples to judge (L = 10; k̂ needs 25)", "verdict": "Nothing can be ranked"},
+    ),
+    "one untrusted configuration": (
+        lambda: doubted(fake_run.tables([fake_run.settings()[2]], seeds=[0], images=40), lambda c: c["cell"].notna()),
+        {"verdict": "the only bound cannot be trusted"},
+    ),
+    "one trusted configuration": (
+        lambda: doubted(
+            fake_run.only(_few(), lambda cells: cells["family"] == "gaussian"), lambda cells: cells["sigma"] != "pixel"
+        ),
+        {"verdict": "the only configuration that can be ranked"},
     ),
     "one L": (lambda: fake_run.tables(fake_run.few(), images=40, samples=[50]), {"samples": "at one L only"}),
     "nothing failed": (lambda: _few(), {"failed": "None: all "}),
@@ -606,17 +856,17 @@ def test_text_fits_the_terminal(tables: RunTables, width: int) -> None:
     assert not any("−" in line or "\u00a0" in line for line in lines)
 
 
-def test_text_says_the_verdict_and_ranks_everything(tables: RunTables) -> None:
+def test_text_says_the_verdict_and_ranks_what_can_be_trusted(tables: RunTables) -> None:
     text = ranking_text(tables)
     flat = " ".join(text.split())
     for board in boards(tables):
         assert words(board).headline.striptags() in flat
         for _, row in board.rows.iterrows():
             value = numbers.measured(row["value"], board.unit).replace("−", "-")
-            line = next(
-                line for line in text.splitlines() if re.match(rf" *{row['rank']}!? +{row['family']}.* {value} ", line)
-            )
-            assert ("!" in line) == (not row["trusted"])
+            assert any(re.match(rf" *{row['rank']} +{row['family']}.* {value} ", line) for line in text.splitlines())
+        for _, row in board.left_out.iterrows():
+            value = numbers.measured(row["value"], board.unit)
+            assert any(re.match(rf"!  {row['label']} +<= {value}  k̂ bad in", line) for line in text.splitlines())
     assert "3 of 132 cells failed" in flat
 
 
@@ -625,7 +875,7 @@ def test_long_labels_are_cut_and_numbers_are_not(tables: RunTables) -> None:
     lines = ranking_text(dataclasses.replace(tables, cells=cells)).splitlines()
     assert max(map(len, lines[5:])) <= 80
     assert sum("…" in line for line in lines) == 44
-    assert sum(bool(re.search(r"\d\]", line)) for line in lines) >= 44
+    assert sum(bool(re.search(r"\d\]", line)) for line in lines) >= 41
 
 
 # -- figures and pictures ------------------------------------------------------------------------------------------
@@ -640,7 +890,7 @@ def test_a_family_has_one_look_and_no_two_share_it(tables: RunTables) -> None:
 
 def test_figures_hold_variables_instead_of_colours(shown: Element) -> None:
     drawn = shown.all("svg", class_="figure")
-    assert len(drawn) == 7
+    assert len(drawn) == 11
     styles = " ".join(element.attributes.get("style", "") for figure in drawn for element in figure.all())
     assert "var(--hue-" in styles
     assert re.findall(r"#[0-9a-f]{6}", styles.replace("#000000", "")) == []
@@ -666,6 +916,10 @@ def test_sigma_curve_goes_through_the_scores(tables: RunTables) -> None:
     line = axes.lines[0]
     assert np.allclose(line.get_xdata(), own["number"])
     assert np.allclose(line.get_ydata(), own["value"])
+    left = board.left_out[board.left_out["family"] == "laplace"]
+    (arrow,) = (line for line in axes.lines if line.get_marker() == "v")
+    assert arrow.get_xdata() == pytest.approx(left["sigma"].astype(float))
+    assert arrow.get_ydata() == pytest.approx(left["value"].clip(*axes.get_ylim()))
 
 
 def test_sample_curves_rise_from_zero_to_the_gain(tables: RunTables) -> None:
@@ -678,6 +932,75 @@ def test_sample_curves_rise_from_zero_to_the_gain(tables: RunTables) -> None:
     assert board.rows["family"].iloc[0] == "categorical"
     assert np.allclose(axes.lines[0].get_ydata(), means - means.iloc[0])
     assert np.allclose(axes.lines[0].get_xdata(), means.index)
+
+
+def test_refined_curves_stand_over_the_encoders_own(tables: RunTables) -> None:
+    board = boards(tables)[0]
+    figure = figures.sample_curves(board, tables.bounds, svg.Looks.of(board.rows["family"]))
+    assert figure is not None
+    axes = next(axes for axes in figure.axes if axes.get_title(loc="left") == "bce_sum")
+    cells = board.samples[board.rows.loc[board.rows["family"] == "bce_sum", "config"].iloc[0]].cells
+    means = tables.bounds[tables.bounds["cell"].isin(cells)].groupby("samples").mean(numeric_only=True)
+    start = means["encoder_bound_nats"].iloc[0]
+    final, end, encoder = axes.lines
+    assert final.get_ydata() == pytest.approx(means["bound_nats"] - start)
+    assert encoder.get_ydata() == pytest.approx(means["encoder_bound_nats"] - start)
+    assert np.asarray(end.get_ydata())[0] - np.asarray(encoder.get_ydata())[-1] == pytest.approx(
+        board.rows.set_index("family").loc["bce_sum", "lift"] / board.scale
+    )
+    assert final.get_linestyle() == "-"
+    assert encoder.is_dashed()
+
+
+def test_histograms_are_those_of_the_table(tables: RunTables) -> None:
+    board = boards(tables)[0]
+    figure = diagnostics.calibration(board, tables.calibration, svg.Looks.of(board.everything["family"]))
+    assert figure is not None
+    shown = diagnostics.telling(board, diagnostics.by_config(board, tables.calibration, "bin", "share"))
+    assert set(shown["family"]) == set(board.everything["family"])
+    assert {"gaussian σ=0.01", "mse_mean (gaussian implied)", "logistic σ=1"} <= set(shown["label"])
+    for axes, (_, row) in zip(figure.axes, shown.iterrows(), strict=True):
+        cells = board.samples[row["config"]].cells
+        shares = tables.calibration[tables.calibration["cell"].isin(cells)].groupby("bin")["share"].mean()
+        heights = [bar.get_height() for bar in axes.patches if isinstance(bar, Rectangle)]
+        assert heights == pytest.approx(np.minimum(shares * len(shares), diagnostics.HIGHEST))
+        assert axes.lines[0].get_ydata() == [1, 1]
+        texts = [text.get_text() for text in axes.texts]
+        assert texts[0] == row["label"]
+        assert f"95 %: {numbers.percent(row['coverage_95'])}" in texts[1]
+
+
+def test_latent_lines_are_the_sorted_divergences(tables: RunTables) -> None:
+    board = boards(tables)[0]
+    figure = diagnostics.latents(board, tables.latents, svg.Looks.of(board.everything["family"]))
+    assert figure is not None
+    (axes,) = figure.axes
+    line = next(line for line in axes.lines if line.get_label() == "laplace")
+    first = board.rows[board.rows["family"] == "laplace"].iloc[0]
+    own = [
+        np.sort(tables.latents.loc[tables.latents["cell"] == cell, "kl_nats"])[::-1]
+        for cell in board.samples[first["config"]].cells
+    ]
+    assert line.get_ydata() == pytest.approx(np.mean(own, axis=0))
+    assert np.sum(own) / len(own) == pytest.approx(first["kl_nats"])
+    assert len(axes.lines) == len(board.everything)
+
+
+def test_diagnostics_table_shows_the_numbers_of_the_run(tables: RunTables, shown: Element) -> None:
+    found = ranking(tables)
+    table = section(shown, "diagnostics").all("table", class_="diagnosed")[0]
+    heads = [head.text for head in table.one("thead").all("th")]
+    own = found[found["currency"] == "pmf-K"]
+    for row, (_, expected) in zip(table.rows(), own.iterrows(), strict=True):
+        cells = dict(zip(heads, (text.replace("−", "-") for text in row), strict=True))
+        assert cells["Likelihood"].removesuffix(" recipe") == expected["label"]
+        assert float(cells["KLnats"]) == pytest.approx(expected["kl_nats"], abs=0.006)
+        assert float(cells["Reconstructionnats"]) == pytest.approx(expected["reconstruction_nats"], abs=0.006)
+        assert cells["Collapsed"] == ("yes" if expected["family"] == "mse_mean" else "no")
+        assert cells["In 95 %of the values"] == numbers.percent(expected["coverage_95"]).replace("\u00a0", " ")
+        ratio = expected["noise_predicted"] / expected["noise_realised"]
+        assert cells["Noise× of what is there"].split()[0] == numbers.times(ratio)
+        assert float(cells["Jackknife - boundnats".replace("-", "−")]) == pytest.approx(0.01, abs=1e-3)
 
 
 @pytest.mark.parametrize("currency", ["pmf-K", "pmf-2"])
@@ -711,6 +1034,21 @@ def test_a_strip_is_the_images_side_by_side(shape: tuple[int, ...]) -> None:
 def test_other_arrays_are_no_pictures(images: np.ndarray) -> None:
     with pytest.raises(ValueError, match="pictures are uint8"):
         pictures.strip(images)
+
+
+@pytest.mark.parametrize(
+    ("share", "expected"), [(0.05, "5 %"), (1.0, "100 %"), (0.9996, "100 %"), (0.996, "99.6 %"), (0.0, "0 %")]
+)
+def test_percent(share: float, expected: str) -> None:
+    assert numbers.percent(share).replace("\u00a0", " ") == expected
+
+
+@pytest.mark.parametrize(
+    ("ratio", "expected"),
+    [(9.0, "9"), (9.04, "9"), (9.96, "10"), (1.26, "1.3"), (0.214, "0.21"), (51.8, "52"), (0.2, "0.2"), (140.2, "140")],
+)
+def test_times(ratio: float, expected: str) -> None:
+    assert numbers.times(ratio) == expected
 
 
 # -- numbers and colours -------------------------------------------------------------------------------------------

@@ -47,7 +47,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     return path.as_uri()
 
 
-@pytest.fixture(params=[1280, 400], ids=["desktop", "phone"])
+@pytest.fixture(params=[1280, 390], ids=["desktop", "phone"])
 def page(browser: Browser, address: str, request: pytest.FixtureRequest) -> Iterator[Page]:
     """The page at one width; every test that uses it also fails on a message in the console or a request."""
     complaints: list[str] = []
@@ -114,12 +114,36 @@ def test_what_is_missing_sorts_last_in_both_directions(page: Page) -> None:
         assert keys[-1] == ""
 
 
+def test_what_is_left_out_and_what_is_diagnosed_can_be_sorted_too(page: Page) -> None:
+    for details in page.query_selector_all("#diagnostics summary"):
+        details.click()
+    for name, head in (("left-out", "At least this good"), ("diagnosed", "Noise")):
+        table = page.locator(f"table.{name}").first
+        button = table.locator("thead th", has_text=head)
+        place = button.evaluate("head => head.cellIndex")
+        button.locator("button").click()
+        keys = table.locator("tbody tr").evaluate_all(
+            f"rows => rows.map(row => Number(row.cells[{place}].dataset.key))"
+        )
+        assert len(keys) >= 3
+        assert keys == sorted(keys)
+
+
+def test_the_reasons_for_leaving_out_are_read_without_scrolling_at_a_desk(page: Page) -> None:
+    room = page.viewport_size
+    assert room is not None
+    for reason in page.locator("table.left-out .reason").all():
+        box = reason.bounding_box()
+        assert box is not None
+        assert room["width"] < 1000 or box["x"] + box["width"] <= room["width"]
+
+
 def test_names_are_sorted_by_keyboard(page: Page) -> None:
     table = page.locator("table.ranked").first
     table.locator("thead button", has_text="Likelihood").focus()
     page.keyboard.press("Enter")
     names = table.locator("tbody th").evaluate_all("heads => heads.map(head => head.dataset.key)")
-    assert len(names) == 41
+    assert len(names) == 38
     assert names == sorted(names)
 
 

@@ -2,7 +2,8 @@
 
 A board is one data set in one measure (and, for the binary view, one binarisation) over the same test images. A
 configuration is a cell without its seed. Nothing is ranked across boards; densities and the unnormalised objectives
-of recipes are carried along as columns and take no part.
+of recipes are carried along as columns and take no part. Nor is a bound ranked that cannot be trusted
+(bench.report.trust): it is left out, a lower bound with the reason why it is no more than that.
 """
 
 from __future__ import annotations
@@ -10,18 +11,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from bench import compare
 from bench.compare import Floats, Interval
+from bench.report.numbers import listed
+from bench.report.trust import doubts, rise_per_doubling
 from bench.store import RunTables
 
 LN2 = float(np.log(2))
 CURRENCIES = ("pmf-K", "pmf-2")  # in the order in which they are shown
-ESS_FLOOR = 10.0  # effective samples in the median image below which an importance-weighted bound is not believed
-RISE_FLOOR = {"bits/dim": 0.005, "nats": 0.1}  # gain per doubling of L: half or one unit of the last digit people quote
 BOOTSTRAP_SEED = 0  # the same tables give the same page
 SETTINGS = ("train_samples", "objective", "hidden", "activation", "latent", "epochs", "batch_size", "learning_rate")
 AVERAGED = (
@@ -30,6 +32,17 @@ AVERAGED = (
     "kl_nats",
     "reconstruction_nats",
     "active_units",
+    "amortisation_gap_nats",
+    "approximation_gap_nats",
+    "jackknife_nats",
+    "khat_median",
+    "encoder_iw_nats",
+    "encoder_khat_bad_fraction",
+    "pit_deviation",
+    "coverage_50",
+    "coverage_95",
+    "noise_predicted",
+    "noise_realised",
     "dequantised_bits_per_dim",
     "density_nats",
     "training_objective_nats",
@@ -55,7 +68,10 @@ class Sample:
 
 @dataclass(frozen=True)
 class Board:
-    """Configurations that may be ranked together, best first in `rows` (the columns are those of `ranking`)."""
+    """Configurations of one kind of number (the columns are those of `ranking`).
+
+    `rows` are ranked, best first; `left_out` have bounds that cannot be trusted, best bound first.
+    """
 
     dataset: str
     measure: str
@@ -65,6 +81,19 @@ class Board:
     images: int
     samples: dict[str, Sample]
     rows: pd.DataFrame
+    left_out: pd.DataFrame
+
+    @property
+    def everything(self) -> pd.DataFrame:
+        """The ranked rows, then those that are left out."""
+        return pd.concat([self.rows, self.left_out], ignore_index=True)
+
+    @property
+    def better_unranked(self) -> pd.DataFrame:
+        """What is left out although its bound alone beats the best ranked one: then the best is not known."""
+        if self.rows.empty:
+            return self.left_out
+        return self.left_out[self.sign * self.left_out["value"] > self.sign * self.rows.iloc[0]["value"]]
 
     @property
     def data(self) -> str:
@@ -112,6 +141,11 @@ class Board:
         return [None if difference is None else lead.at(next(found)) for difference in differences]
 
     @property
+    def sign(self) -> int:
+        """1 where a higher number is better, else -1."""
+        return 1 if self.better == "higher" else -1
+
+    @property
     def scale(self) -> float:
         """Units per nat of difference."""
         return 1.0 if self.unit == "nats" else 1 / (self.dims * LN2)
@@ -135,13 +169,17 @@ def boards(tables: RunTables) -> list[Board]:
 
 
 def ranking(tables: RunTables) -> pd.DataFrame:
-    """One row per configuration and currency, best first within each board.
+    """One row per configuration and currency: within each board the ranked ones, best first, then those left out.
 
+    `trusted` says whether the bound can be believed in every seed; if not, `caution` says why, and the row has no
+    rank (NA), no verdict ('') and no difference to the best (NaN): its value is "at least this good", no more.
     `value [low, high]` is the log-likelihood in `unit` (nats: higher is better, bits/dim: lower is better) with its
     95 % interval over images and seeds; `seed_deviation` the standard deviation of the value between seeds (NaN with
     one seed); `worse_by [worse_low, worse_high]` the paired difference to the board's first row, positive is worse,
-    over `shared_seeds` seeds; `verdict` one of bench.compare.Verdict; `trusted` whether the bound can be believed,
-    else `caution` says why not. Means over seeds of the cells' own columns follow under the names of the run file.
+    over `shared_seeds` seeds; `verdict` one of bench.compare.Verdict, by `p_adjusted` and that interval.
+    `khat_bad_fraction`, `ess_median` and `rise` (gain per doubling of L) are those of the worst seed, `refined` and
+    `collapsed` count seeds, `lift` is what refinement gained over the encoder's own bound, in `unit`. Means over
+    seeds of the cells' own columns follow under the names of the run file.
     """
     return frame(boards(tables))
 
@@ -150,7 +188,7 @@ def frame(found: list[Board]) -> pd.DataFrame:
     """The rows of several boards under one another."""
     if not found:
         return pd.DataFrame(columns=["board", "currency", "rank", "config", "label", "value", "verdict"])
-    return pd.concat([board.rows for board in found], ignore_index=True)
+    return pd.concat([board.everything for board in found], ignore_index=True)
 
 
 def unusable(tables: RunTables) -> pd.DataFrame:
@@ -186,15 +224,6 @@ def matched(rows: pd.DataFrame, row: pd.Series) -> pd.DataFrame:
     return rows[np.logical_and.reduce([rows[name] == row[name] for name in SETTINGS])]
 
 
-def rise_per_doubling(bounds: pd.DataFrame) -> float:
-    """Nats that the last doubling of L brought, from rows (samples, bound_nats) of one configuration; NaN of one L."""
-    means = bounds.groupby("samples")["bound_nats"].mean().dropna().sort_index()
-    if len(means) < 2:
-        return float("nan")
-    before, last = means.index[-2:]
-    return float((means[last] - means[before]) / np.log2(last / before))
-
-
 def _per_image(tables: RunTables, cells: set[str]) -> Iterator[tuple[str, Floats]]:
     for cell, group in tables.per_image.groupby("cell", sort=False):
         if cell in cells:
@@ -223,64 +252,96 @@ def _board(cells: pd.DataFrame, arrays: dict[str, Floats], bounds: pd.DataFrame,
         images=len(arrays[first["cell"]]),
         samples=samples,
         rows=pd.DataFrame(),
+        left_out=pd.DataFrame(),
     )
-    ranked = compare.rank([s.nats for s in samples.values()], [s.seeds for s in samples.values()], _generator())
-    value = _scaled(ranked.mean, 1.0 if board.unit == "nats" else -board.scale)
+    rises = {cell: board.scale * rise_per_doubling(own) for cell, own in bounds.groupby("cell")}
+    known = {config: _known(board, group, rises) for config, group in groups.items()}
+    trusted = [config for config, facts in known.items() if facts["trusted"]]
+    others = [config for config, facts in known.items() if not facts["trusted"]]
+    rows = pd.DataFrame(
+        [
+            {"rank": place, **known[config], **results}
+            for place, config, results in (*_ranked(board, trusted), *_unranked(board, others))
+        ]
+    ).astype({"rank": "Int64"})
+    believed = rows["trusted"].astype(bool)
+    return replace(board, rows=rows[believed].reset_index(drop=True), left_out=rows[~believed].reset_index(drop=True))
+
+
+def _known(board: Board, group: pd.DataFrame, rises: dict[str, float]) -> dict[str, Any]:
+    """What is known of one configuration, given its cells, without comparing it with others."""
+    sample = board.samples[group.iloc[0]["config"]]
+    worst = [rises.get(cell, float("nan")) for cell in sample.cells]
+    bad = group["khat_bad_fraction"].to_numpy(dtype=float)
+    largest = int(np.nan_to_num(group["iw_samples"].max()))
+    bad_share = float(bad.max())  # NaN where one is
+    ess, rise = float(group["ess_median"].min()), float(np.fmax.reduce(worst))
+    against = doubts(bad_share, ess, rise, largest, board.unit)
+    return {
+        "board": board.name,
+        "dataset": board.dataset,
+        "currency": board.currency,
+        "measure": board.measure,
+        "unit": board.unit,
+        "config": group.iloc[0]["config"],
+        **{name: group.iloc[0][name] for name in DESCRIBED},
+        "seeds": len(sample.seeds),
+        "seed_deviation": board.scale * compare.seed_deviation(sample.nats),
+        "iw_samples": largest,
+        "khat_bad_fraction": bad_share,
+        "ess_median": ess,
+        "rise": rise,
+        "trusted": not against,
+        "caution": listed(against),
+        "refined": int((group["estimator"] == "refined").sum()),
+        "lift": board.scale * float((group["iw_nats"] - group["encoder_iw_nats"]).mean()),
+        "collapsed": int(np.nan_to_num(group["collapsed"].sum())),
+        **{name: float(group[name].mean()) for name in AVERAGED},
+        **{f"{name}_sd": float(group[name].std()) for name in SPREAD},
+    }
+
+
+def _ranked(board: Board, configs: list[str]) -> Iterator[tuple[int, str, dict[str, Any]]]:
+    """(rank, configuration, how it stands), best first."""
+    if not configs:
+        return
+    samples = [board.samples[config] for config in configs]
+    ranked = compare.rank([s.nats for s in samples], [s.seeds for s in samples], _generator())
+    value = _scaled(ranked.mean, board.sign * board.scale)
     deficit = _scaled(ranked.deficit, board.scale)
-    by_cell = bounds.groupby("cell")
-    rows = []
     for place, index in enumerate(ranked.order, start=1):
-        config = list(samples)[index]
-        group, sample = groups[config], samples[config]
-        curves = [by_cell.get_group(cell) for cell in sample.cells if cell in by_cell.groups]
-        rise = board.scale * rise_per_doubling(pd.concat(curves)) if curves else float("nan")
-        ess = float(group["ess_median"].min())
-        caution = _caution(ess, rise, board.unit)
-        own, lag = value.at(index), deficit.at(index)
-        rows.append(
-            {
-                "board": board.name,
-                "dataset": board.dataset,
-                "currency": board.currency,
-                "measure": board.measure,
-                "rank": place,
-                "config": config,
-                **{name: group.iloc[0][name] for name in DESCRIBED},
-                "unit": board.unit,
-                "value": own.mean,
-                "low": own.low,
-                "high": own.high,
-                "image_low": own.image_low,
-                "image_high": own.image_high,
-                "seed_low": own.seed_low,
-                "seed_high": own.seed_high,
-                "seeds": len(sample.seeds),
-                "seed_deviation": board.scale * compare.seed_deviation(sample.nats),
+        lag = deficit.at(index)
+        yield (
+            place,
+            configs[index],
+            _value(value.at(index))
+            | {
                 "worse_by": lag.mean,
                 "worse_low": lag.low,
                 "worse_high": lag.high,
                 "shared_seeds": int(lag.seeds),
+                "p_adjusted": float(ranked.p_adjusted[index]),
                 "verdict": str(ranked.verdicts[index]),
-                "iw_samples": int(np.nan_to_num(group["iw_samples"].max())),
-                "ess_median": ess,
-                "rise": rise,
-                "trusted": not caution,
-                "caution": caution,
-                **{name: float(group[name].mean()) for name in AVERAGED},
-                **{f"{name}_sd": float(group[name].std()) for name in SPREAD},
-            }
+            },
         )
-    return replace(board, rows=pd.DataFrame(rows))
 
 
-def _caution(ess: float, rise: float, unit: str) -> str:
-    """Why a bound is not to be believed, '' if nothing speaks against it."""
-    doubts = []
-    if ess < ESS_FLOOR:
-        doubts.append(f"only {ess:.1f} effective samples in the median image")
-    if rise > RISE_FLOOR[unit]:
-        doubts.append(f"still gaining {rise:.{3 if unit == 'bits/dim' else 2}f} {unit} per doubling of L")
-    return "; ".join(doubts)
+def _unranked(board: Board, configs: list[str]) -> Iterator[tuple[None, str, dict[str, Any]]]:
+    """The bounds of configurations that are compared with nothing, best first."""
+    if not configs:
+        return
+    value = _scaled(
+        compare.intervals([board.samples[config].nats for config in configs], _generator()), board.sign * board.scale
+    )
+    none = dict.fromkeys(("worse_by", "worse_low", "worse_high", "p_adjusted"), float("nan"))
+    for index in np.argsort(-board.sign * value.mean, kind="stable"):
+        yield None, configs[index], _value(value.at(index)) | none | {"shared_seeds": 0, "verdict": ""}
+
+
+def _value(own: Interval) -> dict[str, float]:
+    """The columns that hold a value and its intervals."""
+    ends = ("low", "high", "image_low", "image_high", "seed_low", "seed_high")
+    return {"value": own.mean} | {name: getattr(own, name) for name in ends}
 
 
 def _scaled(interval: Interval, factor: float) -> Interval:

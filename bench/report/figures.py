@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from bench.report.boards import Board
-from bench.report.numbers import measured, rate
-from bench.report.svg import INK, MUTED, PAPER, POINTS, Looks, styled
+from bench.report.numbers import bound, rate
+from bench.report.panels import cut, layout, log_ticks, setting, spread, stem
+from bench.report.svg import INK, MUTED, PAPER, Looks, styled
 
-WIDTH = 1160  # CSS pixels of a full-width figure
 LANDSCAPE_WIDTH = 724
-MOST_LETTERS = 22  # of a label beside a plot
 MOST_LINES = 40  # of the landscape
 DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 2, 1, 2)))
 SPEEDS = {
@@ -31,38 +28,44 @@ SPEEDS = {
 def landscape(board: Board, looks: Looks) -> Figure | None:
     """Every configuration of a board as a dot with its 95 % interval: a line per family, best on top.
 
-    Where there is one family only, a line per configuration; None where there is one configuration only.
+    What is left out of the ranking is an arrowhead that points to where its true value lies. Where there is one family
+    only, a line per configuration; None where there is one configuration only.
     """
-    rows = board.rows
+    rows = board.everything
     if len(rows) < 2:
         return None
     alone = rows["family"].nunique() == 1
     groups = [group for _, group in rows.groupby("label" if alone else "family", sort=False)][:MOST_LINES]
     window = limits(board)
-    figure, (axes,) = _panels(
+    figure, (axes,) = layout(
         1, height=20 + 25 * len(groups), columns=1, left=145, right=185, top=6, width=LANDSCAPE_WIDTH
     )
     axes.set_xlim(*sorted(window))
     axes.set_ylim(len(groups) - 0.4, -0.6)
-    axes.axvline(rows.iloc[0]["value"], color=MUTED, linewidth=1, linestyle=(0, (2, 2)))
+    if len(board.rows):
+        axes.axvline(board.rows.iloc[0]["value"], color=MUTED, linewidth=1, linestyle=(0, (2, 2)))
     _uniform_line(axes, board, window, vertical=True)
     for place, own in enumerate(groups):
         first = own.iloc[0]
         hue = looks.hue(first["family"])
         inside = own[own["value"].between(*sorted(window))]
         for _, row in inside[::-1].iterrows():
+            if not row["trusted"]:
+                axes.plot(row["value"], place, "<" if board.better == "lower" else ">", color=hue, markersize=7,
+                          markerfacecolor=PAPER, alpha=0.8)  # fmt: skip
+                continue
             alpha = 1.0 if row["config"] == first["config"] else 0.5
             axes.plot([row["low"], row["high"]], [place, place], color=hue, linewidth=2, alpha=alpha)
             axes.plot(row["value"], place, looks.marker(row["family"]), color=hue, alpha=alpha, markersize=7,
                       markerfacecolor=looks.face(row["family"], bool(row["recipe"])), markeredgewidth=1.5)  # fmt: skip
-        note = f"{measured(first['value'], board.unit)}  {_setting(first) if len(own) > 1 else ''}"
+        note = f"{bound(first, board.unit)}  {setting(first) if len(own) > 1 else ''}"
         beyond = len(own) - len(inside)
         far = f"{'▸' if board.better == 'lower' else '◂'}{beyond}" if beyond else ""
-        for offset, text, colour in ((4, far, MUTED), (30, note.strip(), INK)):
+        for offset, text, colour in ((4, far, MUTED), (30, note.strip(), INK if first["trusted"] else MUTED)):
             axes.annotate(text, (1, place), xycoords=("axes fraction", "data"), xytext=(offset, 0), color=colour,
                           textcoords="offset points", ha="left", va="center", fontsize=10.5)  # fmt: skip
     names = [group.iloc[0]["label" if alone else "family"] for group in groups]
-    axes.set_yticks(range(len(groups)), [_cut(name) for name in names], color=INK, fontsize=12)
+    axes.set_yticks(range(len(groups)), [cut(name) for name in names], color=INK, fontsize=12)
     axes.grid(visible=False, axis="y")
     axes.spines["left"].set_visible(False)
     axes.set_xlabel(f"{quantity(board)}, {'left' if board.better == 'lower' else 'right'} is better")
@@ -71,11 +74,15 @@ def landscape(board: Board, looks: Looks) -> Figure | None:
 
 @styled
 def sigma_curves(board: Board, looks: Looks) -> Figure | None:
-    """The score against a fixed σ, a panel per family, its learned modes as marked lines; None without two fixed σ."""
-    rows = board.rows.assign(
-        number=pd.to_numeric(board.rows["sigma"], errors="coerce"),
-        stem=[_stem(row) for _, row in board.rows.iterrows()],
+    """The score against a fixed σ, a panel per family, its learned modes as marked lines; None without two fixed σ.
+
+    What is left out of the ranking is an arrowhead beside the line.
+    """
+    whole = board.everything
+    whole = whole.assign(
+        number=pd.to_numeric(whole["sigma"], errors="coerce"), stem=[stem(row) for _, row in whole.iterrows()]
     )
+    rows = whole[whole["trusted"]]
     families = [
         family
         for family, own in rows[rows["number"].notna()].groupby("family", sort=False)
@@ -83,17 +90,17 @@ def sigma_curves(board: Board, looks: Looks) -> Figure | None:
     ]
     if not families:
         return None
-    low, high = sorted(limits(board, rows[rows["family"].isin(families)], reach=np.inf))
+    low, high = sorted(limits(board, whole[whole["family"].isin(families)], reach=np.inf))
     edge, arrow = (high, "^") if board.better == "lower" else (low, "v")
-    figure, panels = _panels(len(families), height=270, columns=3, left=64, right=136, top=30, gap=170)
+    figure, panels = layout(len(families), height=270, columns=3, left=64, right=136, top=30, gap=170)
     for axes, family in zip(panels, families, strict=True):
         hue, marker = looks.hue(family), looks.marker(family)
         own = rows[(rows["family"] == family) & rows["number"].notna()]
-        for count, (stem, line) in enumerate(own.groupby("stem", sort=False)):
+        for count, (name, line) in enumerate(own.groupby("stem", sort=False)):
             line = line.sort_values("number")
             inside = line[["value", "low", "high"]].clip(low, high)
             sns.lineplot(x=line["number"], y=inside["value"], ax=axes, color=hue, errorbar=None, linewidth=1.8,
-                         linestyle=DASHES[count % len(DASHES)], label=stem)  # fmt: skip
+                         linestyle=DASHES[count % len(DASHES)], label=name)  # fmt: skip
             axes.fill_between(line["number"], inside["low"], inside["high"], color=hue, alpha=0.2, linewidth=0)
             within = line["value"].between(low, high)
             axes.plot(line["number"][within], line["value"][within], marker, color=hue, markersize=5)
@@ -103,6 +110,9 @@ def sigma_curves(board: Board, looks: Looks) -> Figure | None:
             axes.legend(frameon=False, fontsize=10)
         elif legend := axes.get_legend():
             legend.remove()
+        bounds = whole[(whole["family"] == family) & whole["number"].notna() & ~whole["trusted"]]
+        axes.plot(bounds["number"], bounds["value"].clip(low, high), "v" if board.better == "lower" else "^",
+                  linestyle="", color=hue, markersize=7, markerfacecolor=PAPER, alpha=0.8, clip_on=False)  # fmt: skip
         modes = rows[(rows["family"] == family) & rows["number"].isna() & (rows["sigma"] != "")]
         modes = modes.drop_duplicates("sigma")  # the best of each mode
         for value in modes["value"]:
@@ -110,52 +120,68 @@ def sigma_curves(board: Board, looks: Looks) -> Figure | None:
         axes.set_xscale("log")
         axes.set_ylim(low, high)
         _uniform_line(axes, board, (low, high), vertical=False)
-        _spread(axes, [(row["value"], row["sigma"]) for _, row in modes.iterrows()])
+        spread(axes, [(row["value"], row["sigma"]) for _, row in modes.iterrows()])
         axes.set_title(family, color=hue)
         axes.set_xlabel("fixed σ, pixels scaled to [0, 1]")
         axes.set_ylabel("")
-        _log_ticks(axes, own["number"], lambda value: f"{value:.3g}")
+        log_ticks(axes, [*own["number"], *bounds["number"]], lambda value: f"{value:.3g}")
     panels[0].set_ylabel(quantity(board))
     return figure
 
 
 @styled
 def sample_curves(board: Board, bounds: pd.DataFrame, looks: Looks) -> Figure | None:
-    """What the bound gains over its first L as L grows, a panel per family; None where there is only one L."""
-    configs = {cell: config for config, sample in board.samples.items() for cell in sample.cells}
-    long = bounds[bounds["cell"].isin(configs)].dropna(subset=["bound_nats"])
-    means = long.groupby([long["cell"].map(configs), "samples"])["bound_nats"].mean().unstack("samples")
-    if means.shape[1] < 2:
+    """What the bound gains as L grows over the encoder's own bound at the first L, a panel per family.
+
+    Where proposals were refined, the encoder's own curve is dashed. None where there is only one L.
+    """
+    whole = board.everything
+    gains, encoders = _gains(board, bounds)
+    if gains.shape[1] < 2:
         return None
-    gains = means.sub(means.bfill(axis=1).iloc[:, 0], axis=0)
-    families = [
-        family for family, own in board.rows.groupby("family", sort=False) if own["config"].isin(gains.index).any()
-    ]
-    figure, panels = _panels(len(families), height=165, columns=3, left=64, right=136, top=30, gap=190)
+    families = [family for family, own in whole.groupby("family", sort=False) if own["config"].isin(gains.index).any()]
+    figure, panels = layout(len(families), height=165, columns=3, left=64, right=136, top=30, gap=190)
     for axes, family in zip(panels, families, strict=True):
         hue = looks.hue(family)
-        own = board.rows[(board.rows["family"] == family) & board.rows["config"].isin(gains.index)]
-        curves = gains.loc[own["config"]].rename_axis("config").reset_index().melt("config", value_name="gain").dropna()
-        curves = curves.merge(own[["config", "trusted"]], on="config")
-        sns.lineplot(curves, x="samples", y="gain", units="config", estimator=None, ax=axes, color=hue, linewidth=1.6,
-                     style="trusted", dashes={True: "", False: (3, 2)}, legend=False)  # fmt: skip
+        own = whole[(whole["family"] == family) & whole["config"].isin(gains.index)]
         ends = []
         for _, row in own.iterrows():
-            last = curves[curves["config"] == row["config"]].iloc[-1]
-            axes.plot(last["samples"], last["gain"], "o", color=hue, markersize=4.5,
+            curve = gains.loc[row["config"]].dropna()
+            axes.plot(curve.index, curve, color=hue, linewidth=1.6)
+            axes.plot(curve.index[-1], curve.iloc[-1], "o", color=hue, markersize=4.5,
                       markerfacecolor=hue if row["trusted"] else PAPER)  # fmt: skip
-            ends.append((float(last["gain"]), _setting(row) if len(own) > 1 else ""))
+            ends.append((float(curve.iloc[-1]), setting(row) if len(own) > 1 else ""))
+            if row["refined"]:
+                own_bound = encoders.loc[row["config"]].dropna()
+                axes.plot(own_bound.index, own_bound, color=hue, linewidth=1.2, linestyle=(0, (3, 2)), alpha=0.75)
         axes.set_xscale("log")
-        axes.margins(y=0.1)
-        axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
+        top, low = max(0.0, axes.dataLim.y1), min(0.0, axes.dataLim.y0)
+        low = max(low, -0.2 * top) if top > 0 else low  # refined proposals are wide: low at L = 1
+        margin = 0.1 * (top - low) or 1.0
+        axes.set_ylim(low - margin, top + margin)
         axes.yaxis.set_major_locator(MaxNLocator(4))
-        _spread(axes, ends)
+        spread(axes, ends)
         axes.set_title(family, color=hue)
         axes.set(xlabel="L, samples of z per image", ylabel="")
-        _log_ticks(axes, gains.columns, lambda value: f"{value:,.0f}")
+        log_ticks(axes, gains.columns, lambda value: f"{value:,.0f}")
     for axes in panels[::3]:
-        axes.set_ylabel(f"nats gained since L = {gains.columns[0]}")
+        axes.set_ylabel("nats gained")
     return figure
+
+
+def _gains(board: Board, bounds: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """[configuration, L] of the final bounds and of the encoder's own, in nats over the encoder's at the first L.
+
+    Where the encoder's is not known, the final bound stands for it.
+    """
+    configs = {cell: config for config, sample in board.samples.items() for cell in sample.cells}
+    long = bounds[bounds["cell"].isin(configs)].dropna(subset=["bound_nats"])
+    long = long.assign(encoder_bound_nats=long["encoder_bound_nats"].fillna(long["bound_nats"]))
+    columns = ["bound_nats", "encoder_bound_nats"]
+    means = long.groupby([long["cell"].map(configs), "samples"])[columns].mean()
+    final, encoder = (means[column].unstack("samples") for column in columns)
+    start = encoder.bfill(axis=1).iloc[:, 0] if encoder.shape[1] else pd.Series(dtype=float)
+    return final.sub(start, axis=0), encoder.sub(start, axis=0)
 
 
 @styled
@@ -166,7 +192,7 @@ def speed(board: Board, looks: Looks) -> Figure | None:
     if not columns:
         return None
     window = limits(board)
-    figure, panels = _panels(len(columns), height=300, columns=2, left=64, right=170, top=30, gap=56)
+    figure, panels = layout(len(columns), height=300, columns=2, left=64, right=170, top=30, gap=56)
     for axes, name in zip(panels, columns, strict=True):
         known = rows[rows[name].notna() & rows["value"].between(*sorted(window))]
         title, label = SPEEDS[name]
@@ -202,7 +228,8 @@ def limits(board: Board, rows: pd.DataFrame | None = None, reach: float = 4.0) -
     What is farther from the best than `reach` times the median's distance is cut off, and so is what is worse than a
     uniform guess over the levels, unless that is where most of them lie.
     """
-    rows = board.rows if rows is None else rows
+    if rows is None:
+        rows = pd.concat([board.rows, board.better_unranked])
     sign = 1 if board.better == "lower" else -1
     losses = sign * rows["value"]
     best, median, worst = (float(f) for f in (losses.min(), losses.median(), losses.max()))
@@ -216,80 +243,6 @@ def limits(board: Board, rows: pd.DataFrame | None = None, reach: float = 4.0) -
     margin = 0.04 * (end - best) or 0.01 * abs(best) or 1.0
     best_end = float((sign * rows["low" if sign > 0 else "high"]).min())
     return sign * (min(best, best_end) - margin), sign * (end + margin)
-
-
-def _panels(
-    count: int,
-    *,
-    height: int,
-    columns: int,
-    left: int,
-    right: int,
-    top: int,
-    gap: int = 0,
-    bottom: int = 48,
-    width: int = WIDTH,
-) -> tuple[Figure, list[Axes]]:
-    """`count` panels in rows of `columns`, in CSS pixels: `height` of one plot, the rest around it, `width` of a row.
-
-    A figure of fewer panels than columns is narrower.
-    """
-    lines = -(-count // columns)
-    pitch = top + height + bottom
-    panel = (width - left - right - (columns - 1) * gap) / columns
-    used = min(count, columns)
-    whole = (left + right + used * panel + (used - 1) * gap, lines * pitch)
-    figure = Figure(figsize=(whole[0] / POINTS, whole[1] / POINTS))
-    panels = []
-    for place in range(count):
-        line, column = divmod(place, columns)
-        corner = (left + column * (panel + gap), (lines - line - 1) * pitch + bottom)
-        box = (corner[0] / whole[0], corner[1] / whole[1], panel / whole[0], height / whole[1])
-        panels.append(figure.add_axes(box))
-    return figure, panels
-
-
-def _setting(row: pd.Series) -> str:
-    """A configuration's label without its family's name, shortened to what fits beside a plot."""
-    rest = str(row["label"]).removeprefix(str(row["family"])).replace("(", "").replace(")", "").strip()
-    return _cut(rest)
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= MOST_LETTERS else text[: MOST_LETTERS - 1] + "…"
-
-
-def _stem(row: pd.Series) -> str:
-    """A configuration's label without its σ."""
-    return str(row["label"]).replace(f" σ={row['sigma']}", "")
-
-
-def _spread(axes: Axes, labels: Sequence[tuple[float, str]], pitch: float = 12.5) -> None:
-    """Labels right of the plot at their heights; those that would touch share one line of text."""
-    low, high = axes.get_ylim()
-    pixels = axes.bbox.height / axes.figure.dpi * POINTS
-    places = sorted((pixels * (value - low) / (high - low), text) for value, text in labels)
-    clusters = [[place] for place in places if -1 <= place[0] <= pixels + 1]
-    for _ in range(len(clusters)):  # each pass joins neighbours; joined ones may then touch the next
-        joined: list[list[tuple[float, str]]] = []
-        for cluster in clusters:
-            if joined and _middle(cluster) - _middle(joined[-1]) < pitch:
-                joined[-1] = joined[-1] + cluster
-            else:
-                joined.append(cluster)
-        if len(joined) == len(clusters):
-            break
-        clusters = joined
-    for cluster in clusters:
-        texts = list(dict.fromkeys(text for _, text in reversed(cluster)))
-        fit = max(n for n in range(1, len(texts) + 1) if n == 1 or len(", ".join(texts[:n])) <= MOST_LETTERS)
-        shown = ", ".join(texts[:fit]) + (f" +{len(texts) - fit}" if len(texts) > fit else "")
-        axes.annotate(shown, (1, _middle(cluster) / pixels), xycoords="axes fraction", xytext=(7, 0),
-                      textcoords="offset points", ha="left", va="center", fontsize=10.5, color=MUTED)  # fmt: skip
-
-
-def _middle(cluster: Sequence[tuple[float, str]]) -> float:
-    return float(np.mean([place for place, _ in cluster]))
 
 
 def _uniform_line(axes: Axes, board: Board, window: tuple[float, float], *, vertical: bool) -> None:
@@ -317,17 +270,3 @@ def _front(axes: Axes, rows: pd.DataFrame, name: str) -> None:
     front = rows[rows[name] >= fastest].drop_duplicates(name)
     if len(front) > 1:
         axes.step(front[name], front["value"], where="pre", color=MUTED, linewidth=1, linestyle=(0, (4, 2)), zorder=0)
-
-
-def _log_ticks(axes: Axes, values: Iterable[float], text: Callable[[float], str]) -> None:
-    """Ticks of a log axis at the values themselves, thinned where they would touch."""
-    places = np.unique(np.asarray(list(values), dtype=float))
-    span = np.log(places[-1] / places[0]) or 1.0
-    pixels = axes.bbox.width / axes.figure.dpi * POINTS
-    kept = [places[0]]
-    for place in places[1:]:
-        if pixels * np.log(place / kept[-1]) / span >= 40:
-            kept.append(place)
-    axes.xaxis.set_major_locator(FixedLocator(kept))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: text(value)))

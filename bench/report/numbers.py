@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import pandas as pd
+
 DIGITS = {"bits/dim": 3, "nats": 2}
 NOTHING = "–"
 
@@ -26,6 +28,27 @@ def measured(value: float | None, unit: str) -> str:
 def bracket(low: float, high: float, unit: str) -> str:
     """'[1.629, 1.673]' with a space that does not break, or '' where there is no interval."""
     return "" if math.isnan(low) else f"[{measured(low, unit)},\u00a0{measured(high, unit)}]"
+
+
+def bound(row: pd.Series, unit: str) -> str:
+    """The value of a configuration: '1.629', or '≤ 1.629' where it is only known to be at least as good as that."""
+    sign = "" if row["trusted"] else "≤ " if unit == "bits/dim" else "≥ "
+    return sign + measured(row["value"], unit)
+
+
+def percent(share: float | None) -> str:
+    """0.05 -> '5 %', with a space that does not break; what is not quite all or nothing does not look so."""
+    if share is None or math.isnan(share):
+        return NOTHING
+    text = f"{100 * share:.0f}"
+    if text in ("0", "100") and share not in (0, 1):
+        text = f"{100 * share:.1f}".removesuffix(".0")
+    return f"{text}\u00a0%"
+
+
+def times(ratio: float) -> str:
+    """A ratio to two digits: '9', '1.3', '0.21', '140'."""
+    return f"{float(f'{ratio:.2g}'):,g}"
 
 
 def count(value: float | None) -> str:
@@ -56,5 +79,5 @@ def ordinal(place: int) -> str:
 
 
 def listed(names: list[str]) -> str:
-    """'a', 'a and b', 'a, b and c'."""
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    """'', 'a', 'a and b', 'a, b and c'."""
+    return "".join(names) if len(names) < 2 else f"{', '.join(names[:-1])} and {names[-1]}"

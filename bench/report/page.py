@@ -13,13 +13,14 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
-from bench.report import captions, figures, table, words
-from bench.report.boards import ESS_FLOOR, RISE_FLOOR, Board, boards, short, unusable
+from bench.report import captions, diagnostics, figures, notes, table, words
+from bench.report.boards import Board, boards, short, unusable
 from bench.report.catalogue import catalogue
-from bench.report.numbers import NOTHING, number, several
+from bench.report.numbers import NOTHING, number, percent, several
 from bench.report.pictures import Gallery, galleries
 from bench.report.svg import HUES, Looks, to_svg
-from bench.store import RunTables
+from bench.report.trust import ESS_FLOOR, KHAT_NEEDS, RISE_FLOOR
+from bench.store import BAD_SHARE, RunTables
 
 SHOWN_APART = ("grid", "data", "about", "cards")
 TEMPLATES = Path(__file__).parent / "templates"
@@ -48,9 +49,15 @@ class Section:
     after: list[table.Column]
     lines: list[table.Line]
     axis: tuple[str, str]
-    best: float
+    best: float  # where it lies in the drawings; of no use without lines
+    left_columns: list[table.Column]
+    left_out: list[table.Named]
     sigma: Figure | None
     samples: Figure | None
+    calibration: Figure | None
+    latents: Figure | None
+    diagnosed: list[table.Column]
+    diagnoses: list[table.Named]
     speed: Figure | None
     speeds: list[list[table.Entry]]
     galleries: list[Gallery]
@@ -106,6 +113,8 @@ def context(tables: RunTables) -> dict[str, Any]:
         "densities": table.density_rows(found),
         "failed": [row._asdict() for row in failed.itertuples(index=False)],
         "cells": len(tables.cells),
+        "bad_share": percent(BAD_SHARE),
+        "khat_needs": KHAT_NEEDS,
         "ess_floor": number(ESS_FLOOR, 0),
         "rise_bits": number(RISE_FLOOR["bits/dim"], 3),
         "rise_nats": number(RISE_FLOOR["nats"], 1),
@@ -124,7 +133,8 @@ def context(tables: RunTables) -> dict[str, Any]:
 def _section(board: Board, tables: RunTables, looks: Looks, anchor: str) -> Section:
     before, after = table.columns(board)
     window = figures.limits(board, reach=2.0)  # tighter than in the figures: the top of the table is what is read
-    rows = board.rows
+    rows, whole = board.rows, board.everything
+    left_columns, diagnosed = table.left_out(board), table.diagnostics(board)
     ends = [number(value, 2) for value in sorted(window)]
     return Section(
         anchor=anchor,
@@ -133,44 +143,40 @@ def _section(board: Board, tables: RunTables, looks: Looks, anchor: str) -> Sect
         unit=board.unit,
         words=words.words(board),
         landscape=_drawn(
-            figures.landscape(board, looks), f"{anchor}-all", lambda: captions.landscape(board), LANDSCAPE_NOTE
+            figures.landscape(board, looks), f"{anchor}-all", lambda: captions.landscape(board), notes.LANDSCAPE
         ),
         before=before,
         after=after,
         lines=[table.line(row, before, after, looks, window) for _, row in rows.iterrows()],
         axis=(ends[0], ends[1]),
-        best=table.place(rows.iloc[0]["value"], window),
-        sigma=_drawn(figures.sigma_curves(board, looks), f"{anchor}-sigma", lambda: captions.sigma(board), SIGMA_NOTE),
+        best=table.place(rows.iloc[0]["value"], window) if len(rows) else 0.0,
+        left_columns=left_columns,
+        left_out=table.named(board.left_out, left_columns, looks),
+        sigma=_drawn(figures.sigma_curves(board, looks), f"{anchor}-sigma", lambda: captions.sigma(board), notes.SIGMA),
         samples=_drawn(
             figures.sample_curves(board, tables.bounds, looks),
             f"{anchor}-samples",
             lambda: captions.samples(board),
-            SAMPLES_NOTE,
+            notes.SAMPLES,
         ),
-        speed=_drawn(figures.speed(board, looks), f"{anchor}-speed", lambda: captions.speed(board), SPEED_NOTE),
+        calibration=_drawn(
+            diagnostics.calibration(board, tables.calibration, looks),
+            f"{anchor}-calibration",
+            lambda: captions.calibration(board),
+            notes.CALIBRATION,
+        ),
+        latents=_drawn(
+            diagnostics.latents(board, tables.latents, looks),
+            f"{anchor}-latents",
+            lambda: captions.latents(board),
+            notes.LATENTS,
+        ),
+        diagnosed=diagnosed,
+        diagnoses=table.named(whole, diagnosed, looks),
+        speed=_drawn(figures.speed(board, looks), f"{anchor}-speed", lambda: captions.speed(board), notes.SPEED),
         speeds=table.speeds(board),
         galleries=galleries(board, tables.pictures),
     )
-
-
-LANDSCAPE_NOTE = (
-    "A dot is one configuration, its bar the 95 % interval over images and seeds; the best of each line is drawn in "
-    "full and named on the right. Dashed: the best of all. Hollow: folk recipes. Arrows: how many lie beyond the axis."
-)
-SIGMA_NOTE = (
-    "Bands are 95 % intervals. Dashed lines are the family's learned scales: shared, one number for all; image, "
-    "one for each image; pixel, one for each pixel; optimal, the maximum-likelihood number from training "
-    "data. Arrows: off the scale."
-)
-SAMPLES_NOTE = (
-    "Every curve is a lower bound on the log-likelihood and rises with L: a curve that still rises at its end has not "
-    "converged, and the configuration is better than its number. Dashed, with a hollow end: not converged, or too few "
-    "effective samples. The panels have scales of their own."
-)
-SPEED_NOTE = (
-    "Speed of a single model, measured alone after the training, against the score. Dashed: what nothing else beats "
-    "in both. σ's value does not change the speed, its mode does: settings of one kind stand above each other."
-)
 
 
 def _drawn(figure: Any, name: str, title: Callable[[], Markup], note: str) -> Figure | None:
@@ -189,8 +195,8 @@ def _about(board: Board) -> str:
     bits = [
         f"{board.measure}: ln P of the integers",
         f"{board.unit}, {board.better} is better",
-        several(len(board.rows), "configuration"),
-        several(int(board.rows["seeds"].max()), "seed"),
+        several(len(board.everything), "configuration"),
+        several(int(board.everything["seeds"].max()), "seed"),
         f"{several(board.images, 'test image')} of {several(board.dims, 'value')}",
     ]
     return " · ".join(bits + ([f"{board.binarisation} binarisation"] if board.binarisation else []))

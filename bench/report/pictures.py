@@ -23,6 +23,7 @@ class Strip:
     family: str
     label: str
     recipe: bool
+    ranked: bool
     reconstruction: str
     sample: str
     draw: str
@@ -41,9 +42,9 @@ class Gallery:
 
 
 def galleries(board: Board, pictures: Mapping[tuple[str, str], np.ndarray]) -> list[Gallery]:
-    """The best configuration of each family that has pictures, best family first, grouped by their originals."""
+    """The first configuration of each family that has pictures, in the board's order, grouped by their originals."""
     found: dict[bytes, Gallery] = {}
-    for family, own in board.rows.groupby("family", sort=False):
+    for family, own in board.everything.groupby("family", sort=False):
         shown = _first_with_pictures(board, own["config"].tolist(), pictures)
         if shown is None:
             continue
@@ -59,6 +60,7 @@ def galleries(board: Board, pictures: Mapping[tuple[str, str], np.ndarray]) -> l
                 family,
                 str(row["label"]),
                 bool(row["recipe"]),
+                bool(row["trusted"]),
                 *(
                     strip(pictures[cell, kind][:MOST]) if (cell, kind) in pictures else ""
                     for kind in ("reconstruction", "sample", "draw")
@@ -92,7 +94,7 @@ def strip(images: np.ndarray) -> str:
 def _first_with_pictures(
     board: Board, configs: list[str], pictures: Mapping[tuple[str, str], np.ndarray]
 ) -> tuple[str, str, int] | None:
-    """(config, cell, seed) of the best configuration, then the lowest seed, that has pictures."""
+    """(config, cell, seed) of the first configuration, then the lowest seed, that has pictures."""
     for config in configs:
         sample = board.samples[config]
         for seed, cell in zip(sample.seeds, sample.cells, strict=True):

@@ -1,4 +1,4 @@
-"""The tables of the page: a board's ranked configurations, their speeds, and what is shown without being ranked."""
+"""The tables of the page: a board's ranked configurations, what is left out, diagnostics, speeds, unranked numbers."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ import numpy as np
 import pandas as pd
 
 from bench.compare import Verdict
-from bench.report.boards import ESS_FLOOR, Board
-from bench.report.numbers import NOTHING, bracket, measured, number, rate
+from bench.report.boards import Board
+from bench.report.numbers import NOTHING, bound, bracket, measured, number, percent, rate, times
 from bench.report.svg import Looks
+from bench.report.trust import ESS_FLOOR
+from bench.store import BAD_SHARE
 
-DRAWN = 140  # width of a row's whisker in CSS pixels
+DRAWN = 110  # width of a row's whisker in CSS pixels
 TAGS = {
     Verdict.BEST: ("best", "best"),
     Verdict.INDISTINGUISHABLE: ("indistinguishable", "tied"),
@@ -57,8 +59,6 @@ class Line:
     """One ranked configuration."""
 
     rank: int
-    trusted: bool
-    caution: str
     label: str  # the whole label
     name: str  # without its σ, which has a column of its own
     recipe: bool
@@ -70,13 +70,21 @@ class Line:
     after: list[Entry]
 
 
+@dataclass(frozen=True)
+class Named:
+    """A configuration in a table that does not rank."""
+
+    label: str
+    recipe: bool
+    hue: str
+    caution: str  # why it is left out of the ranking, '' where it is ranked
+    entries: list[Entry]
+
+
 def columns(board: Board) -> tuple[list[Column], list[Column]]:
     """The columns left and right of the drawing and the verdict; what the whole board lacks has no column."""
     rows, unit = board.rows, board.unit
-    most = int(rows["seeds"].max())
-
-    def plain(name: str, digits: int) -> Callable[[pd.Series], Entry]:
-        return lambda row: Entry(number(row[name], digits), _key(row[name]))
+    most = int(board.everything["seeds"].max())
 
     def value(row: pd.Series) -> Entry:
         return Entry(measured(row["value"], unit), row["value"], bracket(row["low"], row["high"], unit))
@@ -92,13 +100,11 @@ def columns(board: Board) -> tuple[list[Column], list[Column]]:
         shown = bracket(row["worse_low"], row["worse_high"], unit)
         return Entry(measured(row["worse_by"], unit), _key(row["worse_by"]), shown)
 
-    def effective(row: pd.Series) -> Entry:
-        few = row["ess_median"] < ESS_FLOOR
-        return Entry(number(row["ess_median"], 1 if few else 0), _key(row["ess_median"]), marked=bool(few))
-
-    def trained(row: pd.Series) -> Entry:
-        name = f"{row['objective'].upper()}, L={row['train_samples']}"
-        return Entry(f"its own, L={row['train_samples']}" if row["recipe"] else name, name)
+    def chance(row: pd.Series) -> Entry:
+        p = row["p_adjusted"]
+        if row["verdict"] == Verdict.BEST or np.isnan(p):
+            return Entry(NOTHING, "" if np.isnan(p) else p)
+        return Entry("< 0.001" if p < 0.001 else number(p, 3), p)
 
     def scale(row: pd.Series) -> Entry:
         fixed = pd.to_numeric(row["sigma"], errors="coerce")
@@ -113,14 +119,12 @@ def columns(board: Board) -> tuple[list[Column], list[Column]]:
         before.insert(0, Column("σ", "or its mode", scale))
     after = [
         Column("Worse than best by", f"{unit} [95 %]", worse),
+        Column("p", "corrected", chance),
+        *_estimation(board),
         Column("Seed SD", unit, spread),
+        Column("ELBO", "nats", plain("elbo_nats", 2)),
         Column("Dequantised", "bits/dim", plain("dequantised_bits_per_dim", 3)),
         Column("σ in use", "at test", in_use),
-        Column("ELBO", "nats", plain("elbo_nats", 2)),
-        Column("KL", "nats", plain("kl_nats", 2)),
-        Column("Active", "units", plain("active_units", 1)),
-        Column("ESS", "median", effective),
-        Column("L", "evaluated", plain("iw_samples", 0)),
         Column("Trained on", "objective", trained, numeric=False),
     ]
     optional = {"Dequantised": "dequantised_bits_per_dim", "σ in use": "sigma_fitted"}
@@ -128,13 +132,112 @@ def columns(board: Board) -> tuple[list[Column], list[Column]]:
     return before, [column for column in after if column.head not in lacking]
 
 
+def left_out(board: Board) -> list[Column]:
+    """The columns of what is left out of the ranking; the reasons come after them."""
+    return [
+        Column("At least this good", board.unit, lambda row: Entry(bound(row, board.unit), row["value"])),
+        *_estimation(board),
+    ]
+
+
+def diagnostics(board: Board) -> list[Column]:
+    """What lies behind the score of a configuration; what the whole board lacks has no column."""
+    rows = board.everything
+
+    def share(name: str) -> Callable[[pd.Series], Entry]:
+        return lambda row: Entry(percent(row[name]), _key(row[name]))
+
+    def units(row: pd.Series) -> Entry:
+        shown = f"of {row['latent']:.0f}" if np.isfinite(row["latent"]) else ""
+        return Entry(number(row["active_units"], 1).removesuffix(".0"), _key(row["active_units"]), shown)
+
+    def collapsed(row: pd.Series) -> Entry:
+        some = f"{row['collapsed']} of {row['seeds']} seeds" if 0 < row["collapsed"] < row["seeds"] else ""
+        return Entry("yes" if row["collapsed"] else "no", row["collapsed"], some, marked=row["collapsed"] > 0)
+
+    def bias(row: pd.Series) -> Entry:
+        gain = row["jackknife_nats"] - row["iw_nats"]
+        return Entry(number(gain, 3), _key(gain))
+
+    def ratio(row: pd.Series) -> Entry:
+        found = row["noise_predicted"] / row["noise_realised"] if row["noise_realised"] > 0 else float("nan")
+        shown = f"{row['noise_predicted']:.3g} / {row['noise_realised']:.3g}"
+        return Entry(times(found), found, shown) if np.isfinite(found) else Entry(NOTHING, "")
+
+    found = [
+        ("reconstruction_nats", Column("Reconstruction", "nats", plain("reconstruction_nats", 2))),
+        ("kl_nats", Column("KL", "nats", plain("kl_nats", 2))),
+        ("active_units", Column("Active", "units", units)),
+        ("active_units", Column("Collapsed", "", collapsed)),
+        ("amortisation_gap_nats", Column("Amortisation gap", "nats", plain("amortisation_gap_nats", 2))),
+        ("approximation_gap_nats", Column("Approximation gap", "nats", plain("approximation_gap_nats", 2))),
+        ("jackknife_nats", Column("Jackknife − bound", "nats", bias)),
+        ("noise_predicted", Column("Noise", "× of what is there", ratio)),
+        ("coverage_50", Column("In 50 %", "of the values", share("coverage_50"))),
+        ("coverage_95", Column("In 95 %", "of the values", share("coverage_95"))),
+        ("pit_deviation", Column("Lie elsewhere", "of the values", share("pit_deviation"))),
+    ]
+    return [column for name, column in found if rows[name].notna().any()]
+
+
+def _estimation(board: Board) -> list[Column]:
+    """How the bound was estimated, and how far it is to be believed."""
+
+    def proposal(row: pd.Series) -> Entry:
+        some = f"{row['refined']} of {row['seeds']} seeds" if 0 < row["refined"] < row["seeds"] else ""
+        return Entry("refined" if row["refined"] else "encoder", str(bool(row["refined"])), some)
+
+    def lift(row: pd.Series) -> Entry:
+        return Entry(measured(row["lift"], board.unit), row["lift"]) if row["refined"] else Entry(NOTHING, "")
+
+    def tail(row: pd.Series) -> Entry:
+        bad = row["khat_bad_fraction"]
+        shown = f"{percent(bad)} bad" if np.isfinite(bad) else ""
+        return Entry(number(row["khat_median"], 2), _key(row["khat_median"]), shown, marked=not bad <= BAD_SHARE)
+
+    def effective(row: pd.Series) -> Entry:
+        few = row["ess_median"] < ESS_FLOOR
+        return Entry(number(row["ess_median"], 1 if few else 0), _key(row["ess_median"]), marked=bool(few))
+
+    found = [
+        Column("Estimator", "proposal", proposal, numeric=False),
+        Column("k̂", "median", tail),
+        Column("Encoder’s bound", f"short by, {board.unit}", lift),
+        Column("ESS", "median", effective),
+        Column("L", "evaluated", plain("iw_samples", 0)),
+    ]
+    return [column for column in found if column.head != "Encoder’s bound" or board.everything["refined"].any()]
+
+
+def plain(name: str, digits: int) -> Callable[[pd.Series], Entry]:
+    """A number as it is."""
+    return lambda row: Entry(number(row[name], digits), _key(row[name]))
+
+
+def trained(row: pd.Series) -> Entry:
+    name = f"{row['objective'].upper()}, L={row['train_samples']}"
+    return Entry(f"its own, L={row['train_samples']}" if row["recipe"] else name, name)
+
+
+def named(rows: pd.DataFrame, wanted: list[Column], looks: Looks) -> list[Named]:
+    """The rows of a table that does not rank."""
+    return [
+        Named(
+            label=str(row["label"]),
+            recipe=bool(row["recipe"]),
+            hue=looks.variable(row["family"]),
+            caution=str(row["caution"]),
+            entries=[column.show(row) for column in wanted],
+        )
+        for _, row in rows.iterrows()
+    ]
+
+
 def line(row: pd.Series, before: list[Column], after: list[Column], looks: Looks, window: tuple[float, float]) -> Line:
     """The row of one configuration, its drawing on an axis that shows `window`."""
     tag, tag_class = TAGS[Verdict(row["verdict"])]
     return Line(
         rank=int(row["rank"]),
-        trusted=bool(row["trusted"]),
-        caution=str(row["caution"]),
         label=str(row["label"]),
         name=str(row["label"]).replace(f" σ={row['sigma']}", ""),
         recipe=bool(row["recipe"]),
@@ -162,7 +265,8 @@ def place(value: float, window: tuple[float, float]) -> float:
 
 def speeds(board: Board) -> list[list[Entry]]:
     """Single-model speed of every kind of configuration, with the aggregate speed of its bundles beside it."""
-    rows = board.rows[board.rows["train_images_per_s"].notna()].drop_duplicates("kind")
+    rows = board.everything
+    rows = rows[rows["train_images_per_s"].notna()].drop_duplicates("kind")
     lines = []
     for _, row in rows.sort_values("train_images_per_s", ascending=False).iterrows():
         name = str(row["label"])
@@ -187,10 +291,11 @@ def recipe_rows(found: list[Board]) -> list[dict[str, str]]:
             "label": str(row["label"]),
             "scored": str(row["scored_as"]).replace("_", " "),
             "objective": _with_deviation(row, "training_objective_nats"),
-            "score": f"{measured(row['value'], board.unit)} {board.unit}",
+            "score": f"{bound(row, board.unit)} {board.unit}",
         }
         for board in found
-        for _, row in board.rows[board.rows["recipe"] == 1].iterrows()
+        for _, row in board.everything.iterrows()
+        if row["recipe"]
     ]
 
 
@@ -200,10 +305,11 @@ def density_rows(found: list[Board]) -> list[dict[str, str]]:
             "label": str(row["label"]),
             "density": _with_deviation(row, "density_nats"),
             "dequantised": f"{number(row['dequantised_bits_per_dim'], 3)}",
-            "mass": f"{measured(row['value'], board.unit)}",
+            "mass": bound(row, board.unit),
         }
         for board in found
-        for _, row in board.rows[board.rows["density_nats"].notna()].sort_values("label").iterrows()
+        for _, row in board.everything.sort_values("label").iterrows()
+        if np.isfinite(row["density_nats"])
     ]
 
 

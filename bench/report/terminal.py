@@ -8,7 +8,8 @@ import pandas as pd
 
 from bench.compare import Verdict
 from bench.report.boards import Board, boards, unusable
-from bench.report.numbers import bracket, measured, several
+from bench.report.numbers import bound, bracket, measured, several
+from bench.report.remarks import estimator
 from bench.report.words import words
 from bench.store import RunTables
 
@@ -24,40 +25,70 @@ def ranking_text(tables: RunTables, width: int = 80) -> str:
         lines.append("Nothing can be ranked: no cell has usable numbers.")
     if failed:
         lines += _wrapped(f"{failed} of {len(tables.cells)} cells failed; the report says why.", width)
-    return "\n".join(lines).rstrip().replace("−", "-").replace("\u00a0", " ")
+    text = "\n".join(lines).rstrip()
+    for shown, typed in (("−", "-"), ("\u00a0", " "), ("≤", "<="), ("≥", ">=")):
+        text = text.replace(shown, typed)
+    return text
 
 
 def _board(board: Board, width: int) -> list[str]:
     said = words(board)
-    rows = board.rows
+    whole = board.everything
     title = (
-        f"{board.name}: {several(len(rows), 'configuration')}, {board.unit} ({board.better} is better), "
-        f"{several(board.images, 'test image')}, {several(int(rows['seeds'].max()), 'seed')}"
+        f"{board.name}: {several(len(whole), 'configuration')}, {board.unit} ({board.better} is better), "
+        f"{several(board.images, 'test image')}, {several(int(whole['seeds'].max()), 'seed')}"
     )
+    verdict = f"{said.headline.striptags()}. {said.gap.striptags()}"
+    samples = sorted(set(whole["iw_samples"]))
+    bound_of = (
+        f"Bounds on ln P with L = {' or '.join(map(str, samples))} samples of z; intervals over images and seeds."
+    )
+    notes = [bound_of, *(text.striptags() for finding in estimator(board) for text in finding.texts)]
+    return [
+        *_wrapped(title, width),
+        *_wrapped(verdict, width),
+        *_ranked(board, width),
+        *_left_out(board, width),
+        *_wrapped(" ".join(notes), width),
+    ]
+
+
+def _ranked(board: Board, width: int) -> list[str]:
+    """The ranking as a table."""
+    rows = board.rows
+    if rows.empty:
+        return []
     values = [
         f"{measured(r['value'], board.unit)} {bracket(r['low'], r['high'], board.unit)}" for _, r in rows.iterrows()
     ]
     verdicts = [_verdict(row, board.unit) for _, row in rows.iterrows()]
-    ranks = [str(rank) + (" " if trusted else "!") for rank, trusted in zip(rows["rank"], rows["trusted"], strict=True)]
     heads = ("#", "likelihood", f"{board.unit} [95 %]", "worse than best by")
-    columns = (ranks, list(rows["label"]), values, verdicts)
+    columns = ([str(rank) for rank in rows["rank"]], list(rows["label"]), values, verdicts)
     widths = [max(len(head), *map(len, column)) for head, column in zip(heads, columns, strict=True)]
     widths[1] = max(NARROWEST, min(widths[1], width - widths[0] - widths[2] - widths[3] - 6))
-    table = [
+    return [
         f"{rank:>{widths[0]}}  {_cut(label, widths[1]):<{widths[1]}}  {value:>{widths[2]}}  {verdict}".rstrip()
         for rank, label, value, verdict in zip(
             *((head, *column) for head, column in zip(heads, columns, strict=True)), strict=True
         )
     ]
-    samples = sorted(set(rows["iw_samples"]))
-    bound = f"Bounds on ln P with L = {' or '.join(map(str, samples))} samples of z; intervals over images and seeds."
-    notes = [bound] + ["! not converged: the true value is better than shown."] * (not rows["trusted"].all())
-    verdict = f"{said.headline.striptags()}. {said.gap.striptags()}"
+
+
+def _left_out(board: Board, width: int) -> list[str]:
+    """What is not ranked, a line each: its name, what it is at least, and why as far as it fits."""
+    rows = board.left_out
+    if rows.empty:
+        return []
+    bounds = [bound(row, board.unit) for _, row in rows.iterrows()]
+    widest = max(map(len, bounds)) + 1  # "≤" is typed with two letters
+    room = max(NARROWEST, min(max(map(len, rows["label"])), width // 3))
+    left = width - room - widest - 7
     return [
-        *_wrapped(title, width),
-        *_wrapped(verdict, width),
-        *table,
-        *(line for note in notes for line in _wrapped(note, width)),
+        f"left out of the ranking, at least this good in {board.unit}:",
+        *(
+            f"!  {_cut(str(row['label']), room):<{room}}  {shown:>{widest - 1}}  {_cut(str(row['caution']), left)}"
+            for shown, (_, row) in zip(bounds, rows.iterrows(), strict=True)
+        ),
     ]
 
 

@@ -15,14 +15,7 @@ from markupsafe import Markup, escape
 from bench.compare import Interval, Verdict
 from bench.report.boards import Board, matched
 from bench.report.numbers import bracket, count, listed, measured, ordinal
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One more thing that a board's numbers say, in one or a few sentences."""
-
-    topic: str
-    texts: tuple[Markup, ...]
+from bench.report.remarks import Finding, collapse, estimator, left_out, noise
 
 
 @dataclass(frozen=True)
@@ -38,7 +31,7 @@ class Words:
 
 def words(board: Board) -> Words:
     """All sentences about a board."""
-    topics = (_sigma, _recipes, _twins, _caution, _noise)
+    topics = (estimator, left_out, _sigma, _twins, _recipes, noise, collapse, _seeds)
     return Words(
         _headline(board), _best(board), _gap(board), _meaning(board), tuple(f for t in topics for f in t(board))
     )
@@ -46,19 +39,35 @@ def words(board: Board) -> Words:
 
 def _headline(board: Board) -> Markup:
     rows = board.rows
+    if rows.empty:
+        alone = len(board.left_out) == 1
+        return Markup("Nothing can be ranked: ") + (
+            "the only bound cannot be trusted"
+            if alone
+            else Markup("none of {} bounds can be trusted").format(len(board.left_out))
+        )
+    if len(rows) == 1:
+        where = "configuration that can be ranked" if len(board.left_out) else "configuration here"
+        return Markup("<b>{}</b> is the only {}: there is nothing to compare it with").format(
+            rows.iloc[0]["label"], where
+        )
+    said = _who(rows)
+    if len(board.better_unranked):
+        return Markup("Of what can be ranked, ") + said
+    return said[:1].upper() + said[1:]
+
+
+def _who(rows: pd.DataFrame) -> Markup:
+    """Which of two or more ranked configurations fit best; begins with a small letter."""
     top = rows.iloc[0]
     tied = rows[rows["verdict"] == Verdict.INDISTINGUISHABLE]
     families = list(dict.fromkeys([top["family"], *tied["family"]]))
-    if len(rows) == 1:
-        return Markup("<b>{}</b> is the only configuration here: there is nothing to compare it with").format(
-            top["label"]
-        )
     if rows["family"].nunique() == 1:
         if len(tied):
-            return Markup("No setting of <b>{}</b> is clearly best: {} of {} cannot be told apart").format(
+            return Markup("no setting of <b>{}</b> is clearly best: {} of {} cannot be told apart").format(
                 top["family"], len(tied) + 1, len(rows)
             )
-        return Markup("Of {} settings of <b>{}</b>, <b>{}</b> fits best").format(
+        return Markup("of {} settings of <b>{}</b>, <b>{}</b> fits best").format(
             len(rows), top["family"], _setting(top)
         )
     if len(families) == 1:
@@ -73,6 +82,8 @@ def _headline(board: Board) -> Markup:
 
 
 def _best(board: Board) -> Markup:
+    if board.rows.empty:
+        return Markup("")
     top = board.rows.iloc[0]
     return Markup("<b>{}</b> reaches <b>{} {}</b> {}").format(
         top["label"], measured(top["value"], board.unit), board.unit, bracket(top["low"], top["high"], board.unit)
@@ -80,7 +91,26 @@ def _best(board: Board) -> Markup:
 
 
 def _gap(board: Board) -> Markup:
-    rows = board.rows
+    return Markup(" ").join(text for text in (_runner_up(board.rows, board.unit), _unknown_best(board)) if text)
+
+
+def _unknown_best(board: Board) -> Markup:
+    """That something which is left out is better than what is ranked first, where it is."""
+    if board.rows.empty or board.better_unranked.empty:
+        return Markup("")
+    strongest, top = board.better_unranked.iloc[0], board.rows.iloc[0]
+    (lead,) = board.leads([(strongest["config"], top["config"])])
+    how = "at least level with that"
+    if lead is not None and lead.low > 0:
+        how = f"better than that by at least {measured(float(lead.mean), board.unit)} {board.unit}"
+    return Markup(
+        "But the bound of <b>{}</b>, which cannot be trusted and is not ranked, is {}: the best is not known."
+    ).format(strongest["label"], how)
+
+
+def _runner_up(rows: pd.DataFrame, unit: str) -> Markup:
+    if rows.empty:
+        return Markup("")
     others = rows[rows["family"] != rows.iloc[0]["family"]]
     kind = "family" if len(others) else "setting"
     others = others if len(others) else rows.iloc[1:]
@@ -91,21 +121,24 @@ def _gap(board: Board) -> Markup:
     if next_best["verdict"] == Verdict.UNPAIRED:
         return text + ", which shares no seed with the best: the gap cannot be judged."
     text += Markup(", {} {} {} behind: ").format(
-        measured(next_best["worse_by"], board.unit),
-        board.unit,
-        bracket(next_best["worse_low"], next_best["worse_high"], board.unit),
+        measured(next_best["worse_by"], unit),
+        unit,
+        bracket(next_best["worse_low"], next_best["worse_high"], unit),
     )
     one_seed = next_best["shared_seeds"] < 2
     if next_best["verdict"] == Verdict.WORSE:
         text += "more than the " + (
             "choice of test images explains" if one_seed else "noise of images and seeds explains"
         )
-    else:
+    elif next_best["worse_low"] <= 0:
         text += "the interval reaches zero, so the order of the two is not settled"
+    else:
+        text += (
+            f"enough were there only two, but not among {len(rows)} (corrected p = {next_best['p_adjusted']:.2f}), so "
+            "the order of the two is not settled"
+        )
     if one_seed:
         text += "; with one seed to compare, the training noise is unknown"
-    if not next_best["trusted"]:
-        text += "; the bound of the runner-up has not converged, so the gap may be smaller"
     return text + "."
 
 
@@ -226,24 +259,9 @@ def _twins(board: Board) -> Iterator[Finding]:
             yield Finding("Unnormalised twin", tuple(texts))
 
 
-def _caution(board: Board) -> Iterator[Finding]:
-    """Bounds that are not to be believed as log-likelihoods."""
-    doubted = board.rows[~board.rows["trusted"]]
-    if doubted.empty:
-        return
-    leads = not board.rows.iloc[0]["trusted"]
-    names = [str(Markup("<b>{}</b>").format(label)) for label in doubted["label"][:4]]
-    more = len(doubted) - len(names)
-    text = Markup(
-        "{} of {} bounds have not converged ({}{}): the true value is better than shown, by an unknown amount"
-    ).format(len(doubted), len(board.rows), Markup(", ".join(names)), f" and {more} more" if more else "")
-    text += ", the leader's too." if leads else ", so their places in the ranking are not final."
-    yield Finding("Not converged", (text,))
-
-
-def _noise(board: Board) -> Iterator[Finding]:
+def _seeds(board: Board) -> Iterator[Finding]:
     """What the intervals cannot hold."""
-    if (board.rows["seeds"] < 2).all():
+    if (board.everything["seeds"] < 2).all():
         text = (
             "Every configuration was trained once: the intervals cover the choice of test images only, and what "
             "another training run would change is unknown."
