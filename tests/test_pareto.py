@@ -36,7 +36,7 @@ def leave_one_out(log_weights: Tensor) -> Tensor:
     return count * bound - (count - 1) * (torch.stack(without).mean(0) - math.log(count - 1))
 
 
-@pytest.mark.parametrize("samples", [40, 100, 1000, 5000, 20_000])
+@pytest.mark.parametrize("samples", [40, 100, 1000, 5000])
 @pytest.mark.parametrize("shape", [0.1, 0.5, 0.7, 1.5])
 def test_khat_is_what_arviz_gives(shape: float, samples: int) -> None:
     for seed, offset in enumerate((0.0, -700.0, 900.0)):  # weights beyond what a float64 holds
@@ -48,7 +48,7 @@ def test_khat_is_what_arviz_gives(shape: float, samples: int) -> None:
 def test_khat_finds_the_shape_of_a_known_tail() -> None:
     for shape in (0.2, 0.5, 1.0, 2.0):
         found = torch.stack([streamed(heavy(shape, 20_000, seed)).khat() for seed in range(20)])
-        prior = 10 / (tail_length(20_000) + 10) * (0.5 - shape)  # what the fit's prior moves it by
+        prior = 10 / (TAIL_AT_MOST + 10) * (0.5 - shape)  # what the fit's prior moves it by
         assert float(found.mean()) == pytest.approx(shape + prior, abs=0.05)
 
 
@@ -57,7 +57,7 @@ def test_the_tail_is_no_longer_than_it_may_be() -> None:
     assert tail_length(100) == 20
     assert tail_length(10**9) == TAIL_AT_MOST
     tail = streamed(heavy(0.5, 50_000))
-    assert tail._held.shape[-1] <= 2 * (TAIL_AT_MOST + 1) + 256
+    assert tail._held.shape[-1] <= TAIL_AT_MOST + 1 + 256
     assert 0.3 < float(tail.khat()) < 0.7
 
 

@@ -12,8 +12,8 @@ import math
 import torch
 from torch import Tensor
 
-#: the tail holds at most so many weights, so that memory does not depend on L (3√L reaches it at L = 29,128)
-TAIL_AT_MOST = 512
+#: the tail holds at most so many weights, so that memory does not depend on L (3√L reaches it at L = 7,282)
+TAIL_AT_MOST = 256
 #: with fewer weights in the tail no shape is fitted
 TAIL_AT_LEAST = 5
 #: the fit's prior: k = ½, with the weight of so many observations (Vehtari et al. 2024, appendix G)
@@ -51,7 +51,7 @@ def pareto_khat(log_weights: Tensor) -> Tensor:
     steps = torch.arange(1, candidates + 1, dtype=torch.float64, device=excess.device) - 0.5
     quartile = excess[..., int(count / 4 + 0.5) - 1, None].clamp(min=1e-300)
     b = (1 - torch.sqrt(candidates / steps)) / (3 * quartile) + 1 / excess[..., -1:]
-    shape = torch.log1p(-b.unsqueeze(-1) * excess.unsqueeze(-2)).mean(-1)
+    shape = torch.stack([torch.log1p(-one * excess).mean(-1) for one in b.split(1, -1)], -1)
     profile = count * (torch.log(-b / shape) - shape - 1)
     weight = torch.softmax(profile, -1)
     best = (b * torch.where(weight < 10 * torch.finfo(torch.float64).eps, 0.0, weight)).sum(-1, keepdim=True)
@@ -77,7 +77,7 @@ class Tail:
     def push(self, log_weights: Tensor) -> None:
         """Takes ln w [..., c], c of any size."""
         self._held = torch.cat([self._held, log_weights.double()], -1)
-        if self._held.shape[-1] > 2 * self.capacity + 256:
+        if self._held.shape[-1] > self.capacity + 256:
             self._settle()
 
     def _settle(self) -> None:
