@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vae_core.evaluate.ais import Annealed, Annealing, annealed_importance
+from vae_core.evaluate.ais import Annealed, Annealing, annealed_importance, prior
 from vae_core.evaluate.bdmc import Sandwich, sandwich, simulate
 from vae_core.evaluate.calibration import Calibration, Latents, calibration, latents
 from vae_core.evaluate.exact import Quadrature, ppca_log_likelihood, ppca_posterior, quadrature
@@ -32,6 +32,7 @@ __all__ = [
     "log_likelihood",
     "ppca_log_likelihood",
     "ppca_posterior",
+    "prior",
     "quadrature",
     "refine",
     "refined_bounds",
