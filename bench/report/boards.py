@@ -333,9 +333,10 @@ def _unranked(board: Board, configs: list[str]) -> Iterator[tuple[None, str, dic
     value = _scaled(
         compare.intervals([board.samples[config].nats for config in configs], _generator()), board.sign * board.scale
     )
-    none = dict.fromkeys(("worse_by", "worse_low", "worse_high", "p_adjusted"), float("nan"))
+    unknown = dict.fromkeys(("worse_by", "worse_low", "worse_high"), float("nan"))
+    none = unknown | {"shared_seeds": 0, "p_adjusted": float("nan"), "verdict": ""}
     for index in np.argsort(-board.sign * value.mean, kind="stable"):
-        yield None, configs[index], _value(value.at(index)) | none | {"shared_seeds": 0, "verdict": ""}
+        yield None, configs[index], _value(value.at(index)) | none
 
 
 def _value(own: Interval) -> dict[str, float]:
