@@ -209,13 +209,8 @@ def samples_follow_the_masses(make: Setting) -> None:
     levels = 5 if make(2).view != "binary" else 2
     lik = make(levels)
     raw = raw_outputs(lik, 1, 1, "random")
-    draws = lik.sample(raw.expand(20_000, -1), torch.Generator().manual_seed(3)).detach().flatten()
-    if lik.view in ("levels", "binary"):
-        k = draws.long()
-    elif lik.recipe and lik.open_ends:  # grey values
-        k = torch.floor(draws * (levels - 1) + 0.5).clamp(0, levels - 1).long()
-    else:
-        k = torch.floor(draws * levels).clamp(0, levels - 1).long()
+    draws = lik.sample(raw.expand(20_000, -1), torch.Generator().manual_seed(3)).detach()
+    k = lik.level_of(draws, levels).flatten()
     seen = torch.bincount(k, minlength=levels).double() / len(k)
     expected = masses(lik, raw, levels).double().exp()[0]
     error = (expected * (1 - expected) / len(k)).sqrt() + 1e-4

@@ -82,16 +82,7 @@ def simulate(
     with torch.no_grad():
         z = torch.empty_like(like.mean).normal_(generator=generator)
         drawn = likelihood.sample(decode(z.unsqueeze(-2)), generator).squeeze(-2)
-    return Simulated(z, drawn if levels is None else _levels(likelihood, drawn, levels))
-
-
-def _levels(likelihood: Likelihood, drawn: Tensor, levels: int) -> Tensor:
-    """The level whose bin holds a draw, beyond the ends the end bins: integers, distributed as `log_mass` says."""
-    if likelihood.measure == "pmf":
-        return drawn.round().long()
-    if likelihood.recipe and likelihood.open_ends:  # grey values g: y = (g (K−1) + ½)/K
-        drawn = (drawn * (levels - 1) + 0.5) / levels
-    return torch.floor(drawn * levels).clamp(0, levels - 1).long()
+    return Simulated(z, drawn if levels is None else likelihood.level_of(drawn, levels))
 
 
 def sandwich(

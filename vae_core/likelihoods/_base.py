@@ -123,6 +123,13 @@ class Likelihood(ABC):
     def sample(self, raw: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """One draw of x|z in the family's own view: raw [..., R] -> [..., D]."""
 
+    def level_of(self, value: Tensor, levels: int) -> Tensor:
+        """The level 0…levels−1 whose bin holds a value that `sample` gave, [..., D]; beyond the ends the end levels.
+
+        Levels of draws are distributed as `log_mass` says.
+        """
+        return torch.floor(value * levels).clamp(0, levels - 1).long()
+
     # -- learned state, kept in parts: attributes that are a `Part` ----------------------------------------------------
 
     def _parts(self) -> dict[str, Part]:
@@ -218,6 +225,9 @@ class Mass(Likelihood):
     """A probability of the integers themselves (views `levels` and `binary`)."""
 
     measure = "pmf"
+
+    def level_of(self, value: Tensor, levels: int) -> Tensor:
+        return value.round().long()
 
 
 class Recipe(Likelihood):

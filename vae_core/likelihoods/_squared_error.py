@@ -83,6 +83,10 @@ class SquaredError(Recipe):
         noise = torch.randn(raw.shape, generator=generator, dtype=raw.dtype, device=raw.device)
         return raw + torch.exp(self.log_sigma(raw)) * noise
 
+    def level_of(self, value: Tensor, levels: int) -> Tensor:
+        """From a grey value, at y = (g (K−1) + ½)/K of the unit view."""
+        return super().level_of((value * (levels - 1) + 0.5) / levels, levels)
+
     def sigma_in_use(self, raw: Tensor) -> Tensor | None:
         return torch.exp(self.log_sigma(raw))
 
