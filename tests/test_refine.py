@@ -14,7 +14,7 @@ from vae_core import likelihoods
 from vae_core.evaluate import defensive, gaps, importance_bounds, log_likelihood, refine, refined_bounds
 from vae_core.evaluate.conditional import conditional
 from vae_core.evaluate.exact import ppca_log_likelihood, ppca_posterior, quadrature
-from vae_core.evaluate.proposals import Encoded, Gaussian, Mixture
+from vae_core.evaluate.proposals import Encoded, Gaussian, Mixture, Part
 from vae_core.objectives import Posterior
 
 DIMS, LATENT = 12, 4
@@ -186,8 +186,9 @@ def test_proposals_say_the_density_of_what_they_draw() -> None:
     full, encoder = Gaussian(mean, tilted), Posterior(mean, log_variance)
     proposals = {
         "encoder": Encoded(encoder),
-        "diagonal": Mixture((Gaussian.diagonal(mean, log_variance),), (1.0,)),
-        "full": Mixture((full,), (1.0,)),
+        "diagonal": Mixture((Part(Gaussian.diagonal(mean, log_variance), {1.0: 1.0}),)),
+        "full": Mixture((Part(full, {1.0: 1.0}),)),
+        "wide": Mixture((Part(full, {0.9: 0.5, 1.5: 0.5}),)),
         "defensive": defensive(full, encoder),
     }
     samples = 400_000

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -70,10 +70,6 @@ class Gaussian:
         """[..., N, Z, Z]."""
         return self.scale_tril @ self.scale_tril.mT
 
-    def widened(self, factor: float) -> Gaussian:
-        """The same with its standard deviations times a factor."""
-        return Gaussian(self.mean, factor * self.scale_tril)
-
     def rows(self, rows: slice) -> Gaussian:
         return Gaussian(self.mean[..., rows, :], self.scale_tril[..., rows, :, :])
 
@@ -83,11 +79,15 @@ class Gaussian:
 
     def log_prob(self, z: Tensor) -> Tensor:
         """ln N(z): z [..., N, C, Z] -> [..., N, C], float64, nats."""
-        white = torch.linalg.solve_triangular(
-            self.scale_tril, (z.double() - self.mean.unsqueeze(-2)).mT, upper=False
-        ).square()
-        log_det = self.scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-        return -0.5 * white.sum(-2) - (log_det + z.shape[-1] * _HALF_LOG_2PI).unsqueeze(-1)
+        return self.log_probs(z, (1.0,))[0]
+
+    def log_probs(self, z: Tensor, widths: Sequence[float]) -> list[Tensor]:
+        """The same with the deviations times each width."""
+        white = torch.linalg.solve_triangular(self.scale_tril, (z.double() - self.mean.unsqueeze(-2)).mT, upper=False)
+        squares = white.square().sum(-2)
+        log_det = self.scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1, keepdim=True)
+        latent = z.shape[-1]
+        return [-0.5 * squares / w**2 - (log_det + latent * (math.log(w) + _HALF_LOG_2PI)) for w in widths]
 
     def log_ratio(self, z: Tensor, eps: Tensor) -> Tensor:
         """ln p(z) − ln q(z) at z = sample(eps): [..., N, C, Z] -> [..., N, C], float64, nats."""
@@ -102,29 +102,40 @@ class Gaussian:
 
 
 @dataclass(frozen=True)
-class Mixture(Proposal):
-    """Σ_j π_j q_j, its component chosen afresh for every draw, so that any group of draws is one of the mixture's.
+class Part:
+    """A Gaussian's part of a mixture: its share at each of some widths, factors on its deviations."""
 
-    With a component that covers what the others miss the weights are bounded by 1/π_j times that component's own
-    ("defensive" mixture: Hesterberg 1995; Owen & Zhou 2000, eq. 7, without control variates).
+    gaussian: Gaussian
+    shares: Mapping[float, float]  #: width -> share
+
+
+@dataclass(frozen=True)
+class Mixture(Proposal):
+    """Σ_j π_j q_j over parts and widths, j chosen afresh for every draw, so that any group of draws is the mixture's.
+
+    With a part that covers what the others miss the weights are bounded by 1/π_j times that part's own ("defensive"
+    mixture: Hesterberg 1995; Owen & Zhou 2000, without their control variates).
     """
 
-    components: tuple[Gaussian, ...]
-    weights: tuple[float, ...]  #: π, which sum to 1
+    parts: tuple[Part, ...]  #: whose shares sum to 1
     mixture = True
 
     def draw(self, eps: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
-        edges = torch.tensor(self.weights[:-1], dtype=torch.float64, device=uniform.device).cumsum(0)
-        chosen = (uniform.double().unsqueeze(-1) >= edges).sum(-1, keepdim=True)
-        z = self.components[0].sample(eps)
-        for index, component in enumerate(self.components[1:], start=1):
-            z = torch.where(chosen == index, component.sample(eps), z)
-        parts = [math.log(w) + q.log_prob(z) for w, q in zip(self.weights, self.components, strict=True)]
+        flat = [(place, w, share) for place, part in enumerate(self.parts) for w, share in part.shares.items()]
+        owners, widths, shares = (torch.tensor(column, device=eps.device) for column in zip(*flat, strict=True))
+        chosen = torch.bucketize(uniform.contiguous(), shares[:-1].cumsum(0).to(uniform.dtype), right=True).unsqueeze(-1)
+        owner, scaled = owners[chosen], widths.to(eps.dtype)[chosen] * eps
+        z, log_q = torch.zeros_like(eps), []
+        for place, part in enumerate(self.parts):
+            z = torch.where(owner == place, part.gaussian.sample(scaled), z)
+        for part in self.parts:
+            densities = part.gaussian.log_probs(z, list(part.shares))
+            log_q += [math.log(share) + one for share, one in zip(part.shares.values(), densities, strict=True)]
         log_prior = -0.5 * z.double().square().sum(-1) - z.shape[-1] * _HALF_LOG_2PI
-        return z, log_prior - torch.stack(parts).logsumexp(0)
+        return z, log_prior - torch.stack(log_q).logsumexp(0)
 
     def rows(self, rows: slice) -> Mixture:
-        return Mixture(tuple(q.rows(rows) for q in self.components), self.weights)
+        return Mixture(tuple(Part(part.gaussian.rows(rows), part.shares) for part in self.parts))
 
 
 def join(parts: Sequence[Gaussian]) -> Gaussian:
