@@ -17,6 +17,7 @@ MAY_IMPORT = {
     "bench.lazy_torch": set(),
     "bench.cell": set(),
     "bench.provenance": set(),
+    "bench.gate": set(),
     "bench.significance": set(),
     "bench.compare": {"bench.significance"},
     "bench.differences": {"bench.compare", "bench.significance", "bench.store"},
@@ -37,6 +38,21 @@ MAY_IMPORT = {
     "bench.materials": {"bench.cell"},
     "bench.throughput": {"bench.cell", "bench.materials"},
     "bench.worker": {"bench.cell", "bench.materials", "bench.plan", "bench.store", "bench.throughput"},
+    "bench.peers": set(),
+    "bench.peers.task": set(),
+    "bench.peers.turns": set(),
+    "bench.peers.plain": {"bench.peers.task"},
+    "bench.peers.with_pythae": {"bench.peers.plain", "bench.peers.task"},
+    "bench.peers.ours": {"bench.peers.plain", "bench.peers.task"},
+    "bench.peers.comparison": {
+        "bench.peers.ours",
+        "bench.peers.plain",
+        "bench.peers.task",
+        "bench.peers.turns",
+        "bench.peers.with_pythae",
+        "bench.throughput",
+    },
+    "bench.peers.__main__": {"bench.peers", "bench.peers.comparison", "bench.provenance"},
     "bench.run": {
         "bench.cell",
         "bench.grid",
@@ -75,8 +91,23 @@ USE_VAE_CORE = {
     "bench.materials",
     "bench.throughput",
     "bench.worker",
+    "bench.peers.task",
+    "bench.peers.ours",
+    "bench.peers.comparison",
+    "bench.peers.__main__",
 }
-USE_TORCH = {"bench.provenance", "bench.doctor", "bench.materials", "bench.throughput", "bench.worker"}
+USE_TORCH = {
+    "bench.provenance",
+    "bench.doctor",
+    "bench.materials",
+    "bench.throughput",
+    "bench.worker",
+    "bench.peers.task",
+    "bench.peers.plain",
+    "bench.peers.with_pythae",
+    "bench.peers.ours",
+    "bench.peers.__main__",
+}
 
 
 def modules(package: str) -> dict[str, Path]:

@@ -7,15 +7,12 @@ A repetition is an image: the same image many times, each with noise of its own.
 from __future__ import annotations
 
 import math
-import weakref
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
+from tests.tensor_counts import Bytes
 from vae_core import likelihoods
 from vae_core.evaluate import log_likelihood, ppca_log_likelihood, ppca_posterior
 
@@ -82,32 +79,6 @@ def test_the_jackknife_is_centred() -> None:
     assert abs(left) < 0.25 * (model.exact - float(estimate.bound[16].mean()))
 
 
-class Bytes(TorchDispatchMode):
-    """The most bytes of tensors alive at one time, of those made inside: counted, not timed."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = self.peak = 0
-        self._known: set[int] = set()
-
-    def _freed(self, key: int, size: int) -> None:
-        self.now -= size
-        self._known.discard(key)
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        out = func(*args, **(kwargs or {}))
-        for tensor in tree_leaves(out):
-            if isinstance(tensor, Tensor):
-                storage = tensor.untyped_storage()
-                key, size = storage._cdata, storage.nbytes()
-                if key not in self._known:
-                    self._known.add(key)
-                    self.now += size
-                    weakref.finalize(storage, self._freed, key, size)
-        self.peak = max(self.peak, self.now)
-        return out
-
-
 def peak_bytes(samples: int) -> int:
     """Of 40 images of 200 pixels."""
     generator = torch.Generator().manual_seed(0)
@@ -123,15 +94,6 @@ def peak_bytes(samples: int) -> int:
             levels=256,
         )
     return counted.peak
-
-
-def test_the_count_of_bytes_counts() -> None:
-    with Bytes() as counted:
-        first = torch.zeros(1000)
-        first += 1
-        del first
-        torch.zeros(500).add(1)
-    assert 4000 <= counted.peak <= 4000 + 4000
 
 
 @pytest.mark.slow
