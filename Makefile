@@ -14,13 +14,14 @@ BIN   := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup bench report test throughput lint
+.PHONY: help setup bench report test throughput peers lint
 
 help:
 	@echo 'make bench [GRID=$(GRID)] [ARGS="..."]   run a grid and write its report (run again: resumes)'
 	@echo 'make report [RUN=$(RUN)]                 write the report of a finished or unfinished run'
 	@echo 'make test [ARGS="..."]                  the tests'
 	@echo 'make throughput                         the speed benchmarks (pytest-benchmark)'
+	@echo 'make peers [ARGS="--dataset digits"]    speed beside Pythae and a plain PyTorch loop'
 	@echo 'make lint                               format check, lint, types'
 	@echo 'make setup [PYTHON=python3]             only the set-up: $(VENV)'
 
@@ -51,6 +52,19 @@ test: $(STAMP)
 
 throughput: $(STAMP)
 	$(BIN)/python -m pytest tests/throughput $(ARGS)
+
+# Pythae lives in an environment of its own, which sees all of .venv's packages, so that .venv stays free of it.
+PEERS := $(VENV)/peers
+
+peers: $(PEERS)/.installed
+	$(PEERS)/bin/python -m bench.peers $(ARGS)
+
+$(PEERS)/.installed: $(STAMP)
+	$(BIN)/python -m venv --clear $(PEERS)
+	@$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
+	    > "$$($(PEERS)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/venv.pth"
+	$(PEERS)/bin/python -m pip install --disable-pip-version-check --editable '.[examples]'
+	@touch $@
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -1,0 +1,100 @@
+"""This project on the same task: bundles in training, a trained model under the importance-weighted bound."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from bench.peers import plain
+from bench.peers.task import ARCHITECTURE, LOSSES, Task, schedule
+from vae_core.evaluate import importance_bounds
+from vae_core.networks import StackedMLP
+from vae_core.training import Member, TrainedModel, Trainer, train
+from vae_core.views import VIEWS
+
+
+def member(loss: str, seed: int) -> Member:
+    return Member(LOSSES[loss].likelihood(), "elbo", seed)
+
+
+class Training:
+    """A bundle, so many steps at a time that a block has at least `images` model-images."""
+
+    def __init__(self, task: Task, models: int, images: int) -> None:
+        members = [member(task.loss, seed) for seed in range(models)]
+        self.trainer = Trainer(task.data, members, ARCHITECTURE, schedule(1), task.device)
+        self.images_a_step = models * self.trainer.batch
+        self.steps = -(-images // self.images_a_step)
+        self.device = task.device
+        self._indices = itertools.chain.from_iterable(iter(self.trainer.epoch, None))
+
+    def images_per_second(self) -> float:
+        """Model-images."""
+        started = time.perf_counter()
+        for index in itertools.islice(self._indices, self.steps):
+            self.trainer.step(index)
+        wait(self.device)
+        return self.steps * self.images_a_step / (time.perf_counter() - started)
+
+
+def stacks(source: plain.VAE) -> tuple[StackedMLP, StackedMLP]:
+    """The plain model's encoder and decoder as stacks of one."""
+    heads = [torch.cat(pair) for pair in zip(source.mean.parameters(), source.log_variance.parameters(), strict=True)]
+    encoder = [*source.encoder[0].parameters(), *heads]
+    decoder = [*source.decoder[0].parameters(), *source.decoder[2].parameters()]
+    first, second = (
+        StackedMLP(
+            [weight.detach().T.contiguous().unsqueeze(0) for weight in layers[::2]],
+            [bias.detach().reshape(1, 1, -1) for bias in layers[1::2]],
+            ARCHITECTURE.activation,
+        )
+        for layers in (encoder, decoder)
+    )
+    return first, second
+
+
+def with_weights(task: Task, source: plain.VAE) -> TrainedModel:
+    """Our model with the plain one's weights."""
+    likelihood = LOSSES[task.loss].likelihood().to(task.device)
+    return TrainedModel(*stacks(source), likelihood, VIEWS[likelihood.view], task.data.levels)
+
+
+def log_likelihood(task: Task, model: TrainedModel, k: Tensor, samples: int) -> float:
+    """Mean importance-weighted bound at L = samples of integers k [N, D], nats: the mass of 0/1, the density at grey
+    values."""
+    x = task.floats(k).to(task.device)
+    if model.view.binary:
+        shown = x.to(torch.uint8)
+        estimate = importance_bounds(
+            shown,
+            model.encode,
+            model.decode,
+            {"": lambda raw, rows: model.likelihood.log_mass(shown[rows].unsqueeze(1), raw, 2)},
+            (samples,),
+        )[""]
+    else:
+        estimate = importance_bounds(
+            k.to(task.device),
+            model.encode,
+            model.decode,
+            {"": lambda raw, rows: model.likelihood.log_prob(x[rows].unsqueeze(1), raw)},
+            (samples,),
+        )[""]
+    return float(estimate.bound[samples].mean())
+
+
+def run(tasks: Sequence[tuple[Task, int]], epochs: int, samples: int, k: Tensor) -> list[float]:
+    """Trains one model for each (task, seed) in one bundle, then scores each: mean ln p of integers k [N, D], nats."""
+    first = tasks[0][0]
+    members = [member(task.loss, seed) for task, seed in tasks]
+    bundle = train(first.data, members, ARCHITECTURE, schedule(epochs), first.device)
+    return [log_likelihood(task, model, k, samples) for (task, _), model in zip(tasks, bundle.models, strict=True)]
+
+
+def wait(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()
