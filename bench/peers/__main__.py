@@ -84,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     began = os.getloadavg()[0]
     print(f"Pythae {package_version('pythae')}, torch {torch.__version__}, {facts['name']}")
-    print(f"{torch.get_num_threads()} threads; load before the start {began:.1f} (idle: near 0)\n")
+    print(f"torch threads: {torch.get_num_threads()}; load before the start: {began:.1f} (idle: near 0)\n")
     done: list[Comparison] = []
     for comparison in comparisons(dataset, facts["kind"], QUICK if chosen.quick else FULL):
         done.append(comparison)
