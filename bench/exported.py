@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 
 NEEDED = {
-    "cells": {"cell", "config", "label", "seed", "status", "reason", "measure", "currency", "bits_per_dim", "iw_nats"},
+    "cells": {
+        *("cell", "config", "label", "kind", "dataset", "binarisation", "seed", "status", "reason", "device"),
+        *("measure", "currency", "bits_per_dim", "iw_nats", "train_images_per_s", "eval_decodes_per_s"),
+    },
     "per_image": {"cell", "image", "iw_nats"},
 }
 

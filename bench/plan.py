@@ -102,8 +102,8 @@ def _fair_size(group: list[list[Cell]], fair: float) -> int:
 
 
 def _cost(models: list[list[Cell]]) -> float:
-    """Roughly how long the models take: decodes in training (5 train images a test image, 3 passes each) and in
-    evaluation, times the last layer's width; levels that are not known count as a few dozen."""
+    """Roughly how long the models take: decodes in training (5 train images a test image, 3 passes each) and thrice
+    those of the evaluation (most bounds are refined), times the last layer's width; unknown levels are a few dozen."""
     cell = models[0][0]
     training = 15 * cell.epochs * cell.train_samples
-    return sum(training + max(max(cell.eval_samples) for cell in model) for model in models) * _width(cell, 32)
+    return sum(training + 3 * max(max(cell.eval_samples) for cell in model) for model in models) * _width(cell, 32)

@@ -59,7 +59,9 @@ class Settings(BaseModel):
     eval_samples: Annotated[list[Positive], Field(min_length=1), BeforeValidator(_listed)] = Field(
         [1, 10, 100, 1000], description="a list of whole numbers >= 1, such as [1, 10, 100]"
     )
-    test_images: Positive | None = Field(None, description="a whole number >= 1 (leave it out for all test images)")
+    test_images: Annotated[int, Field(ge=2)] | None = Field(
+        None, description="a whole number >= 2 (leave it out for all test images)"
+    )
     refine: Literal["auto", "never", "always"] = Field("auto", description='"auto", "never" or "always"')
     binarisation: Literal["stochastic", "threshold"] = Field("stochastic", description='"stochastic" or "threshold"')
 

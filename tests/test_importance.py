@@ -148,7 +148,7 @@ def test_groups_do_not_depend_on_the_chunks(chunks: list[int], samples: int, see
     """Against the one-shot formula: disjoint groups in order, an incomplete last group dropped, not counted."""
     total = sum(chunks)
     log_weights = 5 * torch.randn(3, total, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-    groups = _Groups(samples, torch.zeros(3))
+    groups = _Groups(samples, torch.zeros(3), total)
     for part in torch.split(log_weights, chunks, dim=1):
         groups.push(part)
     whole = total // samples

@@ -15,6 +15,7 @@ from vae_core.evaluate import defensive, gaps, importance_bounds, log_likelihood
 from vae_core.evaluate.conditional import conditional
 from vae_core.evaluate.exact import ppca_log_likelihood, ppca_posterior, quadrature
 from vae_core.evaluate.proposals import Encoded, Gaussian, Mixture, Part
+from vae_core.evaluate.refine import elbo
 from vae_core.objectives import Posterior
 
 DIMS, LATENT = 12, 4
@@ -63,8 +64,7 @@ def test_a_linear_decoder_s_posterior_is_found_exactly(sigma: float) -> None:
     deviation = model.covariance.diagonal().sqrt()
     assert ((fitted.mean - model.mean) / deviation).abs().max() < 1e-3
     torch.testing.assert_close(fitted.covariance(), model.covariance.expand(30, -1, -1), rtol=1e-3, atol=1e-12)
-    found = gaps(model.conditional, model.posterior)
-    torch.testing.assert_close(found.full, model.exact, rtol=0, atol=0.01)
+    torch.testing.assert_close(elbo(model.conditional, fitted, torch.float64), model.exact, rtol=0, atol=0.01)
 
 
 def test_the_diagonal_fit_is_the_best_diagonal_gaussian() -> None:
@@ -102,12 +102,11 @@ def test_auto_leaves_alone_what_can_be_trusted() -> None:
 
 
 def test_the_gaps_add_up() -> None:
-    """Encoder ≤ diagonal ≤ full ≤ ln p(x); with a full covariance nothing is left of a linear decoder's gap, and the
-    diagonal's gap is ½ (ln Π Λ_dd − ln |Λ|)."""
+    """Encoder ≤ diagonal ≤ ln p(x); a diagonal Gaussian's approximation gap is ½ (ln Π Λ_dd − ln |Λ|)."""
     model = Linear(0.05)
     found = gaps(model.conditional, model.posterior)
     assert (found.encoder < found.diagonal).all()
-    assert (found.diagonal < found.full).all()
+    assert (found.diagonal < model.exact).all()
     precision = torch.linalg.inv(model.covariance)
     expected = 0.5 * (precision.diagonal().log().sum() - torch.logdet(precision))
     torch.testing.assert_close(model.exact - found.diagonal, expected.expand(30), rtol=0.1, atol=0.02)
@@ -245,8 +244,87 @@ def test_a_step_that_fails_is_taken_back() -> None:
     assert torch.isfinite(fitted.scale_tril).all()
 
 
+def test_what_is_decoded_together_changes_nothing() -> None:
+    model = Linear(0.1)
+    whole = refine(model.conditional, model.posterior)
+    judged = elbo(model.conditional, whole, torch.float64)
+    for points in (1, 20, 100):
+        pieces = refine(model.conditional, model.posterior, points=points)
+        torch.testing.assert_close(pieces.mean, whole.mean)
+        torch.testing.assert_close(pieces.scale_tril, whole.scale_tril)
+        torch.testing.assert_close(elbo(model.conditional, whole, torch.float64, points=points), judged)
+
+
+@pytest.mark.parametrize("latent", [1, 2, 3])
+def test_a_small_latent(latent: int) -> None:
+    """One direction only, or few: a posterior that is not Gaussian, against quadrature where there is one."""
+
+    def cube(z: Tensor, rows: slice) -> Tensor:
+        return -0.5 * ((z.pow(3).sum(-1) - 0.7) / 0.3).square()
+
+    encoder = Posterior(torch.zeros(2, latent, dtype=torch.float64), torch.zeros(2, latent, dtype=torch.float64))
+    fitted = refine(cube, encoder)
+    proposal = defensive(fitted, encoder)
+    x = torch.zeros(2, 1)
+    bound = importance_bounds(
+        x,
+        lambda x: (encoder.mean, encoder.log_variance),
+        lambda z: z,
+        {"": lambda raw, rows: cube(raw, rows)},
+        (20_000,),
+        proposal=proposal,
+    )[""]
+    if latent < 3:
+        exact = quadrature(cube, (2,), latent).log_likelihood
+        assert ((bound.bound[20_000] - exact).abs() < 5 * bound.standard_error[20_000] + 0.01).all()
+    assert torch.isfinite(bound.bound[20_000]).all()
+
+
+def test_an_image_that_is_not_finite_spoils_no_other() -> None:
+    model = Linear(0.1)
+    alone = refine(model.conditional, model.posterior)
+    mean, log_variance = (part.clone() for part in (model.posterior.mean, model.posterior.log_variance))
+    log_variance[3], log_variance[4] = torch.nan, 900.0
+    fitted = refine(model.conditional, Posterior(mean, log_variance))
+    others = [row for row in range(30) if row not in (3, 4)]
+    torch.testing.assert_close(fitted.mean[others], alone.mean[others])
+
+
+def test_one_image_without_a_finite_weight_does_not_switch_refinement_off() -> None:
+    model = Linear(0.05)
+
+    def impossible(raw: Tensor, rows: slice) -> Tensor:
+        score = model.score(raw, rows)
+        return torch.where(torch.arange(30)[rows].unsqueeze(1) == 7, -torch.inf, score)
+
+    plain = importance_bounds(model.x, model.encode, model.decode, {"": impossible}, (100,))[""]
+    assert plain.bad_share > 0.9
+    few = importance_bounds(model.x, model.encode, model.decode, {"": impossible}, (10,))[""]
+    assert math.isnan(few.bad_share)
+
+
+def test_bad_input_of_log_likelihood_is_refused() -> None:
+    model = Linear()
+
+    def scored(x: Tensor, encode: Any = model.encode, levels: int | None = None) -> Any:
+        return log_likelihood(x, encode, model.decode, model.likelihood, (5,), levels=levels)
+
+    with pytest.raises(ValueError, match="no images"):
+        scored(model.x[:0])
+    with pytest.raises(ValueError, match="must be integers 0…16"):
+        scored(torch.rand(3, DIMS), levels=17)
+    with pytest.raises(ValueError, match="must be integers 0…16"):
+        scored(torch.full((3, DIMS), 200), levels=17)
+    with pytest.raises(ValueError, match=r"not \[1, 4\] and \[4\]"):
+        scored(model.x, lambda x: (model.encode(x)[0], torch.zeros(LATENT)))
+
+
 def test_bad_input_is_refused() -> None:
     model = Linear()
+    shared = likelihoods.make("gaussian", sigma="shared")  # its own parameter has a gradient, z has none
+    shared.initialise(0.3)
+    with pytest.raises(ValueError, match="no gradient in z"):
+        refine(lambda z, rows: shared.log_prob(model.x[rows].unsqueeze(1), model.decode(z.detach())), model.posterior)
     with pytest.raises(ValueError, match="allowed: full, diagonal"):
         refine(model.conditional, model.posterior, covariance="low rank")
     with pytest.raises(ValueError, match="steps must be 1 or more"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,13 @@ def cell(family: str, scored_as: str | None = None, **changes: Any) -> Cell:
     return dataclasses.replace(
         BASE, family=family, options=options, view=known.view, scored_as=scored_as or known.scorings[0], **changes
     )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def denormals_afterwards() -> Iterator[None]:
+    """A worker flushes denormal numbers to zero; the other tests' process keeps them."""
+    yield
+    torch.set_flush_denormal(False)
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +130,7 @@ def test_a_bad_khat_is_refined_and_a_good_one_is_not(scored: dict[str, CellResul
 
 
 def test_the_gaps_are_those_of_the_encoder_s_elbo(scored: dict[str, CellResult]) -> None:
-    """amortisation + approximation = ln p(x) − ELBO over the images that were looked at: here 40 of 50."""
+    """amortisation + approximation = ln p(x) − ELBO over the images that were looked at: here 24 of 50."""
     values: Any = scored["auto"].values
     assert values["amortisation_gap_nats"] > 0
     assert values["approximation_gap_nats"] > 0

@@ -45,6 +45,7 @@ AVERAGED = (
     "noise_realised",
     "dequantised_bits_per_dim",
     "density_nats",
+    "density_khat_bad_fraction",
     "training_objective_nats",
     "sigma_fitted",
     "train_images_per_s",

@@ -14,7 +14,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from bench.report.boards import Board
-from bench.report.numbers import bound, listed, measured, percent, several, times
+from bench.report.numbers import DIGITS, bound, listed, measured, percent, several, times
 
 NOISE_OFF = 1.5  # a predicted noise that is this many times too wide or too narrow is remarked upon
 MOST_NAMED = 4
@@ -44,7 +44,7 @@ def estimator(board: Board) -> Iterator[Finding]:
     if np.isfinite(bad):
         said += Markup("; the encoder's had a bad k̂ in {} of the images (median)").format(percent(bad))
     texts = [said + "."]
-    if float(measured(most["lift"], board.unit).replace(",", "").replace("−", "-")) <= 0:
+    if round(float(most["lift"]), DIGITS[board.unit]) <= 0:
         yield Finding("Estimator", (*texts, Markup("The encoder's own bounds were no worse.")))
         return
     short = Markup("Importance sampling from the encoder alone falls short by {} {} (<b>{}</b>)").format(

@@ -305,6 +305,8 @@ def density_rows(found: list[Board]) -> list[dict[str, str]]:
             "label": str(row["label"]),
             "density": _with_deviation(row, "density_nats"),
             "dequantised": f"{number(row['dequantised_bits_per_dim'], 3)}",
+            "bad": percent(row["density_khat_bad_fraction"]),
+            "doubtful": "" if row["density_khat_bad_fraction"] <= BAD_SHARE else "not converged",
             "mass": bound(row, board.unit),
         }
         for board in found

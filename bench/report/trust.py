@@ -14,15 +14,21 @@ from bench.store import BAD_SHARE
 
 ESS_FLOOR = 10.0  # effective samples in the median image below which an importance-weighted bound is not believed
 RISE_FLOOR = {"bits/dim": 0.005, "nats": 0.1}  # gain per doubling of L: half or one unit of the last digit people quote
+LONGEST_STEP = 10  # from one L to the next, over which a rise per doubling says how it goes on
 KHAT_NEEDS = 25  # samples with which a Pareto shape is fitted at all
 
 
 def rise_per_doubling(bounds: pd.DataFrame) -> float:
-    """Nats that the last doubling of L brought, from rows (samples, bound_nats) of one cell; NaN of one L."""
+    """Nats a doubling of L that the last step in L brought, from rows (samples, bound_nats) of one cell.
+
+    NaN of one L, and where the last step is longer than LONGEST_STEP: what it brought was brought at its beginning.
+    """
     means = bounds.groupby("samples")["bound_nats"].mean().dropna().sort_index()
     if len(means) < 2:
         return float("nan")
     before, last = means.index[-2:]
+    if last > LONGEST_STEP * before:
+        return float("nan")
     return float((means[last] - means[before]) / np.log2(last / before))
 
 

@@ -36,7 +36,7 @@ class CellResult:
     values: columns of RESULT_COLUMNS. bounds: (samples, bound_nats, standard_error, encoder_bound_nats), means over the
     test images. per_image: name of IMAGE_ARRAYS -> float64 [N], at the largest number of samples; iw_nats at least.
     latents: (kl_nats, mean_variance) of each latent dimension. calibration: shares of the PIT histogram's bins.
-    pictures: "original" | "reconstruction" | "sample" -> uint8 [n, H, W] or [n, H, W, C], grey values 0..255.
+    pictures: "original" | "reconstruction" | "sample" | "draw" -> uint8 [n, H, W] or [n, H, W, C], grey values 0..255.
     """
 
     cell: str

@@ -57,6 +57,7 @@ RESULT_COLUMNS = {
     "dequantised_nats": "REAL",
     "dequantised_bits_per_dim": "REAL",
     "density_nats": "REAL",
+    "density_khat_bad_fraction": "REAL",  # of the density's own weights: q was fitted under the mass
     "training_objective_nats": "REAL",
     "kl_nats": "REAL",
     "reconstruction_nats": "REAL",

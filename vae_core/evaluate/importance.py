@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from vae_core.evaluate.conditional import Decode, Encode, Scorer, blocks
-from vae_core.evaluate.pareto import Tail, khat_threshold
+from vae_core.evaluate.pareto import TAIL_AT_LEAST, Tail, khat_threshold, tail_length
 from vae_core.evaluate.proposals import Encoded, Proposal
 from vae_core.networks import generator_for
 from vae_core.objectives import Posterior
@@ -53,23 +53,26 @@ class Estimate:
 
     @property
     def bad(self) -> Tensor:
-        """bool: whose k̂ is above the threshold for L, so that the bound may lie far below ln p(x)."""
-        return self.khat > khat_threshold(self.samples)
+        """bool: whose k̂ is above the threshold for L, so that the bound may lie far below ln p(x), or not known."""
+        return ~(self.khat <= khat_threshold(self.samples))
 
     @property
     def bad_share(self) -> float:
-        """The share of images, of all models, with a bad k̂; NaN where L is too small to say."""
-        return float(self.bad.double().mean()) if math.isfinite(float(self.khat.sum())) else math.nan
+        """The share of images, of all models, with a bad k̂; NaN where L is too small to say (below 25)."""
+        return float(self.bad.double().mean()) if tail_length(self.samples) >= TAIL_AT_LEAST else math.nan
 
 
 class _Groups:
     """The bound at one L: disjoint groups of L weights in the order in which they come, whatever the chunks."""
 
-    def __init__(self, samples: int, like: Tensor) -> None:
+    def __init__(self, samples: int, like: Tensor, total: int) -> None:
+        """For a stream of `total` weights for each element of `like` [..., N]."""
+
         def zeros() -> Tensor:
             return torch.zeros_like(like, dtype=torch.float64)
 
         self.samples = samples
+        self.enough = total // samples >= ENOUGH_GROUPS  # then nobody asks for the squares of the weights
         self.filled = 0
         self.open_sum, self.open_squares = zeros() - math.inf, zeros() - math.inf
         self.groups = 0
@@ -85,10 +88,11 @@ class _Groups:
             part = log_weights[..., position : position + take]
             if whole:
                 grouped = part.unflatten(-1, (whole, self.samples))
-                self._close(grouped.logsumexp(-1), (2 * grouped).logsumexp(-1))
+                self._close(*self._sums(grouped))
             else:
-                self.open_sum = torch.logaddexp(self.open_sum, part.logsumexp(-1))
-                self.open_squares = torch.logaddexp(self.open_squares, (2 * part).logsumexp(-1))
+                log_sum, log_squares = self._sums(part)
+                self.open_sum = torch.logaddexp(self.open_sum, log_sum)
+                self.open_squares = torch.logaddexp(self.open_squares, log_squares)
                 self.filled += take
                 if self.filled == self.samples:
                     self._close(self.open_sum.unsqueeze(-1), self.open_squares.unsqueeze(-1))
@@ -96,13 +100,22 @@ class _Groups:
                     self.open_sum, self.open_squares = (t.fill_(-math.inf) for t in (self.open_sum, self.open_squares))
             position += take
 
+    def _sums(self, log_weights: Tensor) -> tuple[Tensor, Tensor]:
+        """ln Σw and ln Σw² over the last axis; the latter only where it is used."""
+        if self.samples == 1:
+            return log_weights.squeeze(-1), 2 * log_weights.squeeze(-1)
+        log_sum = log_weights.logsumexp(-1)
+        return log_sum, log_sum if self.enough else (2 * log_weights).logsumexp(-1)
+
     def _close(self, log_sum: Tensor, log_squares: Tensor) -> None:
         """Whole groups: ln Σw and ln Σw², each [..., N, g]."""
         bound = log_sum - math.log(self.samples)
-        inverse_ess = torch.exp(log_squares - 2 * log_sum)
         self.groups += bound.shape[-1]
         self.total += bound.sum(-1)
         self.squares += bound.square().sum(-1)
+        if self.enough:
+            return
+        inverse_ess = torch.exp(log_squares - 2 * log_sum)
         self.inverse_ess += inverse_ess.sum(-1)
         if self.samples > 1:
             # Var(ln w̄) ≈ s²/(L w̄²), s² the unbiased variance of the weights (delta method)
@@ -112,7 +125,7 @@ class _Groups:
         return self.total / self.groups
 
     def ess(self) -> Tensor:
-        """(Σw)²/Σw² of a group, the harmonic mean over groups."""
+        """(Σw)²/Σw² of a group, the harmonic mean over groups; for the largest L, which is one group."""
         return self.groups / self.inverse_ess
 
     def standard_error(self) -> Tensor:
@@ -179,7 +192,7 @@ def importance_bounds(
             posterior = Posterior(*encode(x[rows]))
             own = Encoded(posterior) if proposal is None else proposal.rows(rows)
             like = posterior.mean[..., 0].double()
-            groups = {name: [_Groups(size, like) for size in grid] for name in scorers}
+            groups = {name: [_Groups(size, like, grid[-1]) for size in grid] for name in scorers}
             tails = {name: Tail(grid[-1], like) for name in scorers}
             reconstruction = {name: torch.zeros_like(like) for name in scorers}
             for tile, span in enumerate(blocks(grid[-1], tiling.samples)):

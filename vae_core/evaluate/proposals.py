@@ -123,7 +123,9 @@ class Mixture(Proposal):
     def draw(self, eps: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
         flat = [(place, w, share) for place, part in enumerate(self.parts) for w, share in part.shares.items()]
         owners, widths, shares = (torch.tensor(column, device=eps.device) for column in zip(*flat, strict=True))
-        chosen = torch.bucketize(uniform.contiguous(), shares[:-1].cumsum(0).to(uniform.dtype), right=True).unsqueeze(-1)
+        chosen = torch.bucketize(uniform.contiguous(), shares[:-1].cumsum(0).to(uniform.dtype), right=True).unsqueeze(
+            -1
+        )
         owner, scaled = owners[chosen], widths.to(eps.dtype)[chosen] * eps
         z, log_q = torch.zeros_like(eps), []
         for place, part in enumerate(self.parts):

@@ -45,6 +45,7 @@ def refine(
     covariance: str = "full",
     steps: int | None = None,
     seed: int = 0,
+    points: int | None = None,
 ) -> Gaussian:
     """The Gaussian fitted to each of N images.
 
@@ -54,6 +55,8 @@ def refine(
         covariance: "full", or "diagonal": the encoder's own family.
         steps: of the ascent; by default STEPS, which is enough for the decoders of this suite.
         seed: of the directions in which f is looked at; the same for every image.
+        points: z (models × images × draws) that are decoded together, with their gradients: bounds the memory and
+            changes nothing else.
 
     Raises:
         ValueError: another covariance, steps below 1, or no gradient of ln p(x|z) in z.
@@ -63,13 +66,14 @@ def refine(
     steps = STEPS[covariance] if steps is None else steps
     if steps < 1:
         raise ValueError(f"steps must be 1 or more, given {steps}")
-    size = 1000 if encoder.mean.device.type == "cuda" else 50
+    images, latent = encoder.mean.shape[-2:]
+    size = _images_at_once(encoder.mean, 2 * latent * _bases(latent), points)
     return join(
         [
             _ascend(
                 conditional, rows, _start(encoder, rows), steps, seed, encoder.mean.dtype, full=covariance == "full"
             )
-            for rows in blocks(encoder.mean.shape[-2], size)
+            for rows in blocks(images, size)
         ]
     )
 
@@ -90,33 +94,30 @@ def defensive(fitted: Gaussian, encoder: Posterior) -> Mixture:
 
 
 class Gaps(NamedTuple):
-    """ELBOs of three proposals for the same images, [..., N], float64, nats.
+    """ELBOs of two proposals for the same images, [..., N], float64, nats.
 
     With ln p(x) they split the gap of the encoder's ELBO (Cremer, Li & Duvenaud 2018, eqs. 3–5): diagonal − encoder is
-    the amortisation gap, ln p(x) − diagonal the approximation gap of a diagonal q, full − diagonal what a full
-    covariance closes of the latter.
+    the amortisation gap, ln p(x) − diagonal the approximation gap of the encoder's family, the diagonal Gaussians.
     """
 
     encoder: Tensor
-    diagonal: Tensor
-    full: Tensor
+    diagonal: Tensor  #: of the best diagonal q that was found
 
 
-def gaps(conditional: Conditional, encoder: Posterior, *, seed: int = 0) -> Gaps:
-    """Fits both covariances to each image and judges all three by the same draws; none is below the one before it,
-    since a fit that is worse by these draws is not taken."""
-    dtype = encoder.mean.dtype
-    start = _start(encoder, slice(None))
-    fitted = [start]
-    elbos = [elbo(conditional, start, dtype, seed=seed)]
-    for covariance in ("diagonal", "full"):
-        fit = refine(conditional, encoder, covariance=covariance, seed=seed)
-        elbos.append(torch.fmax(elbo(conditional, fit, dtype, seed=seed), elbos[-1]))
-        fitted.append(fit)
-    return Gaps(*elbos)
+def gaps(conditional: Conditional, encoder: Posterior, *, seed: int = 0, points: int | None = None) -> Gaps:
+    """Fits a diagonal Gaussian to each image and judges it and the encoder's by the same draws; where the encoder's is
+    better by these, it is the best found. Arguments as for `refine`."""
+    fitted = refine(conditional, encoder, covariance="diagonal", seed=seed, points=points)
+    own, best = (
+        elbo(conditional, q, encoder.mean.dtype, seed=seed, points=points)
+        for q in (_start(encoder, slice(None)), fitted)
+    )
+    return Gaps(own, torch.fmax(best, own))
 
 
-def elbo(conditional: Conditional, q: Gaussian, dtype: torch.dtype, *, seed: int = 0) -> Tensor:
+def elbo(
+    conditional: Conditional, q: Gaussian, dtype: torch.dtype, *, seed: int = 0, points: int | None = None
+) -> Tensor:
     """E_q[ln p(x|z) + ln p(z) − ln q(z)], [..., N], nats, over JUDGES antithetic pairs, the same for every q and image:
     without noise where q is the posterior. z is handed to the conditional in `dtype`."""
     latent = q.mean.shape[-1]
@@ -125,11 +126,23 @@ def elbo(conditional: Conditional, q: Gaussian, dtype: torch.dtype, *, seed: int
     eps = torch.cat([half, -half])
     parts = []
     with torch.no_grad():
-        for rows in blocks(q.mean.shape[-2], 50):
-            own = q.rows(rows)
-            z = own.sample(eps.expand(*own.mean.shape[:-1], -1, -1)).to(dtype)
-            parts.append((conditional(z, rows).double() + own.log_ratio(z, eps)).mean(-1))
+        for rows in blocks(q.mean.shape[-2], _images_at_once(q.mean, len(eps), points)):
+            own, values = q.rows(rows), []
+            for some in blocks(len(eps), _draws_at_once(q.mean, points)):
+                z = own.sample(eps[some].expand(*own.mean.shape[:-1], -1, -1)).to(dtype)
+                values.append(conditional(z, rows).double() + own.log_ratio(z, eps[some]))
+            parts.append(torch.cat(values, -1).mean(-1))
     return torch.cat(parts, -1)
+
+
+def _draws_at_once(mean: Tensor, points: int | None) -> int:
+    """Draws of one image, for all models of mean [..., N, Z], that are decoded together."""
+    points = points or (1 << 17 if mean.device.type == "cuda" else 1 << 11)
+    return max(1, points // math.prod(mean.shape[:-2]))
+
+
+def _images_at_once(mean: Tensor, draws: int, points: int | None) -> int:
+    return max(1, _draws_at_once(mean, points) // draws)
 
 
 def _start(encoder: Posterior, rows: slice) -> Gaussian:
@@ -153,7 +166,8 @@ def _ascend(
     that lowers it by more than its noise is taken back, ρ halved and the reach quartered.
     """
     latent = q.mean.shape[-1]
-    point = kept = _Point(q.mean, torch.cholesky_inverse(torch.linalg.cholesky(q.covariance())), q.scale_tril)
+    variance = q.scale_tril.diagonal(dim1=-2, dim2=-1).square()  # q is the encoder's, a diagonal one
+    point = kept = _Point(q.mean, torch.diag_embed(1 / variance), q.scale_tril)
     best = torch.full_like(q.mean[..., 0], -math.inf)
     rate, reach = torch.full_like(best, RATE), torch.full_like(best, math.sqrt(latent))
     slope, target = torch.zeros_like(point.mean), point.precision
@@ -193,9 +207,9 @@ def _look(
     z = torch.cat([centre + offset, centre - offset], -2).to(dtype).requires_grad_()
     with torch.enable_grad():
         value = conditional(z, rows)
-        if not value.requires_grad:
+        gradient = torch.autograd.grad(value.sum(), z, allow_unused=True)[0] if value.requires_grad else None
+        if gradient is None:
             raise ValueError("ln p(x|z) has no gradient in z: let decode work without torch.no_grad() and detach()")
-        (gradient,) = torch.autograd.grad(value.sum(), z)
     ahead, behind = gradient.double().chunk(2, -2)
     white = torch.linalg.solve_triangular(point.scale_tril.mT, eps.mT.expand(*point.mean.shape, -1), upper=True)
     hessian = white @ (0.5 * (ahead - behind)) / len(eps)
@@ -203,7 +217,7 @@ def _look(
     pairs = torch.stack((value.detach().double() + ratio).chunk(2, -1)).mean(0)
     return _Look(
         elbo=pairs.mean(-1),
-        noise=pairs.std(-1) / math.sqrt(len(eps)),
+        noise=pairs.std(-1, correction=0) / math.sqrt(len(eps)),
         slope=gradient.double().mean(-2) - point.mean,
         target=_curvature(hessian, full=full),
     )
@@ -219,16 +233,23 @@ def _curvature(hessian: Tensor, *, full: bool) -> Tensor:
 
 
 def _directions(latent: int, seed: int, step: int, device: torch.device) -> Tensor:
-    """Orthogonal directions [S, Z], S a multiple of Z and 8 at least, of a standard normal's lengths."""
+    """Directions [S, Z] of length √Z, orthogonal within each of some random bases."""
     generator = generator_for("cpu", "refine", seed, step)
-    sets = math.ceil(8 / latent)
-    bases = torch.linalg.qr(torch.randn(sets, latent, latent, generator=generator, dtype=torch.float64)).Q
+    bases = torch.linalg.qr(torch.randn(_bases(latent), latent, latent, generator=generator, dtype=torch.float64)).Q
     return bases.reshape(-1, latent).mul(math.sqrt(latent)).to(device)
 
 
+def _bases(latent: int) -> int:
+    """As many as make 8 directions, where there is more than one direction at all."""
+    return math.ceil(8 / latent) if latent > 1 else 1
+
+
 def _root_of_inverse(precision: Tensor) -> Tensor:
-    """T, lower triangular, with T Tᵀ = P⁻¹."""
-    return torch.linalg.cholesky(torch.cholesky_inverse(torch.linalg.cholesky(precision)))
+    """T, lower triangular, with T Tᵀ = P⁻¹: P = Uᵀ U with U lower triangular (the Cholesky factor of P with its axes
+    reversed, reversed back), and T = U⁻¹. Raises nothing, so that an image that is not finite spoils no other."""
+    reverse = torch.linalg.cholesky_ex(precision.flip(-2, -1)).L.flip(-2, -1).mT
+    eye = torch.eye(precision.shape[-1], dtype=precision.dtype, device=precision.device)
+    return torch.linalg.solve_triangular(reverse, eye.expand_as(precision), upper=False)
 
 
 def _choose(condition: Tensor, yes: Tensor, no: Tensor) -> Tensor:

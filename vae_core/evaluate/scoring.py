@@ -6,9 +6,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
+import torch
 from torch import Tensor
 
-from vae_core.evaluate.conditional import Decode, Encode, Scorer, conditional
+from vae_core.evaluate.conditional import Decode, Encode, Scorer, blocks, conditional
 from vae_core.evaluate.importance import Estimate, Tiling, importance_bounds
 from vae_core.evaluate.refine import defensive, refine
 from vae_core.likelihoods import Likelihood
@@ -27,15 +28,31 @@ def refined_bounds(
     samples: Sequence[int],
     *,
     fit: str,
-    seed: int = 0,
+    seed: int | Sequence[int] = 0,
     tiling: Tiling | None = None,
 ) -> dict[str, Estimate]:
     """`importance_bounds` from the defensive mixture about a q that is fitted to each image under scorers[fit]."""
-    encoder = Posterior(*(part.detach() for part in encode(x)))
-    fitted = refine(conditional(decode, scorers[fit]), encoder, seed=seed)
+    encoder = encoded(x, encode)
+    fitted = refine(conditional(decode, scorers[fit]), encoder, points=points_at_once(decode, encoder))
     return importance_bounds(
         x, encode, decode, scorers, samples, seed=seed, tiling=tiling, proposal=defensive(fitted, encoder)
     )
+
+
+def encoded(x: Tensor, encode: Encode, rows: int = 500) -> Posterior:
+    """q(z|x) of all images, some rows at a time, without gradients."""
+    with torch.no_grad():
+        parts = [encode(x[some]) for some in blocks(len(x), rows)]
+    mean, log_variance = (torch.cat(side, -2) for side in zip(*parts, strict=True))
+    return Posterior(mean, log_variance)
+
+
+def points_at_once(decode: Decode, encoder: Posterior) -> int:
+    """z that may be decoded together with their gradients, by the width of the raw output."""
+    with torch.no_grad():
+        width = decode(encoder.mean[..., :1, None, :]).shape[-1]
+    floats = 1 << 28 if encoder.mean.device.type == "cuda" else 1 << 21
+    return max(1, floats // width)
 
 
 def log_likelihood(
@@ -72,18 +89,29 @@ def log_likelihood(
         samples: the grid of L.
         levels: K, if x are integers 0…K−1.
         refine: whether a proposal is fitted to each image by gradients through `decode`, which lifts the bound where
-            the encoder's q fits badly: "never", "auto" (where more than BAD_SHARE of the k̂ are bad), or "always". The
-            ELBO stays the encoder's.
+            the encoder's q fits badly: "never", "auto" (where more than BAD_SHARE of the k̂ are bad, which takes an L
+            of 25 or more to see), or "always". The ELBO stays the encoder's.
         seed: of the Monte-Carlo noise.
         tiling: how the pass is cut; suited to the device by default.
 
     Raises:
-        ValueError: x is not [N, D], samples out of range, raw has the wrong width, or an unknown word for refine.
+        ValueError: x is not [N, D] with N ≥ 1, or with `levels` not of integers 0…K−1; samples out of range; raw or q
+            of the wrong shape; an unknown word for refine.
     """
     if refine not in REFINE:
         raise ValueError(f"refine={refine!r} is unknown (allowed: {', '.join(REFINE)})")
     if x.ndim != 2:
         raise ValueError(f"x must be [N, D], given shape {list(x.shape)}: flatten the images")
+    if not len(x):
+        raise ValueError("x has no images: give at least one")
+    if levels is not None and (x.is_floating_point() or int(x.min()) < 0 or int(x.max()) >= levels):
+        raise ValueError(f"with levels={levels}, x must be integers 0…{levels - 1}; floats are scored without levels")
+    with torch.no_grad():
+        mean, log_variance = (part.shape for part in encode(x[:1]))
+    if len(mean) != 2 or mean != log_variance:
+        raise ValueError(
+            f"encode must give mean and ln variance, each [N, Z], not {list(mean)} and {list(log_variance)}"
+        )
     width = likelihood.outputs(x.shape[1])
 
     def score(raw: Tensor, rows: slice) -> Tensor:

@@ -32,6 +32,15 @@ def choose(condition: Tensor, yes: Callable[[], Tensor], no: Callable[[], Tensor
     return torch.lerp(other, yes(), condition.to(other.dtype))
 
 
+def log1p(x: Tensor) -> Tensor:
+    """ln(1 + x) for finite x > −1. Where no gradient is wanted it is ln u, u = 1 + x as rounded, with what rounding added,
+    ((u−1) − x)/u, taken off: as exact as torch's own, to an ulp or two, and several times as fast on a CPU."""
+    if torch.is_grad_enabled():
+        return torch.log1p(x)
+    u = 1 + x
+    return torch.log(u) - ((u - 1) - x) / u
+
+
 def log_sinhc(x: Tensor) -> Tensor:
     """ln(sinh x / x), an even function, 0 at 0.
 

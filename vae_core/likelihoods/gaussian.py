@@ -13,7 +13,7 @@ import torch
 
 from vae_core.likelihoods._base import Card
 from vae_core.likelihoods._location_scale import LocationScale
-from vae_core.likelihoods._logspace import choose
+from vae_core.likelihoods._logspace import choose, log1p
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,7 +45,7 @@ class Gaussian(LocationScale):
 
         def near() -> Tensor:
             smaller_half = 0.5 * torch.erfc(t.abs().clamp(max=edge + 0.5))
-            return choose(t > 0, lambda: torch.log(smaller_half), lambda: torch.log1p(-smaller_half))
+            return choose(t > 0, lambda: torch.log(smaller_half), lambda: log1p(-smaller_half))
 
         def tail() -> Tensor:
             far = t.clamp(min=edge - 0.5)

@@ -9,7 +9,7 @@ import torch
 
 from vae_core.likelihoods._base import Card
 from vae_core.likelihoods._location_scale import LocationScale
-from vae_core.likelihoods._logspace import choose, log_sinhc
+from vae_core.likelihoods._logspace import choose, log1p, log_sinhc
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,7 +31,7 @@ class Laplace(LocationScale):
         return -z.abs() - math.log(2)
 
     def _log_cdf(self, z: Tensor) -> Tensor:
-        return choose(z < 0, lambda: z - math.log(2), lambda: torch.log1p(-0.5 * torch.exp(-z.abs())))
+        return choose(z < 0, lambda: z - math.log(2), lambda: log1p(-0.5 * torch.exp(-z.abs())))
 
     def _log_interval(self, middle: Tensor, half: Tensor, log_width: Tensor) -> Tensor:
         """With a = |middle|: e^{−a} sinh h beside the peak, 1 − ½e^{−(h+a)} − ½e^{−(h−a)} across it."""
