@@ -175,5 +175,6 @@ if __name__ == "__main__":
     if asked.out:
         asked.out.mkdir(parents=True, exist_ok=True)
         table.to_csv(asked.out / "small_sigma.csv", index=False, float_format="%.6g")
-        facts = provenance([], prepare_device("cpu"), 1, 1) | {"command": " ".join(["python", *sys.argv])}
+        command = " ".join(["python", *(Path(word).name if "/" in word else word for word in sys.argv)])
+        facts = provenance([], prepare_device("cpu"), 1, 1) | {"command": command}
         (asked.out / "provenance.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")

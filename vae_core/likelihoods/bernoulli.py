@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from vae_core.likelihoods._base import Card, Mass
+from vae_core.likelihoods._logspace import bernoulli_terms
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,7 +36,7 @@ class Bernoulli(Mass):
     def log_masses(self, k: Tensor, raw: Tensor, levels: int) -> Tensor:
         if levels != 2:
             raise ValueError(f"bernoulli has 2 levels, not {levels}: binarise the data, or take categorical")
-        return k * raw + torch.nn.functional.logsigmoid(-raw)
+        return bernoulli_terms(k.to(raw.dtype), raw)
 
     def mean(self, raw: Tensor) -> Tensor:
         return torch.sigmoid(raw)
