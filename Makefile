@@ -20,7 +20,7 @@ help:
 	@echo 'make bench [GRID=$(GRID)] [ARGS="..."]   run a grid and write its report (run again: resumes)'
 	@echo 'make report [RUN=$(RUN)]                 write the report of a finished or unfinished run'
 	@echo 'make test [ARGS="..."]                  the tests'
-	@echo 'make throughput                         the speed benchmarks (pytest-benchmark)'
+	@echo 'make throughput [ARGS=--update-baseline] speed, held to its record: ratios and counts'
 	@echo 'make peers [ARGS="--dataset digits"]    speed beside Pythae and a plain PyTorch loop'
 	@echo 'make lint                               format check, lint, types'
 	@echo 'make setup [PYTHON=python3]             only the set-up: $(VENV)'
