@@ -14,6 +14,8 @@ from torch import Tensor
 
 #: the tail holds at most so many weights, so that memory does not depend on L (3√L reaches it at L = 7,282)
 TAIL_AT_MOST = 256
+#: at least so many of the largest weights enter the jackknife one by one
+ONE_BY_ONE = 64
 #: with fewer weights in the tail no shape is fitted
 TAIL_AT_LEAST = 5
 #: the fit's prior: k = ½, with the weight of so many observations (Vehtari et al. 2024, appendix G)
@@ -69,7 +71,7 @@ class Tail:
     def __init__(self, samples: int, like: Tensor) -> None:
         """For a stream of L = samples weights for each element of `like` [...]."""
         self.samples = samples
-        self.capacity = min(tail_length(samples) + 1, samples)
+        self.capacity = min(max(tail_length(samples) + 1, ONE_BY_ONE), samples)
         self._held = like.new_empty((*like.shape, 0), dtype=torch.float64)
         self._peak = torch.full_like(like, -math.inf, dtype=torch.float64)
         self._powers = [torch.zeros_like(like, dtype=torch.float64) for _ in range(3)]  # relative to the peak
@@ -97,14 +99,15 @@ class Tail:
     def khat(self) -> Tensor:
         """k̂ of the weights so far, [...]."""
         self._settle()
-        return pareto_khat(self._held)
+        tail = min(tail_length(self.samples) + 1, self._held.shape[-1])
+        return pareto_khat(self._held.topk(tail, -1).values)
 
     def jackknife(self) -> Tensor:
         """The bound without its bias of order 1/L: L ln w̄ − (L−1) mean_i ln w̄₋ᵢ, [...], nats, no bound any more
         (Nowozin 2018, Debiasing evidence approximations, eq. 8 with m = 1); NaN for one weight.
 
         ln w̄₋ᵢ − ln w̄ = ln(1 − wᵢ/Σw) − ln(1 − 1/L): the largest weights one by one, the rest, each below 1/capacity of
-        the sum, by the series of the logarithm to its third power (error below capacity⁻³).
+        the sum, by the series of the logarithm to its third power (error below ¼ capacity⁻³, 1e-6 nats).
         """
         if self.samples == 1:
             return torch.full_like(self._peak, math.nan)
