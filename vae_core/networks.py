@@ -17,6 +17,8 @@ import torch
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from vae_core.precision import Product
+
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "tanh": lambda x: torch.tanh(x),
     "relu": lambda x: torch.relu(x),
@@ -83,11 +85,11 @@ class StackedMLP:
             biases.append(torch.zeros(len(seeds), 1, fan_out))
         return cls(weights, biases, activation)
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, product: Product = torch.baddbmm) -> Tensor:
         activation = ACTIVATIONS[self.activation]
         last = len(self.weights) - 1
         for index, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            x = torch.baddbmm(bias, x, weight)
+            x = product(bias, x, weight)
             if index < last:
                 x = activation(x)
         return x

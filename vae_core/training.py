@@ -19,6 +19,7 @@ from vae_core.data import Dataset
 from vae_core.likelihoods import Likelihood, stack
 from vae_core.networks import Architecture, StackedMLP, create_pair, generator_for
 from vae_core.objectives import OBJECTIVES, Objective, Posterior, split_posterior
+from vae_core.precision import PRODUCTS, full_float32, require_precision
 from vae_core.views import VIEWS, View
 
 T = TypeVar("T")
@@ -49,6 +50,7 @@ class Schedule:
     """How long and how: Adam (Kingma & Ba 2015), one learning rate, batches of `batch_size` images, L = train_samples.
 
     An epoch is ⌊N / batch_size⌋ steps over a fresh permutation; the remainder of each permutation is left out.
+    `precision` is that of the networks' products in training (vae_core.precision).
     Raises ValueError for values out of range.
     """
 
@@ -57,6 +59,7 @@ class Schedule:
     learning_rate: float
     train_samples: int = 1
     binarisation: str = "stochastic"
+    precision: str = "float32"
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "train_samples"):
@@ -64,6 +67,8 @@ class Schedule:
                 raise ValueError(f"{name} must be 1 or more, given {getattr(self, name)}")
         if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
             raise ValueError(f"learning_rate must be a finite number > 0, given {self.learning_rate}")
+        if self.precision not in PRODUCTS:
+            raise ValueError(f"unknown precision {self.precision!r} (allowed: {', '.join(PRODUCTS)})")
 
 
 @dataclass
@@ -154,6 +159,7 @@ class BundleProgram:
         if len(widths) != 1:
             raise ValueError(f"the members' raw outputs differ in width ({sorted(widths)}): give each its own bundle")
         self.device = torch.device(device)
+        require_precision(schedule.precision, self.device)
         self.levels, self.schedule, self.architecture = data.levels, schedule, architecture
         self.seeds = sorted({member.seed for member in members})
         keys = [(m.likelihood.view, m.objective, repr(m.likelihood.stack_key())) for m in members]
@@ -206,12 +212,13 @@ class BundleProgram:
         grey = VIEWS["grey"].see(k, self.levels, uniform)
         inputs = [(seen[g.view.name] if g.view.binary else grey)[g.seeds] for g in self.groups]
 
-        encoded = self.encoder(torch.cat(inputs) if len(inputs) > 1 else inputs[0])
+        product = PRODUCTS[self.schedule.precision if training else "float32"]
+        encoded = self.encoder(torch.cat(inputs) if len(inputs) > 1 else inputs[0], product)
         posterior = split_posterior(encoded)
         eps = noise.eps[self.seed_index]
         z = posterior.sample(eps)
         models, batch, samples, latent = z.shape
-        raw = self.decoder(z.reshape(models, batch * samples, latent)).reshape(models, batch, samples, -1)
+        raw = self.decoder(z.reshape(models, batch * samples, latent), product).reshape(models, batch, samples, -1)
 
         values = []
         for group in self.groups:
@@ -286,6 +293,7 @@ def validate(program: BundleProgram, valid: Tensor) -> Tensor:
     return total / len(valid)
 
 
+@full_float32()  # but for what the schedule's precision abridges
 def train(
     data: Dataset,
     members: Sequence[Member],

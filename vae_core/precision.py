@@ -1,0 +1,112 @@
+"""The precision of the networks' matrix products in training: a choice of the schedule, and of nothing else.
+
+* `float32`: in full.
+* `tf32`: by CUDA's tensor cores, which round the factors to 10 bits of mantissa and add in float32.
+* `bf16`: factors rounded to bfloat16 (7 bits of mantissa), the result rounded too and taken back to float32.
+
+The products of the backward pass are of the same precision. Parameters, biases, activations, likelihood, KL, all sums
+over images, samples and dimensions, and Adam are float32 whatever the choice; so are validation and evaluation.
+
+Nothing here waits for the device or allocates outside its stream, so a captured CUDA graph may hold any of
+the products.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+#: (bias [M, 1, out], x [M, B, in], weight [M, in, out]) -> bias + x · weight, [M, B, out], in the dtype of the bias
+Product = Callable[["Tensor", "Tensor", "Tensor"], "Tensor"]
+
+FULL = ("none", "ieee")  # what torch calls float32 products that are not abridged; the first is its default
+TF32_CAPABILITY = (8, 0)  # of CUDA devices, from Ampere on
+
+
+@contextmanager
+def full_float32() -> Iterator[None]:
+    """Inside, float32 products are done in full, whatever the process has allowed; afterwards as before, also after an
+    error. Changes nothing where nothing is abridged."""
+    cpu: Any = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
+    with _set(torch.backends.cuda.matmul, "ieee"), _set(cpu, "ieee"):
+        yield
+
+
+@contextmanager
+def tf32() -> Iterator[None]:
+    """Inside, float32 products on CUDA are done in TF32; afterwards as before, also after an error."""
+    with _set(torch.backends.cuda.matmul, "tf32"):
+        yield
+
+
+@contextmanager
+def _set(backend: Any, wanted: str) -> Iterator[None]:
+    # `allow_tf32` and `set_float32_matmul_precision` are older names of the same state; `fp32_precision` can be read
+    # after either of them, but reading them after it may raise: so it is written only where it changes something.
+    before = backend.fp32_precision
+    if before == wanted or (before in FULL and wanted in FULL):
+        yield
+        return
+    backend.fp32_precision = wanted
+    try:
+        yield
+    finally:
+        backend.fp32_precision = before
+
+
+class _Tf32Product(torch.autograd.Function):
+    """Sets the precision around each product alone: the backward pass runs long after the forward's `with` has ended,
+    and what else a step multiplies keeps its own."""
+
+    @staticmethod
+    def forward(ctx: Any, bias: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        with tf32():
+            return torch.baddbmm(bias, x, weight)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        for_bias, for_x, for_weight = ctx.needs_input_grad
+        with tf32():
+            return (
+                grad.sum(1, keepdim=True) if for_bias else None,
+                torch.bmm(grad, weight.mT) if for_x else None,
+                torch.bmm(x.mT, grad) if for_weight else None,
+            )
+
+
+def _tf32_product(bias: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+    found: Tensor = _Tf32Product.apply(bias, x, weight)
+    return found
+
+
+def _bf16_product(bias: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+    # Casts, not autocast: autocast would go on to the activations, and its cache of cast weights outlives a capture.
+    return bias + torch.bmm(x.bfloat16(), weight.bfloat16()).to(bias.dtype)
+
+
+PRODUCTS: dict[str, Product] = {"float32": torch.baddbmm, "tf32": _tf32_product, "bf16": _bf16_product}
+
+
+def require_precision(precision: str, device: torch.device | str) -> None:
+    """Raises ValueError where the device has no products of one of PRODUCTS."""
+    if precision != "tf32":
+        return
+    kind, found = torch.device(device).type, ""
+    if kind == "cuda":
+        capability = torch.cuda.get_device_capability(device)
+        if capability >= TF32_CAPABILITY:
+            return
+        found = f" of {'.'.join(map(str, capability))}"
+    needed = ".".join(map(str, TF32_CAPABILITY))
+    raise ValueError(
+        f"precision 'tf32' needs a CUDA device of compute capability {needed} or higher, and this is {kind}{found}: "
+        "take 'float32' or 'bf16'"
+    )
