@@ -14,17 +14,19 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from vae_core.elementwise import softplus, tanh
+
 if TYPE_CHECKING:
     from torch import Tensor
 
     from vae_core.precision import Product
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "tanh": lambda x: torch.tanh(x),
+    "tanh": tanh,
     "relu": lambda x: torch.relu(x),
     "gelu": lambda x: torch.nn.functional.gelu(x),
     "sigmoid": lambda x: torch.sigmoid(x),
-    "softplus": lambda x: torch.nn.functional.softplus(x),
+    "softplus": softplus,
     "silu": lambda x: torch.nn.functional.silu(x),
 }
 

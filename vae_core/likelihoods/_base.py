@@ -89,6 +89,13 @@ class Likelihood(ABC):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls.name = cls.__module__.rpartition(".")[2]
+        cls._sum_what_is_new("log_masses")
+
+    @classmethod
+    def _sum_what_is_new(cls, terms: str) -> None:
+        """A class that defines the terms anew does not inherit how its base sums its own."""
+        if terms in vars(cls) and "_sum_log_masses" not in vars(cls):
+            cls._sum_log_masses = Likelihood._sum_log_masses  # type: ignore[method-assign]
 
     @classmethod
     def option_names(cls) -> tuple[str, ...]:
@@ -113,6 +120,10 @@ class Likelihood(ABC):
     def log_mass(self, k: Tensor, raw: Tensor, levels: int) -> Tensor:
         """Exact ln P(k|z) of integer levels k [..., D] in 0…levels−1, raw [..., R] -> [...], nats: dimensions are
         independent given z."""
+        return self._sum_log_masses(k, raw, levels)
+
+    def _sum_log_masses(self, k: Tensor, raw: Tensor, levels: int) -> Tensor:
+        """Σ_d of `log_masses`; a family overrides it where the sum costs less than its terms."""
         return self.log_masses(k, raw, levels).sum(-1)
 
     @abstractmethod

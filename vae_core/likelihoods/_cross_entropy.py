@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from vae_core.elementwise import sum_bernoulli_terms
 from vae_core.likelihoods._base import Recipe
-from vae_core.likelihoods._logspace import bernoulli_terms
 from vae_core.likelihoods.continuous_bernoulli import ContinuousBernoulli
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class CrossEntropy(Recipe):
         return dims
 
     def log_prob(self, x: Tensor, raw: Tensor) -> Tensor:
-        return self.weight(raw.shape[-1]) * bernoulli_terms(x, raw).sum(-1)
+        return self.weight(raw.shape[-1]) * sum_bernoulli_terms(x, raw)
 
     def log_masses(self, k: Tensor, raw: Tensor, levels: int) -> Tensor:
         return self._distribution.log_masses(k, raw, levels)

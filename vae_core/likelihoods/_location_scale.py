@@ -20,6 +20,9 @@ from vae_core.likelihoods._scale import MODES, Optimal, Scale, make_scale
 if TYPE_CHECKING:
     from torch import Tensor
 
+#: the open end of a bin, in units of σ: so far that nothing is left, and its square is a number in float32
+BEYOND = 1e18
+
 LINKS: dict[str, Callable[[Tensor], Tensor]] = {"identity": lambda raw: raw, "sigmoid": lambda raw: torch.sigmoid(raw)}
 
 
@@ -52,11 +55,19 @@ class LocationScale(Density):
         self.scale: Scale = make_scale(sigma)
         self.link = checked_link(link)
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls._sum_what_is_new("binned_log_masses")
+
     # -- the standard distribution: what a family is -----------------------------------------------------------------
 
     @abstractmethod
     def _log_standard(self, z: Tensor) -> Tensor:
         """ln f(z), elementwise."""
+
+    def _sum_log_standard(self, z: Tensor) -> Tensor:
+        """Σ_d ln f(z_d): [..., D] -> [...]."""
+        return self._log_standard(z).sum(-1)
 
     @abstractmethod
     def _log_cdf(self, z: Tensor) -> Tensor:
@@ -93,11 +104,11 @@ class LocationScale(Density):
         return LINKS[self.link](linear), log_scale
 
     def _log_prob(self, x: Tensor, loc: Tensor, log_scale: Tensor) -> Tensor:
-        per_dim = self._log_standard((x - loc) * torch.exp(-log_scale))
-        if log_scale.shape[-1:] == per_dim.shape[-1:] and log_scale.ndim:
-            return (per_dim - log_scale).sum(-1)
-        total = per_dim.sum(-1)
-        return total - per_dim.shape[-1] * (log_scale.squeeze(-1) if log_scale.ndim else log_scale)
+        z = (x - loc) * torch.exp(-log_scale)
+        total = self._sum_log_standard(z)
+        if log_scale.shape[-1:] == z.shape[-1:] and log_scale.ndim:
+            return total - log_scale.sum(-1)
+        return total - z.shape[-1] * (log_scale.squeeze(-1) if log_scale.ndim else log_scale)
 
     def train_log_prob(self, x: Tensor, raw: Tensor) -> Tensor:
         """With sigma="optimal": σ is the batch's own maximum-likelihood value, held constant for the gradient in μ
@@ -118,19 +129,28 @@ class LocationScale(Density):
 
     def binned_log_masses(self, k: Tensor, loc: Tensor, log_scale: Tensor, levels: int) -> Tensor:
         """ln P(k) for location and ln σ in units of the `real` view: k, loc [..., D] -> [..., D], nats."""
+        return self._log_bin(*self._bin(k, loc, log_scale, levels))
+
+    def _bin(self, k: Tensor, loc: Tensor, log_scale: Tensor, levels: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Bins as intervals of z whose far end may be open: (middle [..., D], half their width, ln of the width,
+        opened), the last three broadcastable against the first; opened is 1 for an end bin, which reaches from
+        middle − half to +∞, and 0 for any other. By symmetry the middle of an inner bin is turned to be ≥ 0, the first
+        bin to be the last."""
         inverse = torch.exp(-log_scale)
+        first = (k == 0).to(loc.dtype)
+        opened = torch.maximum(first, (k == levels - 1).to(loc.dtype))
         middle = ((k.to(loc.dtype) + 0.5) / levels - loc) * inverse
-        half = (0.5 / levels) * inverse
+        turned = torch.addcmul((1 - opened) * middle.abs(), opened - 2 * first, middle)
+        return turned, (0.5 / levels) * inverse, -math.log(levels) - log_scale, opened
 
-        def inside() -> Tensor:
-            return self._log_interval(middle, half, -math.log(levels) - log_scale)
-
-        def tail() -> Tensor:
-            """Of an end bin: F(middle + half) of the first, 1 − F(middle − half) = F(half − middle) of the last."""
-            inward = (2 * (k == 0).to(loc.dtype) - 1) * middle
-            return self._log_cdf(half + inward)
-
-        return choose((k == 0) | (k == levels - 1), tail, inside)
+    def _log_bin(self, middle: Tensor, half: Tensor, log_width: Tensor, opened: Tensor) -> Tensor:
+        """ln of the masses of `_bin`'s intervals, elementwise; a family overrides it where one formula holds for both
+        kinds."""
+        return choose(
+            (opened == 1).expand_as(middle),
+            lambda: self._log_cdf(half - middle),
+            lambda: self._log_interval(middle, half, log_width),
+        )
 
     def mean(self, raw: Tensor) -> Tensor:
         return self._split(raw)[0]

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import torch
 
+from vae_core.elementwise import softplus
 from vae_core.likelihoods._base import Part
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def _against(value: Tensor, like: Tensor) -> Tensor:
 def _bounded(raw: Tensor) -> Tensor:
     """ln σ from a raw output: the identity, bent softly so that σ > FLOOR."""
     floor = math.log(FLOOR)
-    return floor + torch.nn.functional.softplus(raw - floor)
+    return floor + softplus(raw - floor)
 
 
 class Fixed(Scale):

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from vae_core.elementwise import logsigmoid, sum_bernoulli_terms
 from vae_core.likelihoods._base import Card, Mass
-from vae_core.likelihoods._logspace import bernoulli_terms
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,12 +31,15 @@ class Bernoulli(Mass):
         return dims
 
     def log_prob(self, x: Tensor, raw: Tensor) -> Tensor:
-        return self.log_mass(x, raw, 2)
+        return sum_bernoulli_terms(x, raw)
 
     def log_masses(self, k: Tensor, raw: Tensor, levels: int) -> Tensor:
         if levels != 2:
             raise ValueError(f"bernoulli has 2 levels, not {levels}: binarise the data, or take categorical")
-        return bernoulli_terms(k.to(raw.dtype), raw)
+        return logsigmoid(torch.mul(2 * k.to(raw.dtype) - 1, raw))
+
+    def _sum_log_masses(self, k: Tensor, raw: Tensor, levels: int) -> Tensor:
+        return sum_bernoulli_terms(k.to(raw.dtype), raw) if levels == 2 else super()._sum_log_masses(k, raw, levels)
 
     def mean(self, raw: Tensor) -> Tensor:
         return torch.sigmoid(raw)

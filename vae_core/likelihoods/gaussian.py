@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from vae_core.elementwise import log1p
 from vae_core.likelihoods._base import Card
-from vae_core.likelihoods._location_scale import LocationScale
-from vae_core.likelihoods._logspace import choose, log1p
+from vae_core.likelihoods._location_scale import BEYOND, LocationScale
+from vae_core.likelihoods._logspace import choose, choose_above
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,6 +38,9 @@ class Gaussian(LocationScale):
     def _log_standard(self, z: Tensor) -> Tensor:
         return -0.5 * z.square() - _HALF_LOG_2PI
 
+    def _sum_log_standard(self, z: Tensor) -> Tensor:
+        return -0.5 * z.square().sum(-1) - z.shape[-1] * _HALF_LOG_2PI
+
     def _log_cdf(self, z: Tensor) -> Tensor:
         """ln ½ erfc(t), t = −z/√2: in the left half from erfc itself, in the right half from its complement, and where
         erfc underflows from its asymptotic series."""
@@ -53,6 +57,39 @@ class Gaussian(LocationScale):
 
         return choose(t > edge, tail, near)
 
+    def _log_bin(self, middle: Tensor, half: Tensor, log_width: Tensor, opened: Tensor) -> Tensor:
+        """The three regimes of `_log_interval`, with the far edge beyond all numbers where the bin is open: a half line
+        is no narrow bin, and its mass is ½ erfc of one edge."""
+        last, tiny = _last_erfc(middle.dtype), torch.finfo(middle.dtype).tiny
+        widest, steepest = _narrow_limits(middle.dtype)
+        beyond = BEYOND * opened
+
+        def wide() -> Tensor:
+            u, v = (middle - half) * math.sqrt(0.5), (middle + half) * math.sqrt(0.5) + beyond
+
+            def near() -> Tensor:
+                difference = torch.erfc(u.clamp(max=last + 0.5)) - torch.erfc(v)
+                return torch.log((0.5 * difference).clamp(min=tiny))
+
+            def tail() -> Tensor:
+                u_far, v_far = u.clamp(min=last - 0.5), v.clamp(min=last - 0.5)
+                fall = torch.exp(-2 * middle.clamp(min=0) * half - beyond)
+                rest = _erfcx_tail(u_far) - fall * _erfcx_tail(v_far)
+                return torch.log((0.5 * rest).clamp(min=tiny)) - u_far.square()
+
+            return choose_above(u, last, tail, near)
+
+        if half.device.type == "cpu" and not half.amin() <= widest:
+            return wide()
+        tilt = middle * half
+        is_narrow = (half <= widest) & (tilt + beyond <= steepest)
+
+        def narrow() -> Tensor:
+            log_tilt, moments = _narrow_terms(half, tilt)
+            return (log_tilt - 0.5 * middle.square()) + (moments + (log_width - _HALF_LOG_2PI))
+
+        return choose(is_narrow, narrow, wide)
+
     def _log_interval(self, middle: Tensor, half: Tensor, log_width: Tensor, edge: Tensor | None = None) -> Tensor:
         """Three regimes, by symmetry for middle ≥ 0:
 
@@ -66,14 +103,11 @@ class Gaussian(LocationScale):
         """
         a = middle.abs()
         tilt = a * half
-        widest, steepest = (0.05, 0.3) if a.dtype != torch.float64 else (2e-3, 0.03)
+        widest, steepest = _narrow_limits(a.dtype)
         last, tiny = _last_erfc(a.dtype), torch.finfo(a.dtype).tiny
 
         def narrow() -> Tensor:
-            h2 = half.clamp(max=2 * widest).square()
-            s = tilt.clamp(max=2 * steepest).square()
-            log_tilt = s * (1 / 6 + s * (-1 / 180 + s * (1 / 2835)))
-            moments = h2.square() / 90 - (0.5 * h2) * (1 / 3 + s * (2 / 45 - s * (4 / 945)))
+            log_tilt, moments = _narrow_terms(half, tilt)
             if edge is not None:  # ½ (a² − p²), a − p being the smaller of a and h
                 inward = torch.minimum(a, half)
                 return (log_tilt - inward * (a - 0.5 * inward)) + (moments + log_width)
@@ -122,6 +156,20 @@ class Gaussian(LocationScale):
 def _last_erfc(dtype: torch.dtype) -> float:
     """Where erfc nears underflow: 8 in float32 (1e-29), 25 in float64 (8e-274)."""
     return 25.0 if dtype == torch.float64 else 8.0
+
+
+def _narrow_limits(dtype: torch.dtype) -> tuple[float, float]:
+    """Up to which half width, and which middle × half width, a bin is narrow."""
+    return (2e-3, 0.03) if dtype == torch.float64 else (0.05, 0.3)
+
+
+def _narrow_terms(half: Tensor, tilt: Tensor) -> tuple[Tensor, Tensor]:
+    """Of a narrow bin: ln sinhc(tilt), and what the second and fourth moments over it add."""
+    widest, steepest = _narrow_limits(tilt.dtype)
+    h2 = half.clamp(max=2 * widest).square()
+    s = tilt.clamp(min=-2 * steepest, max=2 * steepest).square()
+    log_tilt = s * (1 / 6 + s * (-1 / 180 + s * (1 / 2835)))
+    return log_tilt, h2.square() / 90 - (0.5 * h2) * (1 / 3 + s * (2 / 45 - s * (4 / 945)))
 
 
 def _exp_square(u: Tensor) -> Tensor:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from vae_core.elementwise import log1p
 from vae_core.likelihoods._base import Card
 from vae_core.likelihoods._location_scale import LocationScale
-from vae_core.likelihoods._logspace import choose, log1p, log_sinhc
+from vae_core.likelihoods._logspace import choose, choose_above, log_sinhc
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,6 +47,24 @@ class Laplace(LocationScale):
             return (log_sinhc(half) + log_width - math.log(2)) - a
 
         return choose(a < half, across, beside)
+
+    def _log_bin(self, middle: Tensor, half: Tensor, log_width: Tensor, opened: Tensor) -> Tensor:
+        """The same two, each with the open bins among it: ½ e^{h−middle} beside the peak, 1 − ½ e^{middle−h} across it.
+        Across, 1 − e^{−h} cosh(middle) is (1 − e^{−h}) − ½ (e^{(middle−h)/2} − e^{−(middle+h)/2})², whose difference of
+        near-equal numbers is squared."""
+        closed = 1 - opened
+
+        def across() -> Tensor:
+            inner = torch.minimum(middle, half)
+            root = torch.exp(0.5 * (inner - half)) - closed * torch.exp(-0.5 * (inner.clamp(min=0) + half))
+            mass = (opened - closed * torch.expm1(-half)) - 0.5 * root.square()
+            return torch.log(mass.clamp(min=torch.finfo(mass.dtype).tiny))
+
+        def beside() -> Tensor:
+            height = torch.lerp(log_sinhc(half) + log_width, half, opened)
+            return (height - math.log(2)) - middle
+
+        return choose_above(half - middle, 0.0, across, beside)
 
     def _standard_sample(self, like: Tensor, generator: torch.Generator | None) -> Tensor:
         u = torch.rand(like.shape, generator=generator, dtype=like.dtype, device=like.device)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from vae_core.elementwise import logsigmoid, sum_logsigmoid
 from vae_core.likelihoods._base import Card
-from vae_core.likelihoods._location_scale import LocationScale
+from vae_core.likelihoods._location_scale import BEYOND, LocationScale
 from vae_core.likelihoods._logspace import log_sinhc
 
 if TYPE_CHECKING:
@@ -30,18 +31,32 @@ class Logistic(LocationScale):
     )
 
     def _log_standard(self, z: Tensor) -> Tensor:
+        return logsigmoid(z) + logsigmoid(-z)
+
+    def _sum_log_standard(self, z: Tensor) -> Tensor:
         a = z.abs()
-        return -a - 2 * torch.log1p(torch.exp(-a))
+        return 2 * sum_logsigmoid(a) - a.sum(-1)
 
     def _log_cdf(self, z: Tensor) -> Tensor:
-        return torch.nn.functional.logsigmoid(z)
+        return logsigmoid(z)
 
     def _log_interval(self, middle: Tensor, half: Tensor, log_width: Tensor) -> Tensor:
         """s(b) − s(a) = (1 − e^{−w}) s(b) s(−a), with no difference of near-equal numbers:
         ln(1 − e^{−w}) = ln w − w/2 + ln sinhc(w/2)."""
         log_one_minus = log_width - half + log_sinhc(half)
-        logsigmoid = torch.nn.functional.logsigmoid
         return log_one_minus + logsigmoid(middle + half) + logsigmoid(half - middle)
+
+    def _log_bin(self, middle: Tensor, half: Tensor, log_width: Tensor, opened: Tensor) -> Tensor:
+        """The same; without its first two factors where the bin is open."""
+        log_one_minus = (1 - opened) * (log_width - half + log_sinhc(half))
+        return log_one_minus + logsigmoid(middle + (half + BEYOND * opened)) + logsigmoid(half - middle)
+
+    def _sum_log_masses(self, k: Tensor, raw: Tensor, levels: int) -> Tensor:
+        loc, log_scale = self._split(raw)
+        middle, half, log_width, opened = self._bin(k, loc, log_scale, levels)
+        log_one_minus = (1 - opened) * (log_width - half + log_sinhc(half))
+        far = sum_logsigmoid(middle + (half + BEYOND * opened))
+        return log_one_minus.sum(-1) + far + sum_logsigmoid(half - middle)
 
     def _standard_sample(self, like: Tensor, generator: torch.Generator | None) -> Tensor:
         u = torch.rand(like.shape, generator=generator, dtype=like.dtype, device=like.device)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from vae_core.elementwise import log1p
 from vae_core.likelihoods import _student_tail
 from vae_core.likelihoods._base import Card
 from vae_core.likelihoods._degrees_of_freedom import DegreesOfFreedom, make_degrees
@@ -64,12 +65,12 @@ class StudentT(LocationScale):
     def _log_standard(self, z: Tensor) -> Tensor:
         constant = _against(_student_tail.log_constant(self.df.value(z.device)).to(z.dtype), z)
         nu = self._nu(z)
-        return constant - (0.5 * (nu + 1)) * torch.log1p(z.square() / nu)
+        return constant - (0.5 * (nu + 1)) * log1p(z.square() / nu)
 
     def _log_cdf(self, z: Tensor) -> Tensor:
         """ln S(−z) in the left half, ln(1 − S(z)) in the right."""
         tail = self._log_tail(z.abs())
-        return choose(z < 0, lambda: tail, lambda: torch.log1p(-torch.exp(tail)))
+        return choose(z < 0, lambda: tail, lambda: log1p(-torch.exp(tail)))
 
     def _log_tail(self, z: Tensor) -> Tensor:
         """ln S(z) = ln P(T > z), z ≥ 0."""
@@ -84,7 +85,7 @@ class StudentT(LocationScale):
         polynomial = _against(powers[0], z)
         for power in powers[1:]:
             polynomial = polynomial * t + _against(power, z)
-        return polynomial + torch.log(inverse) - (0.5 * nu) * torch.log1p(square / nu)
+        return polynomial + torch.log(inverse) - (0.5 * nu) * log1p(square / nu)
 
     def _log_interval(self, middle: Tensor, half: Tensor, log_width: Tensor) -> Tensor:
         """Two regimes, by symmetry for middle ≥ 0:
@@ -106,7 +107,7 @@ class StudentT(LocationScale):
             total = torch.zeros_like(reach)
             for node, weight in zip(nodes, weights, strict=True):
                 t = reach * (2 * node - 1)
-                rise = torch.log1p(t * (2 * a + t) / distance)
+                rise = log1p(t * (2 * a + t) / distance)
                 total = total + weight * torch.exp((-0.5 * (nu + 1)) * rise)
             return torch.log(total) + log_width + self._log_standard(a)
 
@@ -116,7 +117,7 @@ class StudentT(LocationScale):
             log_u, log_v = self._log_tail(u.abs()), self._log_tail(v)
             start = beside * log_u
             lost = torch.exp(log_v - start) + (1 - beside) * torch.exp(log_u)
-            return start + torch.log1p(-lost.clamp(max=1 - torch.finfo(a.dtype).eps))
+            return start + log1p(-lost.clamp(max=1 - torch.finfo(a.dtype).eps))
 
         return choose(is_narrow, narrow, wide)
 
