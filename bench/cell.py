@@ -19,7 +19,7 @@ EVALUATION_FIELDS = (
 )  # what may differ between cells of one trained model
 
 NETWORK_FIELDS = ("hidden", "activation", "latent")
-SCHEDULE_FIELDS = ("epochs", "batch_size", "learning_rate")
+SCHEDULE_FIELDS = ("epochs", "batch_size", "learning_rate", "precision")
 DATA_FIELDS = ("dataset", "levels", "binarisation")
 
 
@@ -45,6 +45,7 @@ class Cell:
     epochs: int
     batch_size: int
     learning_rate: float
+    precision: str
     seed: int
     eval_samples: tuple[int, ...]
     test_images: int | None
@@ -90,14 +91,23 @@ class Cell:
         if self.sigma_mode == "fixed":
             spec["options"] = {**spec["options"], "sigma": "fixed"}
         sigma = f"-sigma={self.sigma_mode}" if self.sigma_mode else ""
-        return f"{short_name(self.dataset)}-{self.family}{sigma}-{self.objective}-L{self.train_samples}-{_digest(spec)}"
+        trained = "-".join([self.objective, f"L{self.train_samples}", *self._abridged])
+        return f"{short_name(self.dataset)}-{self.family}{sigma}-{trained}-{_digest(spec)}"
 
     def _stem(self, scored_as: str = "itself") -> str:
         options = [f"{key}={number_text(value)}" for key, value in sorted(self.options.items())]
         scoring = [] if scored_as == "itself" else [scored_as]
         return "-".join(
-            [short_name(self.dataset), self.family, *options, *scoring, self.objective, f"L{self.train_samples}"]
+            [
+                *(short_name(self.dataset), self.family, *options, *scoring),
+                *(self.objective, f"L{self.train_samples}", *self._abridged),
+            ]
         )
+
+    @property
+    def _abridged(self) -> list[str]:
+        """The precision in training as a part of names, where it is not the usual one."""
+        return [] if self.precision == "float32" else [self.precision]
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,9 @@ def architecture_of(cell: Cell) -> Architecture:
 
 
 def schedule_of(cell: Cell) -> Schedule:
-    return Schedule(cell.epochs, cell.batch_size, cell.learning_rate, cell.train_samples, cell.binarisation)
+    return Schedule(
+        cell.epochs, cell.batch_size, cell.learning_rate, cell.train_samples, cell.binarisation, cell.precision
+    )
 
 
 def scored_images(cell: Cell, data: Dataset) -> tuple[Tensor, int]:

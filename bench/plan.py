@@ -21,7 +21,7 @@ BUNDLES_A_WORKER = 3  # where several workers share the work, so that none is le
 class Bundle:
     """Cells of one shape, carried out by one call of the worker.
 
-    All share dataset, levels, hidden, activation, latent, train_samples, epochs, batch_size, learning_rate,
+    All share dataset, levels, hidden, activation, latent, train_samples, epochs, batch_size, learning_rate, precision,
     binarisation and the decoder's output width. Cells with one `training_key` (one model, scored in several ways) are
     always together.
     """

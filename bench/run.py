@@ -48,6 +48,7 @@ class Tasks:
     carry_out: str = "bench.worker:carry_out"
     measure: str = "bench.worker:measure_throughput"
     laws: str = "bench.plugins:check"
+    precision: str = "bench.worker:inspect_precision"
 
 
 @dataclass(frozen=True)
@@ -154,6 +155,8 @@ class _Run:
         workers = self.options.workers or max(1, min(here, len(bundles)))
         with Pool(workers, max(1, here // workers), self.first) as pool:
             device = self._check(pool, self.tasks.device, self.options.device)["kind"]
+            for precision in sorted({self.described[cell].cell.precision for cell in wanted} - {"float32"}):
+                self._check(pool, self.tasks.precision, precision, device)
             if device != "cpu":
                 workers = self.options.workers or 1
                 bundles = self._bundles(wanted, device, workers)

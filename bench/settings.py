@@ -55,6 +55,7 @@ class Settings(BaseModel):
     epochs: Positive = Field(50, description="a whole number >= 1")
     batch_size: Positive = Field(100, description="a whole number >= 1")
     learning_rate: float = Field(1e-3, gt=0, allow_inf_nan=False, description="a number > 0")
+    precision: Literal["float32", "tf32", "bf16"] = Field("float32", description='"float32", "tf32" or "bf16"')
     seed: int = Field(0, ge=0, lt=2**31, description="a whole number >= 0")
     eval_samples: Annotated[list[Positive], Field(min_length=1), BeforeValidator(_listed)] = Field(
         [1, 10, 100, 1000], description="a list of whole numbers >= 1, such as [1, 10, 100]"

@@ -38,10 +38,11 @@ from vae_core.evaluate.conditional import Scorer, conditional
 from vae_core.evaluate.scoring import BAD_SHARE, encoded, points_at_once
 from vae_core.networks import generator_for
 from vae_core.objectives import OBJECTIVES, Posterior
+from vae_core.precision import full_float32, require_precision
 from vae_core.training import TrainedBundle, TrainedModel, fit_to_residuals, train
 from vae_core.views import VIEWS
 
-__all__ = ["DataFacts", "carry_out", "inspect_data", "measure_throughput"]
+__all__ = ["DataFacts", "carry_out", "inspect_data", "inspect_precision", "measure_throughput"]
 
 PICTURES = 8  # images of each kind kept for the report
 CALIBRATED = 200  # test images at most that the predicted noise is held against
@@ -80,6 +81,13 @@ def inspect_data(name: str, levels: int | None) -> DataFacts:
     )
 
 
+def inspect_precision(precision: str, device: str) -> dict[str, str]:
+    """The precision, where models can be trained in it on the device. Raises ValueError where they cannot."""
+    require_precision(precision, device)
+    return {"precision": precision}
+
+
+@full_float32()  # the evaluation; training takes what the cells ask for
 def carry_out(bundle: Bundle, device: str) -> list[CellResult]:
     """Trains the bundle's models together, evaluates each, and returns a row for each cell.
 

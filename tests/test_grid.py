@@ -37,6 +37,7 @@ AXES = {
     "latent": st.lists(st.integers(1, 50), min_size=1, max_size=3, unique=True),
     "hidden": st.lists(st.lists(st.integers(1, 500), min_size=1, max_size=3), min_size=1, max_size=2, unique_by=tuple),
     "activation": st.lists(st.sampled_from(["tanh", "relu", "gelu", "silu"]), min_size=1, max_size=2, unique=True),
+    "precision": st.lists(st.sampled_from(["float32", "tf32", "bf16"]), min_size=1, unique=True),
     "seed": st.lists(st.integers(0, 99), min_size=1, max_size=3, unique=True),
 }
 grids = st.fixed_dictionaries({"family": st.just(["gaussian", "laplace"])}, optional=AXES)
@@ -85,7 +86,7 @@ def test_names_tell_apart_exactly_what_they_should(axes):
 def test_ids_stay_what_they_were():
     """A changed id would orphan every stored cell: if this fails, raise store.SCHEMA_VERSION."""
     (cell,) = cells_of(SMALL)
-    assert cell.id == "digits-gaussian-sigma=0.1-elbo-L1-s0-a686aaeb"
+    assert cell.id == "digits-gaussian-sigma=0.1-elbo-L1-s0-e0ba7c69"
     assert cell.spec == {
         "dataset": "digits",
         "levels": None,
@@ -101,6 +102,7 @@ def test_ids_stay_what_they_were():
         "epochs": 50,
         "batch_size": 100,
         "learning_rate": 0.001,
+        "precision": "float32",
         "seed": 0,
         "eval_samples": [1, 10, 100, 1000],
         "test_images": None,
@@ -162,6 +164,27 @@ def test_labels_are_short_and_name_a_config():
     described = describe(grid.cells)
     named = {item.label for item in described.values()}
     assert named == {f"gaussian σ={sigma} latent={latent}" for sigma in ("0.1", "shared") for latent in (2, 3)}
+
+
+def test_the_precision_in_training_is_in_every_name():
+    cells = cells_of(SMALL, 'precision=["float32", "tf32", "bf16"]')
+    full, *others = cells
+    assert full == cells_of(SMALL)[0], "float32 is what a grid without the key asks for"
+    for cell in others:
+        assert f"-elbo-L1-{cell.precision}-" in cell.id
+        assert f"-elbo-L1-{cell.precision}-" in cell.kind
+    for name in ("id", "config", "training_key", "kind"):
+        assert len({getattr(cell, name) for cell in cells}) == 3, name
+    assert [item.label for item in describe(cells).values()] == [
+        f"gaussian σ=0.1 precision={name}" for name in ("float32", "tf32", "bf16")
+    ]
+    assert [item.label for item in describe(others[1:]).values()] == ["gaussian σ=0.1"]
+
+
+def test_a_grid_takes_the_precisions_that_training_has():
+    from vae_core.precision import PRODUCTS
+
+    assert [cell.precision for cell in cells_of(SMALL, f"precision={json.dumps(list(PRODUCTS))}")] == list(PRODUCTS)
 
 
 @pytest.mark.parametrize("name", sorted(shipped_grids()))
@@ -282,6 +305,9 @@ WRONG = {
     "seed = -1": "seed = -1, but seed takes a whole number >= 0",
     "test_images = 0": "test_images = 0, but",
     "levels = 1": "levels = 1, but levels takes a whole number >= 2",
+    "precision = 'bf32'": '"float32", "tf32" or "bf16"',
+    "precision = 'bfloat'": r"precision takes .*\(did you mean 'float32'\?\)",
+    "precision = 16": "precision = 16, but precision takes",
     "binarisation = 'random'": 'binarisation takes "stochastic" or "threshold"',
     "dataset = ''": 'dataset = "", but',
     "sigma = 0": "sigma.*0.*> 0",

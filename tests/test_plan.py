@@ -24,6 +24,7 @@ sigma = [0.1, 0.5, "shared", "pixel", "image"]
 latent = [2, 5]
 [[cells]]
 family = ["mse_sum", "bce_sum", "categorical"]
+precision = ["float32", "bf16"]
 [[cells]]
 family = "bernoulli"
 train_samples = [1, 5]

@@ -101,7 +101,7 @@ def test_full_float32_is_full_whatever_the_process_allows(allowed: str) -> None:
 
 def test_where_nothing_is_abridged_nothing_is_changed() -> None:
     before = state()
-    assert before == ("none", "none"), "another test has left its state behind"
+    assert set(before) <= set(precision.FULL), "another test has left its state behind"
     with full_float32():
         assert state() == before
 
@@ -263,7 +263,9 @@ def test_an_unknown_precision_is_refused() -> None:
 
 
 def test_tf32_is_refused_on_a_cpu_before_anything_is_trained(digits: Dataset) -> None:
-    sentence = r"^precision 'tf32' needs a CUDA device of .* 8\.0 or higher, and this is cpu: take 'float32' or 'bf16'$"
+    sentence = (
+        r"^precision 'tf32' needs a CUDA device of .* 8\.0 or higher, and this is cpu: take 'float32' or 'bf16'\.$"
+    )
     for make in (train, Trainer):
         with pytest.raises(ValueError, match=sentence):
             make(digits, members(), ARCHITECTURE, schedule("tf32"), "cpu")

@@ -21,7 +21,7 @@ from PIL import Image
 
 from bench import compare
 from bench.report import build, captions, diagnostics, figures, numbers, page, pictures, ranking, ranking_text, svg
-from bench.report.boards import boards, unusable
+from bench.report.boards import boards, matched, unusable
 from bench.report.trust import doubts, rise_per_doubling
 from bench.report.words import Words, words
 from bench.store import BAD_SHARE, RunTables
@@ -414,8 +414,12 @@ def test_one_seed_is_said() -> None:
 
 
 def test_a_gap_that_only_the_correction_unsettles_is_said(tables: RunTables) -> None:
-    board = boards(tables)[0]
+    """The runner-up is moved until its interval just leaves zero out."""
+    before = boards(tables)[0].rows.iloc[1]
+    away = (before["worse_low"] - 0.0002) * DIMS * LN2
+    board = boards(moved(tables, lambda cells: cells["config"] == before["config"], away))[0]
     second = board.rows.iloc[1]
+    assert second["config"] == before["config"]
     assert second["worse_low"] > 0
     assert second["verdict"] == "indistinguishable from the best"
     gap = words(board).gap
@@ -592,6 +596,30 @@ def test_provenance_says_what_is_needed_to_do_it_again(shown: Element) -> None:
     for needed in ("3f9a2c1b7d4e5f60718293a4b5c6d7e8f9012345", "5f1d" * 16, "2.14.1", "highest", "vae-bench run fake"):
         assert needed in text
     assert section(shown, "provenance").one("pre").text == fake_run.GRID
+
+
+def test_the_page_says_in_what_precision_was_trained_and_scored(shown: Element, tmp_path: Path) -> None:
+    said = section(shown, "reading").text
+    assert "matrix products were done in full float32." in said
+    rows = {row.all("th")[0].text: row.all("td")[0].text for row in section(shown, "provenance").all("tr")}
+    assert (rows["precision · training"], rows["precision · evaluation"]) == ("float32", "float32")
+    both = [dataclasses.replace(setting, precision=name) for setting in fake_run.few() for name in ("float32", "bf16")]
+    page = built(fake_run.tables(both, pictures=False), tmp_path)
+    said = section(page, "reading").text
+    assert "full float32 and bfloat16" in said
+    assert "as the labels say" in said
+    assert "the whole of validation and evaluation, is in full float32" in said
+    rows = {row.all("th")[0].text: row.all("td")[0].text for row in section(page, "provenance").all("tr")}
+    assert (rows["precision · training"], rows["precision · evaluation"]) == ("float32, bf16", "float32")
+    assert "gaussian σ=pixel precision=bf16" in section(page, "ranking").text
+
+
+def test_settings_are_compared_within_one_precision() -> None:
+    """A recipe is held against the family trained as it was, not against one trained in another precision."""
+    both = [dataclasses.replace(setting, precision=name) for setting in fake_run.few() for name in ("float32", "bf16")]
+    rows = boards(fake_run.tables(both, pictures=False))[0].everything
+    (row,) = [row for _, row in rows.iterrows() if (row["family"], row["precision"]) == ("categorical", "bf16")]
+    assert set(matched(rows, row)["precision"]) == {"bf16"}
 
 
 def test_bundle_speed_stands_beside_and_apart(shown: Element) -> None:

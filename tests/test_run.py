@@ -257,9 +257,14 @@ def odd_values(bundle, device):
     [
         (grid_of("[grid]\nfamily='gaussian'\ndataset='digist'\n"), {}, "unknown data set 'digist'"),
         (seeds(0), {"device": "cuda"}, "there is none here"),
+        (
+            grid_of("[grid]\nfamily='gaussian'\nprecision=['float32', 'tf32']\n"),
+            {},
+            r"^precision 'tf32' needs a CUDA device .* and this is cpu: take 'float32' or 'bf16'\.$",
+        ),
     ],
 )
-def test_bad_data_or_device_leave_nothing_behind(tmp_path, grid, options, sentence):
+def test_bad_data_device_or_precision_leave_nothing_behind(tmp_path, grid, options, sentence):
     with pytest.raises(RunError, match=sentence):
         carry_out(grid, tmp_path / "results" / "r.sqlite", **options)
     assert list(tmp_path.iterdir()) == []

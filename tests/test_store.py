@@ -87,6 +87,7 @@ def test_tables_round_trip(tmp_path):
     assert list(tables.cells["label"]) == ["gaussian σ=0.1", "gaussian σ=0.1", "gaussian σ=shared", "gaussian σ=shared"]
     assert tables.cells["config"].nunique() == 2
     assert list(tables.cells["sigma"]) == ["0.1", "0.1", "shared", "shared"]
+    assert list(tables.cells["precision"]) == ["float32"] * 4
     assert list(tables.bounds.columns) == ["cell", "samples", "bound_nats", "standard_error", "encoder_bound_nats"]
     assert len(tables.bounds) == 2 * len(CELLS)
     np.testing.assert_array_equal(tables.bounds["encoder_bound_nats"][:2], [-3.5, math.nan])

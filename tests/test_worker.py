@@ -17,9 +17,9 @@ from bench.materials import architecture_of, load_data, member_of, schedule_of, 
 from bench.plan import bundle_of
 from bench.store import IMAGE_ARRAYS, RESULT_COLUMNS, CellResult
 from bench.throughput import flops, matmul_gflops
-from bench.worker import carry_out, inspect_data, measure_throughput
+from bench.worker import carry_out, inspect_data, inspect_precision, measure_throughput
 from vae_core import likelihoods
-from vae_core.evaluate import log_likelihood, scoring
+from vae_core.evaluate import importance_bounds, log_likelihood, scoring
 from vae_core.evaluate.pareto import khat_threshold
 from vae_core.networks import Architecture
 from vae_core.training import train
@@ -39,6 +39,7 @@ BASE = Cell(
     epochs=2,
     batch_size=100,
     learning_rate=3e-3,
+    precision="float32",
     seed=0,
     eval_samples=(1, 10, 40),
     test_images=50,
@@ -184,6 +185,36 @@ def test_bounds_are_ordered(results: dict[str, CellResult]) -> None:
         if values.get("dequantised_bits_per_dim") is not None:
             assert values["dequantised_bits_per_dim"] > values["bits_per_dim"], name
             assert values["dequantised_nats"] == pytest.approx(values["density_nats"] - 64 * math.log(17))
+
+
+def test_a_cell_is_trained_in_its_precision_and_scored_in_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Near what float32 gives, and not equal; the scoring is in full float32 though the process allows TF32."""
+    bf16 = dataclasses.replace(BASE, precision="bf16")
+    assert schedule_of(bf16).precision == "bf16"
+    plain, abridged = (carry_out(bundle_of([one]), "cpu")[0].values["iw_nats"] for one in (BASE, bf16))
+    assert plain != abridged
+    assert abridged == pytest.approx(plain, abs=0.5)
+
+    seen: list[str] = []
+
+    def spy(*arguments: Any, **named: Any) -> Any:
+        seen.append(torch.backends.cuda.matmul.fp32_precision)
+        return importance_bounds(*arguments, **named)
+
+    monkeypatch.setattr("bench.worker.importance_bounds", spy)
+    torch.set_float32_matmul_precision("high")
+    try:
+        carry_out(bundle_of([BASE]), "cpu")
+        assert torch.get_float32_matmul_precision() == "high"
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    assert seen == ["ieee"]
+
+
+def test_a_precision_that_the_device_lacks_is_named() -> None:
+    assert inspect_precision("bf16", "cpu") == {"precision": "bf16"}
+    with pytest.raises(ValueError, match="precision 'tf32' needs a CUDA device"):
+        inspect_precision("tf32", "cpu")
 
 
 def test_the_binary_view_is_scored_on_fixed_zeros_and_ones(results: dict[str, CellResult]) -> None:

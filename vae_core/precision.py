@@ -108,5 +108,5 @@ def require_precision(precision: str, device: torch.device | str) -> None:
     needed = ".".join(map(str, TF32_CAPABILITY))
     raise ValueError(
         f"precision 'tf32' needs a CUDA device of compute capability {needed} or higher, and this is {kind}{found}: "
-        "take 'float32' or 'bf16'"
+        "take 'float32' or 'bf16'."
     )

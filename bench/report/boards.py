@@ -25,7 +25,17 @@ from bench.store import RunTables
 LN2 = float(np.log(2))
 CURRENCIES = ("pmf-K", "pmf-2")  # in the order in which they are shown
 BOOTSTRAP_SEED = 0  # the same tables give the same page
-SETTINGS = ("train_samples", "objective", "hidden", "activation", "latent", "epochs", "batch_size", "learning_rate")
+SETTINGS = (
+    "train_samples",
+    "objective",
+    "hidden",
+    "activation",
+    "latent",
+    "epochs",
+    "batch_size",
+    "learning_rate",
+    "precision",
+)
 AVERAGED = (
     "iw_nats",
     "elbo_nats",

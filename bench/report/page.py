@@ -16,12 +16,18 @@ from markupsafe import Markup
 from bench.report import captions, diagnostics, figures, notes, table, words
 from bench.report.boards import Board, boards, short, unusable
 from bench.report.catalogue import catalogue
-from bench.report.numbers import NOTHING, number, percent, several
+from bench.report.numbers import NOTHING, listed, number, percent, several
 from bench.report.pictures import Gallery, galleries
 from bench.report.svg import HUES, Looks, to_svg
 from bench.report.trust import ESS_FLOOR, KHAT_NEEDS, RISE_FLOOR
 from bench.store import BAD_SHARE, RunTables
 
+# how the matrix products of training were done, by the grid's word for it
+TRAINED_IN = {
+    "float32": "full float32",
+    "tf32": "TF32 (tf32: factors rounded to 10 bits of mantissa)",
+    "bf16": "bfloat16 (bf16: factors and results rounded to 7 bits of mantissa)",
+}
 SHOWN_APART = ("grid", "data", "about", "cards")
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -123,6 +129,8 @@ def context(tables: RunTables) -> dict[str, Any]:
         "provenance": [{"title": _origin(entry), "rows": _flat(entry)} for entry in used],
         "grid": str(meta.get("grid", "")),
         "settings": _flat({key: value for key, value in meta.items() if key not in SHOWN_APART}),
+        "precision": _precision(tables.cells["precision"]),
+        "precisions": ", ".join(tables.cells["precision"].drop_duplicates()) or NOTHING,
         "hues": len(HUES),
         "drawn": table.DRAWN,
         "nothing": NOTHING,
@@ -272,6 +280,17 @@ def _flat(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
         else:
             rows.append((name, NOTHING if value is None else str(value)))
     return rows
+
+
+def _precision(chosen: pd.Series) -> str:
+    """In what precision the cells were trained, and in what they were scored."""
+    said = [text for name, text in TRAINED_IN.items() if (chosen == name).any()]
+    which = ", as the labels say" if len(said) > 1 else ""
+    return (
+        f"While training, the networks’ matrix products were done in {listed(said) or NOTHING}{which}. All else in "
+        "training (parameters, Adam, likelihood, KL, sums), and the whole of validation and evaluation, is in full "
+        "float32."
+    )
 
 
 def _ranges(seeds: pd.Series) -> str:

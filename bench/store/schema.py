@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 APPLICATION_ID = 0x56414562  # "VAEb", at byte 68 of every run file
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 #: share of test images with a bad Pareto k̂ above which a cell's bound is not believed: the worker has refined it (by
 #: vae_core.evaluate.scoring.BAD_SHARE, the same), and where that did not help it is shown but not ranked
@@ -30,6 +30,7 @@ SPEC_COLUMNS = {
     "epochs": "INTEGER",
     "batch_size": "INTEGER",
     "learning_rate": "REAL",
+    "precision": "TEXT",  # of the matrix products in training
     "seed": "INTEGER",
     "test_images": "INTEGER",
     "refine": "TEXT",
