@@ -26,7 +26,7 @@ def member_of(cell: Cell, levels: int) -> Member:
     """The cell's model as training wants it."""
     family = likelihoods.get(cell.family)
     filled = {**cell.options, "levels": levels} if family.takes_levels else dict(cell.options)
-    return Member(likelihoods.make(cell.family, **filled), cell.objective, cell.seed)
+    return Member(likelihoods.make(cell.family, **filled), cell.objective, cell.seed, cell.learning_rate)
 
 
 def architecture_of(cell: Cell) -> Architecture:

@@ -21,7 +21,7 @@ BUNDLES_A_WORKER = 3  # where several workers share the work, so that none is le
 class Bundle:
     """Cells of one shape, carried out by one call of the worker.
 
-    All share dataset, levels, hidden, activation, latent, train_samples, epochs, batch_size, learning_rate, precision,
+    All share dataset, levels, hidden, activation, latent, train_samples, epochs, batch_size, precision,
     binarisation and the decoder's output width. Cells with one `training_key` (one model, scored in several ways) are
     always together.
     """
@@ -71,7 +71,7 @@ def restrict(bundle: Bundle, wanted: Iterable[str]) -> Bundle | None:
 
 def _shape(cell: Cell) -> tuple[object, ...]:
     fields = (*DATA_FIELDS, *NETWORK_FIELDS, *SCHEDULE_FIELDS, "train_samples")
-    return (*(getattr(cell, name) for name in fields), _width(cell))
+    return (*(getattr(cell, name) for name in fields if name != "learning_rate"), _width(cell))
 
 
 def _width(cell: Cell, levels: int = NOMINAL_LEVELS) -> int:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "tanh": tanh,
-    "relu": lambda x: torch.relu(x),
+    "relu": lambda x: torch.relu_(x),
     "gelu": lambda x: torch.nn.functional.gelu(x),
     "sigmoid": lambda x: torch.sigmoid(x),
     "softplus": softplus,

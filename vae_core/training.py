@@ -6,15 +6,17 @@ Axes: models M, seeds G (models with one seed share all noise), batch B, samples
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 import torch
 from torch import Tensor
 
+from vae_core.capture import Replay
 from vae_core.data import Dataset
 from vae_core.likelihoods import Likelihood, stack
 from vae_core.networks import Architecture, StackedMLP, create_pair, generator_for
@@ -30,18 +32,27 @@ VALIDATIONS = 25
 VALIDATION_ROWS = 1000
 
 
+def _require_rate(rate: float) -> None:
+    if not (math.isfinite(rate) and rate > 0):
+        raise ValueError(f"learning_rate must be a finite number > 0, given {rate}")
+
+
 @dataclass(frozen=True)
 class Member:
-    """One model of a bundle: its likelihood (single, unstacked), its objective's name, its seed.
+    """One model of a bundle: its likelihood (single, unstacked), its objective's name, its seed, and its learning rate
+    where it is not the schedule's.
 
-    Raises ValueError where the likelihood cannot be trained on that objective.
+    Raises ValueError where the likelihood cannot be trained on that objective, or the learning rate is no number > 0.
     """
 
     likelihood: Likelihood
     objective: str = "elbo"
     seed: int = 0
+    learning_rate: float | None = None
 
     def __post_init__(self) -> None:
+        if self.learning_rate is not None:
+            _require_rate(self.learning_rate)
         self.likelihood.require_objective(self.objective)
 
 
@@ -65,8 +76,7 @@ class Schedule:
         for name in ("epochs", "batch_size", "train_samples"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more, given {getattr(self, name)}")
-        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
-            raise ValueError(f"learning_rate must be a finite number > 0, given {self.learning_rate}")
+        _require_rate(self.learning_rate)
         if self.precision not in PRODUCTS:
             raise ValueError(f"unknown precision {self.precision!r} (allowed: {', '.join(PRODUCTS)})")
 
@@ -107,6 +117,23 @@ class TrainedBundle:
     history: list[tuple[int, list[float]]] = field(default_factory=list)  #: (epoch, validation objective per model)
 
 
+class _Seeds:
+    """Which of the G seeds each of some models has: takes what there is once a seed to the models."""
+
+    def __init__(self, places: Sequence[int], count: int, device: torch.device) -> None:
+        self.models = len(places)
+        self.shared = len(set(places)) == 1
+        self.each_its_own = list(places) == list(range(count))
+        self.first = places[0]
+        self.index = torch.tensor(places, device=device)
+
+    def of(self, once: Tensor) -> Tensor:
+        """[G, ...] -> [m, ...]; no copy where all models have one seed, or each the next."""
+        if self.shared:
+            return once[self.first : self.first + 1].expand(self.models, *once.shape[1:])
+        return once if self.each_its_own else once[self.index]
+
+
 @dataclass(frozen=True)
 class _Group:
     """Neighbouring models of one kind: one stacked likelihood and one objective act on a slice of the models axis."""
@@ -115,12 +142,13 @@ class _Group:
     likelihood: Likelihood
     view: View
     objective: Objective
-    seeds: Tensor  #: [m] which of the G seeds each model has
+    seeds: _Seeds
 
 
 @dataclass(frozen=True)
 class Noise:
-    """Everything random of one batch, per seed: uniforms [G, B, D] and standard normals [G, B, L, Z]."""
+    """Everything random of one batch, per seed: uniforms [G, B, D], or [1, 1, 1] where no view looks at them, and
+    standard normals [G, B, L, Z]."""
 
     uniform: Tensor
     eps: Tensor
@@ -138,13 +166,25 @@ class _Streams:
     def permutations(self, count: int) -> Tensor:
         return torch.stack([torch.randperm(count, generator=g, device=self.device) for g in self.order])
 
+    def room(self, batch: int, dims: int, samples: int, latent: int, *, uniform: bool = True) -> Noise:
+        """For the noise of one batch; without uniforms where they are not looked at."""
+        shape = (len(self.uniform), batch, dims) if uniform else (1, 1, 1)
+        eps = (len(self.eps), batch, samples, latent)
+        return Noise(torch.zeros(shape, device=self.device), torch.zeros(eps, device=self.device))
+
     def noise(self, batch: int, dims: int, samples: int, latent: int) -> Noise:
-        uniform = torch.empty(len(self.uniform), batch, dims, device=self.device)
-        eps = torch.empty(len(self.eps), batch, samples, latent, device=self.device)
-        for index, (for_uniform, for_eps) in enumerate(zip(self.uniform, self.eps, strict=True)):
-            uniform[index].uniform_(generator=for_uniform)
-            eps[index].normal_(generator=for_eps)
-        return Noise(uniform, eps)
+        """Of one batch."""
+        drawn = self.room(batch, dims, samples, latent)
+        self.fill(drawn)
+        return drawn
+
+    def fill(self, noise: Noise) -> None:
+        """The next noise in place of the last."""
+        if noise.uniform.numel() > 1:
+            for own, generator in zip(noise.uniform, self.uniform, strict=True):
+                own.uniform_(generator=generator)
+        for own, generator in zip(noise.eps, self.eps, strict=True):
+            own.normal_(generator=generator)
 
 
 class BundleProgram:
@@ -164,7 +204,7 @@ class BundleProgram:
         self.seeds = sorted({member.seed for member in members})
         keys = [(m.likelihood.view, m.objective, repr(m.likelihood.stack_key())) for m in members]
         #: place on the models axis -> index into members: models of one kind side by side
-        self.order = sorted(range(len(members)), key=lambda i: (keys[i], i))
+        self.order = sorted(range(len(members)), key=lambda i: (keys[i], members[i].learning_rate or 0.0, i))
         ordered = [members[i] for i in self.order]
         ordered_keys = [keys[i] for i in self.order]
 
@@ -184,22 +224,34 @@ class BundleProgram:
                     likelihood=stack([member.likelihood for member in kind]).to(self.device),
                     view=VIEWS[kind[0].likelihood.view],
                     objective=OBJECTIVES[kind[0].objective],
-                    seeds=torch.tensor([self.seeds.index(member.seed) for member in kind], device=self.device),
+                    seeds=self._seeds_of(kind),
                 )
             )
             start = stop
-        self.seed_index = torch.cat([group.seeds for group in self.groups])
+        self.of_models = self._seeds_of(ordered)
+        #: whether any view draws from the uniforms
+        self.needs_uniform = any(
+            group.view.random and not (group.view.binary and schedule.binarisation == "threshold")
+            for group in self.groups
+        )
+
+    def _seeds_of(self, members: Sequence[Member]) -> _Seeds:
+        return _Seeds([self.seeds.index(member.seed) for member in members], len(self.seeds), self.device)
 
     @property
     def models(self) -> int:
         return len(self.order)
 
+    def placed_parameters(self) -> list[tuple[Tensor, int]]:
+        """Everything learned, each tensor with the models axis first, and the place of its first model on it."""
+        placed = [(tensor, 0) for tensor in (*self.encoder.parameters(), *self.decoder.parameters())]
+        for group in self.groups:
+            placed += [(tensor, group.part.start) for tensor in group.likelihood.parameters()]
+        return [(tensor.requires_grad_(), first) for tensor, first in placed]
+
     def parameters(self) -> list[Tensor]:
         """Everything learned, each with the models axis first."""
-        learned = [*self.encoder.parameters(), *self.decoder.parameters()]
-        for group in self.groups:
-            learned += group.likelihood.parameters()
-        return [tensor.requires_grad_() for tensor in learned]
+        return [tensor for tensor, _ in self.placed_parameters()]
 
     def objectives(self, k: Tensor, noise: Noise, *, training: bool) -> Tensor:
         """The bound of each model on each image: integers k [G, B, D] -> [M, B], nats."""
@@ -209,13 +261,10 @@ class BundleProgram:
         for view in {group.view.name: group.view for group in self.groups}.values():
             own = threshold if view.binary and self.schedule.binarisation == "threshold" else uniform
             seen[view.name] = view.see(k, self.levels, own)
-        grey = VIEWS["grey"].see(k, self.levels, uniform)
-        inputs = [(seen[g.view.name] if g.view.binary else grey)[g.seeds] for g in self.groups]
 
         product = PRODUCTS[self.schedule.precision if training else "float32"]
-        encoded = self.encoder(torch.cat(inputs) if len(inputs) > 1 else inputs[0], product)
-        posterior = split_posterior(encoded)
-        eps = noise.eps[self.seed_index]
+        posterior = split_posterior(self.encoder(self._inputs(k, seen, uniform), product))
+        eps = self.of_models.of(noise.eps)
         z = posterior.sample(eps)
         models, batch, samples, latent = z.shape
         raw = self.decoder(z.reshape(models, batch * samples, latent), product).reshape(models, batch, samples, -1)
@@ -225,13 +274,23 @@ class BundleProgram:
             part = group.part
             likelihood = group.likelihood
             if group.objective.binned:
-                log_likelihood = likelihood.log_mass(k[group.seeds].unsqueeze(2), raw[part], self.levels)
+                log_likelihood = likelihood.log_mass(group.seeds.of(k).unsqueeze(2), raw[part], self.levels)
             else:
                 score = likelihood.train_log_prob if training else likelihood.log_prob
-                log_likelihood = score(seen[group.view.name][group.seeds].unsqueeze(2), raw[part])
+                log_likelihood = score(group.seeds.of(seen[group.view.name]).unsqueeze(2), raw[part])
             own_posterior = Posterior(posterior.mean[part], posterior.log_variance[part])
             values.append(group.objective.bound(log_likelihood, own_posterior, z[part], eps[part]))
         return torch.cat(values) if len(values) > 1 else values[0]
+
+    def _inputs(self, k: Tensor, seen: dict[str, Tensor], uniform: Tensor) -> Tensor:
+        """What the encoders are given, [M, B, D]: the 0/1 draw in the binary view, else grey values."""
+        binary = [group.view.binary for group in self.groups]
+        if all(binary):
+            return self.of_models.of(next(iter(seen.values())))
+        grey = VIEWS["grey"].see(k, self.levels, uniform)
+        if not any(binary):
+            return self.of_models.of(grey)
+        return torch.cat([g.seeds.of(seen[g.view.name] if g.view.binary else grey) for g in self.groups])
 
 
 def _spread(data: Dataset) -> float:
@@ -240,8 +299,42 @@ def _spread(data: Dataset) -> float:
     return float((train - train.mean(0)).square().mean().sqrt())
 
 
+class _Adam:
+    """Adam over stacked tensors (Kingma & Ba 2015, algorithm 1), each model with its own learning rate: one fused
+    update for each run of neighbouring models with one rate, on views of the stacks."""
+
+    def __init__(self, placed: Sequence[tuple[Tensor, int]], rates: Sequence[float], device: torch.device) -> None:
+        """placed: each tensor, its models axis first, with the place of its first model; rates: of all M models."""
+        self._tensors = [tensor for tensor, _ in placed]
+        self._views: list[tuple[Tensor, Tensor, slice]] = []
+        edges = [m for m in range(len(rates) + 1) if m in (0, len(rates)) or rates[m] != rates[m - 1]]
+        groups: list[dict[str, object]] = []
+        for low, high in itertools.pairwise(edges):
+            views = []
+            for tensor, first in placed:
+                part = slice(max(low - first, 0), min(high - first, len(tensor)))
+                if part.start < part.stop:
+                    views.append(tensor.detach()[part])
+                    self._views.append((views[-1], tensor, part))
+            groups.append({"params": views, "lr": rates[low]})
+        self.inner = torch.optim.Adam(groups, fused=True, capturable=device.type == "cuda")
+
+    def step(self, loss: Tensor) -> None:
+        """One update that lowers the loss, []."""
+        for tensor in self._tensors:
+            tensor.grad = None
+        loss.backward()
+        for view, tensor, part in self._views:
+            view.grad = None if tensor.grad is None else tensor.grad[part]
+        self.inner.step()
+
+
 class Trainer:
-    """A bundle in training: data on the device, program, optimiser, noise; one `step` at a time."""
+    """A bundle in training: data on the device, program, optimiser, noise; one `step` at a time.
+
+    On CUDA a step is one captured graph, after a few ordinary ones; the noise of each batch is drawn before it, from
+    the same generators as anywhere else.
+    """
 
     def __init__(
         self, data: Dataset, members: Sequence[Member], architecture: Architecture, schedule: Schedule, device: str
@@ -252,11 +345,29 @@ class Trainer:
         spread = _spread(self.data)
         for group in self.program.groups:
             group.likelihood.initialise(spread)
-        self._parameters = self.program.parameters()
-        self._optimiser = torch.optim.Adam(self._parameters, lr=schedule.learning_rate, fused=True)
+        placed = self.program.placed_parameters()
+        self._parameters = [tensor for tensor, _ in placed]
+        own = [members[index].learning_rate for index in self.program.order]
+        rates = [schedule.learning_rate if rate is None else rate for rate in own]
+        self._optimiser = _Adam(placed, rates, self.program.device)
         self._streams = _Streams("training", self.program.seeds, self.program.device)
         self.batch = min(schedule.batch_size, len(self.data.train))
         self.steps = len(self.data.train) // self.batch
+        #: the step, counted from 0, at which each model's objective was no longer finite, or −1, [M]
+        self.failed_at = torch.full((self.program.models,), -1, dtype=torch.long, device=self.program.device)
+        self._taken = torch.zeros((), dtype=torch.long, device=self.program.device)
+        # all that a step is given: which images, and the noise
+        self._index = torch.zeros(len(self.program.seeds), self.batch, dtype=torch.long, device=self.program.device)
+        self._noise = self._streams.room(
+            self.batch,
+            self.data.dims,
+            schedule.train_samples,
+            self.latent,
+            uniform=self.program.needs_uniform,
+        )
+        self._update: Callable[[], Tensor] = self._work
+        if self.program.device.type == "cuda":
+            self._update = Replay(self._work, self.program.device)
 
     def state(self) -> list[Tensor]:
         """All tensors that training changes: parameters, then what likelihoods keep besides."""
@@ -272,12 +383,20 @@ class Trainer:
             yield order[:, step * self.batch : (step + 1) * self.batch]
 
     def step(self, index: Tensor) -> Tensor:
-        """One update on images index [G, B]; returns each model's mean objective before it, [M], nats."""
-        noise = self._streams.noise(index.shape[1], self.data.dims, self.schedule.train_samples, self.latent)
-        value = self.program.objectives(self.data.train[index], noise, training=True).mean(1)
-        self._optimiser.zero_grad(set_to_none=True)
-        (-value.sum()).backward()
-        self._optimiser.step()
+        """One update on images index [G, B]; returns each model's mean objective before it, [M], nats, which the next
+        step may overwrite."""
+        self._index.copy_(index)
+        self._streams.fill(self._noise)
+        return self._update()
+
+    def _work(self) -> Tensor:
+        """The update for what lies in `_index` and `_noise`. Waits for nothing, so that a GPU can capture it."""
+        value = self.program.objectives(self.data.train[self._index], self._noise, training=True).mean(1)
+        self._optimiser.step(-value.sum())
+        with torch.no_grad():
+            gone = ~torch.isfinite(value) & (self.failed_at < 0)
+            self.failed_at.copy_(torch.where(gone, self._taken, self.failed_at))
+            self._taken += 1
         return value.detach()
 
 
@@ -320,16 +439,13 @@ def train(
     best_state = [tensor.detach().clone() for tensor in state]
     best = torch.full((program.models,), -math.inf, device=program.device)
     best_epoch = torch.zeros(program.models, dtype=torch.long, device=program.device)
-    failed_at = torch.full((program.models,), -1, dtype=torch.long, device=program.device)
     history: list[tuple[int, list[float]]] = []
 
     every = max(1, schedule.epochs // VALIDATIONS)
     started = time.perf_counter()
     for epoch in range(1, schedule.epochs + 1):
-        for step, index in enumerate(trainer.epoch()):
-            value = trainer.step(index)
-            gone = ~torch.isfinite(value) & (failed_at < 0)
-            failed_at = torch.where(gone, (epoch - 1) * trainer.steps + step, failed_at)
+        for index in trainer.epoch():
+            trainer.step(index)
         if epoch % every == 0 or epoch == schedule.epochs:
             value = validate(program, trainer.data.valid)
             better = value > best
@@ -348,7 +464,7 @@ def train(
             tensor.copy_(kept)
     return TrainedBundle(
         models=_in_member_order(trained_models(program, data.levels), program.order),
-        failures=_in_member_order(_failures(failed_at.tolist(), best.tolist(), trainer.steps), program.order),
+        failures=_in_member_order(_failures(trainer.failed_at.tolist(), best.tolist(), trainer.steps), program.order),
         best_epoch=_in_member_order(best_epoch.tolist(), program.order),
         validation=_in_member_order(best.tolist(), program.order),
         seconds=seconds,

@@ -34,6 +34,7 @@ class View:
     name: str
     see: Callable[[Tensor, int, Tensor], Tensor]  #: (k, levels, uniform) -> float data for the likelihood
     to_grey: Callable[[Tensor, int], Tensor]  #: (value in this view, levels) -> grey value in [0, 1] for a picture
+    random: bool = False  #: whether it draws from the uniforms
     binary: bool = False  #: whether the encoder sees the same 0/1 draw, and the pmf is over 2 levels
 
 
@@ -44,10 +45,16 @@ def _unit_to_grey(value: Tensor, levels: int) -> Tensor:
 VIEWS = {
     view.name: view
     for view in (
-        View("binary", lambda k, levels, u: binarise(k, levels, u).to(u.dtype), lambda v, levels: v, binary=True),
+        View(
+            "binary",
+            lambda k, levels, u: binarise(k, levels, u).to(u.dtype),
+            lambda v, levels: v,
+            random=True,
+            binary=True,
+        ),
         View("levels", lambda k, levels, u: k.to(u.dtype), lambda v, levels: (v / (levels - 1)).clamp(0, 1)),
-        View("unit", lambda k, levels, u: dequantise(k, levels, u), _unit_to_grey),
-        View("real", lambda k, levels, u: dequantise(k, levels, u), _unit_to_grey),
+        View("unit", lambda k, levels, u: dequantise(k, levels, u), _unit_to_grey, random=True),
+        View("real", lambda k, levels, u: dequantise(k, levels, u), _unit_to_grey, random=True),
         View("grey", lambda k, levels, u: grey(k, levels, u.dtype), lambda v, levels: v.clamp(0, 1)),
     )
 }

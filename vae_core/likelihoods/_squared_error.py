@@ -62,7 +62,7 @@ class SquaredError(Recipe):
         """ln σ, in units of the grey values, that this one is scored with."""
         if self.needs_fit:
             return self.fitted.split(raw)[1]
-        return torch.tensor(-0.5 * math.log(2 * self.weight(raw.shape[-1])), dtype=raw.dtype, device=raw.device)
+        return torch.full((), -0.5 * math.log(2 * self.weight(raw.shape[-1])), dtype=raw.dtype, device=raw.device)
 
     def log_masses(self, k: Tensor, raw: Tensor, levels: int) -> Tensor:
         loc, log_scale = self._unit(raw, levels)

@@ -1,0 +1,90 @@
+"""Repeated work on fixed tensors as one captured CUDA graph: a replay costs one launch instead of one a kernel.
+
+What is captured must read and write tensors that stay where they are, and must not wait for the device: no value of a
+tensor may be read on the host. See NVIDIA's CUDA Programming Guide, "CUDA Graphs", and torch.cuda.graph.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+#: ordinary calls before the capture: libraries choose their algorithms and make their workspaces in them
+WARM_UP = 3
+
+
+class Recorded(Protocol):
+    """Work that was recorded, and can be done again."""
+
+    def replay(self) -> None: ...
+
+
+class NotCaptured(RuntimeError):
+    """The device could not capture the work; nothing of it was carried out."""
+
+
+def record_on_cuda(work: Callable[[], Tensor]) -> tuple[Recorded, Tensor]:
+    """The work as a CUDA graph, not yet carried out, and the tensor that it will leave its result in.
+
+    Raises NotCaptured where something in it cannot be captured.
+    """
+    graph = torch.cuda.CUDAGraph()
+    try:
+        with torch.cuda.graph(graph):
+            result = work()
+    except RuntimeError as error:  # torch.AcceleratorError is one
+        raise NotCaptured(" ".join(str(error).split())[:200]) from error
+    return graph, result
+
+
+class Replay:
+    """Calls `work` in the ordinary way WARM_UP times, then records it, and replays the recording from then on.
+
+    The result of a call is overwritten by the next. Where the work cannot be captured, a warning says why, and all
+    calls are ordinary ones: the same numbers, more slowly.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[], Tensor],
+        device: torch.device,
+        record: Callable[[Callable[[], Tensor]], tuple[Recorded, Tensor]] = record_on_cuda,
+    ) -> None:
+        self._work, self._device, self._record = work, device, record
+        self._ordinary = WARM_UP
+        self._recording: Recorded | None = None
+        self._result: Tensor | None = None
+
+    @property
+    def captured(self) -> bool:
+        """Whether calls are replays by now."""
+        return self._recording is not None
+
+    def __call__(self) -> Tensor:
+        if self._recording is None and self._ordinary == 0:
+            self._capture()
+        if self._recording is not None and self._result is not None:
+            self._recording.replay()
+            return self._result
+        self._ordinary -= self._ordinary > 0
+        return self._on_side_stream() if self._device.type == "cuda" else self._work()
+
+    def _capture(self) -> None:
+        try:
+            self._recording, self._result = self._record(self._work)
+        except NotCaptured as error:
+            warnings.warn(f"training goes on without a captured graph: {error}", RuntimeWarning, stacklevel=3)
+            self._ordinary = -1  # never again
+
+    def _on_side_stream(self) -> Any:
+        """As a capture demands of the calls before it."""
+        current, side = torch.cuda.current_stream(), torch.cuda.Stream()
+        side.wait_stream(current)
+        with torch.cuda.stream(side):
+            result = self._work()
+        current.wait_stream(side)
+        return result
