@@ -24,6 +24,8 @@ from multiprocessing.connection import Connection, wait
 from types import TracebackType
 from typing import Any, Self
 
+from bench.memory import keep_freed_memory
+
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 START_SECONDS = 300.0  # for importing torch on a slow disk; no part of a task's time limit
 WATCH_SECONDS = 1.0
@@ -235,6 +237,7 @@ def _how_it_died(code: int | None) -> Failure:
 
 def _serve(connection: Connection, parent: int, first: Task | None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    keep_freed_memory()
     _die_with(parent)
     while True:
         try:

@@ -24,7 +24,8 @@ MAY_IMPORT = {
     "bench.differences_text": {"bench.differences", "bench.store"},
     "bench.exported": {"bench.store"},
     "bench.progress": set(),
-    "bench.pool": set(),
+    "bench.memory": set(),
+    "bench.pool": {"bench.memory"},
     "bench.registry": {"bench.cell", "bench.lazy_torch"},
     "bench.settings": {"bench.cell", "bench.registry"},
     "bench.grid": {"bench.cell", "bench.registry", "bench.settings"},
@@ -52,7 +53,7 @@ MAY_IMPORT = {
         "bench.peers.with_pythae",
         "bench.throughput",
     },
-    "bench.peers.__main__": {"bench.peers", "bench.peers.comparison", "bench.provenance"},
+    "bench.peers.__main__": {"bench.memory", "bench.peers", "bench.peers.comparison", "bench.provenance"},
     "bench.run": {
         "bench.cell",
         "bench.grid",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 import bench.peers
+from bench.memory import keep_freed_memory
 from bench.provenance import package_version, prepare_device, provenance
 from vae_core import data
 
@@ -79,6 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if chosen.threads:
         torch.set_num_threads(chosen.threads)
     torch.set_flush_denormal(True)  # for all, as the workers of a run have it
+    keep_freed_memory()  # likewise
 
     from bench.peers.comparison import FULL, QUICK, comparisons
 
