@@ -1,7 +1,7 @@
-"""The command line: run, report, export, compare, list, explain, doctor.
+"""The command line: run, report, export, compare, throughput, list, explain, doctor.
 
 Expected errors are one sentence on stderr and exit code 2. Each verb imports what it needs when it is called, so that
-`--help` is instant and only `doctor`'s and `run`'s workers load torch.
+`--help` is instant and only `doctor`'s, `run`'s and `throughput`'s workers load torch.
 """
 
 from __future__ import annotations
@@ -235,6 +235,50 @@ def compare(
     return 1 if found.regressed else 0
 
 
+@app.command()
+def throughput(
+    grid: Annotated[str, typer.Argument(help="A shipped grid, or a path to a .toml file.")] = "digits",
+    device: Annotated[Device, typer.Option(help="Where to compute; auto takes CUDA where there is any.")] = Device.auto,
+    threads: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Of torch; 1 is steadier on a busy machine  [default: all].")
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Replace a key of the grid everywhere; may be repeated."),
+    ] = None,
+    kind: Annotated[
+        str | None, typer.Option(metavar="KIND", help="Whose curves to measure, a part of its name [default: first].")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The run file  [default: results/NAME.sqlite].")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Shorter and at fewer sizes: about a minute.")] = False,
+    plugin: PluginFiles = None,
+) -> int:
+    """Measure the speed of a grid's kinds of cell.
+
+    Each kind in training, alone and in a bundle, and in evaluation; memory;
+    and how much that is of what the machine can do. Then curves of one kind:
+    over the size of bundles, batches, the latent and L.
+    The speeds go into the grid's run file, results stay; the report shows
+    them. Have nothing else running.
+
+    Example:  vae-bench throughput digits --quick --threads 1
+    """
+    from bench import plugins
+    from bench.grid import find_grid, load_grid
+    from bench.progress import Reporter
+    from bench.survey import Options, survey_grid
+    from bench.survey_text import survey_text
+
+    plugins.add(plugin or [])
+    loaded = load_grid(find_grid(grid), set_ or [])
+    path = out or Path("results") / f"{loaded.name}.sqlite"
+    options = Options(device.value, threads, kind, quick, sys.argv[1:])
+    with Reporter(sys.stderr) as reporter:
+        survey = survey_grid(loaded, path, options, reporter)
+    typer.echo(survey_text(survey, path, grid), nl=False)
+    return 1 if survey.failed else 0
+
+
 @app.command(name="list")
 def list_(
     shelf: Annotated[Shelf, typer.Argument(metavar="likelihoods|datasets|grids", help="What to list.")],
@@ -332,8 +376,9 @@ def _expected() -> tuple[type[Exception], ...]:
     from bench.plugins import PluginError
     from bench.run import RunError
     from bench.store import StoreError
+    from bench.survey import SurveyError
 
-    return (Refused, DifferencesError, GridError, PluginError, RunError, StoreError, OSError)
+    return (Refused, DifferencesError, GridError, PluginError, RunError, StoreError, SurveyError, OSError)
 
 
 def _os_sentence(error: OSError) -> str:

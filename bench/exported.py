@@ -35,6 +35,7 @@ def read_exported(folder: Path) -> RunTables:
         calibration=_table(folder / "calibration.parquet", needed=False),
         pictures={},
         throughput=_empty(),
+        scaling=_empty(),
         **_origin(folder / "provenance.json"),
     )
 

@@ -2,40 +2,15 @@
 
 from __future__ import annotations
 
-import weakref
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
+from bench.tensor_bytes import Bytes
 
-class Bytes(TorchDispatchMode):
-    """The most bytes of tensors alive at one time, of those made inside: counted, not timed."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = self.peak = 0
-        self._known: set[int] = set()
-
-    def _freed(self, key: int, size: int) -> None:
-        self.now -= size
-        self._known.discard(key)
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        out = func(*args, **(kwargs or {}))
-        for tensor in tree_leaves(out):
-            if isinstance(tensor, Tensor):
-                storage = tensor.untyped_storage()
-                key, size = storage._cdata, storage.nbytes()
-                if key not in self._known:
-                    self._known.add(key)
-                    self.now += size
-                    weakref.finalize(storage, self._freed, key, size)
-        self.peak = max(self.peak, self.now)
-        return out
+__all__ = ["Bytes", "Operators", "operators", "peak_bytes"]
 
 
 class Operators(TorchDispatchMode):

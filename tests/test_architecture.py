@@ -38,6 +38,26 @@ MAY_IMPORT = {
     "bench.doctor": {"bench.pool", "bench.provenance"},
     "bench.materials": {"bench.cell"},
     "bench.throughput": {"bench.cell", "bench.materials"},
+    "bench.tensor_bytes": set(),
+    "bench.survey_worker": {
+        "bench.cell",
+        "bench.materials",
+        "bench.peers.turns",
+        "bench.plan",
+        "bench.tensor_bytes",
+        "bench.throughput",
+    },
+    "bench.survey": {
+        "bench.cell",
+        "bench.grid",
+        "bench.lock",
+        "bench.plugins",
+        "bench.pool",
+        "bench.progress",
+        "bench.provenance",
+        "bench.store",
+    },
+    "bench.survey_text": {"bench.survey"},
     "bench.worker": {"bench.cell", "bench.materials", "bench.plan", "bench.store", "bench.throughput"},
     "bench.peers": set(),
     "bench.peers.task": set(),
@@ -81,6 +101,8 @@ MAY_IMPORT = {
         "bench.run",
         "bench.shelves",
         "bench.store",
+        "bench.survey",
+        "bench.survey_text",
     },
 }
 REPORT_MAY_IMPORT = {"bench.store", "bench.compare"}  # and its own modules
@@ -90,6 +112,7 @@ USE_VAE_CORE = {
     "bench.shelves",
     "bench.doctor",
     "bench.materials",
+    "bench.survey_worker",
     "bench.throughput",
     "bench.worker",
     "bench.peers.task",
@@ -101,6 +124,8 @@ USE_TORCH = {
     "bench.provenance",
     "bench.doctor",
     "bench.materials",
+    "bench.survey_worker",
+    "bench.tensor_bytes",
     "bench.throughput",
     "bench.worker",
     "bench.peers.task",
@@ -170,7 +195,7 @@ def test_only_workers_and_the_registrys_readers_know_vae_core_and_torch(module):
 
 
 @pytest.mark.parametrize(
-    "module", ["bench.provenance", "bench.doctor", "bench.plugins", "bench.registry", "bench.shelves"]
+    "module", ["bench.provenance", "bench.doctor", "bench.plugins", "bench.registry", "bench.shelves", "bench.survey"]
 )
 def test_what_the_parent_imports_reaches_for_torch_inside_functions_only(module):
     at_top = {name.partition(".")[0] for name, top in imports(BENCH[module]) if top}

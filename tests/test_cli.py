@@ -22,7 +22,7 @@ from tests.conftest import TRIANGULAR
 from tests.fake_run import Setting
 
 ROOT = Path(__file__).parents[1]
-VERBS = ["run", "report", "export", "compare", "list", "explain", "doctor"]
+VERBS = ["run", "report", "export", "compare", "throughput", "list", "explain", "doctor"]
 GRID = "about = 'for tests'\n[grid]\nfamily='gaussian'\nsigma=[0.1, 'shared']\nseed=[0, 1]\n"
 
 

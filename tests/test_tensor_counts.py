@@ -16,6 +16,17 @@ def test_the_count_of_bytes_counts() -> None:
     assert 4000 <= counted.peak <= 4000 + 4000
 
 
+def test_what_was_there_before_and_a_peak_that_is_forgotten_do_not_count() -> None:
+    before = torch.zeros(1000)
+    with Bytes((before,)) as counted:
+        before[10:].view(-1)
+        assert counted.peak == 0
+        kept = torch.zeros(300)
+        torch.zeros(2000)
+        counted.forget_peak()
+        assert counted.peak == counted.now == kept.nbytes
+
+
 def test_the_count_of_operators_counts_forward_and_backward() -> None:
     x = torch.ones(3, requires_grad=True)
     with Operators() as counted:

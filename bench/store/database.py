@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bench.store.schema import APPLICATION_ID, SCHEMA_VERSION
+from bench.store.schema import APPLICATION_ID, SCHEMA_VERSION, TABLES
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -102,6 +102,12 @@ def cannot_write(path: Path, error: Exception) -> StoreError:
     if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL or getattr(error, "errno", None) in FULL:
         return StoreError(f"the disk is full: {path} could not be written; free some space and run again.")
     return StoreError(f"{path} could not be written ({text}); give another --out.")
+
+
+def create_table(connection: sqlite3.Connection, table: str) -> None:
+    """Make a table of the schema where it is not there yet."""
+    definitions = ", ".join(f"{name} {kind}" for name, kind in TABLES[table].items())
+    connection.execute(f"CREATE TABLE IF NOT EXISTS {table} ({definitions})")
 
 
 def insert(connection: sqlite3.Connection, table: str, row: Mapping[str, Any]) -> None:

@@ -15,11 +15,12 @@ import numpy as np
 
 from bench.cell import Described
 from bench.store import database
-from bench.store.database import cannot_write, insert, open_checked, read_meta, transaction
+from bench.store.database import cannot_write, create_table, insert, open_checked, read_meta, transaction
 from bench.store.schema import (
     APPLICATION_ID,
     RESULT_COLUMNS,
     RESULT_TABLES,
+    SCALING_COLUMNS,
     SCHEMA_VERSION,
     SPEC_COLUMNS,
     TABLES,
@@ -72,9 +73,8 @@ class RunFile:
                 with transaction(connection, path):
                     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-                    for table, columns in TABLES.items():
-                        definitions = ", ".join(f"{name} {kind}" for name, kind in columns.items())
-                        connection.execute(f"CREATE TABLE {table} ({definitions})")
+                    for table in TABLES:
+                        create_table(connection, table)
                     for table in ("bounds", "latents", "calibration", "pictures"):
                         connection.execute(f"CREATE INDEX {table}_cell ON {table} (cell)")
                     rows = {"created": datetime.now(UTC).isoformat(timespec="seconds"), **meta}
@@ -139,6 +139,15 @@ class RunFile:
                 row["extra"] = _json({key: value for key, value in facts.items() if key not in own})
                 insert(self._connection, "throughput", row)
         self.share_throughput()
+
+    def write_scaling(self, points: Iterable[Mapping[str, Any]], provenance: int) -> None:
+        """Store the curves of speed over sizes in place of those of before."""
+        with transaction(self._connection, self.path):
+            create_table(self._connection, "scaling")
+            self._connection.execute("DELETE FROM scaling")
+            for point in points:
+                facts = {**point, "provenance": provenance}
+                insert(self._connection, "scaling", {key: _cleaned(facts.get(key)) for key in SCALING_COLUMNS})
 
     def share_throughput(self) -> None:
         """Copy the speed of each kind to its cells (also to cells that ended after their kind was measured)."""

@@ -102,6 +102,23 @@ THROUGHPUT_COLUMNS = {
     "provenance": "INTEGER",
     "extra": "TEXT",
 }
+#: curves of speed over sizes, of one kind: those of the latest survey. Files of before surveys lack the table.
+SCALING_COLUMNS = {
+    "kind": "TEXT",
+    "label": "TEXT",
+    "curve": "TEXT",  # what grows: bundle, batch, samples, latent
+    "size": "INTEGER",
+    "unit": "TEXT",  # of the rate
+    "rate": "REAL",
+    "flops_share": "REAL",
+    "bytes_share": "REAL",
+    "peak_bytes": "INTEGER",
+    "matmul_gflops": "REAL",
+    "copy_gbytes_per_s": "REAL",
+    "device": "TEXT",
+    "threads": "INTEGER",
+    "provenance": "INTEGER",
+}
 #: what is known of every test image: little-endian float64 each, one number an image
 IMAGE_ARRAYS = ("iw_nats", "standard_error", "ess", "khat")
 PER_IMAGE_COLUMNS = {"cell": "TEXT PRIMARY KEY", **dict.fromkeys(IMAGE_ARRAYS, "BLOB")}
@@ -121,5 +138,6 @@ TABLES = {
     "calibration": {"cell": "TEXT", "bin": "INTEGER", "share": "REAL"},  # the PIT histogram, equal bins of [0, 1]
     "pictures": {"cell": "TEXT", "kind": "TEXT", "shape": "TEXT", "data": "BLOB"},  # uint8, row-major, shape as JSON
     "throughput": THROUGHPUT_COLUMNS,
+    "scaling": SCALING_COLUMNS,
 }
 RESULT_TABLES = ("cells", "bounds", "per_image", "latents", "calibration", "pictures")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.store.database import open_checked, read_meta, reading
-from bench.store.schema import CELL_COLUMNS, IMAGE_ARRAYS
+from bench.store.schema import CELL_COLUMNS, IMAGE_ARRAYS, SCALING_COLUMNS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +23,8 @@ class RunTables:
     """A run file in memory, restricted to the cells of the present grid.
 
     Long: per_image (cell, image, then IMAGE_ARRAYS), latents (cell, dimension, kl_nats, mean_variance), calibration
-    (cell, bin, share). pictures maps (cell, kind) to uint8 [n, H, W] or [n, H, W, C].
+    (cell, bin, share). pictures maps (cell, kind) to uint8 [n, H, W] or [n, H, W, C]. scaling: points of curves of speed,
+    empty without a survey.
     """
 
     cells: pd.DataFrame
@@ -32,6 +34,7 @@ class RunTables:
     calibration: pd.DataFrame
     pictures: dict[tuple[str, str], np.ndarray]
     throughput: pd.DataFrame
+    scaling: pd.DataFrame
     meta: dict[str, Any]
     provenance: list[dict[str, Any]]
 
@@ -49,6 +52,7 @@ def read_run(path: Path) -> RunTables:
             speed = pd.read_sql_query("SELECT * FROM throughput ORDER BY rowid", connection)
             latents = pd.read_sql_query("SELECT * FROM latents ORDER BY rowid", connection)
             calibration = pd.read_sql_query("SELECT * FROM calibration ORDER BY rowid", connection)
+            scaling = _scaling(connection)
             images = connection.execute("SELECT * FROM per_image ORDER BY rowid").fetchall()
             pictures = connection.execute("SELECT cell, kind, shape, data FROM pictures ORDER BY rowid").fetchall()
             meta = read_meta(connection)
@@ -77,9 +81,20 @@ def read_run(path: Path) -> RunTables:
             if cell in known
         },
         throughput=speed.join(extra),
+        scaling=scaling,
         meta=meta,
         provenance=[{"id": number, **json.loads(text)} for number, text in provenance],
     )
+
+
+def _scaling(connection: sqlite3.Connection) -> pd.DataFrame:
+    """The curves of speed; empty in a file that has no such table."""
+    import pandas as pd
+
+    known = connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'scaling'").fetchone()
+    if not known:
+        return pd.DataFrame(columns=list(SCALING_COLUMNS))
+    return pd.read_sql_query("SELECT * FROM scaling ORDER BY rowid", connection)
 
 
 def _of(cells: set[str], table: pd.DataFrame) -> pd.DataFrame:
