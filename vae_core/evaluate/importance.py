@@ -151,7 +151,7 @@ class Tiling:
         """Pieces that stay in a core's cache on a CPU, and fill a GPU."""
         if device.type == "cuda":
             return Tiling(images=500, samples=128, floats=1 << 28)
-        return Tiling(images=32, samples=128, floats=1 << 18)
+        return Tiling(images=32, samples=512, floats=1 << 18)
 
 
 def importance_bounds(

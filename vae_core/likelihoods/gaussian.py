@@ -62,32 +62,45 @@ class Gaussian(LocationScale):
         is no narrow bin, and its mass is ½ erfc of one edge."""
         last, tiny = _last_erfc(middle.dtype), torch.finfo(middle.dtype).tiny
         widest, steepest = _narrow_limits(middle.dtype)
-        beyond = BEYOND * opened
+        u = (middle - half) * math.sqrt(0.5)
+        tilt = middle * half
+
+        def half_line() -> Tensor:
+            def near() -> Tensor:
+                return torch.log((0.5 * torch.erfc(u.clamp(max=last + 0.5))).clamp(min=tiny))
+
+            def tail() -> Tensor:
+                far = u.clamp(min=last - 0.5)
+                return torch.log(0.5 * _erfcx_tail(far)) - far.square()
+
+            return choose_above(u, last, tail, near)
 
         def wide() -> Tensor:
-            u, v = (middle - half) * math.sqrt(0.5), (middle + half) * math.sqrt(0.5) + beyond
+            # erfc of large numbers is slow, and nothing is left of it beyond where it is asked for
+            v = torch.addcmul(middle + half, opened, opened.new_full((), BEYOND)) * math.sqrt(0.5)
 
             def near() -> Tensor:
-                difference = torch.erfc(u.clamp(max=last + 0.5)) - torch.erfc(v)
+                difference = torch.erfc(u.clamp(max=last + 0.5)) - torch.erfc(v.clamp(max=last + 1))
                 return torch.log((0.5 * difference).clamp(min=tiny))
 
             def tail() -> Tensor:
                 u_far, v_far = u.clamp(min=last - 0.5), v.clamp(min=last - 0.5)
-                fall = torch.exp(-2 * middle.clamp(min=0) * half - beyond)
+                fall = (1 - opened) * torch.exp(-2 * tilt.clamp(min=0))
                 rest = _erfcx_tail(u_far) - fall * _erfcx_tail(v_far)
                 return torch.log((0.5 * rest).clamp(min=tiny)) - u_far.square()
 
             return choose_above(u, last, tail, near)
 
-        if half.device.type == "cpu" and not half.amin() <= widest:
-            return wide()
-        tilt = middle * half
-        is_narrow = (half <= widest) & (tilt + beyond <= steepest)
-
         def narrow() -> Tensor:
             log_tilt, moments = _narrow_terms(half, tilt)
             return (log_tilt - 0.5 * middle.square()) + (moments + (log_width - _HALF_LOG_2PI))
 
+        if half.device.type == "cpu":
+            if not half.amin() <= widest:
+                return wide()
+            if half.amax() <= widest and ((1 - opened) * tilt).amax() <= steepest:
+                return choose((opened == 1).expand_as(middle), half_line, narrow)
+        is_narrow = (half <= widest) & (tilt <= steepest) & (opened == 0)
         return choose(is_narrow, narrow, wide)
 
     def _log_interval(self, middle: Tensor, half: Tensor, log_width: Tensor, edge: Tensor | None = None) -> Tensor:
