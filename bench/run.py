@@ -143,6 +143,8 @@ class _Run:
             if not self._unmeasured(self.file):
                 return
         self._work(wanted)
+        if self.file:
+            self.file.share_throughput()  # to new cells of kinds that were timed before
 
     def _is_wanted(self, cell: str) -> bool:
         status = self.statuses.get(cell)

@@ -13,7 +13,7 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
-from bench.report import captions, diagnostics, figures, notes, table, words
+from bench.report import captions, diagnostics, figures, notes, scaling, table, words
 from bench.report.boards import Board, boards, short, unusable
 from bench.report.catalogue import catalogue
 from bench.report.numbers import NOTHING, listed, number, percent, several
@@ -65,7 +65,7 @@ class Section:
     diagnosed: list[table.Column]
     diagnoses: list[table.Named]
     speed: Figure | None
-    speeds: list[list[table.Entry]]
+    speeds: list[tuple[table.Entry, list[table.Entry]]]
     galleries: list[Gallery]
 
 
@@ -115,6 +115,9 @@ def context(tables: RunTables) -> dict[str, Any]:
         "facts": _headline_facts(tables, found),
         "notices": _notices(tables, failed, used),
         "sections": sections,
+        "speed_columns": table.speed_columns(tables.throughput),
+        "scaling": _scaling(tables),
+        "scaling_rows": scaling.rows(tables.scaling) if len(tables.scaling) else [],
         "recipes": table.recipe_rows(found),
         "densities": table.density_rows(found),
         "failed": [row._asdict() for row in failed.itertuples(index=False)],
@@ -126,7 +129,7 @@ def context(tables: RunTables) -> dict[str, Any]:
         "rise_nats": number(RISE_FLOOR["nats"], 1),
         "catalogue": catalogue(tables.cells["family"], meta.get("cards")),
         "data": [{"name": short(name), "rows": _flat(facts)} for name, facts in data.items()],
-        "provenance": [{"title": _origin(entry), "rows": _flat(entry)} for entry in used],
+        "provenance": [{"title": _origin(entry), "rows": _flat(entry)} for entry in _with_timing(tables, used)],
         "grid": str(meta.get("grid", "")),
         "settings": _flat({key: value for key, value in meta.items() if key not in SHOWN_APART}),
         "precision": _precision(tables.cells["precision"]),
@@ -182,7 +185,7 @@ def _section(board: Board, tables: RunTables, looks: Looks, anchor: str) -> Sect
         diagnosed=diagnosed,
         diagnoses=table.named(whole, diagnosed, looks),
         speed=_drawn(figures.speed(board, looks), f"{anchor}-speed", lambda: captions.speed(board), notes.SPEED),
-        speeds=table.speeds(board),
+        speeds=table.speeds(board, tables.throughput),
         galleries=galleries(board, tables.pictures),
     )
 
@@ -193,6 +196,15 @@ def _drawn(figure: Any, name: str, title: Callable[[], Markup], note: str) -> Fi
         return None
     heading = title()
     return Figure(heading, to_svg(figure, name, f"{heading.striptags()}. {note}"), note)
+
+
+def _scaling(tables: RunTables) -> Figure | None:
+    """The curves of speed over sizes; None without a survey."""
+    points = tables.scaling
+    if points.empty:
+        return None
+    note = scaling.note(points)
+    return _drawn(scaling.curves(points), "scaling", lambda: scaling.title(points, tables.throughput), note)
 
 
 def _title(board: Board) -> str:
@@ -255,6 +267,18 @@ def _provenance(tables: RunTables) -> list[dict[str, Any]]:
     ids = set(tables.cells["provenance"].dropna().astype(int))
     used = [entry for entry in tables.provenance if entry.get("id") in ids]
     return used[::-1] or tables.provenance[-1:]
+
+
+def _with_timing(tables: RunTables, used: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """With the invocations that the speeds come from, the latest first."""
+    timed = {int(number) for name in ("throughput", "scaling") for number in _numbers(getattr(tables, name))}
+    known = {entry.get("id") for entry in used}
+    both = used + [entry for entry in tables.provenance if entry.get("id") in timed - known]
+    return sorted(both, key=lambda entry: int(entry.get("id", 0)), reverse=True)
+
+
+def _numbers(table: pd.DataFrame) -> pd.Series:
+    return table["provenance"].dropna() if "provenance" in table.columns else pd.Series(dtype=int)
 
 
 def _git(entry: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -42,6 +42,7 @@ class Column:
     unit: str
     show: Callable[[pd.Series], Entry]
     numeric: bool = True
+    apart: bool = False  # begins a group of another quantity
 
 
 @dataclass(frozen=True)
@@ -263,26 +264,73 @@ def place(value: float, window: tuple[float, float]) -> float:
     return round(4 + (DRAWN - 8) * float(np.clip(share, 0, 1)), 1)
 
 
-def speeds(board: Board) -> list[list[Entry]]:
-    """Single-model speed of every kind of configuration, with the aggregate speed of its bundles beside it."""
+def speed_columns(throughput: pd.DataFrame) -> list[Column]:
+    """The speed of a kind: one model alone, then apart from it the bundles of the run; where a survey was made, also
+    its limits, memory, and a bundle of the kind alone."""
+
+    def share(name: str) -> Callable[[pd.Series], Entry]:
+        return lambda row: Entry(percent(row[name]), _key(row[name]))
+
+    def speed(name: str) -> Callable[[pd.Series], Entry]:
+        return lambda row: Entry(rate(row[name]), _key(row[name]))
+
+    alone = [
+        Column("Training", "images/s, alone", speed("train_images_per_s")),
+        Column("Evaluation", "decodes/s, alone", speed("eval_decodes_per_s")),
+        Column("Of the machine’s", "matrix-product rate", share("matmul_share")),
+    ]
+    bundles = [
+        Column("Its bundle", "images/s, all models", speed("bundle_train_images_per_s"), apart=True),
+        Column("Models", "in the bundle", plain("bundle_models", 0)),
+    ]
+    if not _surveyed(throughput):
+        return alone + bundles
+    alone += [
+        Column("Of its copy rate", "training", share("train_bytes_share")),
+        Column("Evaluation", "of matrix products", share("eval_flops_share")),
+        Column("Evaluation", "of copying", share("eval_bytes_share")),
+        Column("Memory", "training, MB", megabytes("train_peak_bytes")),
+    ]
+    bundled = [
+        Column("Bundled by kind", "images/s, all models", speed("bundled_images_per_s"), apart=True),
+        Column("Models", "of the kind", plain("bundled_models", 0)),
+        Column("Of the machine’s", "matrix-product rate", share("bundled_flops_share")),
+        Column("Of its copy rate", "bundled", share("bundled_bytes_share")),
+        Column("Memory", "bundled, MB", megabytes("bundled_peak_bytes")),
+    ]
+    if "stacked_decodes_per_s" in throughput.columns and throughput["stacked_decodes_per_s"].notna().any():
+        bundled.append(Column("Evaluated together", "decodes/s, all models", speed("stacked_decodes_per_s")))
+    return alone + bundles + bundled
+
+
+def speeds(board: Board, throughput: pd.DataFrame) -> list[tuple[Entry, list[Entry]]]:
+    """The name of every kind of configuration that was timed, and what it has in the columns; fastest alone first."""
     rows = board.everything
     rows = rows[rows["train_images_per_s"].notna()].drop_duplicates("kind")
+    if _surveyed(throughput):
+        numbers = throughput.set_index("kind")
+        numbers = numbers[[name for name in numbers.columns if name not in rows.columns]].apply(
+            pd.to_numeric, errors="coerce"
+        )
+        rows = rows.join(numbers, on="kind")
+    wanted = speed_columns(throughput)
     lines = []
     for _, row in rows.sort_values("train_images_per_s", ascending=False).iterrows():
         name = str(row["label"])
         if np.isfinite(pd.to_numeric(row["sigma"], errors="coerce")):
             name = name.replace(f"σ={row['sigma']}", "σ fixed")
-        lines.append(
-            [
-                Entry(name, name),
-                Entry(rate(row["train_images_per_s"]), _key(row["train_images_per_s"])),
-                Entry(rate(row["eval_decodes_per_s"]), _key(row["eval_decodes_per_s"])),
-                Entry(number(100 * row["matmul_share"], 0) + " %", _key(row["matmul_share"])),
-                Entry(rate(row["bundle_train_images_per_s"]), _key(row["bundle_train_images_per_s"])),
-                Entry(number(row["bundle_models"], 0), _key(row["bundle_models"])),
-            ]
-        )
+        lines.append((Entry(name, name), [column.show(row) for column in wanted]))
     return lines
+
+
+def megabytes(name: str) -> Callable[[pd.Series], Entry]:
+    """Bytes to three digits in MB."""
+    return lambda row: Entry(rate(row[name] / 1e6), _key(row[name]))
+
+
+def _surveyed(throughput: pd.DataFrame) -> bool:
+    """Whether vae-bench throughput was there, beside the short timing of a run."""
+    return "bundled_images_per_s" in throughput.columns
 
 
 def recipe_rows(found: list[Board]) -> list[dict[str, str]]:

@@ -23,8 +23,8 @@ class RunTables:
     """A run file in memory, restricted to the cells of the present grid.
 
     Long: per_image (cell, image, then IMAGE_ARRAYS), latents (cell, dimension, kl_nats, mean_variance), calibration
-    (cell, bin, share). pictures maps (cell, kind) to uint8 [n, H, W] or [n, H, W, C]. scaling: points of curves of speed,
-    empty without a survey.
+    (cell, bin, share). pictures maps (cell, kind) to uint8 [n, H, W] or [n, H, W, C]. scaling: points
+    of curves of speed, empty without a survey.
     """
 
     cells: pd.DataFrame
