@@ -22,8 +22,8 @@ CURVES = {
     "latent": "latent size, one model in training",
 }
 KEY = (
-    "mm, cp: % of the machine's rate of matrix products and of copying, measured in the same rounds; the larger of the "
-    "two is the share of what the machine could do. cp is over 100 where caches hold the work. MB: memory at most{}."
+    "mm, cp: % of the machine's rate of float32 matrix products and of copying, measured in the same rounds; the larger "
+    "of the two is the share of what the machine could do. cp is over 100 where caches hold the work. MB: memory at most{}."
 )
 
 
@@ -60,20 +60,22 @@ def _kinds(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     models = rows[0]["bundled_models"]
     over = f"{'':{LABEL}}{'training, alone':>17}{f'training, bundle of {models}':>25}{'evaluation':>18}"
     heads = ("kind of cell", *("images/s", "mm", "cp"), *("images/s", "mm", "cp", "MB"), *("decodes/s", "mm", "cp"))
-    lines = [over, _line(heads)]
+    lines = [over, *_line(heads)]
     for row in rows:
         cells = [str(row["label"])]
         for name, rate in (("train", "train_images_per_s"), ("bundled", "bundled_images_per_s")):
             cells += [_rate(row[rate]), *_shares(row, f"{name}_")]
         cells += [_megabytes(row["bundled_peak_bytes"]), _rate(row["eval_decodes_per_s"]), *_shares(row, "eval_")]
-        lines.append(_line(cells))
+        lines += _line(cells)
     return lines
 
 
-def _line(cells: Sequence[str]) -> str:
-    name = cells[0] if len(cells[0]) < LABEL else f"{cells[0][: LABEL - 2]}…"
+def _line(cells: Sequence[str]) -> list[str]:
+    """A line of the table of kinds; a long name has one of its own before it."""
+    long = len(cells[0]) > LABEL
+    name = "" if long else cells[0]
     rest = "".join(f"{cell:>{width}}" for cell, width in zip(cells[1:], WIDTHS, strict=True))
-    return f"{name:<{LABEL}}{rest}".rstrip()
+    return [*([_cut(cells[0], WIDTH)] if long else []), f"{name:<{LABEL}}{rest}"]
 
 
 def _stacked(survey: Survey) -> list[str]:
@@ -90,7 +92,7 @@ def _stacked(survey: Survey) -> list[str]:
         )
         for r in rows
     ]
-    return [f"{name[:38]:<40}{rate:>10}{mm:>5}{cp:>5}{mb:>8}" for name, rate, mm, cp, mb in (heads, *table)]
+    return [f"{_cut(name, 40):<40}{rate:>10}{mm:>5}{cp:>5}{mb:>8}" for name, rate, mm, cp, mb in (heads, *table)]
 
 
 def _key(survey: Survey) -> str:
@@ -166,6 +168,10 @@ def _rounded(value: float) -> str:
 
 def _megabytes(count: float) -> str:
     return _rounded(count / 1e6)
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
 def _wrapped(text: str) -> list[str]:

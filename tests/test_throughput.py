@@ -324,6 +324,7 @@ def test_the_table_fits_80_columns_with_long_names_large_rates_and_a_gpu() -> No
     text = survey_text(Survey(device, 16, [row], points, said), Path("results/x.sqlite"), "x")
     assert max(map(len, text.splitlines())) <= 80
     assert "stack of 64" in text
+    assert "\nbeta_binomial σ=pixel iwae L=100 hidden=400,400\n" in text, "whole, though it needs a line of its own"
     assert "none of these sizes fits" in text
     assert "<1" in text
     assert "13.1 M" in text
