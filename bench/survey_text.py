@@ -22,8 +22,9 @@ CURVES = {
     "latent": "latent size, one model in training",
 }
 KEY = (
-    "mm, cp: % of the machine's rate of float32 matrix products and of copying, measured in the same rounds; the larger "
-    "of the two is the share of what the machine could do. cp is over 100 where caches hold the work. MB: memory at most{}."
+    "mm, cp: % of the machine's rate of float32 matrix products and of copying, measured in the same rounds; the "
+    "larger of the two is the share of what the machine could do. cp is over 100 where caches hold the work. MB: "
+    "memory at most{}."
 )
 
 
@@ -131,8 +132,8 @@ def _suggestion(found: Mapping[str, Any]) -> str:
     if found["suggested_bundle"] is None:
         return f"Bundles: none of these sizes fits into the memory that is free. {planned}"
     models = found["suggested_bundle"]
-    which = "one model alone" if models == 1 else f"{models} models"
-    return f"Bundles: {which} reach 95 % of the best speed of those that were measured{memory}. {planned}"
+    which = "one model alone reaches" if models == 1 else f"{models} models reach"
+    return f"Bundles: {which} 95 % of the best speed of those that were measured{memory}. {planned}"
 
 
 def _where(survey: Survey, path: Path, grid: str) -> str:

@@ -294,10 +294,10 @@ def _peak_of(call: Callable[[], object], device: str) -> int:
 
 
 def _in_turn(works: dict[str, Work], device: str, effort: Effort) -> dict[str, dict[str, Any]]:
-    """Of each piece of work: `rate` in units/s, `flops_share` of the rate of float32 matrix products (also where training
-    is of less precision, which may exceed it), `bytes_share` of the rate of copying, `peak_bytes`; with `matmul_gflops`
-    and `copy_gbytes_per_s` of the same rounds. The larger share is the time that the machine needs at the least, over
-    the time that it took."""
+    """Of each piece of work: `rate` in units/s, `flops_share` of the rate of float32 matrix products (also where
+    training is of less precision, which may exceed it), `bytes_share` of the rate of copying, `peak_bytes`; with
+    `matmul_gflops` and `copy_gbytes_per_s` of the same rounds. The larger share is the time that the machine needs at
+    the least, over the time that it took."""
     multiply, operations = multiplying(device)
     copy, moved = copying(device)
     calls = {PRODUCTS: multiply, COPIES: copy, **{name: work.call for name, work in works.items()}}

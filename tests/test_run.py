@@ -136,6 +136,7 @@ def test_a_larger_grid_computes_what_is_new_and_a_smaller_one_hides_what_is_not_
     assert set(tables.cells["seed"]) == {1, 2}
     assert len(tables.provenance) == 2
     assert dict(zip(tables.cells["seed"], tables.cells["provenance"], strict=True)) == {1: 1, 2: 2}
+    assert set(tables.cells["train_images_per_s"]) == {5.0}, "a new cell has the speed of its kind, timed before"
     summary, _ = carry_out(seeds(0, 1, 2), path)
     assert (summary.done, summary.computed) == (3, 0), "hidden cells are not forgotten"
 
