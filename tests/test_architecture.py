@@ -64,9 +64,10 @@ MAY_IMPORT = {
     "bench.peers.turns": set(),
     "bench.peers.plain": {"bench.peers.task"},
     "bench.peers.with_pythae": {"bench.peers.plain", "bench.peers.task"},
-    "bench.peers.ours": {"bench.peers.plain", "bench.peers.task"},
+    "bench.peers.ours": {"bench.peers.plain", "bench.peers.task", "bench.pool", "bench.provenance"},
     "bench.peers.comparison": {
         "bench.peers.ours",
+    "bench.peers.with_pythae",
         "bench.peers.plain",
         "bench.peers.task",
         "bench.peers.turns",
@@ -117,6 +118,7 @@ USE_VAE_CORE = {
     "bench.worker",
     "bench.peers.task",
     "bench.peers.ours",
+    "bench.peers.with_pythae",
     "bench.peers.comparison",
     "bench.peers.__main__",
 }
@@ -132,6 +134,7 @@ USE_TORCH = {
     "bench.peers.plain",
     "bench.peers.with_pythae",
     "bench.peers.ours",
+    "bench.peers.with_pythae",
     "bench.peers.__main__",
 }
 

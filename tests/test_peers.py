@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib.util
 import json
 import math
+import re
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -15,12 +17,14 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from bench.grid import load_grid, shipped_grids
 from bench.peers import __main__ as program
 from bench.peers import ours, plain
-from bench.peers.task import ARCHITECTURE, BATCH, HIDDEN, LATENT, LOSSES, Task, whole_batches
+from bench.peers.task import ARCHITECTURE, BATCH, DIGITS, HIDDEN, LATENT, LOSSES, Task, schedule, whole_batches
 from bench.peers.turns import Ratio, ratio, take_turns
 from bench.throughput import flops
 from vae_core import data
+from vae_core.networks import Architecture
 from vae_core.training import Noise, Trainer
 
 
@@ -111,6 +115,31 @@ def test_whole_batches_leave_no_remainder(digits):
     assert len(whole_batches(data.load("digits"), 10**9).train) % BATCH == 0
 
 
+def test_the_grids_network_is_that_of_the_default_grid():
+    cell = load_grid(shipped_grids()["digits"]).cells[0]
+    assert DIGITS.architecture == Architecture(cell.hidden, cell.activation, cell.latent)
+    assert (cell.batch_size, cell.learning_rate) == (DIGITS.batch, DIGITS.learning_rate)
+    assert max(cell.eval_samples) == comparison_samples()
+
+
+def comparison_samples() -> int:
+    source = (Path(ours.__file__).parent / "comparison.py").read_text(encoding="utf-8")  # importing it needs Pythae
+    found = re.search(r"^SAMPLES = (\d+)", source, re.MULTILINE)
+    assert found
+    return int(found[1])
+
+
+def test_workers_give_what_one_process_gives(digits):
+    tasks = [(Task(digits, loss, "cpu", DIGITS), seed) for loss in sorted(LOSSES) for seed in range(2)]
+    k = digits.test[:4]
+    grid = ours.Grid("cpu")
+    try:
+        spread = grid.run(tasks, 1, 10, k)
+    finally:
+        grid.close()
+    assert sorted(spread) == pytest.approx(sorted(ours.run(tasks, 1, 10, k)), rel=1e-4)
+
+
 # -- Pythae, where it is installed ------------------------------------------------------------------------------------
 
 
@@ -121,6 +150,17 @@ def test_pythaes_default_network_is_this_one(task, model, pythae):
     x = pythae.images(task, task.data.train[:BATCH])
     of_training, _ = flops(ARCHITECTURE, task.data.dims, task.data.dims, 1)
     assert counted(lambda: theirs({"data": x}).loss.backward()) == BATCH * of_training
+
+
+def test_pythae_is_given_the_grids_network(task, pythae):
+    of_grid = Task(task.data, task.loss, "cpu", DIGITS)
+    theirs = pythae.create(of_grid)
+    own = Trainer(task.data, [ours.member(task.loss, 0)], DIGITS.architecture, schedule(1, DIGITS), "cpu").program
+    counts = [sum(p.numel() for p in parameters) for parameters in (theirs.parameters(), own.parameters())]
+    assert counts[0] == counts[1]
+    x = pythae.images(task, task.data.train[: DIGITS.batch])
+    of_training, _ = flops(DIGITS.architecture, task.data.dims, task.data.dims, 1)
+    assert counted(lambda: theirs({"data": x}).loss.backward()) == DIGITS.batch * of_training
 
 
 def test_the_objective_is_pythaes_loss_with_its_sign_changed(task, model, pythae, monkeypatch):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from bench.peers import ours, plain, with_pythae
-from bench.peers.task import ARCHITECTURE, LOSSES, Task, whole_batches
+from bench.peers.task import ARCHITECTURE, DIGITS, LOSSES, Task, whole_batches
 from bench.peers.turns import Block, Ratio, ratio, take_turns
 from bench.throughput import flops, matmul_gflops
 from vae_core import data
@@ -34,8 +34,8 @@ class Size:
     grid_rounds: int
 
 
-FULL = Size(images=6400, rounds=6, scored=64, epochs=20, grid_scored=100, grid_rounds=3)
-QUICK = Size(images=2560, rounds=3, scored=16, epochs=10, grid_scored=25, grid_rounds=1)
+FULL = Size(images=6400, rounds=6, scored=64, epochs=60, grid_scored=10**9, grid_rounds=2)
+QUICK = Size(images=2560, rounds=3, scored=16, epochs=60, grid_scored=100, grid_rounds=1)
 
 
 @dataclass(frozen=True)
@@ -112,9 +112,9 @@ def evaluation(task: Task, size: Size) -> Comparison:
 
 
 def grid(device: str, size: Size) -> Comparison:
-    """Both losses × seeds on digits: Pythae a cell at a time, ours as one bundle; set-up and all included."""
-    digits = whole_batches(data.load("digits"), 10**9)
-    tasks = [(Task(digits, loss, device), seed) for loss in LOSSES for seed in range(SEEDS)]
+    """Both losses × seeds on digits: Pythae a cell at a time, ours in bundles; set-up and all included."""
+    digits = whole_batches(data.load("digits"), 10**9, DIGITS.batch)
+    tasks = [(Task(digits, loss, device, DIGITS), seed) for loss in LOSSES for seed in range(SEEDS)]
     k = digits.test[: size.grid_scored]
     scores: dict[str, float] = {}
 
@@ -126,13 +126,19 @@ def grid(device: str, size: Size) -> Comparison:
 
         return block
 
-    bundle = f"this project, bundle of {len(tasks)}"
-    blocks = {PYTHAE: timed(PYTHAE, with_pythae.run), bundle: timed(bundle, ours.run)}
+    own = ours.Grid(device)
+    program = f"this project, {own.pool.workers} workers" if own.pool else f"this project, bundle of {len(tasks)}"
+    blocks = {PYTHAE: timed(PYTHAE, with_pythae.run), program: timed(program, own.run)}
+    architecture = DIGITS.architecture
     title = (
-        f"A grid of digits: {len(LOSSES)} losses × {SEEDS} seeds, {size.epochs} epochs, then L = {SAMPLES} on {len(k)} "
-        "images\nset-up, validation after every epoch and choice of the best model included"
+        f"A grid of digits, {digits.dims}-{architecture.hidden[0]}-{architecture.latent}: {len(LOSSES)} losses × "
+        f"{SEEDS} seeds, {size.epochs} epochs,\nthen L = {SAMPLES} on {len(k)} images; "
+        "validation and choice of the best model included"
     )
-    return _compared(title, "cells/minute", blocks, None, device, size.grid_rounds, scores)
+    try:
+        return _compared(title, "cells/minute", blocks, None, device, size.grid_rounds, scores)
+    finally:
+        own.close()
 
 
 def _network(task: Task) -> str:

@@ -11,6 +11,9 @@ from torch import Tensor
 
 from bench.peers import plain
 from bench.peers.task import ARCHITECTURE, LOSSES, Task, schedule
+from bench.pool import Pool
+from bench.pool import Task as PoolTask
+from bench.provenance import cores
 from vae_core.evaluate import importance_bounds
 from vae_core.networks import StackedMLP
 from vae_core.training import Member, TrainedModel, Trainer, train
@@ -89,10 +92,38 @@ def log_likelihood(task: Task, model: TrainedModel, k: Tensor, samples: int) -> 
 
 def run(tasks: Sequence[tuple[Task, int]], epochs: int, samples: int, k: Tensor) -> list[float]:
     """Trains one model for each (task, seed) in one bundle, then scores each: mean ln p of integers k [N, D], nats."""
+    torch.set_flush_denormal(True)
     first = tasks[0][0]
     members = [member(task.loss, seed) for task, seed in tasks]
-    bundle = train(first.data, members, ARCHITECTURE, schedule(epochs), first.device)
+    bundle = train(first.data, members, first.network.architecture, schedule(epochs, first.network), first.device)
     return [log_likelihood(task, model, k, samples) for (task, _), model in zip(tasks, bundle.models, strict=True)]
+
+
+class Grid:
+    """The same as `vae-bench run` carries out a grid: on a CPU a worker with one thread for each core, which live from
+    one block to the next; on a GPU one bundle in this process."""
+
+    def __init__(self, device: str) -> None:
+        self.pool = Pool(cores(), 1) if device == "cpu" else None
+
+    def run(self, tasks: Sequence[tuple[Task, int]], epochs: int, samples: int, k: Tensor) -> list[float]:
+        if self.pool is None:
+            return run(tasks, epochs, samples, k)
+        parts = [tasks[worker :: self.pool.workers] for worker in range(self.pool.workers)]
+        for part in parts:
+            if part:
+                self.pool.submit(PoolTask("bench.peers.ours:run", (part, epochs, samples, k)))
+        scores: list[float] = []
+        while self.pool.busy:
+            for end in self.pool.wait(60.0):
+                if end.failure:
+                    raise RuntimeError(end.failure.reason)
+                scores += end.value
+        return scores
+
+    def close(self) -> None:
+        if self.pool is not None:
+            self.pool.__exit__(None, None, None)
 
 
 def wait(device: str) -> None:

@@ -22,6 +22,19 @@ ARCHITECTURE = Architecture((HIDDEN,), "relu", LATENT)
 
 
 @dataclass(frozen=True)
+class Network:
+    """Widths, and how they are trained."""
+
+    architecture: Architecture
+    batch: int
+    learning_rate: float
+
+
+DEFAULT = Network(ARCHITECTURE, BATCH, LEARNING_RATE)  #: Pythae's network
+DIGITS = Network(Architecture((200,), "tanh", 10), 100, 3e-3)  #: that of this project's default grid
+
+
+@dataclass(frozen=True)
 class Loss:
     """One of Pythae's reconstruction losses, as a likelihood."""
 
@@ -45,18 +58,19 @@ class Task:
     data: Dataset
     loss: str
     device: str
+    network: Network = DEFAULT
 
     def floats(self, k: Tensor) -> Tensor:
         """Integers [N, D] as the peers are given them: [N, D], floats in host memory."""
         return LOSSES[self.loss].floats(k.cpu(), self.data.levels).float()
 
 
-def schedule(epochs: int) -> Schedule:
-    return Schedule(epochs, BATCH, LEARNING_RATE, binarisation="threshold")
+def schedule(epochs: int, network: Network = DEFAULT) -> Schedule:
+    return Schedule(epochs, network.batch, network.learning_rate, binarisation="threshold")
 
 
-def whole_batches(dataset: Dataset, most: int) -> Dataset:
-    """The data set with its first training images, at most so many and a multiple of BATCH: no program then has a
+def whole_batches(dataset: Dataset, most: int, batch: int = BATCH) -> Dataset:
+    """The data set with its first training images, at most so many and a multiple of `batch`: no program then has a
     remainder to drop or to train on."""
-    count = min(most, len(dataset.train)) // BATCH * BATCH
+    count = min(most, len(dataset.train)) // batch * batch
     return dataclasses.replace(dataset, train=dataset.train[:count])

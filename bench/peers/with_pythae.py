@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
+import math
 import tempfile
 import time
 from collections.abc import Sequence
@@ -12,15 +14,20 @@ from typing import Any
 import torch
 from pythae.data.datasets import BaseDataset
 from pythae.models import VAE, VAEConfig
+from pythae.models.base.base_utils import ModelOutput
+from pythae.models.nn import BaseDecoder, BaseEncoder
 from pythae.trainers import BaseTrainer, BaseTrainerConfig
 from pythae.trainers.training_callbacks import CallbackHandler, TrainingCallback
-from torch import Tensor
+from torch import Tensor, nn
 
 from bench.peers import plain
-from bench.peers.task import BATCH, LATENT, LEARNING_RATE, Task
+from bench.peers.task import DEFAULT, Task
+from vae_core.networks import Architecture
 
 #: get_nll's default for how many samples it decodes at once; of L it takes ⌊L / chunk⌋ such chunks
 DEFAULT_CHUNK = 100
+
+ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh}
 
 logging.getLogger("pythae.trainers.base_trainer.base_trainer").setLevel(logging.WARNING)  # it reports every epoch
 
@@ -45,9 +52,46 @@ class Clock(TrainingCallback):
 
 
 def create(task: Task, seed: int = 0) -> Any:
-    """Pythae's default VAE."""
+    """Pythae's VAE: its default network, or the task's."""
     torch.manual_seed(seed)
-    return VAE(VAEConfig(input_dim=task.data.shape, latent_dim=LATENT, reconstruction_loss=task.loss))
+    architecture = task.network.architecture
+    config = VAEConfig(input_dim=task.data.shape, latent_dim=architecture.latent, reconstruction_loss=task.loss)
+    if task.network == DEFAULT:
+        return VAE(config)
+    return VAE(config, Encoder(task.data.dims, architecture), Decoder(task.data.shape, architecture))
+
+
+class Encoder(BaseEncoder):
+    """A perceptron of any one activation, as Pythae wants its users to write it."""
+
+    def __init__(self, dims: int, architecture: Architecture) -> None:
+        super().__init__()
+        self.hidden = _perceptron((dims, *architecture.hidden), architecture.activation)
+        self.mean = nn.Linear(architecture.hidden[-1], architecture.latent)
+        self.log_variance = nn.Linear(architecture.hidden[-1], architecture.latent)
+
+    def forward(self, x: Tensor) -> Any:
+        hidden = self.hidden(x.flatten(1))
+        return ModelOutput(embedding=self.mean(hidden), log_covariance=self.log_variance(hidden))
+
+
+class Decoder(BaseDecoder):
+    """Its mirror, with a sigmoid at the end."""
+
+    def __init__(self, shape: tuple[int, ...], architecture: Architecture) -> None:
+        super().__init__()
+        self.shape = shape
+        widths = (architecture.latent, *reversed(architecture.hidden))
+        self.hidden = _perceptron(widths, architecture.activation)
+        self.last = nn.Sequential(nn.Linear(widths[-1], math.prod(shape)), nn.Sigmoid())
+
+    def forward(self, z: Tensor) -> Any:
+        return ModelOutput(reconstruction=self.last(self.hidden(z)).reshape(-1, *self.shape))
+
+
+def _perceptron(widths: Sequence[int], activation: str) -> nn.Sequential:
+    layers = [nn.Sequential(nn.Linear(a, b), ACTIVATIONS[activation]()) for a, b in itertools.pairwise(widths)]
+    return nn.Sequential(*layers)
 
 
 def images(task: Task, k: Tensor) -> Tensor:
@@ -117,8 +161,8 @@ def _settings(task: Task, folder: str, epochs: int) -> Any:
     return BaseTrainerConfig(
         output_dir=folder,
         num_epochs=epochs,
-        per_device_train_batch_size=BATCH,
-        per_device_eval_batch_size=BATCH,
-        learning_rate=LEARNING_RATE,
+        per_device_train_batch_size=task.network.batch,
+        per_device_eval_batch_size=task.network.batch,
+        learning_rate=task.network.learning_rate,
         no_cuda=task.device == "cpu",
     )
