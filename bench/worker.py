@@ -35,6 +35,7 @@ from vae_core.evaluate import (
     refined_bounds,
 )
 from vae_core.evaluate.conditional import Scorer, conditional
+from vae_core.evaluate.fused import fused
 from vae_core.evaluate.scoring import BAD_SHARE, encoded, points_at_once
 from vae_core.networks import generator_for
 from vae_core.objectives import OBJECTIVES, Posterior
@@ -140,6 +141,7 @@ def _one_pass(
     dequantised = VIEWS["unit"].see(k, levels, uniform)
     seen = model.view.see(k, data.levels, uniform) if not model.view.binary else k.float()
 
+    most = max(first.eval_samples)
     scored: dict[str, likelihoods.Likelihood] = {}
     scorers: dict[str, dict[str, Scorer]] = {}
     for cell in cells:
@@ -147,12 +149,12 @@ def _one_pass(
         if lik.needs_fit:
             fit_to_residuals(model, lik, data, cell.seed)
         scored[cell.id] = lik
-        scorers[cell.id] = {MASS: _mass(lik, k, levels)}
+        scorers[cell.id] = {MASS: _mass(lik, k, levels, most)}
         if lik.has_density:
-            scorers[cell.id][DENSITY] = _density(lik, dequantised, levels)
+            scorers[cell.id][DENSITY] = _density(lik, dequantised, levels, most)
     every = {f"{kind} {cell}": scorer for cell, own in scorers.items() for kind, scorer in own.items()}
     if model.likelihood.recipe:
-        every["objective"] = _own(model.likelihood, seen)
+        every["objective"] = _own(model.likelihood, seen, most)
 
     started = time.perf_counter()
     grid = sorted({*first.eval_samples, first.train_samples})
@@ -224,16 +226,19 @@ def _spread(count: int, most: int, device: torch.device) -> Tensor:
     return torch.arange(some, device=device) * count // some
 
 
-def _mass(lik: likelihoods.Likelihood, k: Tensor, levels: int) -> Scorer:
-    return lambda raw, rows: lik.log_mass(k[rows].unsqueeze(1), raw, levels)
+def _mass(lik: likelihoods.Likelihood, k: Tensor, levels: int, samples: int = 1) -> Scorer:
+    score = fused(lik.log_mass, k.device, samples * len(k) * lik.outputs(k.shape[1]))
+    return lambda raw, rows: score(k[rows].unsqueeze(1), raw, levels)
 
 
-def _density(lik: likelihoods.Likelihood, y: Tensor, levels: int) -> Scorer:
-    return lambda raw, rows: lik.log_density(y[rows].unsqueeze(1), raw, levels)
+def _density(lik: likelihoods.Likelihood, y: Tensor, levels: int, samples: int) -> Scorer:
+    score = fused(lik.log_density, y.device, samples * len(y) * lik.outputs(y.shape[1]))
+    return lambda raw, rows: score(y[rows].unsqueeze(1), raw, levels)
 
 
-def _own(lik: likelihoods.Likelihood, x: Tensor) -> Scorer:
-    return lambda raw, rows: lik.log_prob(x[rows].unsqueeze(1), raw)
+def _own(lik: likelihoods.Likelihood, x: Tensor, samples: int) -> Scorer:
+    score = fused(lik.log_prob, x.device, samples * len(x) * lik.outputs(x.shape[1]))
+    return lambda raw, rows: score(x[rows].unsqueeze(1), raw)
 
 
 def _of_training(trained: TrainedBundle, place: int, device: str) -> dict[str, Value]:

@@ -67,7 +67,7 @@ MAY_IMPORT = {
     "bench.peers.ours": {"bench.peers.plain", "bench.peers.task", "bench.pool", "bench.provenance"},
     "bench.peers.comparison": {
         "bench.peers.ours",
-    "bench.peers.with_pythae",
+        "bench.peers.with_pythae",
         "bench.peers.plain",
         "bench.peers.task",
         "bench.peers.turns",

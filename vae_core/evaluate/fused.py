@@ -1,0 +1,50 @@
+"""Scoring in one pass: what torch's compiler makes of a likelihood on a GPU.
+
+The dozens of elementwise operations of an exact mass and the sum over dimensions become one kernel, which reads each
+raw output once; pieces of raw outputs are small enough to stay in the GPU's cache between the decoder's last product
+and that kernel (`Tiling`), so that [N·L, D] is never stored. The plain path remains the reference, and what is used
+where compiling would cost more than it saves or fails.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+#: raw outputs that a scorer sees in one evaluation, from which on some seconds of compiling are worth it on a GPU
+WORTH_COMPILING = 1 << 31
+#: variants of one compiled function: families × modes × with and without gradients; torch's own limit is 8
+_VARIANTS = 512
+
+
+def fused(score: Callable[..., Tensor], device: torch.device, outputs: int) -> Callable[..., Tensor]:
+    """The same function of tensors, compiled where it will see `outputs` raw outputs in all on a GPU and that is worth
+    it; as it is anywhere else."""
+    if device.type != "cuda" or outputs < WORTH_COMPILING:
+        return score
+    return compiled(score)
+
+
+def compiled(score: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Compiled for any number of images and samples. Where the compiler fails a warning says why, and the plain
+    function is called from then on."""
+    settings = torch._dynamo.config
+    limit = "recompile_limit" if hasattr(settings, "recompile_limit") else "cache_size_limit"  # older name
+    setattr(settings, limit, max(getattr(settings, limit), _VARIANTS))
+    fast: Callable[..., Tensor] | None = torch.compile(score, dynamic=True)
+
+    def call(*arguments: object) -> Tensor:
+        nonlocal fast
+        if fast is not None:
+            try:
+                return fast(*arguments)
+            except (torch._dynamo.exc.TorchDynamoException, torch._inductor.exc.InductorError) as error:
+                first = str(error).strip().partition("\n")[0][:200]
+                warnings.warn(f"scoring goes on uncompiled: {first}", RuntimeWarning, stacklevel=2)
+                fast = None
+        return score(*arguments)
+
+    return call
