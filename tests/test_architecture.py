@@ -71,7 +71,6 @@ MAY_IMPORT = {
         "bench.peers.plain",
         "bench.peers.task",
         "bench.peers.turns",
-        "bench.peers.with_pythae",
         "bench.throughput",
     },
     "bench.peers.__main__": {"bench.memory", "bench.peers", "bench.peers.comparison", "bench.provenance"},
@@ -134,7 +133,6 @@ USE_TORCH = {
     "bench.peers.plain",
     "bench.peers.with_pythae",
     "bench.peers.ours",
-    "bench.peers.with_pythae",
     "bench.peers.__main__",
 }
 
