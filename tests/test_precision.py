@@ -200,7 +200,7 @@ def test_everything_but_the_products_is_float32(digits: Dataset, name: str) -> N
     value = trainer.step(next(trainer.epoch()))
     assert value.dtype == torch.float32
     parameters = trainer.program.parameters()
-    kept = [t for slots in trainer._optimiser.inner.state.values() for t in slots.values()]
+    kept = trainer._optimiser.state()
     gradients = [tensor.grad for tensor in parameters if tensor.grad is not None]
     assert gradients
     assert {tensor.dtype for tensor in (*parameters, *gradients, *kept)} == {torch.float32}

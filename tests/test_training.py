@@ -311,3 +311,23 @@ def test_members_of_different_width_are_refused(data: Dataset) -> None:
     mixed = [Member(likelihoods.make("gaussian", sigma=s)) for s in (1.0, "pixel")]
     with pytest.raises(ValueError, match="differ in width"):
         train(data, mixed, ARCHITECTURE, SCHEDULE)
+
+
+def test_updates_are_torch_s_adam(data: Dataset) -> None:
+    """Against torch.optim.Adam on the same gradients, two learning rates, a learned scale among the parameters."""
+    rates = (1e-3, 1e-2)  # in the order of the models axis
+    own = [Member(likelihoods.make("gaussian", sigma="shared"), "elbo", 0, rate) for rate in rates]
+    trainer = Trainer(data, own, ARCHITECTURE, SCHEDULE, "cpu")
+    parameters = trainer.program.parameters()
+    copies = [[p.detach()[m].clone().requires_grad_() for p in parameters] for m in (0, 1)]
+    optimisers = [torch.optim.Adam(copy, lr=rate) for copy, rate in zip(copies, rates, strict=True)]
+    for index in trainer.epoch():
+        trainer.step(index)
+        for model, (copy, optimiser) in enumerate(zip(copies, optimisers, strict=True)):
+            for mine, stacked in zip(copy, parameters, strict=True):
+                assert stacked.grad is not None
+                mine.grad = stacked.grad[model].clone()
+            optimiser.step()
+    for model, copy in enumerate(copies):
+        for mine, stacked in zip(copy, parameters, strict=True):
+            torch.testing.assert_close(stacked.detach()[model], mine.detach(), rtol=1e-5, atol=1e-6)
