@@ -72,7 +72,7 @@ def more(make: Callable[[int], Callable[[], object]], few: int, many: int) -> in
 
 @pytest.mark.parametrize("family", ["gaussian", "logistic"])
 def test_operators_of_evaluation(measured: Measured, family: str) -> None:
-    """Of 1024 samples more for 32 images: eight tiles of 128."""
+    """Of 1024 samples more for 32 images: two tiles of 512."""
     decoder = Decoder(DIGITS, likelihoods.make(family, sigma=0.1), "cpu", 32)
     measured.count(f"operators, 1024 samples, {family}", more(decoder.importance, 1024, 2048))
 
