@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from vae_core import likelihoods
+from vae_core import laws, likelihoods
 from vae_core.capture import WARM_UP, NotCaptured, Recorded, Replay
 from vae_core.data import Dataset
 from vae_core.networks import Architecture
@@ -144,3 +144,20 @@ def test_a_captured_step_is_the_ordinary_one(data: Dataset) -> None:
     assert captured._update.captured
     for left, right in zip(plain.state(), captured.state(), strict=True):
         torch.testing.assert_close(left, right)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("family", likelihoods.names())
+@pytest.mark.parametrize("precision", ["float32", "tf32", "bf16"])
+def test_every_family_can_be_captured(data: Dataset, family: str, precision: str) -> None:
+    """On CUDA, in every setting of its laws and every precision, without a warning."""
+    for make in laws.settings(likelihoods.get(family)):
+        schedule = Schedule(1, 20, 1e-3, precision=precision)
+        trainer = Trainer(data, [Member(make(data.levels), "elbo", 0)], ARCHITECTURE, schedule, "cuda")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", RuntimeWarning)
+            for _ in range(2):
+                for index in trainer.epoch():
+                    trainer.step(index)
+        assert isinstance(trainer._update, Replay)
+        assert trainer._update.captured
