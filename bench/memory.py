@@ -8,6 +8,7 @@ import sys
 #: malloc.h of glibc: from which size on a block is mapped by itself, and how much free space ends a trim of the heap
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _KEPT = (1 << 31) - 1
+_MOST = 1 << 25  # older releases of glibc refuse a higher threshold
 
 
 def keep_freed_memory() -> bool:
@@ -19,4 +20,8 @@ def keep_freed_memory() -> bool:
     if not sys.platform.startswith("linux"):
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    return mallopt is not None and bool(mallopt(_M_MMAP_THRESHOLD, _KEPT) and mallopt(_M_TRIM_THRESHOLD, _KEPT))
+    if mallopt is None:
+        return False
+    trimmed = mallopt(_M_TRIM_THRESHOLD, _KEPT)
+    mapped = mallopt(_M_MMAP_THRESHOLD, _KEPT) or mallopt(_M_MMAP_THRESHOLD, _MOST)
+    return bool(trimmed and mapped)

@@ -157,7 +157,8 @@ class _Work:
         for curve in CURVES:
             points = self._measured(f"{name}, {curve}", self.tasks.curve, cell, curve, device, self.quick)
             self.survey.points += [{**point, "label": name} for point in points or ()]
-        self.file.write_scaling(self.survey.points, self.provenance)
+        if self.survey.points:
+            self.file.write_scaling(self.survey.points, self.provenance)
         bundles = [point for point in self.survey.points if point["curve"] == "bundle"]
         if not bundles:
             return

@@ -9,6 +9,7 @@ CPU the bytes of tensors alive at most are counted. To be run with nothing else 
 from __future__ import annotations
 
 import dataclasses
+import gc
 import math
 import statistics
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -27,6 +28,7 @@ from bench.tensor_bytes import Bytes
 from bench.throughput import (
     EVAL_IMAGES,
     EVAL_SAMPLES,
+    WARM_UP,
     Point,
     copying,
     decode_bytes,
@@ -41,11 +43,11 @@ from bench.throughput import (
 from vae_core.data import Dataset
 from vae_core.evaluate import importance_bounds
 from vae_core.objectives import split_posterior
+from vae_core.precision import full_float32
 from vae_core.training import Trainer
 from vae_core.views import VIEWS
 
 PRODUCTS, COPIES = "matrix products", "copies"
-WARM_UP = {"cpu": 2, "cuda": 20}  # steps: on CUDA the first are not captured yet
 TRAINING, EVALUATION = "images/s", "decodes/s"
 
 
@@ -89,6 +91,7 @@ class Work:
     peak_bytes: int
 
 
+@full_float32()  # but for what a cell's precision abridges, as a run does it
 def survey_kind(cell: Cell, device: str, quick: bool) -> dict[str, Any]:
     """A row of the throughput table: one model in training and in evaluation, a bundle as large as planning makes it,
     seeds differing; on CUDA also the evaluation of such a stack in one pass, which elsewhere goes model by model."""
@@ -124,10 +127,11 @@ def survey_kind(cell: Cell, device: str, quick: bool) -> dict[str, Any]:
     return row
 
 
+@full_float32()
 def survey_curve(cell: Cell, curve: str, device: str, quick: bool) -> list[dict[str, Any]]:
     """Points of one curve of a kind, smallest size first: training over the models of a bundle, the images of a batch
-    or the latent size, or evaluation over L. What does not fit into the device's memory, and a batch larger than the
-    training split, ends it."""
+    or the latent size, or evaluation over L. What does not fit into the device's memory beside the smaller sizes,
+    which are measured in turn with it, and a batch larger than the training split, ends it."""
     torch.set_flush_denormal(True)
     effort = QUICK if quick else FULL
     sizes = effort.sizes[curve] + (effort.larger.get(curve, ()) if device == "cuda" else ())
@@ -158,6 +162,8 @@ def suggestion(points: Sequence[dict[str, Any]], device: str) -> dict[str, Any]:
 def free_bytes(device: str) -> float:
     """Memory that a bundle could have: the device's, or what the system calls available; infinite if unknown."""
     if device == "cuda":
+        gc.collect()
+        torch.cuda.empty_cache()
         return float(torch.cuda.mem_get_info()[0])
     try:
         lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
@@ -217,11 +223,9 @@ def _warm_trainer(cell: Cell, models: int, data: Dataset, device: str) -> tuple[
         torch.cuda.synchronize()
         before = torch.cuda.memory_allocated()
         trainer, step = built()
-        for _ in range(WARM_UP[device]):
-            step()
-        torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
-        step()
+        for _ in range(WARM_UP[device]):  # ordinary steps and the capture: a replay allocates nothing
+            step()
         torch.cuda.synchronize()
         return trainer, step, torch.cuda.max_memory_allocated() - before
     with Bytes((data.train, data.valid, data.test)) as counted:

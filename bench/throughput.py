@@ -23,6 +23,7 @@ from bench.materials import architecture_of, load_data, member_of, schedule_of, 
 from vae_core.data import Dataset
 from vae_core.evaluate import importance_bounds
 from vae_core.networks import Architecture
+from vae_core.precision import full_float32
 from vae_core.training import Trainer, fit_to_residuals, trained_models
 
 REPEATS = 5
@@ -31,10 +32,12 @@ MATMUL_SIZE = {"cpu": 1024, "cuda": 8192}
 COPY_BYTES = {"cpu": 1 << 28, "cuda": 1 << 30}  # far beyond any cache
 FLOAT_BYTES = 4
 NEAR_BEST = 0.95  # of the best throughput: what a larger bundle adds beyond it is not worth its memory
-EVAL_IMAGES = 64
-EVAL_SAMPLES = 128
+EVAL_IMAGES = 32  # with as many samples, a whole tile of a CPU's noise
+EVAL_SAMPLES = 512
+WARM_UP = {"cpu": 2, "cuda": 20}  # steps: on CUDA the first are not captured yet
 
 
+@full_float32()  # but for what a cell's precision abridges, as a run does it
 def measure_throughput(cells: Sequence[Cell], device: str) -> list[dict[str, Any]]:
     """One row for each kind of cell among `cells`; to be run with nothing else on the machine.
 
@@ -162,7 +165,7 @@ def copying(device: str) -> tuple[Callable[[], object], int]:
 def median_seconds(call: Callable[[], object], device: str) -> float:
     """Seconds of one call: median over REPEATS blocks, each of at least SECONDS_A_REPEAT, after a warm-up; the clock is
     read with the device idle."""
-    block = paced(call, device)
+    block = paced(call, device, warm_up=WARM_UP[device])
     return statistics.median(1 / block() for _ in range(REPEATS))
 
 

@@ -433,7 +433,7 @@ def curves(kind: str, label: str) -> Iterable[dict[str, Any]]:
     }
     for curve, own in sizes.items():
         for size in own:
-            reached = size / (size + own[1])
+            reached = size**2 / (size**2 + own[1] ** 2)
             yield {
                 "kind": kind,
                 "label": label,

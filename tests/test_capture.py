@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import warnings
+import weakref
 from collections.abc import Callable
 
 import numpy as np
@@ -59,8 +61,8 @@ def recorder(made: list[Fixed], like: Tensor) -> Callable[[Callable[[], Tensor]]
 def test_it_warms_up_then_records_once_then_replays() -> None:
     counter = torch.zeros(())
     made: list[Fixed] = []
-    replay = Replay(lambda: counter.add_(1).clone(), CPU, recorder(made, counter))
-    found = [float(replay()) for _ in range(WARM_UP + 4)]
+    replay = Replay(CPU, recorder(made, counter))
+    found = [float(replay(lambda: counter.add_(1).clone())) for _ in range(WARM_UP + 4)]
     assert found == [float(n + 1) for n in range(WARM_UP + 4)]
     assert len(made) == 1
     assert made[0].replays == 4
@@ -73,10 +75,10 @@ def test_what_cannot_be_captured_is_carried_out_all_the_same() -> None:
     def refuse(work: Callable[[], Tensor]) -> tuple[Recorded, Tensor]:
         raise NotCaptured("a value is read")
 
-    replay = Replay(lambda: counter.add_(1).clone(), CPU, refuse)
+    replay = Replay(CPU, refuse)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        found = [float(replay()) for _ in range(WARM_UP + 4)]
+        found = [float(replay(lambda: counter.add_(1).clone())) for _ in range(WARM_UP + 4)]
     assert found == [float(n + 1) for n in range(WARM_UP + 4)]
     assert [str(warning.message) for warning in caught] == [
         "training goes on without a captured graph: a value is read"
@@ -89,7 +91,7 @@ def test_an_error_of_the_work_itself_is_not_taken_for_a_failed_capture() -> None
         raise ValueError("wrong")
 
     with pytest.raises(ValueError, match="wrong"):
-        Replay(wrong, CPU)()
+        Replay(CPU)(wrong)
 
 
 def test_training_by_replays_is_training(data: Dataset) -> None:
@@ -97,7 +99,7 @@ def test_training_by_replays_is_training(data: Dataset) -> None:
     own = [*members(), Member(likelihoods.make("gaussian", sigma=1e-30), "elbo", 0)]
     plain, replayed = (Trainer(data, own, ARCHITECTURE, SCHEDULE, "cpu") for _ in range(2))
     made: list[Fixed] = []
-    replayed._update = Replay(replayed._work, CPU, recorder(made, replayed.failed_at.float()))
+    replayed._replay = Replay(CPU, recorder(made, replayed.failed_at.float()))
     for _ in range(3):
         for index, other in zip(plain.epoch(), replayed.epoch(), strict=True):
             assert torch.equal(index, other)
@@ -107,6 +109,19 @@ def test_training_by_replays_is_training(data: Dataset) -> None:
         assert torch.equal(left.nan_to_num(), right.nan_to_num())
     assert torch.equal(plain.failed_at, replayed.failed_at)
     assert (plain.failed_at >= 0).sum() == 1
+
+
+def test_a_trainer_is_freed_with_what_it_holds(data: Dataset) -> None:
+    """At once, not when the collector of cycles comes by: on a GPU its graph holds the memory of a whole step."""
+    trainer = Trainer(data, members(), ARCHITECTURE, SCHEDULE, "cpu")
+    trainer.step(next(trainer.epoch()))
+    held = weakref.ref(trainer)
+    gc.disable()
+    try:
+        del trainer
+        assert held() is None
+    finally:
+        gc.enable()
 
 
 def test_each_model_has_its_own_learning_rate(data: Dataset) -> None:
@@ -136,12 +151,12 @@ def test_a_learning_rate_that_is_none_is_refused(rate: float) -> None:
 def test_a_captured_step_is_the_ordinary_one(data: Dataset) -> None:
     """On CUDA, every family with D outputs: captured, and the numbers of the uncaptured step."""
     plain, captured = (Trainer(data, members(), ARCHITECTURE, SCHEDULE, "cuda") for _ in range(2))
-    plain._update = plain._work
+    plain._replay = None
     for _ in range(3):
         for index, other in zip(plain.epoch(), captured.epoch(), strict=True):
             torch.testing.assert_close(plain.step(index), captured.step(other))
-    assert isinstance(captured._update, Replay)
-    assert captured._update.captured
+    assert captured._replay is not None
+    assert captured._replay.captured
     for left, right in zip(plain.state(), captured.state(), strict=True):
         torch.testing.assert_close(left, right)
 
@@ -159,5 +174,5 @@ def test_every_family_can_be_captured(data: Dataset, family: str, precision: str
             for _ in range(2):
                 for index in trainer.epoch():
                     trainer.step(index)
-        assert isinstance(trainer._update, Replay)
-        assert trainer._update.captured
+        assert trainer._replay is not None
+        assert trainer._replay.captured

@@ -127,3 +127,21 @@ def test_a_class_with_terms_of_its_own_does_not_inherit_its_base_s_sum() -> None
     k, raw = torch.tensor([[3, 0]]), torch.tensor([[0.2, 0.1]])
     own, base = Doubled(0.1), likelihoods.make("logistic", sigma=0.1)
     torch.testing.assert_close(own.log_mass(k, raw, 17), 2 * base.log_mass(k, raw, 17))
+
+
+@pytest.mark.parametrize("term", ["_log_standard", "_log_cdf", "_log_interval", "_log_bin"])
+@pytest.mark.parametrize("family", ["gaussian", "laplace", "logistic"])
+def test_a_standard_distribution_of_its_own_is_what_a_class_scores_by(family: str, term: str) -> None:
+    """Each term of a location-scale family, changed in a subclass, shows in the score that it is part of."""
+    base = likelihoods.make(family, sigma=0.05)
+    plain = getattr(type(base), term)
+    other = type("Other", (type(base),), {term: lambda self, *arguments: 1 + plain(self, *arguments)})(0.05)
+    k, raw = torch.tensor([[3, 0, 16]]), torch.tensor([[0.2, 0.1, 0.7]])
+    if term == "_log_standard":
+        moved = other.log_prob(k / 17, raw) - base.log_prob(k / 17, raw)
+        assert float(moved) == pytest.approx(3, abs=1e-4)
+    else:
+        moved = other.log_masses(k, raw, 17) - base.log_masses(k, raw, 17)
+        expected = {"_log_cdf": [0, 1, 1], "_log_interval": [1, 0, 0], "_log_bin": [1, 1, 1]}[term]
+        torch.testing.assert_close(moved[0], torch.tensor(expected, dtype=torch.float32), rtol=0, atol=1e-4)
+        torch.testing.assert_close(other.log_mass(k, raw, 17), other.log_masses(k, raw, 17).sum(-1))

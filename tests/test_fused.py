@@ -24,10 +24,11 @@ def case(family: str, levels: int) -> tuple[Likelihood, Tensor, Tensor]:
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
-def test_compiled_scores_are_the_plain_ones() -> None:
+@pytest.mark.parametrize("family", ["categorical", "gaussian"])
+def test_compiled_scores_are_the_plain_ones(family: str) -> None:
     """For several numbers of images and samples, without gradients and with them."""
     levels = 17
-    lik, k, raw = case("categorical", levels)
+    lik, k, raw = case(family, levels)
     fast = fused.compiled(lik.log_mass)
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)
@@ -80,6 +81,7 @@ def test_compiled_scores_on_cuda_are_the_cpu_s(family: str) -> None:
     lik, k, raw = case(family, levels)
     expected = lik.log_mass(k, raw, levels).detach()
     fast = fused.fused(lik.to("cuda").log_mass, torch.device("cuda"), fused.WORTH_COMPILING)
-    with torch.no_grad():
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
         found = fast(k.cuda(), raw.detach().cuda(), levels).cpu()
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-3)

@@ -272,4 +272,4 @@ def test_memory_does_not_grow_with_samples() -> None:
 
         log_likelihood(torch.zeros(3, 2), lambda x: (x, x), decode, likelihoods.make("gaussian", sigma=1.0), (1, size))
         largest[size] = max(seen)
-    assert largest[100] * np.ceil(128 / 100) >= largest[2000]
+    assert largest[100] * np.ceil(512 / 100) >= largest[2000]  # a CPU's tile has 512 samples

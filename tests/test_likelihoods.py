@@ -14,10 +14,11 @@ from scipy import integrate, stats
 from torch import Tensor
 
 from tests.likelihood_cases import Case, cases, raw_for, suitable_levels
-from vae_core import likelihoods
+from vae_core import laws, likelihoods
 from vae_core.likelihoods import Likelihood, stack
 from vae_core.likelihoods._logspace import langevin, log_sinhc
 from vae_core.likelihoods._squared_error import SquaredError
+from vae_core.views import VIEWS
 
 ALL = cases()
 DENSITIES = [case for case in ALL if likelihoods.get(case.family).has_density]
@@ -434,3 +435,30 @@ def test_levels_that_do_not_fit_are_refused() -> None:
         likelihoods.make("bernoulli").log_mass(torch.zeros(1, 2), torch.zeros(1, 2), 17)
     with pytest.raises(ValueError, match="make it with levels=17"):
         likelihoods.make("categorical", levels=5).log_mass(torch.zeros(1, 2), torch.zeros(1, 10), 17)
+
+
+@pytest.mark.parametrize("family", likelihoods.names())
+def test_a_neighbour_that_is_no_number_changes_nothing(family: str) -> None:
+    """A stack of two, the raw outputs of the first NaN: the second scores, and has the gradients, that it has alone."""
+    levels = 2 if likelihoods.get(family).view == "binary" else 17
+    for make in laws.settings(likelihoods.get(family)):
+        alone, stacked = stack([make(levels)]), stack([make(levels), make(levels)])
+        k = torch.randint(levels, (6, 4), generator=torch.Generator().manual_seed(0))
+        x = VIEWS[alone.view].see(k, levels, torch.full(k.shape, 0.5))
+        for sort in ("random", "extreme"):
+            raw = laws.raw_outputs(make(levels), 4, 6, sort).detach().unsqueeze(0)
+            both = torch.cat([raw * torch.nan, raw])
+            for name, arguments in (("log_mass", (k, levels)), ("log_prob", (x,))):
+                value, gradient = _scored(alone, name, raw, *arguments)
+                found, slope = _scored(stacked, name, both, *arguments)
+                said = f"{alone.stack_key()} {name} {sort}"
+                torch.testing.assert_close(found[1], value[0], rtol=1e-5, atol=1e-5, msg=said)
+                torch.testing.assert_close(slope[1], gradient[0], rtol=1e-4, atol=1e-4, msg=f"gradient of {said}")
+
+
+def _scored(lik: Likelihood, name: str, raw: Tensor, data: Tensor, *rest: int) -> tuple[Tensor, Tensor]:
+    leaf = raw.clone().requires_grad_()
+    value = getattr(lik, name)(data, leaf, *rest)
+    value.sum().backward()
+    assert leaf.grad is not None
+    return value.detach(), leaf.grad

@@ -19,7 +19,17 @@ from bench.store import RunFile, read_run
 from bench.survey import Survey, SurveyError, chosen, kinds
 from bench.survey_text import survey_text
 from bench.survey_worker import _stacked_evaluation, _training, suggestion, survey_curve, survey_kind
-from bench.throughput import COPY_BYTES, Point, copying, decode_bytes, flops, parameters, step_bytes, suggested_bundle
+from bench.throughput import (
+    COPY_BYTES,
+    EVAL_SAMPLES,
+    Point,
+    copying,
+    decode_bytes,
+    flops,
+    parameters,
+    step_bytes,
+    suggested_bundle,
+)
 from tests import fake_run
 from tests.page_reader import read
 from vae_core.networks import Architecture
@@ -146,7 +156,7 @@ def test_a_stack_is_scored_as_its_models_are() -> None:
     torch.manual_seed(0)
     work = _stacked_evaluation(cell, 3, "cpu")
     assert work is not None
-    assert work.units == 3 * 10 * 128
+    assert work.units == 3 * 10 * EVAL_SAMPLES
     bound: Any = work.call()
     data = load_data(cell.dataset, cell.levels, "cpu")
     members = [dataclasses.replace(member_of(cell, data.levels), seed=seed) for seed in range(3)]
@@ -160,8 +170,9 @@ def test_a_stack_is_scored_as_its_models_are() -> None:
     for place, model in enumerate(trained_models(trainer.program, data.levels)):
         scored = model.likelihood.scored(cell.scored_as)
         scorers = {"": lambda raw, rows, scored=scored: scored.log_mass(k[rows].unsqueeze(1), raw, levels)}
-        alone = importance_bounds(k, model.encode, model.decode, scorers, (1, 128), seed=place)[""]
-        torch.testing.assert_close(bound[""].bound[128][place], alone.bound[128], rtol=1e-4, atol=1e-3)
+        alone = importance_bounds(k, model.encode, model.decode, scorers, (1, EVAL_SAMPLES), seed=place)[""]
+        found, expected = bound[""].bound[EVAL_SAMPLES][place], alone.bound[EVAL_SAMPLES]
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-3)
 
 
 def test_what_is_fitted_to_residuals_has_no_stack() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -42,19 +42,19 @@ def record_on_cuda(work: Callable[[], Tensor]) -> tuple[Recorded, Tensor]:
 
 
 class Replay:
-    """Calls `work` in the ordinary way WARM_UP times, then records it, and replays the recording from then on.
+    """Calls work in the ordinary way WARM_UP times, then records it, and replays the recording from then on.
 
-    The result of a call is overwritten by the next. Where the work cannot be captured, a warning says why, and all
-    calls are ordinary ones: the same numbers, more slowly.
+    The work is given at each call, always the same, and not kept: whoever owns both is freed with its graph as soon as
+    nobody holds it. The result of a call is overwritten by the next. Where the work cannot be captured, a warning says
+    why, and all calls are ordinary ones: the same numbers, more slowly.
     """
 
     def __init__(
         self,
-        work: Callable[[], Tensor],
         device: torch.device,
         record: Callable[[Callable[[], Tensor]], tuple[Recorded, Tensor]] = record_on_cuda,
     ) -> None:
-        self._work, self._device, self._record = work, device, record
+        self._device, self._record = device, record
         self._ordinary = WARM_UP
         self._recording: Recorded | None = None
         self._result: Tensor | None = None
@@ -64,27 +64,28 @@ class Replay:
         """Whether calls are replays by now."""
         return self._recording is not None
 
-    def __call__(self) -> Tensor:
+    def __call__(self, work: Callable[[], Tensor]) -> Tensor:
         if self._recording is None and self._ordinary == 0:
-            self._capture()
+            self._capture(work)
         if self._recording is not None and self._result is not None:
             self._recording.replay()
             return self._result
         self._ordinary -= self._ordinary > 0
-        return self._on_side_stream() if self._device.type == "cuda" else self._work()
+        return _on_side_stream(work) if self._device.type == "cuda" else work()
 
-    def _capture(self) -> None:
+    def _capture(self, work: Callable[[], Tensor]) -> None:
         try:
-            self._recording, self._result = self._record(self._work)
+            self._recording, self._result = self._record(work)
         except NotCaptured as error:
             warnings.warn(f"training goes on without a captured graph: {error}", RuntimeWarning, stacklevel=3)
             self._ordinary = -1  # never again
 
-    def _on_side_stream(self) -> Any:
-        """As a capture demands of the calls before it."""
-        current, side = torch.cuda.current_stream(), torch.cuda.Stream()
-        side.wait_stream(current)
-        with torch.cuda.stream(side):
-            result = self._work()
-        current.wait_stream(side)
-        return result
+
+def _on_side_stream(work: Callable[[], Tensor]) -> Tensor:
+    """As a capture demands of the calls before it."""
+    current, side = torch.cuda.current_stream(), torch.cuda.Stream()
+    side.wait_stream(current)
+    with torch.cuda.stream(side):
+        result = work()
+    current.wait_stream(side)
+    return result

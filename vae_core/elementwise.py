@@ -51,7 +51,8 @@ def sum_logsigmoid(x: Tensor) -> Tensor:
 
 
 def sum_bernoulli_terms(x: Tensor, logits: Tensor) -> Tensor:
-    """Σ_d x_d η_d − ln(1 + e^{η_d}) for x [..., D] in [0, 1] and logits η [..., D]: -> [...]; no gradient flows into x.
+    """Σ_d x_d η_d − ln(1 + e^{η_d}) for x [..., D] in [0, 1] and logits η [..., D] of the broadcast shape: -> [...]; no
+    gradient flows into x.
 
     On a CPU by the same product as `sum_logsigmoid`; its gradient in η is x − σ(η).
     """

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -152,6 +152,7 @@ class Noise:
 
     uniform: Tensor
     eps: Tensor
+    needs_uniform: bool = True
 
 
 class _Streams:
@@ -170,7 +171,7 @@ class _Streams:
         """For the noise of one batch; without uniforms where they are not looked at."""
         shape = (len(self.uniform), batch, dims) if uniform else (1, 1, 1)
         eps = (len(self.eps), batch, samples, latent)
-        return Noise(torch.zeros(shape, device=self.device), torch.zeros(eps, device=self.device))
+        return Noise(torch.zeros(shape, device=self.device), torch.zeros(eps, device=self.device), uniform)
 
     def noise(self, batch: int, dims: int, samples: int, latent: int) -> Noise:
         """Of one batch."""
@@ -180,7 +181,7 @@ class _Streams:
 
     def fill(self, noise: Noise) -> None:
         """The next noise in place of the last."""
-        if noise.uniform.numel() > 1:
+        if noise.needs_uniform:
             for own, generator in zip(noise.uniform, self.uniform, strict=True):
                 own.uniform_(generator=generator)
         for own, generator in zip(noise.eps, self.eps, strict=True):
@@ -395,9 +396,7 @@ class Trainer:
             self.latent,
             uniform=self.program.needs_uniform,
         )
-        self._update: Callable[[], Tensor] = self._work
-        if self.program.device.type == "cuda":
-            self._update = Replay(self._work, self.program.device)
+        self._replay = Replay(self.program.device) if self.program.device.type == "cuda" else None
 
     def state(self) -> list[Tensor]:
         """All tensors that training changes: parameters, then what likelihoods keep besides."""
@@ -417,7 +416,7 @@ class Trainer:
         step may overwrite."""
         self._index.copy_(index)
         self._streams.fill(self._noise)
-        return self._update()
+        return self._work() if self._replay is None else self._replay(self._work)
 
     def _work(self) -> Tensor:
         """The update for what lies in `_index` and `_noise`. Waits for nothing, so that a GPU can capture it."""

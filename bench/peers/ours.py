@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import time
 from collections.abc import Sequence
 
@@ -92,11 +93,18 @@ def log_likelihood(task: Task, model: TrainedModel, k: Tensor, samples: int) -> 
 
 def run(tasks: Sequence[tuple[Task, int]], epochs: int, samples: int, k: Tensor) -> list[float]:
     """Trains one model for each (task, seed) in one bundle, then scores each: mean ln p of integers k [N, D], nats."""
-    torch.set_flush_denormal(True)
     first = tasks[0][0]
     members = [member(task.loss, seed) for task, seed in tasks]
     bundle = train(first.data, members, first.network.architecture, schedule(epochs, first.network), first.device)
     return [log_likelihood(task, model, k, samples) for (task, _), model in zip(tasks, bundle.models, strict=True)]
+
+
+def run_part(
+    part: int, tasks: Sequence[tuple[Task, int]], epochs: int, samples: int, k: Tensor
+) -> tuple[int, list[float]]:
+    """`run` in a worker, with the number of the part."""
+    torch.set_flush_denormal(True)
+    return part, run(tasks, epochs, samples, k)
 
 
 class Grid:
@@ -109,16 +117,18 @@ class Grid:
     def run(self, tasks: Sequence[tuple[Task, int]], epochs: int, samples: int, k: Tensor) -> list[float]:
         if self.pool is None:
             return run(tasks, epochs, samples, k)
-        parts = [tasks[worker :: self.pool.workers] for worker in range(self.pool.workers)]
-        for part in parts:
-            if part:
-                self.pool.submit(PoolTask("bench.peers.ours:run", (part, epochs, samples, k)))
-        scores: list[float] = []
+        workers = self.pool.workers
+        for worker in range(min(workers, len(tasks))):
+            self.pool.submit(
+                PoolTask("bench.peers.ours:run_part", (worker, tasks[worker::workers], epochs, samples, k))
+            )
+        scores = [math.nan] * len(tasks)
         while self.pool.busy:
             for end in self.pool.wait(60.0):
                 if end.failure:
                     raise RuntimeError(end.failure.reason)
-                scores += end.value
+                worker, own = end.value
+                scores[worker::workers] = own
         return scores
 
     def close(self) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from markupsafe import Markup
 from matplotlib.figure import Figure
@@ -78,7 +77,8 @@ def title(points: pd.DataFrame, throughput: pd.DataFrame) -> Markup:
     if gain < 1.05 or best["size"] == own["size"].iloc[0]:
         text = Markup("Bundling does not train <b>{}</b> faster").format(label)
     suggested = _suggested(throughput, str(points["kind"].iloc[0]))
-    if np.isnan(suggested) or suggested == best["size"]:
+    reached = own.loc[own["size"] == suggested, "rate"]
+    if suggested == best["size"] or reached.empty or reached.iloc[0] < 0.95 * best["rate"]:
         return text
     return text + Markup("; {} already reach 95 % of that").format(several(int(suggested), "model"))
 

@@ -16,7 +16,8 @@ from torch import Tensor
 
 #: raw outputs that a scorer sees in one evaluation, from which on some seconds of compiling are worth it on a GPU
 WORTH_COMPILING = 1 << 31
-#: variants of one compiled function: families × modes × with and without gradients; torch's own limit is 8
+#: variants of one compiled function: families × modes × with and without gradients; torch's own limits are 8 and 256,
+#: beyond which it goes on uncompiled and says nothing
 _VARIANTS = 512
 
 
@@ -31,9 +32,8 @@ def fused(score: Callable[..., Tensor], device: torch.device, outputs: int) -> C
 def compiled(score: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """Compiled for any number of images and samples. Where the compiler fails a warning says why, and the plain
     function is called from then on."""
-    settings = torch._dynamo.config
-    limit = "recompile_limit" if hasattr(settings, "recompile_limit") else "cache_size_limit"  # older name
-    setattr(settings, limit, max(getattr(settings, limit), _VARIANTS))
+    for limit in ("recompile_limit", "accumulated_recompile_limit"):
+        setattr(torch._dynamo.config, limit, max(getattr(torch._dynamo.config, limit), _VARIANTS))
     fast: Callable[..., Tensor] | None = torch.compile(score, dynamic=True)
 
     def call(*arguments: object) -> Tensor:

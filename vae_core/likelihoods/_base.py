@@ -89,12 +89,8 @@ class Likelihood(ABC):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls.name = cls.__module__.rpartition(".")[2]
-        cls._sum_what_is_new("log_masses")
-
-    @classmethod
-    def _sum_what_is_new(cls, terms: str) -> None:
-        """A class that defines the terms anew does not inherit how its base sums its own."""
-        if terms in vars(cls) and "_sum_log_masses" not in vars(cls):
+        if "log_masses" in vars(cls) and "_sum_log_masses" not in vars(cls):
+            # terms of its own: not the sum that its base has for its own
             cls._sum_log_masses = Likelihood._sum_log_masses  # type: ignore[method-assign]
 
     @classmethod

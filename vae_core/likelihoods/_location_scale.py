@@ -23,6 +23,15 @@ if TYPE_CHECKING:
 #: the open end of a bin, in units of σ: so far that nothing is left, and its square is a number in float32
 BEYOND = 1e18
 
+#: a class that defines the first anew does not inherit the second from its base, where it may stand for another first
+_DERIVED = (
+    ("_log_standard", "_sum_log_standard"),
+    ("_log_cdf", "_log_bin"),
+    ("_log_interval", "_log_bin"),
+    ("_log_bin", "_sum_log_masses"),
+    ("binned_log_masses", "_sum_log_masses"),
+)
+
 LINKS: dict[str, Callable[[Tensor], Tensor]] = {"identity": lambda raw: raw, "sigmoid": lambda raw: torch.sigmoid(raw)}
 
 
@@ -57,7 +66,9 @@ class LocationScale(Density):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        cls._sum_what_is_new("binned_log_masses")
+        for new, derived in _DERIVED:
+            if new in vars(cls) and derived not in vars(cls):
+                setattr(cls, derived, getattr(LocationScale, derived))
 
     # -- the standard distribution: what a family is -----------------------------------------------------------------
 

@@ -96,7 +96,7 @@ class Gaussian(LocationScale):
             return (log_tilt - 0.5 * middle.square()) + (moments + (log_width - _HALF_LOG_2PI))
 
         if half.device.type == "cpu":
-            if not half.amin() <= widest:
+            if half.amin() > widest:
                 return wide()
             if half.amax() <= widest and ((1 - opened) * tilt).amax() <= steepest:
                 return choose((opened == 1).expand_as(middle), half_line, narrow)
