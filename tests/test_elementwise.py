@@ -106,7 +106,7 @@ def test_bins_with_open_ends_agree_with_the_plain_interval_and_tail(
     masses against them. Never on an edge of a bin: the plain tail has no gradient at exactly 0."""
     lik = likelihoods.make(family, sigma=sigma)
     assert isinstance(lik, LocationScale)
-    loc = torch.tensor([[raw + 1e-5, 0.5001, -raw]], dtype=torch.float64, requires_grad=True)
+    loc = torch.tensor([[raw + 1e-5, 0.5001, 1e-5 - raw]], dtype=torch.float64, requires_grad=True)
     levels_of = torch.tensor([[k % levels, 0, levels - 1]])
     fast = lik.log_masses(levels_of, loc, levels)
     middle, half, log_width, opened = lik._bin(levels_of, loc, lik.scale.split(loc)[1], levels)
