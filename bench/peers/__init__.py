@@ -1,7 +1,7 @@
 """The speed of this project beside Pythae and a plain PyTorch loop: one network, one task, one process, taken in turn.
 
     make peers                                          # MNIST, which is read or downloaded
-    make peers ARGS="--dataset digits --quick"          # no download, two minutes
+    make peers ARGS="--dataset digits --quick"          # no download, three minutes
 
 Equal for all: the network (Pythae 0.1.2's default MLP, D-512-20 and back, ReLU, a sigmoid at the end), the images (in
 memory, the same ones), batches of 128, Adam, the objective (`task.py` has the two), float32, the threads.
