@@ -176,14 +176,7 @@ def _fitting(cell: Cell, curve: str, sizes: Iterable[int], device: str) -> Itera
     """The work at each size, until one does not fit into the device's memory."""
     for size in sizes:
         try:
-            if curve == "samples":
-                work = _evaluation(cell, size, device)
-            elif curve == "bundle":
-                work = _training(cell, size, device)
-            elif curve == "batch":
-                work = _training(dataclasses.replace(cell, batch_size=size), 1, device)
-            else:
-                work = _training(dataclasses.replace(cell, latent=size), 1, device)
+            work = AT_SIZE[curve](cell, size, device)
         except torch.OutOfMemoryError:
             return
         yield str(size), work
@@ -269,6 +262,15 @@ def _stacked_evaluation(cell: Cell, models: int, device: str) -> Work | None:
         return importance_bounds(k, encode, decode, scorers, (1, EVAL_SAMPLES), seed=list(range(models)))
 
     return _scoring(cell, trainer, data, one_pass, models * len(k) * EVAL_SAMPLES, device)
+
+
+#: curve -> the work of a cell at one of its sizes
+AT_SIZE: dict[str, Callable[[Cell, int, str], Work]] = {
+    "bundle": _training,
+    "batch": lambda cell, size, device: _training(dataclasses.replace(cell, batch_size=size), 1, device),
+    "samples": _evaluation,
+    "latent": lambda cell, size, device: _training(dataclasses.replace(cell, latent=size), 1, device),
+}
 
 
 def _scoring(

@@ -1,9 +1,9 @@
 """Scoring in one pass: what torch's compiler makes of a likelihood on a GPU.
 
-The dozens of elementwise operations of an exact mass and the sum over dimensions become one kernel, which reads each
-raw output once; pieces of raw outputs are small enough to stay in the GPU's cache between the decoder's last product
-and that kernel (`Tiling`), so that [N·L, D] is never stored. The plain path remains the reference, and what is used
-where compiling would cost more than it saves or fails.
+The dozens of elementwise operations of an exact mass and the sum over dimensions are given to it as a whole, to be one
+kernel that reads each raw output once; pieces of raw outputs are small enough to stay in the GPU's cache between the
+decoder's last product and that kernel (`Tiling`), so that [N·L, D] is never stored. The plain path remains the
+reference, and what is used where compiling would cost more than it saves or fails.
 """
 
 from __future__ import annotations
