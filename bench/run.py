@@ -88,6 +88,7 @@ def run_grid(grid: Grid, path: Path, options: Options, reporter: Reporter, tasks
         try:
             run.carry_out()
         except KeyboardInterrupt:
+            run.read_statuses()  # it may have come when a bundle was stored and not counted yet
             raise Interrupted(run.count("done"), len(described)) from None
         finally:
             run.close()
@@ -120,12 +121,16 @@ class _Run:
     ) -> None:
         self.grid, self.described, self.path, self.options = grid, described, path, options
         self.reporter, self.tasks, self.file = reporter, tasks, file
-        self.statuses = {
-            cell: status for cell, status in (file.statuses() if file else {}).items() if cell in described
-        }
+        self.statuses: dict[str, str] = {}
+        self.read_statuses()
         self.computed = 0
         self.plugins = plugins.facts(grid.cells)
         self.first = plugins.task(plugins.origins(self.plugins))
+
+    def read_statuses(self) -> None:
+        """How the grid's cells stand in the file."""
+        stored = self.file.statuses() if self.file else {}
+        self.statuses = {cell: status for cell, status in stored.items() if cell in self.described}
 
     def count(self, status: str) -> int:
         return sum(found == status for found in self.statuses.values())

@@ -20,7 +20,7 @@ import pytest
 
 from bench.grid import Grid, parse_grid
 from bench.progress import Reporter, duration
-from bench.run import Options, RunError, Summary, Tasks, run_grid
+from bench.run import Interrupted, Options, RunError, Summary, Tasks, run_grid
 from bench.store import RunFile, StoreError, read_run
 from tests import fake_worker
 from tests.fake_worker import DIES, EXITS, HANGS, MUMBLES, RAISES, RUNS_OUT, SEGFAULTS, SILENT, TASKS
@@ -430,6 +430,20 @@ def test_ctrl_c_keeps_what_was_done_and_leaves_no_process(tmp_path, large):
     assert f"interrupted: {kept} of 54 cells are done and kept; the same command resumes." in said
     assert all(gone(int(line.split()[0])) for line in diary.read_text().splitlines())
     assert sorted(file.name for file in tmp_path.iterdir()) == ["diary", "large.toml", "r.sqlite"]
+
+
+def test_ctrl_c_between_storing_and_counting_loses_no_cell(tmp_path, diary, monkeypatch):
+    path, write = tmp_path / "r.sqlite", RunFile.write
+
+    def interrupted(self, results, provenance):
+        write(self, results, provenance)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(RunFile, "write", interrupted)
+    with pytest.raises(Interrupted) as stop:
+        carry_out(grid_of(SMALL), path)
+    assert (stop.value.done, stop.value.total) == (rows(path), 9)
+    assert stop.value.done > 0
 
 
 def test_two_runs_on_one_file(tmp_path, large):
