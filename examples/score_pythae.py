@@ -200,7 +200,7 @@ def bridge(
 
     def bound(score: Score, samples: int) -> float:
         log_x = score(k.unsqueeze(1), x.double().unsqueeze(1), raw[:, :samples], levels)
-        return float(iwae(log_x, posterior, z[:, :samples], eps[:, :samples]).mean())
+        return float(iwae(log_x, posterior.log_ratio(z[:, :samples], eps[:, :samples])).mean())
 
     first, *others = recipe.steps
     sums = [bound(first.score, min(asked, z.shape[1])), bound(first.score, drawn)]

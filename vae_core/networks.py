@@ -88,13 +88,21 @@ class StackedMLP:
         return cls(weights, biases, activation)
 
     def __call__(self, x: Tensor, product: Product = torch.baddbmm) -> Tensor:
-        activation = ACTIVATIONS[self.activation]
-        last = len(self.weights) - 1
-        for index, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            x = product(bias, x, weight)
-            if index < last:
-                x = activation(x)
-        return x
+        layers = list(zip(self.weights, self.biases, strict=True))
+        for weight, bias in layers[:-1]:
+            x = self._hidden(bias, x, weight, product)
+        weight, bias = layers[-1]
+        return product(bias, x, weight)
+
+    def _hidden(self, bias: Tensor, x: Tensor, weight: Tensor, product: Product) -> Tensor:
+        if self.activation == "tanh" and product is torch.baddbmm and x.device.type == "cpu":
+            from vae_core import nodes
+
+            if not torch.is_grad_enabled():
+                return nodes.tanh_layer(bias, x, weight)
+            found: Tensor = nodes.TanhLayer.apply(bias, x, weight)
+            return found
+        return ACTIVATIONS[self.activation](product(bias, x, weight))
 
     def parameters(self) -> list[Tensor]:
         return [*self.weights, *self.biases]

@@ -1,6 +1,6 @@
 """Training objectives: lower bounds on ln p(x), in nats, higher is better.
 
-Axes: models M, batch B, samples L. Each objective maps ln p(x|z) [M, B, L] and the posterior's pieces to [M, B].
+Axes: models M, batch B, samples L. Each objective maps ln p(x|z) [M, B, L], and what q says, to [M, B].
 """
 
 from __future__ import annotations
@@ -47,22 +47,26 @@ def split_posterior(encoded: Tensor) -> Posterior:
     return Posterior(mean, log_variance)
 
 
-def elbo(log_likelihood: Tensor, posterior: Posterior, z: Tensor, eps: Tensor) -> Tensor:
-    """mean_l ln p(x|z_l) − KL(q ‖ p), the KL in closed form (Kingma & Welling 2014, eq. 7): [M, B, L] -> [M, B]."""
-    return log_likelihood.mean(-1) - posterior.kl()
+def elbo(log_likelihood: Tensor, kl: Tensor) -> Tensor:
+    """mean_l ln p(x|z_l) − KL(q ‖ p), the KL in closed form (Kingma & Welling 2014, eq. 7): [M, B, L] and kl [M, B]
+    (`Posterior.kl`) -> [M, B]."""
+    one = log_likelihood.shape[-1] == 1
+    return (log_likelihood.squeeze(-1) if one else log_likelihood.mean(-1)) - kl
 
 
-def iwae(log_likelihood: Tensor, posterior: Posterior, z: Tensor, eps: Tensor) -> Tensor:
-    """ln (1/L) Σ_l p(x|z_l) p(z_l) / q(z_l|x) (Burda, Grosse & Salakhutdinov 2016, eq. 8): [M, B, L] -> [M, B]."""
-    log_weights = log_likelihood + posterior.log_ratio(z, eps)
+def iwae(log_likelihood: Tensor, log_ratio: Tensor) -> Tensor:
+    """ln (1/L) Σ_l p(x|z_l) p(z_l) / q(z_l|x) (Burda, Grosse & Salakhutdinov 2016, eq. 8): [M, B, L] and log_ratio
+    [M, B, L] (`Posterior.log_ratio`) -> [M, B]."""
+    log_weights = log_likelihood + log_ratio
     return log_weights.logsumexp(-1) - math.log(log_weights.shape[-1])
 
 
 @dataclass(frozen=True)
 class Objective:
-    """A bound as a function of (ln p(x|z) [M, B, L], posterior, z, ε), and of which ln p(x|z) it is a bound."""
+    """A bound as a function of ln p(x|z) [M, B, L] and of the KL [M, B] or, where it is weighted, of ln p(z)/q(z|x)
+    [M, B, L]; and of which ln p(x|z) it is a bound."""
 
-    bound: Callable[[Tensor, Posterior, Tensor, Tensor], Tensor]
+    bound: Callable[[Tensor, Tensor], Tensor]
     weighted: bool = False  #: importance-weighted over the L samples; else an expectation over them
     binned: bool = False  #: ln p is the exact mass of the integer level, not the density of the dequantised data
 

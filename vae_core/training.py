@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -17,9 +17,10 @@ import torch
 from torch import Tensor
 
 from vae_core.capture import Replay
-from vae_core.data import Dataset
+from vae_core.data import Dataset, threshold
 from vae_core.likelihoods import Likelihood, stack
 from vae_core.networks import Architecture, StackedMLP, create_pair, generator_for
+from vae_core.nodes import Sample
 from vae_core.objectives import OBJECTIVES, Objective, Posterior, split_posterior
 from vae_core.precision import PRODUCTS, full_float32, require_precision
 from vae_core.views import VIEWS, View
@@ -30,6 +31,8 @@ T = TypeVar("T")
 VALIDATIONS = 25
 #: rows of one validation batch
 VALIDATION_ROWS = 1000
+#: numbers of a training split up to which its views are kept: 16 MB each as floats
+KEPT = 1 << 22
 
 
 def _require_rate(rate: float) -> None:
@@ -131,7 +134,7 @@ class _Seeds:
         """[G, ...] -> [m, ...]; no copy where all models have one seed, or each the next."""
         if self.shared:
             return once[self.first : self.first + 1].expand(self.models, *once.shape[1:])
-        return once if self.each_its_own else once[self.index]
+        return once if self.each_its_own else once.index_select(0, self.index)
 
 
 @dataclass(frozen=True)
@@ -230,11 +233,13 @@ class BundleProgram:
             )
             start = stop
         self.of_models = self._seeds_of(ordered)
-        #: whether any view draws from the uniforms
-        self.needs_uniform = any(
-            group.view.random and not (group.view.binary and schedule.binarisation == "threshold")
-            for group in self.groups
-        )
+        self._sizes = [group.part.stop - group.part.start for group in self.groups]
+        #: names of the views that are looked at: by likelihoods, and by encoders
+        self.views = list(dict.fromkeys(group.view.name for group in self.groups))
+        if "grey" not in self.views and not all(group.view.binary for group in self.groups):
+            self.views.append("grey")
+        #: those of them that draw from the uniforms
+        self.random_views = [name for name in self.views if VIEWS[name].random and not self._thresholds(VIEWS[name])]
 
     def _seeds_of(self, members: Sequence[Member]) -> _Seeds:
         return _Seeds([self.seeds.index(member.seed) for member in members], len(self.seeds), self.device)
@@ -254,44 +259,54 @@ class BundleProgram:
         """Everything learned, each with the models axis first."""
         return [tensor for tensor, _ in self.placed_parameters()]
 
-    def objectives(self, k: Tensor, noise: Noise, *, training: bool) -> Tensor:
-        """The bound of each model on each image: integers k [G, B, D] -> [M, B], nats."""
-        uniform = noise.uniform
-        threshold = torch.full_like(uniform[:1, :1, :1], 0.5)
-        seen: dict[str, Tensor] = {}
-        for view in {group.view.name: group.view for group in self.groups}.values():
-            own = threshold if view.binary and self.schedule.binarisation == "threshold" else uniform
-            seen[view.name] = view.see(k, self.levels, own)
-
+    def objectives(
+        self, k: Tensor, noise: Noise, *, training: bool, known: Mapping[str, Tensor] | None = None
+    ) -> Tensor:
+        """The bound of each model on each image: integers k [G, B, D] -> [M, B], nats. `known`: what is known already
+        of k as views see it."""
+        seen = {name: self.see(name, k, noise.uniform) for name in self.views if not known or name not in known}
+        seen.update(known or {})
         product = PRODUCTS[self.schedule.precision if training else "float32"]
-        posterior = split_posterior(self.encoder(self._inputs(k, seen, uniform), product))
+        encoded = self.encoder(self._inputs(seen), product)
         eps = self.of_models.of(noise.eps)
-        z = posterior.sample(eps)
+        z, kl = Sample.apply(encoded, eps)
         models, batch, samples, latent = z.shape
         raw = self.decoder(z.reshape(models, batch * samples, latent), product).reshape(models, batch, samples, -1)
 
         values = []
-        for group in self.groups:
-            part = group.part
+        for group, own_raw, own_kl in zip(self.groups, self._of_groups(raw), self._of_groups(kl), strict=True):
             likelihood = group.likelihood
             if group.objective.binned:
-                log_likelihood = likelihood.log_mass(group.seeds.of(k).unsqueeze(2), raw[part], self.levels)
+                log_likelihood = likelihood.log_mass(group.seeds.of(k).unsqueeze(2), own_raw, self.levels)
             else:
                 score = likelihood.train_log_prob if training else likelihood.log_prob
-                log_likelihood = score(group.seeds.of(seen[group.view.name]).unsqueeze(2), raw[part])
-            own_posterior = Posterior(posterior.mean[part], posterior.log_variance[part])
-            values.append(group.objective.bound(log_likelihood, own_posterior, z[part], eps[part]))
+                log_likelihood = score(group.seeds.of(seen[group.view.name]).unsqueeze(2), own_raw)
+            from_q = own_kl
+            if group.objective.weighted:
+                from_q = split_posterior(encoded[group.part]).log_ratio(z[group.part], eps[group.part])
+            values.append(group.objective.bound(log_likelihood, from_q))
         return torch.cat(values) if len(values) > 1 else values[0]
 
-    def _inputs(self, k: Tensor, seen: dict[str, Tensor], uniform: Tensor) -> Tensor:
+    def _of_groups(self, tensor: Tensor) -> Sequence[Tensor]:
+        """Each group's part of the models axis."""
+        return tensor.split(self._sizes) if len(self.groups) > 1 else [tensor]
+
+    def see(self, name: str, k: Tensor, uniform: Tensor) -> Tensor:
+        """Integers k as the view sees them."""
+        view = VIEWS[name]
+        if self._thresholds(view):
+            return threshold(k, self.levels, uniform.dtype)
+        return view.see(k, self.levels, uniform)
+
+    def _thresholds(self, view: View) -> bool:
+        return view.binary and self.schedule.binarisation == "threshold"
+
+    def _inputs(self, seen: Mapping[str, Tensor]) -> Tensor:
         """What the encoders are given, [M, B, D]: the 0/1 draw in the binary view, else grey values."""
-        binary = [group.view.binary for group in self.groups]
-        if all(binary):
-            return self.of_models.of(next(iter(seen.values())))
-        grey = VIEWS["grey"].see(k, self.levels, uniform)
-        if not any(binary):
-            return self.of_models.of(grey)
-        return torch.cat([g.seeds.of(seen[g.view.name] if g.view.binary else grey) for g in self.groups])
+        given = ["binary" if group.view.binary else "grey" for group in self.groups]
+        if len(set(given)) == 1:
+            return self.of_models.of(seen[given[0]])
+        return torch.cat([group.seeds.of(seen[name]) for group, name in zip(self.groups, given, strict=True)])
 
 
 def _spread(data: Dataset) -> float:
@@ -321,11 +336,11 @@ class _Adam:
         """All that it keeps from step to step."""
         return [self._steps, *(t for run in self._runs for t in (*run.first_moments, *run.second_moments))]
 
-    def step(self, loss: Tensor) -> None:
-        """One update that lowers the loss, []."""
+    def step(self, value: Tensor, weight: Tensor) -> None:
+        """One update that lowers the sum of weight · value, two tensors of one shape."""
         for tensor in self._tensors:
             tensor.grad = None
-        loss.backward()
+        value.backward(weight)
         self._steps += 1
         for run in self._runs:
             run.update(self._steps)
@@ -336,6 +351,7 @@ class _Run:
 
     def __init__(self, rate: float, views: Sequence[tuple[Tensor, slice]]) -> None:
         self.rate, self.views = rate, views
+        self.whole = all(part == slice(0, len(tensor)) for tensor, part in views)
         self.parameters = [tensor.detach()[part] for tensor, part in views]
         self.first_moments = [torch.zeros_like(parameter) for parameter in self.parameters]
         self.second_moments = [torch.zeros_like(parameter) for parameter in self.parameters]
@@ -345,7 +361,11 @@ class _Run:
         moved = [place for place, gradient in enumerate(gradients) if gradient is not None]
         torch._fused_adam_(
             [self.parameters[place] for place in moved],
-            [gradient[part] for gradient, (_, part) in zip(gradients, self.views, strict=True) if gradient is not None],
+            [
+                gradient if self.whole else gradient[part]
+                for gradient, (_, part) in zip(gradients, self.views, strict=True)
+                if gradient is not None
+            ],
             [self.first_moments[place] for place in moved],
             [self.second_moments[place] for place in moved],
             [],
@@ -394,8 +414,16 @@ class Trainer:
             self.data.dims,
             schedule.train_samples,
             self.latent,
-            uniform=self.program.needs_uniform,
+            uniform=bool(self.program.random_views),
         )
+        #: the training images as views without noise see them, where that is small enough to be kept
+        self._known: dict[str, Tensor] = {}
+        if self.data.train.numel() <= KEPT:
+            fixed = [name for name in self.program.views if name not in self.program.random_views]
+            none = torch.zeros((), device=self.program.device)
+            self._known = {name: self.program.see(name, self.data.train, none) for name in fixed}
+        #: of an image's objective in the sum that a step lowers
+        self._weight = torch.full((self.program.models, self.batch), -1 / self.batch, device=self.program.device)
         self._replay = Replay(self.program.device) if self.program.device.type == "cuda" else None
 
     def state(self) -> list[Tensor]:
@@ -418,15 +446,22 @@ class Trainer:
         self._streams.fill(self._noise)
         return self._work() if self._replay is None else self._replay(self._work)
 
+    def _gathered(self, images: Tensor) -> Tensor:
+        """[N, D] -> [G, B, D], those of this step."""
+        return images.index_select(0, self._index.view(-1)).view(*self._index.shape, -1)
+
     def _work(self) -> Tensor:
         """The update for what lies in `_index` and `_noise`. Waits for nothing, so that a GPU can capture it."""
-        value = self.program.objectives(self.data.train[self._index], self._noise, training=True).mean(1)
-        self._optimiser.step(-value.sum())
+        known = {name: self._gathered(images) for name, images in self._known.items()}
+        each = self.program.objectives(self._gathered(self.data.train), self._noise, training=True, known=known)
+        self._optimiser.step(each, self._weight)
         with torch.no_grad():
-            gone = ~torch.isfinite(value) & (self.failed_at < 0)
-            self.failed_at.copy_(torch.where(gone, self._taken, self.failed_at))
+            value = each.mean(1)
+            if value.device.type != "cpu" or not math.isfinite(float(value.sum())):  # a look is free on a CPU alone
+                gone = ~torch.isfinite(value) & (self.failed_at < 0)
+                self.failed_at.copy_(torch.where(gone, self._taken, self.failed_at))
             self._taken += 1
-        return value.detach()
+        return value
 
 
 def validate(program: BundleProgram, valid: Tensor) -> Tensor:

@@ -100,11 +100,11 @@ def run(tasks: Sequence[tuple[Task, int]], epochs: int, samples: int, k: Tensor)
 
 
 def run_part(
-    part: int, tasks: Sequence[tuple[Task, int]], epochs: int, samples: int, k: Tensor
+    first: int, tasks: Sequence[tuple[Task, int]], epochs: int, samples: int, k: Tensor
 ) -> tuple[int, list[float]]:
-    """`run` in a worker, with the number of the part."""
+    """`run` in a worker, with the place of its first task."""
     torch.set_flush_denormal(True)
-    return part, run(tasks, epochs, samples, k)
+    return first, run(tasks, epochs, samples, k)
 
 
 class Grid:
@@ -117,18 +117,17 @@ class Grid:
     def run(self, tasks: Sequence[tuple[Task, int]], epochs: int, samples: int, k: Tensor) -> list[float]:
         if self.pool is None:
             return run(tasks, epochs, samples, k)
-        workers = self.pool.workers
-        for worker in range(min(workers, len(tasks))):
-            self.pool.submit(
-                PoolTask("bench.peers.ours:run_part", (worker, tasks[worker::workers], epochs, samples, k))
-            )
+        share = -(-len(tasks) // self.pool.workers)  # neighbours, as `bench.plan` cuts a grid: models of one kind
+        for first in range(0, len(tasks), share):
+            own = tasks[first : first + share]
+            self.pool.submit(PoolTask("bench.peers.ours:run_part", (first, own, epochs, samples, k)))
         scores = [math.nan] * len(tasks)
         while self.pool.busy:
             for end in self.pool.wait(60.0):
                 if end.failure:
                     raise RuntimeError(end.failure.reason)
-                worker, own = end.value
-                scores[worker::workers] = own
+                first, found = end.value
+                scores[first : first + len(found)] = found
         return scores
 
     def close(self) -> None:

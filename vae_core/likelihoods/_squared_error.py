@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
 
+from vae_core.elementwise import sum_squares
 from vae_core.likelihoods._base import Recipe
 from vae_core.likelihoods._scale import Optimal
 from vae_core.likelihoods.gaussian import Gaussian
@@ -56,7 +57,7 @@ class SquaredError(Recipe):
         return dims
 
     def log_prob(self, x: Tensor, raw: Tensor) -> Tensor:
-        return -self.weight(raw.shape[-1]) * (x - raw).square().sum(-1)
+        return -self.weight(raw.shape[-1]) * sum_squares(x - raw)
 
     def log_sigma(self, raw: Tensor) -> Tensor:
         """ln σ, in units of the grey values, that this one is scored with."""

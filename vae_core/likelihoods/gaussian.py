@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from vae_core.elementwise import log1p
+from vae_core.elementwise import log1p, sum_squares
 from vae_core.likelihoods._base import Card
 from vae_core.likelihoods._location_scale import BEYOND, LocationScale
 from vae_core.likelihoods._logspace import choose, choose_above
@@ -39,7 +39,7 @@ class Gaussian(LocationScale):
         return -0.5 * z.square() - _HALF_LOG_2PI
 
     def _sum_log_standard(self, z: Tensor) -> Tensor:
-        return -0.5 * z.square().sum(-1) - z.shape[-1] * _HALF_LOG_2PI
+        return -0.5 * sum_squares(z) - z.shape[-1] * _HALF_LOG_2PI
 
     def _log_cdf(self, z: Tensor) -> Tensor:
         """ln ½ erfc(t), t = −z/√2: in the left half from erfc itself, in the right half from its complement, and where
