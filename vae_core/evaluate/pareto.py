@@ -20,6 +20,8 @@ ONE_BY_ONE = 64
 TAIL_AT_LEAST = 5
 #: the fit's prior: k = ½, with the weight of so many observations (Vehtari et al. 2024, appendix G)
 _PRIOR_SHAPE, _PRIOR_WEIGHT = 0.5, 10
+#: numbers of the fit held at once
+_AT_ONCE = 1 << 18
 
 
 def tail_length(samples: int) -> int:
@@ -53,7 +55,10 @@ def pareto_khat(log_weights: Tensor) -> Tensor:
     steps = torch.arange(1, candidates + 1, dtype=torch.float64, device=excess.device) - 0.5
     quartile = excess[..., int(count / 4 + 0.5) - 1, None].clamp(min=1e-300)
     b = (1 - torch.sqrt(candidates / steps)) / (3 * quartile) + 1 / excess[..., -1:]
-    shape = torch.stack([torch.log1p(-one * excess).mean(-1) for one in b.split(1, -1)], -1)
+    at_once = max(1, _AT_ONCE // excess.numel())
+    shape = torch.cat(
+        [torch.log1p(-some.unsqueeze(-1) * excess.unsqueeze(-2)).mean(-1) for some in b.split(at_once, -1)], -1
+    )
     profile = count * (torch.log(-b / shape) - shape - 1)
     weight = torch.softmax(profile, -1)
     best = (b * torch.where(weight < 10 * torch.finfo(torch.float64).eps, 0.0, weight)).sum(-1, keepdim=True)
@@ -86,14 +91,17 @@ class Tail:
         """Keeps the largest, sums up the rest."""
         if self._held.shape[-1] <= self.capacity:
             return
-        ordered = self._held.sort(-1, descending=True).values
-        self._held, rest = ordered[..., : self.capacity].clone(), ordered[..., self.capacity :]
-        peak = torch.maximum(self._peak, rest[..., 0])
+        top = self._held.topk(self.capacity, -1, sorted=False)
+        rest = self._held.scatter_(-1, top.indices, -math.inf)
+        self._held = top.values
+        peak = torch.maximum(self._peak, rest.amax(-1))
         finite = torch.where(torch.isfinite(peak), peak, 0.0)
         past, now = torch.exp(self._peak - finite), torch.exp(rest - finite.unsqueeze(-1))
         self._peak = peak
+        powers = (now, now * now, now * now * now)
         self._powers = [
-            power * past**order + now.pow(order).sum(-1) for order, power in enumerate(self._powers, start=1)
+            before * past**order + power.sum(-1)
+            for order, (before, power) in enumerate(zip(self._powers, powers, strict=True), start=1)
         ]
 
     def khat(self) -> Tensor:
