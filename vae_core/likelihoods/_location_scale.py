@@ -26,6 +26,8 @@ BEYOND = 1e18
 #: a class that defines the first anew does not inherit the second from its base, where it may stand for another first
 _DERIVED = (
     ("_log_standard", "_sum_log_standard"),
+    ("_log_standard", "_log_prob"),
+    ("_sum_log_standard", "_log_prob"),
     ("_log_cdf", "_log_bin"),
     ("_log_interval", "_log_bin"),
     ("_log_bin", "_sum_log_masses"),

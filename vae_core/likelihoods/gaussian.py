@@ -41,6 +41,15 @@ class Gaussian(LocationScale):
     def _sum_log_standard(self, z: Tensor) -> Tensor:
         return -0.5 * sum_squares(z) - z.shape[-1] * _HALF_LOG_2PI
 
+    def _log_prob(self, x: Tensor, loc: Tensor, log_scale: Tensor) -> Tensor:
+        """With one σ for all dimensions σ enters after the sum."""
+        if log_scale.shape[-1:] == loc.shape[-1:] and log_scale.ndim:
+            return super()._log_prob(x, loc, log_scale)
+        scale = log_scale.squeeze(-1) if log_scale.ndim else log_scale
+        inverse, residual = torch.exp(-scale), x - loc
+        constant = -residual.shape[-1] * (scale + _HALF_LOG_2PI)
+        return torch.addcmul(constant, sum_squares(residual) * inverse, inverse, value=-0.5)
+
     def _log_cdf(self, z: Tensor) -> Tensor:
         """ln ½ erfc(t), t = −z/√2: in the left half from erfc itself, in the right half from its complement, and where
         erfc underflows from its asymptotic series."""
