@@ -18,6 +18,7 @@ PLAIN: dict[str, Callable[[Tensor], Tensor]] = {
     "logsigmoid": torch.nn.functional.logsigmoid,
     "softplus": lambda x: torch.nn.functional.softplus(x, threshold=40),
     "sum_logsigmoid": lambda x: torch.nn.functional.logsigmoid(x).sum(-1),
+    "sum_squares": lambda x: x.square().sum(-1),
 }
 DTYPES = [torch.float32, torch.float64]
 
@@ -129,7 +130,7 @@ def test_a_class_with_terms_of_its_own_does_not_inherit_its_base_s_sum() -> None
     torch.testing.assert_close(own.log_mass(k, raw, 17), 2 * base.log_mass(k, raw, 17))
 
 
-@pytest.mark.parametrize("term", ["_log_standard", "_log_cdf", "_log_interval", "_log_bin"])
+@pytest.mark.parametrize("term", ["_log_standard", "_sum_log_standard", "_log_cdf", "_log_interval", "_log_bin"])
 @pytest.mark.parametrize("family", ["gaussian", "laplace", "logistic"])
 def test_a_standard_distribution_of_its_own_is_what_a_class_scores_by(family: str, term: str) -> None:
     """Each term of a location-scale family, changed in a subclass, shows in the score that it is part of."""
@@ -137,11 +138,29 @@ def test_a_standard_distribution_of_its_own_is_what_a_class_scores_by(family: st
     plain = getattr(type(base), term)
     other = type("Other", (type(base),), {term: lambda self, *arguments: 1 + plain(self, *arguments)})(0.05)
     k, raw = torch.tensor([[3, 0, 16]]), torch.tensor([[0.2, 0.1, 0.7]])
-    if term == "_log_standard":
+    if "standard" in term:
         moved = other.log_prob(k / 17, raw) - base.log_prob(k / 17, raw)
-        assert float(moved) == pytest.approx(3, abs=1e-4)
+        assert float(moved) == pytest.approx(1 if "sum" in term else 3, abs=1e-4)
     else:
         moved = other.log_masses(k, raw, 17) - base.log_masses(k, raw, 17)
         expected = {"_log_cdf": [0, 1, 1], "_log_interval": [1, 0, 0], "_log_bin": [1, 1, 1]}[term]
         torch.testing.assert_close(moved[0], torch.tensor(expected, dtype=torch.float32), rtol=0, atol=1e-4)
         torch.testing.assert_close(other.log_mass(k, raw, 17), other.log_masses(k, raw, 17).sum(-1))
+
+
+@pytest.mark.parametrize("sigma", [1e-15, 1e-3, 0.7, "shared", "image", "pixel"])
+@pytest.mark.parametrize("models", [None, 2])
+def test_a_gaussian_s_scale_enters_after_the_sum(sigma: float | str, models: int | None) -> None:
+    """Against z = (x − μ)/σ term by term, in value and gradient; also where x = μ under the smallest σ."""
+    single = likelihoods.make("gaussian", sigma=sigma)
+    lik = single if models is None else likelihoods.stack([single, likelihoods.make("gaussian", sigma=sigma)])
+    assert isinstance(lik, LocationScale)
+    width = lik.outputs(6)
+    raw = torch.randn(2, 3, 4, width, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    x = torch.randn(2, 3, 1, 6, generator=torch.Generator().manual_seed(1))
+    if sigma == 1e-15:
+        x = raw.detach()[..., :6].clone()
+    found, expected = lik.log_prob(x, raw), LocationScale._log_prob(lik, x, *lik._split(raw))
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    left, right = (torch.autograd.grad(score.sum(), raw)[0] for score in (found, expected))
+    torch.testing.assert_close(left, right, rtol=1e-4, atol=1e-5)

@@ -45,6 +45,13 @@ def test_khat_is_what_arviz_gives(shape: float, samples: int) -> None:
         assert float(streamed(log_weights).khat()) == pytest.approx(float(expected), abs=1e-6)
 
 
+def test_khat_does_not_depend_on_how_many_numbers_are_held_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    log_weights = torch.stack([heavy(0.5, 1000, seed) for seed in range(3)])
+    whole = streamed(log_weights).khat()
+    monkeypatch.setattr("vae_core.evaluate.pareto._AT_ONCE", 1000)
+    torch.testing.assert_close(streamed(log_weights).khat(), whole)
+
+
 def test_khat_finds_the_shape_of_a_known_tail() -> None:
     for shape in (0.2, 0.5, 1.0, 2.0):
         found = torch.stack([streamed(heavy(shape, 20_000, seed)).khat() for seed in range(20)])

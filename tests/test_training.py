@@ -148,6 +148,27 @@ def test_models_with_one_seed_share_weights_and_noise(data: Dataset) -> None:
     assert torch.equal(noise[0].eps, noise[1].eps)
 
 
+@pytest.mark.parametrize("binarisation", ["stochastic", "threshold"])
+def test_views_that_are_kept_are_those_made_at_each_step(
+    data: Dataset, binarisation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = [
+        *members(0),
+        Member(likelihoods.make("binomial", levels=5)),
+        Member(likelihoods.make("laplace", sigma=0.2), "binned"),
+    ]
+    schedule = Schedule(3, 20, 3e-3, binarisation=binarisation)
+    kept = Trainer(data, own, ARCHITECTURE, schedule, "cpu")
+    assert set(kept._known) == {"grey", "levels"} | ({"binary"} if binarisation == "threshold" else set())
+    monkeypatch.setattr("vae_core.training.KEPT", 0)
+    made = Trainer(data, own, ARCHITECTURE, schedule, "cpu")
+    assert not made._known
+    for left, right in zip(kept.epoch(), made.epoch(), strict=True):
+        assert torch.equal(kept.step(left), made.step(right))
+    for one, other in zip(kept.state(), made.state(), strict=True):
+        assert torch.equal(one, other)
+
+
 def test_results_are_the_same_when_run_again(data: Dataset) -> None:
     first, second = (train(data, members()[:4], ARCHITECTURE, SCHEDULE) for _ in range(2))
     assert first.validation == second.validation

@@ -5,7 +5,7 @@ and all that goes through log1p or expm1 (softplus, logsigmoid) 9. Here these ar
 with torch's to a few units of rounding of 1 (absolutely, not relatively near 0; log1p relatively too), gradients
 likewise. On other devices torch's own kernels do each in one pass, and are what is called.
 
-Each is differentiable once; a second derivative raises torch's RuntimeError.
+Each is differentiable once on a CPU; a second derivative raises RuntimeError.
 """
 
 from __future__ import annotations

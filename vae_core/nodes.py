@@ -1,7 +1,7 @@
 """Parts of a training step as one node of the graph each, with the gradient by hand: for a small network the graph's
 many small nodes take longer than its products.
 
-Each is differentiable once; a second derivative raises torch's RuntimeError.
+Each is differentiable once; a second derivative raises RuntimeError.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd import Function
-from torch.autograd.function import once_differentiable
+
+from vae_core.given_gradient import differentiable_once
 
 
 class Sample(Function):
@@ -28,7 +29,7 @@ class Sample(Function):
         return z, twice.sub_(mean.shape[-1]).mul_(0.5)
 
     @staticmethod
-    @once_differentiable
+    @differentiable_once
     def backward(ctx: Any, dz: Tensor, dkl: Tensor) -> tuple[Tensor, None]:
         mean, deviation, eps = ctx.saved_tensors
         each = dkl.unsqueeze(-1)
@@ -56,7 +57,7 @@ class TanhLayer(Function):
         return y
 
     @staticmethod
-    @once_differentiable
+    @differentiable_once
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, y = ctx.saved_tensors
         for_bias, for_x, for_weight = ctx.needs_input_grad
