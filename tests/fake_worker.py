@@ -28,6 +28,7 @@ TASKS = Tasks(
     carry_out="tests.fake_worker:carry_out",
     measure="tests.fake_worker:measure",
 )
+_carried_out = 0  # bundles, by this process
 DIES, SEGFAULTS, EXITS, HANGS, RAISES, RUNS_OUT, SILENT, MUMBLES = range(1001, 1009)  # seeds that bring trouble
 
 
@@ -46,6 +47,10 @@ def inspect(name: str, levels: int | None) -> dict[str, Any]:
 
 def carry_out(bundle: Bundle, device: str) -> list[CellResult]:
     _note(bundle.id)
+    global _carried_out
+    if str(_carried_out) == os.environ.get("FAKE_STOP_AFTER"):
+        time.sleep(1000)  # a worker that has done so many bundles never ends the next
+    _carried_out += 1
     time.sleep(float(os.environ.get("FAKE_SECONDS", "0")))
     seeds = {cell.seed for cell in bundle.cells}
     if DIES in seeds:
