@@ -34,7 +34,7 @@ class Size:
     grid_rounds: int
 
 
-FULL = Size(images=6400, rounds=6, scored=64, epochs=60, grid_scored=10**9, grid_rounds=2)
+FULL = Size(images=6400, rounds=6, scored=64, epochs=60, grid_scored=10**9, grid_rounds=4)
 QUICK = Size(images=2560, rounds=3, scored=16, epochs=60, grid_scored=100, grid_rounds=1)
 
 
