@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor
 
 from vae_core.elementwise import tanh
 from vae_core.networks import Architecture, create_pair
-from vae_core.nodes import Sample, TanhLayer
+from vae_core.nodes import Sample, TanhLayer, WeightedSum
 from vae_core.objectives import split_posterior
+
+ROOT = Path(__file__).parents[1]
 
 
 def drawn(*shape: int, seed: int = 0) -> Tensor:
@@ -46,6 +52,15 @@ def test_a_sample_without_its_kl_and_a_kl_without_its_sample(used: int) -> None:
     torch.testing.assert_close(found, expected)
 
 
+def test_a_weighted_sum_and_one_that_holds_a_nan() -> None:
+    value, weight = drawn(2, 5).requires_grad_(), drawn(2, 5, seed=1)
+    total = WeightedSum.apply(value, weight)
+    torch.testing.assert_close(total, (weight * value).sum())
+    assert torch.equal(torch.autograd.grad(3 * total, value)[0], 3 * weight)
+    gone = torch.full_like(weight, float("nan")).requires_grad_()
+    assert torch.equal(torch.autograd.grad(WeightedSum.apply(gone, weight), gone)[0], weight)
+
+
 @pytest.mark.parametrize("first", [True, False])
 def test_a_tanh_layer_is_torch_s(first: bool) -> None:
     """In the encoder's first layer x is data, and no gradient is asked for it."""
@@ -70,6 +85,24 @@ def test_a_network_is_the_same_with_a_gradient_and_without() -> None:
     with torch.no_grad():
         plain = encoder(x)
     assert torch.equal(encoder(x).detach(), plain)
+
+
+def test_a_step_imports_no_computer_algebra() -> None:
+    """Half a second of every worker's start."""
+    code = """
+import sys, numpy as np, torch
+from vae_core import likelihoods
+from vae_core.data import Dataset
+from vae_core.networks import Architecture
+from vae_core.training import Member, Schedule, train
+images = np.random.default_rng(0).integers(0, 5, (90, 2, 2))
+data = Dataset.from_arrays("noise", 5, images[:50], images[50:70], images[70:])
+members = [Member(likelihoods.make("gaussian", sigma=0.1)), Member(likelihoods.make("bernoulli"), "iwae")]
+train(data, members, Architecture((4,), "tanh", 2), Schedule(1, 10, 1e-3))
+print("sympy" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.split() == ["False"]
 
 
 def test_a_second_derivative_is_refused() -> None:

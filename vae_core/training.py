@@ -20,7 +20,7 @@ from vae_core.capture import Replay
 from vae_core.data import Dataset, threshold
 from vae_core.likelihoods import Likelihood, stack
 from vae_core.networks import Architecture, StackedMLP, create_pair, generator_for
-from vae_core.nodes import Sample
+from vae_core.nodes import Sample, WeightedSum
 from vae_core.objectives import OBJECTIVES, Objective, Posterior, split_posterior
 from vae_core.precision import PRODUCTS, full_float32, require_precision
 from vae_core.views import VIEWS, View
@@ -340,7 +340,7 @@ class _Adam:
         """One update that lowers the sum of weight · value, two tensors of one shape."""
         for tensor in self._tensors:
             tensor.grad = None
-        value.backward(weight)
+        WeightedSum.apply(value, weight).backward()
         self._steps += 1
         for run in self._runs:
             run.update(self._steps)
