@@ -151,9 +151,10 @@ def test_a_standard_distribution_of_its_own_is_what_a_class_scores_by(family: st
 @pytest.mark.parametrize("sigma", [1e-15, 1e-3, 0.7, "shared", "image", "pixel"])
 @pytest.mark.parametrize("models", [None, 2])
 def test_a_gaussian_s_scale_enters_after_the_sum(sigma: float | str, models: int | None) -> None:
-    """Against z = (x − μ)/σ term by term, in value and gradient; also where x = μ under the smallest σ."""
+    """Against z = (x − μ)/σ term by term, in value and gradient; also where x = μ under a tiny σ."""
     single = likelihoods.make("gaussian", sigma=sigma)
-    lik = single if models is None else likelihoods.stack([single, likelihoods.make("gaussian", sigma=sigma)])
+    other = likelihoods.make("gaussian", sigma=sigma if isinstance(sigma, str) else 3 * sigma)
+    lik = single if models is None else likelihoods.stack([single, other])
     assert isinstance(lik, LocationScale)
     width = lik.outputs(6)
     raw = torch.randn(2, 3, 4, width, generator=torch.Generator().manual_seed(0)).requires_grad_()

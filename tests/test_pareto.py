@@ -52,6 +52,10 @@ def test_khat_does_not_depend_on_how_many_numbers_are_held_at_once(monkeypatch: 
     torch.testing.assert_close(streamed(log_weights).khat(), whole)
 
 
+def test_no_images_have_no_khat() -> None:
+    assert pareto_khat(torch.zeros(0, 20)).shape == (0,)
+
+
 def test_khat_finds_the_shape_of_a_known_tail() -> None:
     for shape in (0.2, 0.5, 1.0, 2.0):
         found = torch.stack([streamed(heavy(shape, 20_000, seed)).khat() for seed in range(20)])

@@ -12,6 +12,7 @@ import torch
 from vae_core import likelihoods
 from vae_core.data import Dataset
 from vae_core.evaluate import log_likelihood
+from vae_core.likelihoods.laplace import Laplace
 from vae_core.networks import ACTIVATIONS, Architecture, StackedMLP, create_pair
 from vae_core.objectives import Posterior, elbo, iwae
 from vae_core.training import (
@@ -83,6 +84,18 @@ def test_members_of_one_bundle_keep_their_order(data: Dataset) -> None:
     assert [model.likelihood.name for model in bundle.models] == ["gaussian", "bce_sum", "gaussian", "bernoulli"]
     sigmas = [float(bundle.models[i].likelihood.sigma_in_use(torch.zeros(1, 12))) for i in (0, 2)]  # type: ignore[arg-type]
     assert sigmas == pytest.approx([0.1, 2.0])
+
+
+def test_a_likelihood_may_score_in_float64(data: Dataset) -> None:
+    """A plug-in's, say, beside one that does not."""
+
+    class Exact(Laplace):
+        def log_prob(self, x: torch.Tensor, raw: torch.Tensor) -> torch.Tensor:
+            return super().log_prob(x.double(), raw.double())
+
+    bundle = train(data, [Member(Exact(0.2)), Member(likelihoods.make("laplace", sigma=0.2))], ARCHITECTURE, SCHEDULE)
+    assert bundle.failures == [None, None]
+    assert bundle.validation[0] == pytest.approx(bundle.validation[1], rel=1e-4)
 
 
 def test_a_model_that_diverges_does_not_hurt_its_neighbours(data: Dataset) -> None:

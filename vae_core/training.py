@@ -340,7 +340,7 @@ class _Adam:
         """One update that lowers the sum of weight · value, two tensors of one shape."""
         for tensor in self._tensors:
             tensor.grad = None
-        WeightedSum.apply(value, weight).backward()
+        WeightedSum.apply(value, weight.to(value.dtype)).backward()  # a plug-in may score in float64
         self._steps += 1
         for run in self._runs:
             run.update(self._steps)

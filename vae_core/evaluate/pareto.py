@@ -55,7 +55,7 @@ def pareto_khat(log_weights: Tensor) -> Tensor:
     steps = torch.arange(1, candidates + 1, dtype=torch.float64, device=excess.device) - 0.5
     quartile = excess[..., int(count / 4 + 0.5) - 1, None].clamp(min=1e-300)
     b = (1 - torch.sqrt(candidates / steps)) / (3 * quartile) + 1 / excess[..., -1:]
-    at_once = max(1, _AT_ONCE // excess.numel())
+    at_once = max(1, _AT_ONCE // max(1, excess.numel()))
     shape = torch.cat(
         [torch.log1p(-some.unsqueeze(-1) * excess.unsqueeze(-2)).mean(-1) for some in b.split(at_once, -1)], -1
     )
