@@ -142,12 +142,10 @@ def _slope_of_log1p(dy: Tensor, y: Tensor, x: Tensor) -> Tensor:
 
 
 def _log_of_product(factors: Tensor) -> Tensor:
-    """ln Π over the last axis, D > 0, of factors in [½, 1]: [..., D] -> [...]."""
+    """ln Π over the last axis of factors in [½, 1]: [..., D] -> [...]."""
     width = factors.shape[-1]
-    even = width - width % _FACTORS
-    found = factors[..., even:].prod(-1).log_() if even < width else None
-    if even:
-        whole = factors[..., :even].unflatten(-1, (-1, _FACTORS)).prod(-1).log_().sum(-1)
-        found = whole if found is None else whole.add_(found)
-    assert found is not None
-    return found
+    rest = width % _FACTORS
+    if rest == width:
+        return factors.prod(-1).log_()
+    blocks = factors[..., : width - rest].unflatten(-1, (-1, _FACTORS)).prod(-1).log_().sum(-1)
+    return blocks.add_(factors[..., width - rest :].prod(-1).log_()) if rest else blocks

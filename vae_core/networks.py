@@ -31,6 +31,16 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
+def _tanh_layer(bias: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+    from vae_core.nodes import tanh_layer
+
+    return tanh_layer(bias, x, weight)
+
+
+#: activations that a CPU computes in one piece with the float32 product before them
+CPU_LAYERS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {"tanh": _tanh_layer}
+
+
 @dataclass(frozen=True)
 class Architecture:
     """Widths of the encoder's hidden layers (the decoder mirrors them), activation, latent size Z.
@@ -95,13 +105,8 @@ class StackedMLP:
         return product(bias, x, weight)
 
     def _hidden(self, bias: Tensor, x: Tensor, weight: Tensor, product: Product) -> Tensor:
-        if self.activation == "tanh" and product is torch.baddbmm and x.device.type == "cpu":
-            from vae_core import nodes
-
-            if not torch.is_grad_enabled():
-                return nodes.tanh_layer(bias, x, weight)
-            found: Tensor = nodes.TanhLayer.apply(bias, x, weight)
-            return found
+        if self.activation in CPU_LAYERS and product is torch.baddbmm and x.device.type == "cpu":
+            return CPU_LAYERS[self.activation](bias, x, weight)
         return ACTIVATIONS[self.activation](product(bias, x, weight))
 
     def parameters(self) -> list[Tensor]:

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from vae_core.given_gradient import differentiable_once
+from vae_core.precision import gradients_of_product
 
 
 class Sample(Function):
@@ -70,7 +71,7 @@ class TanhLayer(Function):
 
     @staticmethod
     def forward(ctx: Any, bias: Tensor, x: Tensor, weight: Tensor) -> Tensor:
-        y = tanh_layer(bias, x, weight)
+        y = _tanh_layer(bias, x, weight)
         ctx.save_for_backward(x, weight, y)
         return y
 
@@ -78,16 +79,18 @@ class TanhLayer(Function):
     @differentiable_once
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, y = ctx.saved_tensors
-        for_bias, for_x, for_weight = ctx.needs_input_grad
-        slope = torch.ops.aten.tanh_backward(dy, y)
-        return (
-            slope.sum(1, keepdim=True) if for_bias else None,
-            torch.bmm(slope, weight.mT) if for_x else None,
-            torch.bmm(x.mT, slope) if for_weight else None,
-        )
+        return gradients_of_product(ctx.needs_input_grad, torch.ops.aten.tanh_backward(dy, y), x, weight)
 
 
 def tanh_layer(bias: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+    """`TanhLayer`, without a node where no gradient is wanted."""
+    if not torch.is_grad_enabled():
+        return _tanh_layer(bias, x, weight)
+    found: Tensor = TanhLayer.apply(bias, x, weight)
+    return found
+
+
+def _tanh_layer(bias: Tensor, x: Tensor, weight: Tensor) -> Tensor:
     """2 σ(2 (bias + x · weight)) − 1, in one piece of memory."""
     y = torch.baddbmm(bias, x, weight, beta=2, alpha=2).sigmoid_()
     return torch.add(y.new_full((), -1), y, alpha=2, out=y)

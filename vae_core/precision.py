@@ -13,7 +13,7 @@ the products.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +60,18 @@ def _set(backend: Any, wanted: str) -> Iterator[None]:
         backend.fp32_precision = before
 
 
+def gradients_of_product(
+    wanted: Sequence[bool], grad: Tensor, x: Tensor, weight: Tensor
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """Of bias + x · weight in bias, x and weight, each where it is wanted, for the result's gradient [M, B, out]."""
+    for_bias, for_x, for_weight = wanted
+    return (
+        grad.sum(1, keepdim=True) if for_bias else None,
+        torch.bmm(grad, weight.mT) if for_x else None,
+        torch.bmm(x.mT, grad) if for_weight else None,
+    )
+
+
 class _Tf32Product(torch.autograd.Function):
     """Sets the precision around each product alone: the backward pass runs long after the forward's `with` has ended,
     and what else a step multiplies keeps its own."""
@@ -73,13 +85,8 @@ class _Tf32Product(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
-        for_bias, for_x, for_weight = ctx.needs_input_grad
         with tf32():
-            return (
-                grad.sum(1, keepdim=True) if for_bias else None,
-                torch.bmm(grad, weight.mT) if for_x else None,
-                torch.bmm(x.mT, grad) if for_weight else None,
-            )
+            return gradients_of_product(ctx.needs_input_grad, grad, x, weight)
 
 
 def _tf32_product(bias: Tensor, x: Tensor, weight: Tensor) -> Tensor:

@@ -264,8 +264,8 @@ class BundleProgram:
     ) -> Tensor:
         """The bound of each model on each image: integers k [G, B, D] -> [M, B], nats. `known`: what is known already
         of k as views see it."""
-        seen = {name: self.see(name, k, noise.uniform) for name in self.views if not known or name not in known}
-        seen.update(known or {})
+        known = known or {}
+        seen = {name: known[name] if name in known else self.see(name, k, noise.uniform) for name in self.views}
         product = PRODUCTS[self.schedule.precision if training else "float32"]
         encoded = self.encoder(self._inputs(seen), product)
         eps = self.of_models.of(noise.eps)
