@@ -113,6 +113,15 @@ def test_the_jackknife_takes_the_bias_away() -> None:
     assert abs(float(tail.jackknife().mean())) < abs(bias) / 4
 
 
+@pytest.mark.parametrize("chunk", [7, 128])
+def test_the_rest_enters_by_its_first_three_powers(chunk: int) -> None:
+    """64 weights stand one by one; of the rest one is 1 and 63 are ½. The third power is worth 3e-6 nats, the fourth,
+    which is left out, 1e-8."""
+    log_weights = torch.cat([torch.zeros(65), torch.full((63,), -math.log(2))]).double()
+    found, expected = streamed(log_weights, chunk).jackknife(), leave_one_out(log_weights)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-7)
+
+
 @pytest.mark.parametrize("count", [2, 3, 10, 63, 64, 65, 400])
 def test_equal_weights_have_no_bias_to_take_away(count: int) -> None:
     equal = torch.full((count,), 1.5, dtype=torch.float64)
