@@ -57,7 +57,7 @@ throughput: $(STAMP)
 PEERS := $(VENV)/peers
 
 peers: $(PEERS)/.installed
-	$(PEERS)/bin/python -m bench.peers $(ARGS)
+	$(PEERS)/bin/python -m bench.speed.peers $(ARGS)
 
 $(PEERS)/.installed: $(STAMP)
 	$(BIN)/python -m venv --clear $(PEERS)

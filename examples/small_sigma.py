@@ -31,7 +31,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from bench.provenance import prepare_device, provenance
+from bench.engine.provenance import prepare_device, provenance
 from vae_core import data, likelihoods
 from vae_core.evaluate import (
     Annealing,

@@ -24,6 +24,13 @@ settings.register_profile("suite", deadline=None, max_examples=50, database=None
 settings.load_profile("suite")
 
 
+@pytest.fixture(autouse=True)
+def subnormal_numbers() -> Iterator[None]:
+    """A worker flushes them to zero, for speed; a test that carries one out in this process leaves that to no other."""
+    yield
+    torch.set_flush_denormal(False)
+
+
 def _data_root() -> Path:
     return Path(os.environ.get("VAE_BENCH_DATA") or Path.home() / ".cache" / "vae-bench")
 

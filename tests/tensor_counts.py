@@ -8,7 +8,7 @@ from typing import Any
 
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from bench.tensor_bytes import Bytes
+from bench.speed.tensor_bytes import Bytes
 
 __all__ = ["Bytes", "Operators", "operators", "peak_bytes"]
 

@@ -13,13 +13,16 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
-from bench.report import captions, diagnostics, figures, notes, scaling, table, words
-from bench.report.boards import Board, boards, short, unusable
+from bench.report import tables as table
 from bench.report.catalogue import catalogue
+from bench.report.figures import diagnostics, figures, scaling
+from bench.report.figures.svg import HUES, Looks, to_svg
 from bench.report.numbers import NOTHING, listed, number, percent, several
 from bench.report.pictures import Gallery, galleries
-from bench.report.svg import HUES, Looks, to_svg
-from bench.report.trust import ESS_FLOOR, KHAT_NEEDS, RISE_FLOOR
+from bench.report.text import captions, notes
+from bench.report.text import verdict as words
+from bench.statistics.boards import Board, boards, short, unusable
+from bench.statistics.trust import ESS_FLOOR, KHAT_NEEDS, RISE_FLOOR
 from bench.store import BAD_SHARE, RunTables
 
 # how the matrix products of training were done, by the grid's word for it

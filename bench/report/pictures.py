@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image
 
-from bench.report.boards import Board
+from bench.statistics.boards import Board
 
 MOST = 8  # images in a strip
 

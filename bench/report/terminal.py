@@ -6,12 +6,12 @@ import textwrap
 
 import pandas as pd
 
-from bench.compare import Verdict
-from bench.report.boards import Board, boards, unusable
 from bench.report.numbers import bound, bracket, measured, several
-from bench.report.remarks import estimator
-from bench.report.words import words
+from bench.report.text.findings import estimator
+from bench.report.text.verdict import words
+from bench.statistics.boards import Board, boards, unusable
 from bench.store import RunTables
+from vae_core.statistics.intervals import Verdict
 
 NARROWEST = 10  # columns that a label is given at least
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.cell import Described
+from bench.grid.cell import Described
 from bench.store import database
 from bench.store.database import cannot_write, create_table, insert, open_checked, read_meta, transaction
 from bench.store.schema import (

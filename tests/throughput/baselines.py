@@ -21,8 +21,8 @@ from typing import Any
 
 import torch
 
-from bench.gate import Look
-from bench.provenance import cores, cpu_model, git_state, package_version
+from bench.engine.provenance import cores, cpu_model, git_state, package_version
+from bench.speed.gate import Look
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "results" / "reference" / "throughput"

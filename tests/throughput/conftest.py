@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import torch
 
-from bench.gate import ROUNDS, SECOND_LOOK, Look, Verdict, paired_ratios, verdict
+from bench.speed.gate import ROUNDS, SECOND_LOOK, Look, Verdict, paired_ratios, verdict
 from tests.throughput.baselines import ROOT, Baseline, device_name, machine_facts
 
 Call = Callable[[], Any]

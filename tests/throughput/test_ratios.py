@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bench.gate import verdict
+from bench.speed.gate import verdict
 from tests.throughput.conftest import Measured
 from tests.throughput.workloads import (
     DIGITS,
@@ -21,7 +21,7 @@ from tests.throughput.workloads import (
     steppers_in_turn,
 )
 from vae_core import laws, likelihoods
-from vae_core.views import VIEWS
+from vae_core.data.views import VIEWS
 
 #: densities whose exact mass has a closed form: how many times log_prob it may cost. A squared error is next to
 #: nothing on a CPU, two tails of a normal are not; the logistic has an interval without cancellation

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from vae_core.elementwise import sum_bernoulli_terms
 from vae_core.likelihoods._base import Recipe
 from vae_core.likelihoods.continuous_bernoulli import ContinuousBernoulli
+from vae_core.numerics.elementwise import sum_bernoulli_terms
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -25,7 +25,7 @@ from types import ModuleType
 from vae_core.likelihoods._base import Card, Likelihood
 
 GROUP = "vae_likelihood_bench.likelihoods"
-VIEWS = ("binary", "levels", "unit", "real", "grey")  # the keys of vae_core.views.VIEWS, which would load torch
+VIEWS = ("binary", "levels", "unit", "real", "grey")  # the keys of vae_core.data.views.VIEWS, which would load torch
 MEASURES = ("density", "pmf", "unnormalised")
 PREFIX = "vae_core.likelihoods.plugin"  # in front of the file's stem: the name of a plug-in's module
 

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import torch
 
-from vae_core.elementwise import softplus
 from vae_core.likelihoods._base import Part
+from vae_core.numerics.elementwise import softplus
 
 if TYPE_CHECKING:
     from torch import Tensor

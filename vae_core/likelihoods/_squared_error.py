@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
 
-from vae_core.elementwise import sum_squares
 from vae_core.likelihoods._base import Recipe
 from vae_core.likelihoods._scale import Optimal
 from vae_core.likelihoods.gaussian import Gaussian
+from vae_core.numerics.elementwise import sum_squares
 
 if TYPE_CHECKING:
     from torch import Tensor

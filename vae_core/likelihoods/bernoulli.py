@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from vae_core.elementwise import logsigmoid, sum_bernoulli_terms
 from vae_core.likelihoods._base import Card, Mass
+from vae_core.numerics.elementwise import logsigmoid, sum_bernoulli_terms
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from vae_core.elementwise import log1p, sum_squares
 from vae_core.likelihoods._base import Card
 from vae_core.likelihoods._location_scale import BEYOND, LocationScale
 from vae_core.likelihoods._logspace import choose, choose_above
+from vae_core.numerics.elementwise import log1p, sum_squares
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from vae_core.elementwise import log1p
 from vae_core.likelihoods._base import Card
 from vae_core.likelihoods._location_scale import LocationScale
 from vae_core.likelihoods._logspace import choose, choose_above, log_sinhc
+from vae_core.numerics.elementwise import log1p
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from vae_core.elementwise import logsigmoid, sum_logsigmoid
 from vae_core.likelihoods._base import Card
 from vae_core.likelihoods._location_scale import BEYOND, LocationScale
 from vae_core.likelihoods._logspace import log_sinhc
+from vae_core.numerics.elementwise import logsigmoid, sum_logsigmoid
 
 if TYPE_CHECKING:
     from torch import Tensor

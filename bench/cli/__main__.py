@@ -1,0 +1,7 @@
+"""`python -m bench.cli`."""
+
+from __future__ import annotations
+
+from bench.cli.app import main
+
+main()

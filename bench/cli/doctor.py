@@ -1,0 +1,79 @@
+"""Whether this machine can run the suite: what is here, what is missing, what to do about it."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.engine.local import Pool, TaskFailed
+from bench.engine.provenance import cores, cpu_model, package_version
+
+SPACE_NEEDED = 1_000_000_000  # bytes: the larger data sets unpacked, and run files
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the doctor's table; `remedy` is empty where all is well. Only `needed` things can fail the visit."""
+
+    what: str
+    found: str
+    remedy: str = ""
+    needed: bool = False
+
+
+def checks() -> list[Check]:
+    """All checks; torch is looked at in a process of its own."""
+    with Pool(1, cores()) as pool:
+        try:
+            seen = pool.call("bench.cli.doctor:look")
+        except TaskFailed as error:
+            remedy = "Reinstall it: pip install torch torchvision, or make setup in a fresh clone"
+            return [_python(), Check("torch", str(error), remedy, needed=True), _disk(Path())]
+    return [_python(), *seen, _disk(Path())]
+
+
+def look() -> list[Check]:
+    """In a worker: torch, CUDA and the data sets."""
+    import torch
+
+    from vae_core import data
+
+    found = [Check("torch", f"{torch.__version__}, torchvision {package_version('torchvision')}")]
+    if torch.cuda.is_available():
+        found.append(Check("CUDA", torch.cuda.get_device_name()))
+    else:
+        remedy = "Where there is a GPU, nvidia-smi and torch's CUDA build say why it is not seen"
+        found.append(Check("CUDA", "none: --device auto means the CPU", remedy))
+    found.append(Check("CPU", f"{cpu_model()}, {cores()} cores, {torch.get_num_threads()} threads"))
+    here, absent = _data_sets(data)
+    remedy = "Most are downloaded when first used; VAE_BENCH_DATA names another folder"
+    found.append(Check("data root", str(data.data_root())))
+    found.append(Check("data sets here", ", ".join(here)))
+    if absent:
+        found.append(Check("not here yet", ", ".join(absent), remedy))
+    return found
+
+
+def _data_sets(data: Any) -> tuple[list[str], list[str]]:
+    here, absent = [], []
+    for name in data.names():
+        try:
+            data.load(name, download=False)
+            here.append(name)
+        except data.DataError:
+            absent.append(name)
+    return here, absent
+
+
+def _python() -> Check:
+    found = ".".join(map(str, sys.version_info[:3]))
+    return Check("Python", found, "" if sys.version_info >= (3, 11) else "Use Python 3.11 or newer", needed=True)
+
+
+def _disk(folder: Path) -> Check:
+    free = shutil.disk_usage(folder).free
+    remedy = "" if free >= SPACE_NEEDED else f"Free some space: runs and data want {SPACE_NEEDED / 1e9:.0f} GB"
+    return Check("disk here", f"{free / 1e9:.1f} GB free", remedy)

@@ -1,0 +1,231 @@
+"""A comparison of two runs as plain text for a terminal: the verdict first, then what it rests on."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.statistics.differences import SPEEDS, THRESHOLDS, Change, Comparison, devices
+from bench.store import RunTables
+
+DIGITS = {"bits/dim": 3, "nats": 2}
+BETTER = {"bits/dim": "lower", "nats": "higher"}
+PHRASES = {  # in a sentence of counts
+    Change.SLIGHT: "slightly worse (below the threshold)",
+    Change.BETTER: "better",
+    Change.NONE: "without a difference beyond noise",
+    Change.IDENTICAL: "identical",
+}
+LISTED = 12  # cells of a list that are shown before the rest is only counted
+NARROWEST = 10  # columns that a label is given at least
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a run comes from, as it is shown."""
+
+    name: str
+    facts: str
+    devices: tuple[str, ...]
+    packages: Mapping[str, str]
+
+
+def origin(name: str, tables: RunTables) -> Origin:
+    """What a run's last invocation says of itself."""
+    last: dict[str, Any] = tables.provenance[-1] if tables.provenance else {}
+    git = last.get("git") or {}
+    commit = f"commit {git['commit'][:8]}{' with changes' if git.get('dirty') else ''}" if git else "commit unknown"
+    done = f"{int((tables.cells['status'] == 'done').sum())} of {_several(len(tables.cells), 'cell')} done"
+    where = tuple(sorted(devices(tables)))
+    facts = [done, commit, ", ".join(where) or "device unknown", *([last["time"][:10]] if "time" in last else [])]
+    return Origin(name, "; ".join(facts), where, last.get("packages", {}))
+
+
+def differences_text(
+    found: Comparison, before: Origin, after: Origin, width: int = 80, thresholds: Mapping[str, float] = THRESHOLDS
+) -> str:
+    """The whole comparison in lines of at most `width` columns."""
+    blocks = [
+        _wrapped(_verdict(found), width),
+        [*_hanging("A  ", f"{before.name}: {before.facts}", width), *_hanging("B  ", _other(before, after), width)],
+        *(_table(name, board, width) for name, board in _boards(found)),
+        _notes(found, width, thresholds),
+        *_lists(found, width),
+        _speed(found, before, after, width),
+    ]
+    return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
+
+
+def _verdict(found: Comparison) -> str:
+    compared, identical = len(found.configurations), found.count(Change.IDENTICAL)
+    said = []
+    if not compared:
+        said.append("Nothing can be compared: no cell is done in both runs with numbers of one measure.")
+    elif identical == compared:
+        said.append(f"Identical: every difference is zero, in {_all(compared)}.")
+    else:
+        worse = found.count(Change.WORSE)
+        rest = [f"{count} {PHRASES[change]}" for change in PHRASES if (count := found.count(change))]
+        who = f"{worse or 'None'} of {_several(compared, 'configuration')} {'is' if worse < 2 else 'are'} worse"
+        said.append(": ".join([who, ", ".join(rest)][: 1 + bool(rest)]) + ".")
+    if len(found.newly_failed):
+        failed = f"{_several(len(found.newly_failed), 'cell')} that A has done failed in B."
+        said.insert(len(said) if found.count(Change.WORSE) else 0, failed)
+    if found.regressed:
+        return "Regression. " + " ".join(said)
+    return " ".join(said)
+
+
+def _all(count: int) -> str:
+    return "the one configuration that both have" if count == 1 else f"all {count:,} configurations that both have"
+
+
+def _other(before: Origin, after: Origin) -> str:
+    packages = sorted(before.packages.keys() | after.packages.keys())
+    changed = [
+        f"{name} {after.packages.get(name, 'absent')} (A: {before.packages.get(name, 'absent')})"
+        for name in packages
+        if before.packages and after.packages and before.packages.get(name) != after.packages.get(name)
+    ]
+    return f"{after.name}: {'; '.join([after.facts, *changed])}"
+
+
+def _boards(found: Comparison) -> Iterable[tuple[str, pd.DataFrame]]:
+    rows = found.configurations[found.configurations["change"] != Change.IDENTICAL]
+    for board, group in rows.groupby(["board", "unit", "images"], sort=False):
+        name, unit, images = board
+        yield f"{name}, {unit} ({BETTER[unit]} is better), {images:,} test images", group
+
+
+def _table(name: str, rows: pd.DataFrame, width: int) -> list[str]:
+    heads = ("", "likelihood", "seeds", "A", "B - A [95 %]", "p", "")
+    cells = [_row(row) for row in rows.itertuples(index=False)]
+    columns = list(zip(*([heads, *cells]), strict=True))
+    widths = [max(map(len, column)) for column in columns]
+    widths[1] = min(widths[1], max(NARROWEST, width - sum(widths) + widths[1] - 2 * (len(widths) - 1) + 1))
+    lines = _wrapped(name, width)
+    for mark, label, *numbers, change in [heads, *cells]:
+        parts = [f"{mark:<{widths[0]}}{_cut(label, widths[1]):<{widths[1]}}"]
+        parts += [f"{number:>{size}}" for number, size in zip(numbers, widths[2:-1], strict=True)]
+        lines.append("  ".join([*parts, change]).rstrip())
+    return lines
+
+
+def _row(row: Any) -> tuple[str, ...]:
+    digits = DIGITS[row.unit]
+    difference = f"{_signed(row.difference, digits)} [{_signed(row.low, digits)}, {_signed(row.high, digits)}]"
+    p = "<0.001" if row.p < 0.001 else f"{row.p:.3f}"
+    mark = "! " if row.doubtful else "  "
+    said = "" if row.change == Change.NONE else str(row.change)
+    return (mark, row.label, str(row.seeds), _minus(f"{row.before:.{digits}f}"), difference, p, said)
+
+
+def _notes(found: Comparison, width: int, thresholds: Mapping[str, float]) -> list[str]:
+    rows = found.configurations
+    notes = []
+    tested = int((rows["change"] != Change.IDENTICAL).sum())
+    if tested:
+        units = " or ".join(f"{thresholds[unit]:g} {unit}" for unit in thresholds if (rows["unit"] == unit).any())
+        notes.append(
+            f"Intervals are of each difference alone, over images and seeds; p is corrected for {tested} "
+            f"{'comparison' if tested == 1 else 'comparisons'} (Holm). Worse: p < 0.05, zero outside the interval, and "
+            f"a loss of more than {units}. No word: no difference beyond noise."
+        )
+    if (rows["seeds"] == 1).any() and tested:
+        notes.append("With one seed the training noise is unknown: p and interval are of the images alone.")
+    if rows["doubtful"].any():
+        notes.append("! not converged: a bound, the true value is better than shown.")
+    notes += [
+        f"The data behind {name} cannot be checked: a run does not tell its checksum." for name in found.unchecked
+    ]
+    return [line for note in notes for line in _wrapped(note, width)]
+
+
+def _lists(found: Comparison, width: int) -> list[list[str]]:
+    titles = {
+        "newly_failed": "done in A, failed in B",
+        "newly_done": "failed in A, done in B",
+        "failed": "failed in both",
+        "new": "only in B",
+        "missing": "only in A",
+        "left_out": "done in both, but not compared",
+    }
+    return [_list(title, getattr(found, name), width) for name, title in titles.items()]
+
+
+def _list(title: str, cells: pd.DataFrame, width: int) -> list[str]:
+    """One line for the cells of one label and reason, with their seeds."""
+    if cells.empty:
+        return []
+    lines = _wrapped(f"{_several(len(cells), 'cell')} {title}:", width)
+    groups = list(cells.groupby(["label", "reason"], sort=False))
+    for (label, reason), group in groups[:LISTED]:
+        seeds = ", ".join(str(seed) for seed in sorted(group["seed"]))
+        said = f"{label}, seed{'' if len(group) == 1 else 's'} {seeds}" + (f": {reason}" if reason else "")
+        lines += _hanging("  ", said, width)
+    if len(groups) > LISTED:
+        lines.append(f"  and {len(groups) - LISTED} more configurations")
+    return lines
+
+
+def _speed(found: Comparison, before: Origin, after: Origin, width: int) -> list[str]:
+    if found.speeds is None:
+        one, other = (", ".join(side.devices) or "unknown" for side in (before, after))
+        return _wrapped(f"Speed is not compared: the devices differ ({one} in A, {other} in B).", width)
+    if found.speeds.empty:
+        return _wrapped("Speed is not compared: no kind of cell was timed in both runs.", width)
+    lines = _wrapped(
+        "Speed, B over A (recorded, never judged: on shared machines equal code differs by a fifth to a third):", width
+    )
+    rows: list[tuple[str, ...]] = [("kind of cell", "training", "evaluation")]
+    rows += [(kind.rpartition("-")[0], *map(_ratio, ratios)) for kind, *ratios in found.speeds.itertuples(index=False)]
+    if len(found.speeds) > 1:
+        rows.append(("median", *(_ratio(float(found.speeds[name].median())) for name in SPEEDS)))
+    return lines + _aligned(rows, width)
+
+
+def _aligned(rows: Sequence[tuple[str, ...]], width: int) -> list[str]:
+    sizes = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    sizes[0] = min(sizes[0], width - sum(sizes[1:]) - 2 * len(sizes))
+    return [
+        "  "
+        + "  ".join(
+            [f"{_cut(first, sizes[0]):<{sizes[0]}}", *(f"{n:>{s}}" for n, s in zip(rest, sizes[1:], strict=True))]
+        )
+        for first, *rest in rows
+    ]
+
+
+def _ratio(value: float) -> str:
+    return "–" if np.isnan(value) else f"{value:.2f}"
+
+
+def _signed(value: float, digits: int) -> str:
+    text = f"{value:+.{digits}f}"
+    return _minus(text if text.strip("+-0.") else text[1:])
+
+
+def _minus(text: str) -> str:
+    return text.replace("-", "−")
+
+
+def _several(amount: int, thing: str) -> str:
+    return f"{amount:,} {thing}{'' if amount == 1 else 's'}"
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    return textwrap.wrap(text, width, break_on_hyphens=False)
+
+
+def _hanging(start: str, text: str, width: int) -> list[str]:
+    indent = " " * (len(start) + (2 if not start.strip() else 0))
+    return textwrap.wrap(text, width, initial_indent=start, subsequent_indent=indent, break_on_hyphens=False)

@@ -1,0 +1,1 @@
+"""Carries out a grid: runs, workers, locks, progress, provenance."""

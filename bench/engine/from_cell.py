@@ -1,0 +1,59 @@
+"""What vae_core needs to carry out a cell: its data, its model, its network, its schedule, its test images."""
+
+from __future__ import annotations
+
+import functools
+
+import torch
+from torch import Tensor
+
+from bench.grid.cell import Cell
+from vae_core import data as datasets
+from vae_core import likelihoods
+from vae_core.data import Dataset
+from vae_core.data.views import VIEWS
+from vae_core.networks import Architecture, generator_for
+from vae_core.training import Member, Schedule
+
+
+@functools.lru_cache(maxsize=2)
+def load_data(name: str, levels: int | None, device: str) -> Dataset:
+    """The data set on the device; kept for the next bundle."""
+    return datasets.load(name, levels=levels).to(device)
+
+
+def member_of(cell: Cell, levels: int) -> Member:
+    """The cell's model as training wants it."""
+    family = likelihoods.get(cell.family)
+    filled = {**cell.options, "levels": levels} if family.takes_levels else dict(cell.options)
+    return Member(likelihoods.make(cell.family, **filled), cell.objective, cell.seed, cell.learning_rate)
+
+
+def architecture_of(cell: Cell) -> Architecture:
+    return Architecture(tuple(cell.hidden), cell.activation, cell.latent)
+
+
+def schedule_of(cell: Cell) -> Schedule:
+    return Schedule(
+        cell.epochs, cell.batch_size, cell.learning_rate, cell.train_samples, cell.binarisation, cell.precision
+    )
+
+
+def scored_images(cell: Cell, data: Dataset) -> tuple[Tensor, int]:
+    """The test integers [N, D] that the cell is scored on, and their number of levels.
+
+    All of the test split, or `test_images` of them at even spacing. In the binary view each pixel is drawn once, with a
+    seed of its own, so that every cell of every run scores the same 0/1 images.
+    """
+    view = VIEWS[cell.view]
+    k, levels = data.test, data.levels
+    if view.binary:
+        if cell.binarisation == "threshold":
+            uniform = torch.full(k.shape, 0.5)
+        else:
+            uniform = torch.rand(k.shape, generator=generator_for("cpu", "test binarisation", data.checksum))
+        k, levels = view.see(k.cpu(), data.levels, uniform).to(torch.uint8).to(k.device), 2
+    if cell.test_images is not None and cell.test_images < len(k):
+        spaced = torch.arange(cell.test_images, device=k.device) * len(k) // cell.test_images
+        k = k[spaced]
+    return k, levels

@@ -1,0 +1,90 @@
+"""Likelihoods of a user's own, in every process of a run.
+
+The process that reads the command line imports a plug-in and takes it into the registry, without executing torch. Its
+laws are tried in a worker, before a run file is made; and each worker takes in the plug-ins that the grid uses, if they
+are still what they were when the run began.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.engine.local import Pool, Task, TaskFailed
+from bench.grid.cell import Cell
+from bench.grid.families import registry
+
+
+class PluginError(Exception):
+    """A plug-in that cannot be used; the message is one sentence."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a worker finds a plug-in (None: in an installed package), and the checksum of the code that is meant."""
+
+    family: str
+    file: Path | None
+    sha256: str
+
+
+def add(files: Iterable[Path]) -> list[str]:
+    """Take plug-ins into this process's registry, their laws untried, those of installed packages too; gives the
+    families of the files. Raises PluginError."""
+    try:
+        registry().names()
+        return [registry().register(file, check=False) for file in files]
+    except ValueError as error:
+        raise PluginError(f"{error}.") from None
+
+
+def origins(families: Iterable[str]) -> tuple[Origin, ...]:
+    """The plug-ins among the families."""
+    known = registry().plugins()
+    found = (known[family] for family in sorted(set(families)) if family in known)
+    return tuple(Origin(p.name, None if p.installed else p.file, p.sha256) for p in found)
+
+
+def facts(cells: Iterable[Cell]) -> dict[str, dict[str, str]]:
+    """What a run file says of each plug-in among the cells' families: its file's name and its checksum."""
+    known = registry().plugins()
+    families = sorted({cell.family for cell in cells} & set(known))
+    return {family: {"file": known[family].file.name, "sha256": known[family].sha256} for family in families}
+
+
+def task(wanted: tuple[Origin, ...]) -> Task | None:
+    """What a worker does before all else, so that it knows these plug-ins; None where there are none."""
+    return Task("bench.engine.plugins:take_in", (wanted,)) if wanted else None
+
+
+def obey(family: str) -> None:
+    """Try a plug-in's laws in a worker. Raises PluginError."""
+    wanted = origins([family])
+    with Pool(1, 1, task(wanted)) as pool:
+        try:
+            pool.call("bench.engine.plugins:check", family)
+        except TaskFailed as error:
+            raise PluginError(f"{error}.") from None
+
+
+# -- in a worker -------------------------------------------------------------------------------------------------------
+
+
+def take_in(wanted: Iterable[Origin]) -> None:
+    """Raises ValueError where a plug-in is not what it was."""
+    from vae_core import likelihoods
+
+    for origin in wanted:
+        if origin.file is not None:
+            likelihoods.register(origin.file, check=False)
+        if likelihoods.plugins()[origin.family].sha256 != origin.sha256:
+            raise ValueError(f"the plug-in of {origin.family} was changed while it was in use; begin again")
+
+
+def check(family: str) -> dict[str, str]:
+    """Hold a family to the laws. Raises vae_core.laws.LawBroken."""
+    from vae_core import laws, likelihoods
+
+    laws.check(likelihoods.get(family))
+    return {}

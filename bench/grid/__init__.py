@@ -1,0 +1,1 @@
+"""What is asked: keys, cells, grid files, families and bundles. Executes no torch."""

@@ -1,0 +1,174 @@
+"""One cell of a grid: a full recipe of one trained model and how it is scored, with stable names."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import PurePath
+from typing import Any
+
+Scalar = str | int | float | bool
+EVALUATION_FIELDS = (
+    "scored_as",
+    "eval_samples",
+    "test_images",
+    "refine",
+)  # what may differ between cells of one trained model
+
+NETWORK_FIELDS = ("hidden", "activation", "latent")
+SCHEDULE_FIELDS = ("epochs", "batch_size", "learning_rate", "precision")
+DATA_FIELDS = ("dataset", "levels", "binarisation")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One (data, view, family, options, σ, L, objective, architecture, seed) of the grid; `read` makes valid ones.
+
+    `options` are the family's own, σ among them under "sigma" (a float or a mode) where the family takes one.
+    `levels` is set for data given as a path only. `test_images=None` means all of them. `eval_samples` is sorted.
+    """
+
+    dataset: str
+    levels: int | None
+    family: str
+    options: Mapping[str, Scalar] = field(hash=False)
+    scored_as: str
+    view: str
+    train_samples: int
+    objective: str
+    hidden: tuple[int, ...]
+    activation: str
+    latent: int
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    precision: str
+    seed: int
+    eval_samples: tuple[int, ...]
+    test_images: int | None
+    refine: str
+    binarisation: str
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """The whole recipe as plain JSON values."""
+        return {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
+
+    @property
+    def sigma(self) -> str:
+        """σ as text: a number, a mode, or '' where the family has none."""
+        return number_text(self.options["sigma"]) if "sigma" in self.options else ""
+
+    @property
+    def sigma_mode(self) -> str:
+        """'fixed' for a number, the mode's name, or '' where the family has no σ."""
+        if "sigma" not in self.options:
+            return ""
+        return self.sigma if isinstance(self.options["sigma"], str) else "fixed"
+
+    @property
+    def id(self) -> str:
+        """Readable and unique, e.g. `digits-gaussian-sigma=0.1-elbo-L1-s0-3f9a2c1b`; its end hashes the whole spec."""
+        return f"{self._stem(self.scored_as)}-s{self.seed}-{_digest(self.spec)}"
+
+    @property
+    def config(self) -> str:
+        """The id without the seed: what is averaged over seeds."""
+        return f"{self._stem(self.scored_as)}-{_digest(_without(self.spec, ('seed',)))}"
+
+    @property
+    def training_key(self) -> str:
+        """Equal for cells that share one trained model: everything but the scoring and the evaluation's size."""
+        return f"{self._stem()}-s{self.seed}-{_digest(_without(self.spec, EVALUATION_FIELDS))}"
+
+    @property
+    def kind(self) -> str:
+        """Equal for cells that run at one speed: σ's mode matters, its value, the seed and the schedule do not."""
+        spec = _without(self.spec, ("seed", "epochs", "learning_rate", *EVALUATION_FIELDS))
+        if self.sigma_mode == "fixed":
+            spec["options"] = {**spec["options"], "sigma": "fixed"}
+        sigma = f"-sigma={self.sigma_mode}" if self.sigma_mode else ""
+        trained = "-".join([self.objective, f"L{self.train_samples}", *self._abridged])
+        return f"{short_name(self.dataset)}-{self.family}{sigma}-{trained}-{_digest(spec)}"
+
+    def _stem(self, scored_as: str = "itself") -> str:
+        options = [f"{key}={number_text(value)}" for key, value in sorted(self.options.items())]
+        scoring = [] if scored_as == "itself" else [scored_as]
+        return "-".join(
+            [
+                *(short_name(self.dataset), self.family, *options, *scoring),
+                *(self.objective, f"L{self.train_samples}", *self._abridged),
+            ]
+        )
+
+    @property
+    def _abridged(self) -> list[str]:
+        """The precision in training as a part of names, where it is not the usual one."""
+        return [] if self.precision == "float32" else [self.precision]
+
+
+@dataclass(frozen=True)
+class Described:
+    """A cell with what tables say about it: a short label without the seed, and whether its family is a folk recipe."""
+
+    cell: Cell
+    label: str
+    recipe: bool = False
+
+
+def labels(cells: Iterable[Cell]) -> dict[str, str]:
+    """A short label for every cell id; settings that the whole grid shares are left out.
+
+    `gaussian σ=0.1`, `mse_sum (gaussian fitted)`, `bernoulli iwae L=5 latent=10`.
+    """
+    cells = list(cells)
+    shown = (*DATA_FIELDS, *NETWORK_FIELDS, *SCHEDULE_FIELDS, "eval_samples", "test_images", "refine")
+    varying = [name for name in shown if len({getattr(cell, name) for cell in cells}) > 1]
+    return {cell.id: _label(cell, varying) for cell in cells}
+
+
+def number_text(value: Scalar) -> str:
+    """A number as people write it (0.1, 1, 1e-05), text unchanged."""
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
+
+
+def _label(cell: Cell, varying: list[str]) -> str:
+    parts = [cell.family]
+    parts += [
+        f"σ={cell.sigma}" if key == "sigma" else f"{key}={number_text(value)}"
+        for key, value in sorted(cell.options.items(), key=lambda item: (item[0] != "sigma", item[0]))
+    ]
+    if cell.scored_as != "itself":
+        parts.append(f"({cell.scored_as.replace('_', ' ')})")
+    if cell.objective != "elbo":
+        parts.append(cell.objective)
+    if cell.train_samples != 1:
+        parts.append(f"L={cell.train_samples}")
+    for name in varying:
+        value = _plain(getattr(cell, name))
+        text = ",".join(map(str, value)) if isinstance(value, list) else value if value is not None else "all"
+        parts.append(f"{name}={short_name(text) if name == 'dataset' else text}")
+    return " ".join(parts)
+
+
+def short_name(dataset: str) -> str:
+    """A data set's name, or the bare file name of a path, fit for an id."""
+    return re.sub(r"[^A-Za-z0-9_.]+", "_", PurePath(dataset).stem or dataset)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return list(value)
+    return dict(sorted(value.items())) if isinstance(value, Mapping) else value
+
+
+def _without(spec: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    return {key: value for key, value in spec.items() if key not in set(names)}
+
+
+def _digest(spec: dict[str, Any]) -> str:
+    text = json.dumps(spec, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]

@@ -1,0 +1,145 @@
+"""The catalogue of likelihoods as the harness reads it: without loading torch."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from types import ModuleType
+from typing import Any
+
+from bench.grid import lazy_torch
+from bench.grid.cell import Cell, Scalar
+
+NOMINAL_LEVELS = 251  # stands for the data's number of levels while no data is at hand
+
+VIEWS = {
+    "binary": "0 and 1, drawn from the grey values",
+    "levels": "the integers 0…K−1",
+    "unit": "dequantised, (k+u)/K with u uniform on [0, 1)",
+    "real": "dequantised, (k+u)/K with u uniform on [0, 1), on the real line",
+    "grey": "grey values k/(K−1), without noise",
+}
+MEASURES = {
+    "pmf": "a probability of the integers",
+    "density": "per unit length of the data as it is seen",
+    "unnormalised": "no probability at all, nothing that sums to 1",
+}
+
+
+def registry() -> ModuleType:
+    """vae_core.likelihoods, without loading torch."""
+    lazy_torch.install()
+    from vae_core import likelihoods
+
+    return likelihoods
+
+
+def objectives() -> tuple[str, ...]:
+    """The names of the training objectives, without loading torch."""
+    lazy_torch.install()
+    from vae_core.objectives import OBJECTIVES
+
+    return tuple(OBJECTIVES)
+
+
+def make(family: str, options: Mapping[str, Scalar], levels: int = NOMINAL_LEVELS) -> Any:
+    """The likelihood of a cell while no data is at hand; `levels` reaches the families that need it."""
+    known = registry()
+    needed = {"levels": levels} if known.get(family).takes_levels else {}
+    return known.make(family, **options, **needed)
+
+
+def trainable_on(likelihood: Any) -> dict[str, str]:
+    """Every objective, and why the likelihood cannot be trained on it; "" where it can."""
+    found = {}
+    for objective in objectives():
+        try:
+            likelihood.require_objective(objective)
+            found[objective] = ""
+        except ValueError as error:
+            found[objective] = str(error)
+    return found
+
+
+def option_names(families: Iterable[str] | None = None) -> list[str]:
+    """Names of the options that any of the families takes (of all, if none are given): σ, but neither the data's levels
+    nor a recipe's scoring, which the harness fills in."""
+    known = registry()
+    taken = (name for family in families or known.names() for name in known.get(family).option_names())
+    return [name for name in dict.fromkeys(taken) if name not in ("levels", "score")]
+
+
+def view_said(family: Any) -> str:
+    """How a family sees the data: `unit: dequantised, …`."""
+    return f"{family.view}: {VIEWS[family.view]}"
+
+
+def measure_said(family: Any) -> str:
+    """What a family's own log_prob is a logarithm of: `density: per unit length …`."""
+    return f"{family.measure}: {MEASURES[family.measure]}"
+
+
+def needed_options(family: str) -> dict[str, Scalar]:
+    """What a family cannot be made without, but for the data's levels, with the values of its first example."""
+    known = registry().get(family)
+    defaults = {name: parameter.default for name, parameter in inspect.signature(known).parameters.items()}
+    return {name: value for name, value in known.examples[0].items() if defaults.get(name) is inspect.Parameter.empty}
+
+
+def scales(family: str) -> dict[str, dict[str, Scalar]]:
+    """Options for each way that σ can be given, "a number" among them; "" stands for a family without σ."""
+    known = registry().get(family)
+    needed = needed_options(family)
+    if not known.takes_sigma:
+        return {"": needed}
+    return {"a number": {**needed, "sigma": 0.1}} | {mode: {**needed, "sigma": mode} for mode in known.sigma_modes}
+
+
+def widths(family: str) -> dict[str, str]:
+    """What the decoder's last layer must give, as a formula in D (and K, the levels), by σ: `{"pixel": "2 D", …}`.
+
+    Settings of one width share an entry, "a number, shared"; "" stands for a family without σ.
+    """
+    by_width: dict[str, list[str]] = {}
+    for name, options in scales(family).items():
+        by_width.setdefault(_width(family, options), []).append(name)
+    return {", ".join(names): width for width, names in by_width.items()}
+
+
+def cards(cells: Iterable[Cell]) -> dict[str, dict[str, Any]]:
+    """What a person wants to know of every family among the cells, as plain text: its card, how it sees the data, what
+    its numbers are, what the decoder must give, and which file it is where it is a plug-in. The report shows them
+    without knowing the registry."""
+    known = registry()
+    plugins = known.plugins()
+    found = {}
+    for name in sorted({cell.family for cell in cells}):
+        family = known.get(name)
+        own = {"view": view_said(family), "measure": measure_said(family), "outputs": widths(name)}
+        own["plugin"] = plugins[name].file.name if name in plugins else ""
+        found[name] = asdict(family.card) | own
+    return found
+
+
+def _width(family: str, options: Mapping[str, Scalar]) -> str:
+    """R(D, K), linear in each: from its values at a few."""
+
+    def width(dims: int, levels: int) -> int:
+        return int(make(family, options, levels).outputs(dims))
+
+    slope = {levels: width(3, levels) - width(2, levels) for levels in (2, 3)}
+    start = {levels: width(2, levels) - 2 * slope[levels] for levels in (2, 3)}
+    per_level = {"K D": slope[3] - slope[2], "K": start[3] - start[2]}
+    terms = {
+        "K D": per_level["K D"],
+        "D": slope[2] - 2 * per_level["K D"],
+        "K": per_level["K"],
+        "": start[2] - 2 * per_level["K"],
+    }
+    text = ""
+    for unit, count in terms.items():
+        if count:
+            amount = unit if unit and abs(count) == 1 else f"{abs(count)} {unit}".strip()
+            text += f" {'-' if count < 0 else '+'} {amount}" if text else f"{'-' if count < 0 else ''}{amount}"
+    return text or "0"

@@ -1,0 +1,109 @@
+"""From cells to bundles: models of one shape that train together in one program."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from bench.grid.cell import DATA_FIELDS, NETWORK_FIELDS, SCHEDULE_FIELDS, Cell, short_name
+from bench.grid.families import NOMINAL_LEVELS, make
+
+MODELS_AT_MOST = {"cpu": 16, "cuda": 64}
+MODELS_AT_LEAST = 4  # a CPU reaches its rate of matrix products with bundles of 4 or more; smaller cuts only lose
+NOMINAL_DIMS = 997  # prime, so that no two kinds of decoder output have one width by chance
+BUNDLES_A_WORKER = 3  # where several workers share the work, so that none is left with one long bundle at the end
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """Cells of one shape, carried out by one call of the worker.
+
+    All share dataset, levels, hidden, activation, latent, train_samples, epochs, batch_size, precision,
+    binarisation and the decoder's output width. Cells with one `training_key` (one model, scored in several ways) are
+    always together.
+    """
+
+    id: str
+    cells: tuple[Cell, ...]
+
+
+def plan(cells: Iterable[Cell], device: str, workers: int) -> tuple[Bundle, ...]:
+    """Cut a grid's cells into bundles, the most expensive first; a function of the grid, the device and the workers.
+
+    A resumed run plans the whole grid again and leaves out what is done: so it meets the same bundles.
+    """
+    shapes: dict[tuple[object, ...], list[Cell]] = {}
+    for cell in cells:
+        shapes.setdefault(_shape(cell), []).append(cell)
+    limit = MODELS_AT_MOST[device]
+    groups = [group for shape in shapes.values() for group in _cut(_models(shape), limit)]
+    if workers > 1:
+        fair = sum(map(_cost, groups)) / (workers * BUNDLES_A_WORKER)
+        groups = [part for group in groups for part in _cut(group, _fair_size(group, fair))]
+    groups.sort(key=_cost, reverse=True)  # stable: the grid's order decides between equals
+    return tuple(bundle_of([cell for model in group for cell in model]) for group in groups)
+
+
+def bundle_of(cells: Sequence[Cell]) -> Bundle:
+    """A bundle with an id that its cells determine."""
+    digest = hashlib.sha256("\n".join(cell.id for cell in cells).encode()).hexdigest()[:8]
+    return Bundle(f"{short_name(cells[0].dataset)}-{len(cells)}-{digest}", tuple(cells))
+
+
+def halves(bundle: Bundle) -> tuple[Bundle, ...]:
+    """The bundle in two, or as it is where it holds one model only."""
+    models = _models(bundle.cells)
+    if len(models) == 1:
+        return (bundle,)
+    middle = (len(models) + 1) // 2
+    return tuple(bundle_of([cell for model in part for cell in model]) for part in (models[:middle], models[middle:]))
+
+
+def restrict(bundle: Bundle, wanted: Iterable[str]) -> Bundle | None:
+    """The bundle with the wanted cells only (by id); None where there are none."""
+    ids = set(wanted)
+    kept = [cell for cell in bundle.cells if cell.id in ids]
+    return bundle if len(kept) == len(bundle.cells) else bundle_of(kept) if kept else None
+
+
+def _shape(cell: Cell) -> tuple[object, ...]:
+    fields = (*DATA_FIELDS, *NETWORK_FIELDS, *SCHEDULE_FIELDS, "train_samples")
+    return (*(getattr(cell, name) for name in fields if name != "learning_rate"), _width(cell))
+
+
+def _width(cell: Cell, levels: int = NOMINAL_LEVELS) -> int:
+    width: int = make(cell.family, cell.options, cell.levels or levels).outputs(NOMINAL_DIMS)
+    return width
+
+
+def _models(cells: Iterable[Cell]) -> list[list[Cell]]:
+    """Cells that share a trained model together; models of one kind of likelihood and objective side by side."""
+    models: dict[str, list[Cell]] = {}
+    for cell in cells:
+        models.setdefault(cell.training_key, []).append(cell)
+    kinds: dict[tuple[str, str, str], list[list[Cell]]] = {}
+    for model in models.values():
+        kinds.setdefault((model[0].family, model[0].sigma_mode, model[0].objective), []).append(model)
+    return [model for kind in kinds.values() for model in kind]
+
+
+def _cut(models: list[list[Cell]], limit: int) -> list[list[list[Cell]]]:
+    """Pieces of nearly one size, none longer than the limit, in order."""
+    pieces = math.ceil(len(models) / limit)
+    edges = [round(piece * len(models) / pieces) for piece in range(pieces + 1)]
+    return [models[start:end] for start, end in itertools.pairwise(edges)]
+
+
+def _fair_size(group: list[list[Cell]], fair: float) -> int:
+    return max(MODELS_AT_LEAST, math.ceil(len(group) / max(1, round(_cost(group) / fair))))
+
+
+def _cost(models: list[list[Cell]]) -> float:
+    """Roughly how long the models take: decodes in training (5 train images a test image, 3 passes each) and thrice
+    those of the evaluation (most bounds are refined), times the last layer's width; unknown levels are a few dozen."""
+    cell = models[0][0]
+    training = 15 * cell.epochs * cell.train_samples
+    return sum(training + 3 * max(max(cell.eval_samples) for cell in model) for model in models) * _width(cell, 32)

@@ -1,0 +1,282 @@
+"""Grid files: TOML tables of settings and axes, expanded into cells.
+
+    about = "what the grid is for"
+
+    [grid]                          # shared by all blocks; a list is an axis
+    dataset = "digits"
+    seed = [0, 1, 2]
+
+    [[cells]]                       # every block is a cartesian product of its axes and those of [grid]
+    family = ["gaussian", "laplace"]
+    sigma = [0.1, "shared"]
+
+    [[exclude]]                     # drops the cells that match all of its keys
+    family = "laplace"
+    sigma = 0.1
+
+The keys and their defaults are those of `settings.Settings`; the rest are options of the families (σ among them), which
+go to those families of the block that take them. `hidden` is one list (a list of lists is an axis), `eval_samples`
+always one.
+
+`objective = "binned"` trains a density on the exact masses of its bins, what it is scored by, instead of on dequantised
+data. A mass has no other bins, a recipe is trained as people write it, and sigma = "optimal" is the density's own: such
+combinations are left out of a block, so that `objective = ["elbo", "binned"]` can stand beside many families. But a
+value that would be left without any cell of its block is an error. `family = "discretised_logistic"` is another name
+for the logistic with `objective = "binned"`, which it also brings along where no objective is given.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.grid.cell import Cell, Described, Scalar, labels
+from bench.grid.families import make, option_names, registry, trainable_on
+from bench.grid.settings import DEFAULT_SIGMA, GridError, Settings, axis, family_named, sentence, shown, suggestion
+
+__all__ = ["Cell", "Described", "Grid", "GridError", "Settings"]
+
+EXCLUDABLE = ("view", "scored_as")  # what [[exclude]] may name beside settings and options
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A grid, read and valid: its cells in order, and the text and overrides that they came from."""
+
+    name: str
+    about: str
+    cells: tuple[Cell, ...]
+    text: str
+    overrides: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Block:
+    where: str
+    axes: Mapping[str, tuple[Any, ...]]
+
+
+def shipped_grids() -> dict[str, Path]:
+    """Names and files of the grids that come with the suite."""
+    return {path.stem: path for path in sorted((Path(__file__).parents[1] / "grids").glob("*.toml"))}
+
+
+def find_grid(grid: str) -> Path:
+    """The file of a grid given as a shipped name or as a path to a .toml. Raises GridError."""
+    if grid.endswith(".toml"):
+        if not Path(grid).is_file():
+            raise GridError(f"there is no grid file {grid}; the shipped grids are {', '.join(shipped_grids())}.")
+        return Path(grid)
+    if grid not in shipped_grids():
+        raise GridError(f"unknown grid {grid!r} {suggestion(grid, shipped_grids(), 'vae-bench list grids')}.")
+    return shipped_grids()[grid]
+
+
+def load_grid(path: Path, overrides: Sequence[str] = ()) -> Grid:
+    """Read a grid file; `overrides` are KEY=VALUE texts that replace a key in [grid] and in every block.
+
+    Raises GridError.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise GridError(f"{path.name} cannot be read ({error}).") from error
+    return parse_grid(text, path.stem, path.name, overrides)
+
+
+def parse_grid(text: str, name: str, file: str, overrides: Sequence[str] = ()) -> Grid:
+    """The grid in a TOML text; `file` is what errors call it. Raises GridError."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise GridError(f"{file} is not valid TOML: {error}.") from error
+    about, shared, tables, exclusions = _sections(document, file)
+    given = dict(_override(text) for text in overrides)
+    blocks = _blocks(file, shared, tables, given)
+    cells: dict[str, tuple[str, Cell]] = {}
+    for block in blocks:
+        in_block = {cell.id: cell for cell in _expand(block)}
+        for key, cell in in_block.items():
+            if key in cells and not given:
+                raise GridError(
+                    f"{block.where}: gives the cell {key} that {cells[key][0]} gives too; leave it out of one of them."
+                )
+            cells.setdefault(key, (block.where, cell))
+    rules = [_exclusion(f"{file}, [[exclude]] {n}", table) for n, table in enumerate(exclusions, 1)]
+    kept = tuple(cell for _, cell in cells.values() if not any(_matches(cell, rule) for rule in rules))
+    if not kept:
+        raise GridError(f"{file} has no cells left: its [[exclude]] tables drop all {len(cells)}.")
+    return Grid(name=name, about=about, cells=kept, text=text, overrides=tuple(overrides))
+
+
+def describe(cells: Iterable[Cell]) -> dict[str, Described]:
+    """Every cell, by its id, with its label in this grid and whether it is a folk recipe."""
+    cells = list(cells)
+    named = labels(cells)
+    families = registry()
+    return {cell.id: Described(cell, named[cell.id], families.get(cell.family).recipe) for cell in cells}
+
+
+# -- from the document to blocks of axes -------------------------------------------------------------------------------
+
+
+def _sections(document: dict[str, Any], file: str) -> tuple[str, dict[str, Any], list[Any], list[Any]]:
+    sections = ("about", "grid", "cells", "exclude")
+    for key in document:
+        if key in Settings.model_fields:
+            raise GridError(f"{file}: the key {key!r} stands at the top, but belongs under [grid] or [[cells]].")
+        if key not in sections:
+            hint = suggestion(key, sections, "allowed: about, [grid], [[cells]], [[exclude]]")
+            raise GridError(f"{file}: unknown section {key!r} {hint}.")
+    about, shared = document.get("about", ""), document.get("grid", {})
+    tables, exclusions = document.get("cells", [{}]), document.get("exclude", [])
+    if not isinstance(about, str):
+        raise GridError(f"{file}: about takes a text in quotes.")
+    if not isinstance(shared, dict):
+        raise GridError(f"{file}: write [grid] as a table.")
+    for section, value in (("cells", tables), ("exclude", exclusions)):
+        if not isinstance(value, list) or not all(isinstance(table, dict) for table in value):
+            raise GridError(f"{file}: write [[{section}]] in double brackets, one for each table.")
+    return about.strip(), shared, tables or [{}], exclusions
+
+
+def _override(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    key, value = key.strip(), value.strip()
+    if not equals or not key or not value:
+        raise GridError(f"--set {text}: write it as KEY=VALUE, such as --set epochs=10.")
+    try:
+        parsed = tomllib.loads(f"value = {value}")
+    except tomllib.TOMLDecodeError as error:
+        if re.search(r"[\[\]{}\"'\n]", value):
+            raise GridError(f'--set {text}: not a TOML value (words in a list need quotes: ["a", "b"]).') from error
+        return key, value
+    if set(parsed) != {"value"}:
+        raise GridError(f"--set {text}: give one key at a time.")
+    return key, parsed["value"]
+
+
+def _blocks(file: str, shared: dict[str, Any], tables: list[dict[str, Any]], given: dict[str, Any]) -> list[_Block]:
+    """[grid] and --set merged into every block, all axes valid; options only where some family takes them."""
+    single = tables == [{}]
+    places = {f"{file}, [grid]": shared, "--set": given}
+    if not single:
+        places |= {f"{file}, [[cells]] {number}": table for number, table in enumerate(tables, 1)}
+    axes = {place: {key: axis(place, key, value) for key, value in table.items()} for place, table in places.items()}
+    blocks = []
+    for number, table in enumerate(tables, 1):
+        where = f"{file}, [grid]" if single else f"{file}, [[cells]] {number}"
+        merged = {**axes[f"{file}, [grid]"], **axes[where], **axes["--set"]}
+        if "family" not in merged:
+            raise GridError(f"{where}: the key 'family' is missing; give one or a list (vae-bench list likelihoods).")
+        blocks.append(_Block(where, merged))
+        if not single:
+            _check_options_are_taken(where, [key for key in table if key not in given], merged["family"])
+    everywhere = {family for block in blocks for family in block.axes["family"]}
+    for place in (f"{file}, [grid]", "--set"):
+        _check_options_are_taken(place, places[place], sorted(everywhere))
+    return blocks
+
+
+def _check_options_are_taken(where: str, keys: Iterable[str], families: Sequence[str]) -> None:
+    taken = option_names(families)
+    for key in keys:
+        if key not in Settings.model_fields and key not in taken:
+            others = [name for name in registry().names() if key in option_names([name])]
+            raise GridError(
+                f"{where}: {key} is no option of {', '.join(families)}; remove it, or add a family that takes it "
+                f"({', '.join(others)})."
+            )
+
+
+# -- from blocks to cells ----------------------------------------------------------------------------------------------
+
+
+def _expand(block: _Block) -> Iterator[Cell]:
+    """The block's cartesian product without what cannot be trained; the last key of `Settings` before the seed turns
+    fastest, then the seed. Raises GridError, at the end also for a value that has got no cell."""
+    defaults = {name: (f.get_default(),) for name, f in Settings.model_fields.items() if name != "family"}
+    settings = {
+        name: block.axes.get(name, tuple(map(_frozen, defaults.get(name, ())))) for name in Settings.model_fields
+    }
+    settings["seed"] = settings.pop("seed")
+    barred: dict[tuple[str, Any], str] = {}
+    taken: set[tuple[str, Any]] = set()
+    for name in settings.pop("family"):
+        family = family_named(block.where, name)
+        alias = registry().ALIASES.get(name)
+        own = {**settings}
+        if alias and "objective" not in block.axes:
+            own["objective"] = (alias.objective,)
+        axes = {key: block.axes[key] for key in option_names([name]) if key in block.axes}
+        if family.takes_sigma:
+            axes.setdefault("sigma", (DEFAULT_SIGMA,))
+        for chosen in itertools.product(*axes.values()):
+            options = dict(zip(axes, chosen, strict=True))
+            reasons = _reasons(block.where, name, options)
+            for objective in own["objective"]:
+                parts = [*options.items(), ("family", name), ("objective", objective)]
+                if reasons[objective]:
+                    barred |= {part: reasons[objective] for part in parts if part not in barred}
+                else:
+                    taken.update(parts)
+            for values in itertools.product(*own.values()):
+                setting = dict(zip(own, values, strict=True))
+                if reasons[setting["objective"]]:
+                    continue
+                if family.view != "binary":
+                    setting["binarisation"] = Settings.model_fields["binarisation"].default  # it changes nothing there
+                for scoring in family.scorings:
+                    yield Cell(family=family.name, options=options, scored_as=scoring, view=family.view, **setting)
+    for (key, value), why in barred.items():
+        if (key, value) not in taken:
+            raise GridError(f"{block.where}: {key} = {shown(value)} is left without a cell: {sentence(why)}")
+
+
+def _reasons(where: str, name: str, options: Mapping[str, Scalar]) -> dict[str, str]:
+    """Why the family (or alias) cannot be trained on each objective, "" where it can. Raises GridError for options that
+    it does not take at all."""
+    try:
+        reasons = trainable_on(make(name, options))
+    except ValueError as error:
+        raise GridError(f"{where}: {sentence(error)}") from None
+    if alias := registry().ALIASES.get(name):
+        other = f"{name} is {alias.family} trained on {alias.objective!r}: give that objective, or {alias.family}"
+        reasons |= {objective: other for objective in reasons if objective != alias.objective}
+    return reasons
+
+
+def _exclusion(where: str, table: dict[str, Any]) -> dict[str, tuple[Any, ...]]:
+    if not table:
+        raise GridError(f"{where}: is empty and would drop every cell; name the keys to match, or remove it.")
+    return {key: (_derived if key in EXCLUDABLE else axis)(where, key, value) for key, value in table.items()}
+
+
+def _derived(where: str, key: str, value: Any) -> tuple[str, ...]:
+    known = registry()
+    families = [known.get(name) for name in known.names()]
+    allowed = {"view": [f.view for f in families], "scored_as": [s for f in families for s in f.scorings]}[key]
+    values = value if isinstance(value, list) else [value]
+    for item in values:
+        if item not in allowed:
+            raise GridError(f"{where}: {key} = {shown(item)}, but {key} takes {', '.join(sorted(set(allowed)))}.")
+    return tuple(values)
+
+
+def _matches(cell: Cell, rule: Mapping[str, tuple[Any, ...]]) -> bool:
+    own = {**vars(cell), **cell.options}
+    return all(own.get(key) in values or (key == "family" and _by_alias(cell, values)) for key, values in rule.items())
+
+
+def _by_alias(cell: Cell, names: Iterable[str]) -> bool:
+    aliases = registry().ALIASES
+    return any((cell.family, cell.objective) == (a.family, a.objective) for n in names if (a := aliases.get(n)))
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

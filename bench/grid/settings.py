@@ -1,0 +1,153 @@
+"""The keys of a grid file: what each takes, its default, and the sentence for a value that it does not take."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from bench.grid.cell import Scalar
+from bench.grid.families import objectives, option_names, registry
+
+DEFAULT_SIGMA = "shared"  # for families with a σ, where the grid names none
+ONE_VALUE = ("eval_samples",)  # a list is the value itself
+LIST_VALUES = ("hidden",)  # a list of numbers is the value itself, a list of lists an axis
+
+
+class GridError(ValueError):
+    """A grid that cannot be run; the message is one sentence that names file, key and remedy."""
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _known(objective: str) -> str:
+    if objective not in objectives():
+        raise ValueError(objective)
+    return objective
+
+
+Positive = Annotated[int, Field(ge=1)]
+
+
+class Settings(BaseModel):
+    """The keys of a grid file that every cell has, with their defaults and what they take."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    dataset: str = Field(
+        "digits", min_length=1, description="the name of a data set (vae-bench list datasets) or a path"
+    )
+    levels: int | None = Field(None, ge=2, description="a whole number >= 2, and only for data given as a path")
+    family: str = Field(description="the name of a family (vae-bench list likelihoods)")
+    train_samples: Positive = Field(1, description="a whole number >= 1")
+    objective: Annotated[str, AfterValidator(_known)] = "elbo"
+    hidden: Annotated[list[Positive], BeforeValidator(_listed)] = Field(
+        [200], description="a list of layer widths >= 1, such as [200, 200]"
+    )
+    activation: Literal["tanh", "relu", "gelu", "sigmoid", "softplus", "silu"] = "tanh"
+    latent: Positive = Field(10, description="a whole number >= 1")
+    epochs: Positive = Field(50, description="a whole number >= 1")
+    batch_size: Positive = Field(100, description="a whole number >= 1")
+    learning_rate: float = Field(1e-3, gt=0, allow_inf_nan=False, description="a number > 0")
+    precision: Literal["float32", "tf32", "bf16"] = Field("float32", description='"float32", "tf32" or "bf16"')
+    seed: int = Field(0, ge=0, lt=2**31, description="a whole number >= 0")
+    eval_samples: Annotated[list[Positive], Field(min_length=1), BeforeValidator(_listed)] = Field(
+        [1, 10, 100, 1000], description="a list of whole numbers >= 1, such as [1, 10, 100]"
+    )
+    test_images: Annotated[int, Field(ge=2)] | None = Field(
+        None, description="a whole number >= 2 (leave it out for all test images)"
+    )
+    refine: Literal["auto", "never", "always"] = Field("auto", description='"auto", "never" or "always"')
+    binarisation: Literal["stochastic", "threshold"] = Field("stochastic", description='"stochastic" or "threshold"')
+
+
+def axis(where: str, key: str, value: Any) -> tuple[Any, ...]:
+    """The values of one key, each valid. Raises GridError."""
+    if key in ONE_VALUE or (
+        key in LIST_VALUES and not (isinstance(value, list) and value and isinstance(value[0], list))
+    ):
+        values = [value]
+    else:
+        values = value if isinstance(value, list) else [value]
+    if not values:
+        raise GridError(f"{where}: {key} is an empty list; give at least one value, or leave the key out.")
+    if key in Settings.model_fields:
+        cleaned = tuple(_setting(where, key, item) for item in values)
+    elif key in option_names():
+        cleaned = tuple(_option(where, key, item) for item in values)
+    else:
+        known = [*Settings.model_fields, *option_names()]
+        raise GridError(f"{where}: unknown key {key!r} {suggestion(key, known, 'allowed: ' + ', '.join(known))}.")
+    for position, item in enumerate(cleaned):
+        if item in cleaned[:position]:
+            raise GridError(f"{where}: {key} lists {shown(item)} twice; remove one.")
+    return cleaned
+
+
+def _setting(where: str, key: str, value: Any) -> Any:
+    try:
+        valid = getattr(Settings.model_validate({"family": "", key: value}), key)
+    except ValidationError:
+        words = _words(key)
+        near = difflib.get_close_matches(value, words, n=1) if isinstance(value, str) and words else []
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        takes = Settings.model_fields[key].description or f"one of {', '.join(words)}"
+        raise GridError(f"{where}: {key} = {shown(value)}, but {key} takes {takes}{hint}.") from None
+    if key == "family":
+        family_named(where, valid)
+    if key == "eval_samples":
+        return tuple(sorted(set(valid)))
+    return tuple(valid) if isinstance(valid, list) else valid
+
+
+def _words(key: str) -> list[str]:
+    """The words that a key takes, where it takes nothing else."""
+    if key == "objective":
+        return list(objectives())
+    return [word for word in get_args(Settings.model_fields[key].annotation) if isinstance(word, str)]
+
+
+def family_named(where: str, name: str) -> Any:
+    """The class of a family. Raises GridError."""
+    try:
+        return registry().get(name)
+    except ValueError as error:
+        raise GridError(f"{where}: {sentence(error)}") from None
+
+
+def _option(where: str, key: str, value: Any) -> Scalar:
+    if not isinstance(value, str | int | float):
+        raise GridError(f"{where}: {key} = {shown(value)}, but an option takes a number, a word or a list of such.")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise GridError(f"{where}: {key} = {shown(value)}, but {key} takes a finite number.")
+    return float(value) if key == "sigma" and isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def suggestion(word: str, words: Iterable[str], otherwise: str) -> str:
+    """`(did you mean 'x'? otherwise)`, or `(otherwise)` where nothing is near."""
+    near = difflib.get_close_matches(word, list(words), n=1)
+    return f"(did you mean {near[0]!r}? {otherwise})" if near else f"({otherwise})"
+
+
+def shown(value: Any) -> str:
+    """A value as a grid file writes it."""
+    try:
+        return (
+            json.dumps(list(value) if isinstance(value, tuple) else value)
+            .replace("NaN", "nan")
+            .replace("Infinity", "inf")
+        )
+    except TypeError:
+        return str(value)
+
+
+def sentence(error: Exception | str) -> str:
+    """A message on one line, with its full stop."""
+    text = " ".join(str(error).split())
+    return text if text.endswith((".", ")", "?")) else f"{text}."

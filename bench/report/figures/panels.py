@@ -1,0 +1,106 @@
+"""Panels of a figure laid out in CSS pixels, and what is written in and beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from bench.report.figures.svg import MUTED, POINTS
+
+WIDTH = 1160  # CSS pixels of a full-width figure
+MOST_LETTERS = 22  # of a label beside a plot
+
+
+def layout(
+    count: int,
+    *,
+    height: int,
+    columns: int,
+    left: int,
+    right: int,
+    top: int,
+    gap: int = 0,
+    bottom: int = 48,
+    width: int = WIDTH,
+) -> tuple[Figure, list[Axes]]:
+    """`count` panels in rows of `columns`, in CSS pixels: `height` of one plot, the rest around it, `width` of a row.
+
+    A figure of fewer panels than columns is narrower.
+    """
+    lines = -(-count // columns)
+    pitch = top + height + bottom
+    panel = (width - left - right - (columns - 1) * gap) / columns
+    used = min(count, columns)
+    whole = (left + right + used * panel + (used - 1) * gap, lines * pitch)
+    figure = Figure(figsize=(whole[0] / POINTS, whole[1] / POINTS))
+    panels = []
+    for place in range(count):
+        line, column = divmod(place, columns)
+        corner = (left + column * (panel + gap), (lines - line - 1) * pitch + bottom)
+        box = (corner[0] / whole[0], corner[1] / whole[1], panel / whole[0], height / whole[1])
+        panels.append(figure.add_axes(box))
+    return figure, panels
+
+
+def setting(row: pd.Series) -> str:
+    """A configuration's label without its family's name, shortened to what fits beside a plot."""
+    rest = str(row["label"]).removeprefix(str(row["family"])).replace("(", "").replace(")", "").strip()
+    return cut(rest)
+
+
+def cut(text: str) -> str:
+    return text if len(text) <= MOST_LETTERS else text[: MOST_LETTERS - 1] + "…"
+
+
+def stem(row: pd.Series) -> str:
+    """A configuration's label without its σ."""
+    return str(row["label"]).replace(f" σ={row['sigma']}", "")
+
+
+def spread(axes: Axes, labels: Sequence[tuple[float, str]], pitch: float = 12.5) -> None:
+    """Labels right of the plot at their heights; those that would touch share one line of text."""
+    low, high = axes.get_ylim()
+    pixels = axes.bbox.height / axes.figure.dpi * POINTS
+    places = sorted((pixels * (value - low) / (high - low), text) for value, text in labels)
+    clusters = [[place] for place in places if -1 <= place[0] <= pixels + 1]
+    for _ in range(len(clusters)):  # each pass joins neighbours; joined ones may then touch the next
+        joined: list[list[tuple[float, str]]] = []
+        for cluster in clusters:
+            if joined and _middle(cluster) - _middle(joined[-1]) < pitch:
+                joined[-1] = joined[-1] + cluster
+            else:
+                joined.append(cluster)
+        if len(joined) == len(clusters):
+            break
+        clusters = joined
+    for cluster in clusters:
+        texts = list(dict.fromkeys(text for _, text in reversed(cluster) if text))
+        if not texts:
+            continue
+        fit = max(n for n in range(1, len(texts) + 1) if n == 1 or len(", ".join(texts[:n])) <= MOST_LETTERS)
+        shown = ", ".join(texts[:fit]) + (f" +{len(texts) - fit}" if len(texts) > fit else "")
+        axes.annotate(shown, (1, _middle(cluster) / pixels), xycoords="axes fraction", xytext=(7, 0),
+                      textcoords="offset points", ha="left", va="center", fontsize=10.5, color=MUTED)  # fmt: skip
+
+
+def _middle(cluster: Sequence[tuple[float, str]]) -> float:
+    return float(np.mean([place for place, _ in cluster]))
+
+
+def log_ticks(axes: Axes, values: Iterable[float], text: Callable[[float], str]) -> None:
+    """Ticks of a log axis at the values themselves, thinned where they would touch."""
+    places = np.unique(np.asarray(list(values), dtype=float))
+    span = np.log(places[-1] / places[0]) or 1.0
+    pixels = axes.bbox.width / axes.figure.dpi * POINTS
+    kept = [places[0]]
+    for place in places[1:]:
+        if pixels * np.log(place / kept[-1]) / span >= 40:
+            kept.append(place)
+    axes.xaxis.set_major_locator(FixedLocator(kept))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: text(value)))

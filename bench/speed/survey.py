@@ -1,0 +1,202 @@
+"""Carries out a survey of speed: every kind of cell of a grid, then curves of one kind, stored in the grid's run file.
+
+The process that runs this makes no tensor. A run file that is there keeps its results and gets new speeds; where there
+is none, one without cells is made, which `vae-bench run` goes on with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.engine import plugins
+from bench.engine.local import Pool, TaskFailed
+from bench.engine.lock import locked
+from bench.engine.progress import Reporter
+from bench.engine.provenance import cores, provenance
+from bench.grid.cell import Cell
+from bench.grid.read import Grid, describe
+from bench.store import RunFile
+
+CURVES = ("bundle", "batch", "samples", "latent")
+MOST_NAMED = 5  # kinds in an error message
+
+
+class SurveyError(Exception):
+    """A survey that cannot begin; the message is one sentence with the remedy."""
+
+
+@dataclass(frozen=True)
+class Tasks:
+    """The functions that the worker carries out, as "module:name"."""
+
+    device: str = "bench.engine.provenance:prepare_device"
+    inspect: str = "bench.engine.worker:inspect_data"
+    laws: str = "bench.engine.plugins:check"
+    kind: str = "bench.speed.survey_worker:survey_kind"
+    curve: str = "bench.speed.survey_worker:survey_curve"
+    suggestion: str = "bench.speed.survey_worker:suggestion"
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a grid is surveyed. `kind` names whose curves are measured, the grid's first by default."""
+
+    device: str = "auto"
+    threads: int | None = None
+    kind: str | None = None
+    quick: bool = False
+    arguments: Sequence[str] = ()
+
+
+@dataclass
+class Survey:
+    """What was measured: a row for each kind with its `label`, the points of the curves of one kind, and what they say
+    of the size of bundles; `failed` kinds and curves gave nothing."""
+
+    device: dict[str, Any]
+    threads: int
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    points: list[dict[str, Any]] = field(default_factory=list)
+    suggestion: dict[str, Any] = field(default_factory=dict)
+    failed: int = 0
+    has_cells: bool = False
+
+
+def kinds(cells: Iterable[Cell]) -> dict[str, Cell]:
+    """The first cell of each kind, under a name without what makes no difference to speed: `gaussian σ fixed`."""
+    described = describe(cells)
+    found: dict[str, Cell] = {}
+    known: set[str] = set()
+    for item in described.values():
+        cell = item.cell
+        if cell.kind in known:
+            continue
+        known.add(cell.kind)
+        name = item.label.replace(f" ({cell.scored_as.replace('_', ' ')})", "")
+        if cell.sigma_mode == "fixed":
+            name = name.replace(f"σ={cell.sigma}", "σ fixed")
+        found[name if name not in found else cell.kind] = cell
+    return found
+
+
+def chosen(found: dict[str, Cell], kind: str | None) -> str:
+    """The name of the kind that a person means: all of its name or of its id, or a part that no other has; the first
+    without a wish. Raises SurveyError."""
+    if kind is None:
+        return next(iter(found))
+    exact = [name for name, cell in found.items() if kind in (name, cell.kind)]
+    partly = [name for name, cell in found.items() if kind in name or kind in cell.kind]
+    if len(matches := exact or partly) == 1:
+        return matches[0]
+    listed = matches or list(found)
+    names = ", ".join(map(repr, listed[:MOST_NAMED])) + (", …" if len(listed) > MOST_NAMED else "")
+    what = f"{len(matches)} kinds of cell are meant" if matches else "no kind of cell of the grid has this in its name"
+    raise SurveyError(f"--kind {kind}: {what}; give one of {names}.")
+
+
+def survey_grid(grid: Grid, path: Path, options: Options, reporter: Reporter, tasks: Tasks | None = None) -> Survey:
+    """Measure every kind of cell and the curves of one; each is stored at `path` as it is measured, and nothing is
+    written before data and device are known to do.
+
+    Raises SurveyError, StoreError.
+    """
+    tasks = tasks or Tasks()
+    found = kinds(grid.cells)
+    reference = chosen(found, options.kind)
+    threads = options.threads or cores()
+    used = plugins.facts(grid.cells)
+    with locked(path), Pool(1, threads, plugins.task(plugins.origins(used))) as pool:
+        file = RunFile.open(path) if path.exists() else None
+        try:
+            device = _asked(pool, tasks.device, options.device)
+            for family in used:
+                _asked(pool, tasks.laws, family)
+            for name, levels in dict.fromkeys((cell.dataset, cell.levels) for cell in found.values()):
+                _asked(pool, tasks.inspect, name, levels)
+            file = file or RunFile.create(path, _meta(grid, path))
+            origin = {**provenance(options.arguments, device, 1, threads), "plugins": used}
+            number = file.add_provenance(origin)
+            survey = Survey(device, threads, has_cells=bool(file.statuses()))
+            work = _Work(pool, tasks, file, number, reporter, options.quick, survey)
+            reporter.say(f"measuring {len(found)} kinds of cell on {device['kind']}, {_threads(threads)}")
+            for place, (name, cell) in enumerate(found.items(), 1):
+                reporter.say(f"{place}/{len(found)} {name}")
+                work.kind(name, cell)
+            reporter.say(f"curves of {reference}")
+            work.curves(reference, found[reference])
+            return survey
+        finally:
+            if file:
+                file.close()
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What measures, and where it goes."""
+
+    pool: Pool
+    tasks: Tasks
+    file: RunFile
+    provenance: int
+    reporter: Reporter
+    quick: bool
+    survey: Survey
+
+    def kind(self, name: str, cell: Cell) -> None:
+        row = self._measured(name, self.tasks.kind, cell, self.survey.device["kind"], self.quick)
+        if row is not None:
+            self.survey.rows.append({**row, "label": name})
+            self.file.write_throughput([self.survey.rows[-1]], self.provenance)
+
+    def curves(self, name: str, cell: Cell) -> None:
+        """Stored together, with what they suggest on the row of their kind."""
+        device = self.survey.device["kind"]
+        for curve in CURVES:
+            points = self._measured(f"{name}, {curve}", self.tasks.curve, cell, curve, device, self.quick)
+            self.survey.points += [{**point, "label": name} for point in points or ()]
+        if self.survey.points:
+            self.file.write_scaling(self.survey.points, self.provenance)
+        bundles = [point for point in self.survey.points if point["curve"] == "bundle"]
+        if not bundles:
+            return
+        self.survey.suggestion |= self._measured(name, self.tasks.suggestion, bundles, device) or {}
+        for row in self.survey.rows:
+            if row["kind"] == cell.kind:
+                row |= self.survey.suggestion
+                self.file.write_throughput([row], self.provenance)
+
+    def _measured(self, what: str, function: str, *arguments: Any) -> Any:
+        """None where it failed: one kind costs no other its numbers."""
+        try:
+            return self.pool.call(function, *arguments)
+        except TaskFailed as error:
+            self.survey.failed += 1
+            self.reporter.say(f"{what} was not measured: {error}")
+            return None
+
+
+def _asked(pool: Pool, function: str, *arguments: Any) -> dict[str, Any]:
+    try:
+        answer: dict[str, Any] = pool.call("bench.engine.run:plainly", function, *arguments)
+        return answer
+    except TaskFailed as error:
+        raise SurveyError(str(error)) from None
+
+
+def _meta(grid: Grid, path: Path) -> dict[str, Any]:
+    """What a run file without cells says of itself; a run adds the rest."""
+    return {
+        "name": path.stem,
+        "grid_name": grid.name,
+        "about": grid.about,
+        "grid": grid.text,
+        "overrides": list(grid.overrides),
+        "cells": len(grid.cells),
+    }
+
+
+def _threads(count: int) -> str:
+    return "one thread" if count == 1 else f"{count} threads"

@@ -1,0 +1,223 @@
+"""Speed of a single model, measured apart from training, and what limits it (DESIGN.md §2.8).
+
+Per kind of cell (σ's value does not matter, its mode does): warm-up, synchronised clocks, the median of repeats; beside
+it the machine's own rate of float32 matrix products, measured just before, and the share of it that is reached. The
+other limit is the rate of copying: how many bytes a step moves at the least is counted here too. Bundles, and curves
+over sizes, are bench.speed.survey_worker's.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from bench.engine.from_cell import architecture_of, load_data, member_of, schedule_of, scored_images
+from bench.grid.cell import Cell
+from vae_core.data import Dataset
+from vae_core.evaluate import importance_bounds
+from vae_core.networks import Architecture
+from vae_core.numerics.precision import full_float32
+from vae_core.training import Trainer, fit_to_residuals, trained_models
+
+REPEATS = 5
+SECONDS_A_REPEAT = 0.04  # a block of work is repeated until it takes at least this long
+MATMUL_SIZE = {"cpu": 1024, "cuda": 8192}
+COPY_BYTES = {"cpu": 1 << 28, "cuda": 1 << 30}  # far beyond any cache
+FLOAT_BYTES = 4
+NEAR_BEST = 0.95  # of the best throughput: what a larger bundle adds beyond it is not worth its memory
+EVAL_IMAGES = 32  # with as many samples, a whole tile of a CPU's noise
+EVAL_SAMPLES = 512
+WARM_UP = {"cpu": 2, "cuda": 20}  # steps: on CUDA the first are not captured yet
+
+
+@full_float32()  # but for what a cell's precision abridges, as a run does it
+def measure_throughput(cells: Sequence[Cell], device: str) -> list[dict[str, Any]]:
+    """One row for each kind of cell among `cells`; to be run with nothing else on the machine.
+
+    train_images_per_s: images through one update (gather, noise, forward, backward, Adam) a second.
+    eval_decodes_per_s: (image, sample) pairs decoded, scored by the exact mass and reduced a second.
+    """
+    rate = matmul_gflops(device)
+    kinds: dict[str, Cell] = {}
+    for cell in cells:
+        kinds.setdefault(cell.kind, cell)
+    rows = []
+    for kind, cell in kinds.items():
+        data = load_data(cell.dataset, cell.levels, device)
+        architecture = architecture_of(cell)
+        trainer = Trainer(data, [member_of(cell, data.levels)], architecture, schedule_of(cell), device)
+        images = trainer.batch / median_seconds(training_step(trainer), device)
+        one_pass, pairs = scoring_pass(trainer, cell, data)
+        decodes = pairs / median_seconds(one_pass, device)
+        train_flops, decode_flops = flops(architecture, data.dims, trainer.program.outputs, cell.train_samples)
+        rows.append(
+            {
+                "kind": kind,
+                "family": cell.family,
+                "sigma_mode": cell.sigma_mode,
+                "train_samples": cell.train_samples,
+                "objective": cell.objective,
+                "train_images_per_s": images,
+                "eval_decodes_per_s": decodes,
+                "train_flops_share": images * train_flops / (rate * 1e9),
+                "eval_flops_share": decodes * decode_flops / (rate * 1e9),
+                "matmul_gflops": rate,
+                "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
+                "threads": torch.get_num_threads(),
+                "batch_size": trainer.batch,
+                "train_flops_per_image": train_flops,
+                "decode_flops": decode_flops,
+            }
+        )
+    return rows
+
+
+def flops(architecture: Architecture, dims: int, outputs: int, samples: int) -> tuple[int, int]:
+    """Operations of the matrix products alone: (of one image through one update with L samples, of one decode).
+
+    A product of [1, in] and [in, out] counts 2·in·out; the update three of them, but for the first layer's two: no
+    gradient flows into the images.
+    """
+    encoder, decoder = _widths(architecture, dims, outputs)
+    encode = sum(2 * a * b for a, b in itertools.pairwise(encoder))
+    decode = sum(2 * a * b for a, b in itertools.pairwise(decoder))
+    return 3 * (encode + samples * decode) - 2 * encoder[0] * encoder[1], decode
+
+
+def parameters(architecture: Architecture, dims: int, outputs: int) -> int:
+    """Weights and biases of one model's encoder and decoder; what a likelihood learns besides is left out."""
+    encoder, decoder = _widths(architecture, dims, outputs)
+    return sum(a * b + b for widths in (encoder, decoder) for a, b in itertools.pairwise(widths))
+
+
+def step_bytes(architecture: Architecture, dims: int, outputs: int, samples: int, batch: int) -> int:
+    """Bytes that one update of one model moves at the least, on `batch` images with L samples, in float32.
+
+    For each parameter 8 numbers: itself and Adam's two moments, each read and written, its gradient written and read.
+    For each number that a layer gives, and for each of z, 4: written and read, and its gradient likewise. For each
+    value of an image 2: made and read. Not counted is what may stay in a cache: the parameters read again by each
+    pass, what the likelihood and the activation compute within a layer's output. So where all of a step stays in
+    a cache, the share of the copy rate may exceed 100 %.
+    """
+    encoder, decoder = _widths(architecture, dims, outputs)
+    image = 2 * dims + 4 * (sum(encoder[1:]) + samples * sum(decoder))
+    return FLOAT_BYTES * (8 * parameters(architecture, dims, outputs) + batch * image)
+
+
+def decode_bytes(architecture: Architecture, outputs: int) -> int:
+    """Bytes that one decode moves at the least in float32: z and each number that a layer gives, written and read. The
+    parameters are shared by all decodes of a pass and not counted; in a cache less is moved."""
+    return FLOAT_BYTES * 2 * (architecture.latent + sum(architecture.hidden) + outputs)
+
+
+def _widths(architecture: Architecture, dims: int, outputs: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    encoder = (dims, *architecture.hidden, 2 * architecture.latent)
+    return encoder, (architecture.latent, *reversed(architecture.hidden), outputs)
+
+
+@dataclass(frozen=True)
+class Point:
+    """What a bundle of `models` reaches: images/s of all its models, and its bytes at their most."""
+
+    models: int
+    images_per_s: float
+    peak_bytes: int
+
+
+def suggested_bundle(curve: Sequence[Point], free_bytes: float) -> int | None:
+    """The smallest bundle that reaches NEAR_BEST of the best throughput among those that fit into `free_bytes`; None
+    where none of them fits."""
+    fitting = [point for point in curve if point.peak_bytes <= free_bytes]
+    if not fitting:
+        return None
+    best = max(point.images_per_s for point in fitting)
+    return min(point.models for point in fitting if point.images_per_s >= NEAR_BEST * best)
+
+
+def matmul_gflops(device: str) -> float:
+    """The machine's rate of large float32 matrix products as torch makes them, in 10⁹ operations a second."""
+    multiply, operations = multiplying(device)
+    return 1e-9 * operations / median_seconds(multiply, device)
+
+
+def multiplying(device: str) -> tuple[Callable[[], object], int]:
+    """A large float32 matrix product, and its operations."""
+    size = MATMUL_SIZE[device]
+    left, right = torch.randn(size, size, device=device), torch.randn(size, size, device=device)
+    out = torch.empty_like(left)
+    return lambda: torch.mm(left, right, out=out), 2 * size**3
+
+
+def copying(device: str) -> tuple[Callable[[], object], int]:
+    """A copy of a large tensor, and the bytes that it reads and writes."""
+    source = torch.ones(COPY_BYTES[device] // FLOAT_BYTES, device=device)
+    target = torch.zeros_like(source)
+    return lambda: target.copy_(source), 2 * COPY_BYTES[device]
+
+
+def median_seconds(call: Callable[[], object], device: str) -> float:
+    """Seconds of one call: median over REPEATS blocks, each of at least SECONDS_A_REPEAT, after a warm-up; the clock is
+    read with the device idle."""
+    block = paced(call, device, warm_up=WARM_UP[device])
+    return statistics.median(1 / block() for _ in range(REPEATS))
+
+
+def paced(
+    call: Callable[[], object], device: str, seconds: float = SECONDS_A_REPEAT, warm_up: int = 2
+) -> Callable[[], float]:
+    """Blocks of as many calls as take `seconds` or more: each gives calls a second, by a clock that is read with the
+    device idle. The call is warm already."""
+    _block(call, warm_up, device)
+    calls = max(1, math.ceil(seconds / max(_block(call, 1, device), 1e-7)))
+    return lambda: calls / _block(call, calls, device)
+
+
+def _block(call: Callable[[], object], calls: int, device: str) -> float:
+    _wait(device)
+    started = time.perf_counter()
+    for _ in range(calls):
+        call()
+    _wait(device)
+    return time.perf_counter() - started
+
+
+def _wait(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def training_step(trainer: Trainer) -> Callable[[], object]:
+    """One update, gather, noise, forward, backward and Adam included, on the next images of an endless training."""
+    indices = itertools.chain.from_iterable(iter(trainer.epoch, None))
+    return lambda: trainer.step(next(indices))
+
+
+def scoring_pass(
+    trainer: Trainer, cell: Cell, data: Dataset, samples: int = EVAL_SAMPLES
+) -> tuple[Callable[[], object], int]:
+    """A pass of importance sampling by the exact mass over some test images, of the trainer's first model; and its
+    decodes: (image, sample) pairs decoded, scored and reduced."""
+    model = trained_models(trainer.program, data.levels)[0]
+    k, levels = scored_images(cell, data)
+    k = k[:EVAL_IMAGES]
+    scored = model.likelihood.scored(cell.scored_as)
+    if scored.needs_fit:
+        fit_to_residuals(model, scored, data, cell.seed)
+
+    def one_pass() -> None:
+        importance_bounds(
+            k,
+            model.encode,
+            model.decode,
+            {"": lambda raw, rows: scored.log_mass(k[rows].unsqueeze(1), raw, levels)},
+            (1, samples),
+        )
+
+    return one_pass, len(k) * samples

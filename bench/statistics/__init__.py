@@ -1,0 +1,1 @@
+"""What runs say as numbers: boards, trust, differences between two runs."""

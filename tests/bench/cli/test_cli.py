@@ -1,0 +1,351 @@
+"""The command line: what a person types, reads, and gets as exit code."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bench import cli
+from bench import report as pages
+from bench.grid.families import registry
+from bench.grid.read import shipped_grids
+from bench.store import read_run
+from tests.bench.engine import fake_worker
+from tests.bench.report import fake_run
+from tests.bench.report.fake_run import Setting
+from tests.conftest import TRIANGULAR
+
+ROOT = Path(__file__).parents[3]
+VERBS = ["run", "report", "export", "compare", "throughput", "list", "explain", "doctor"]
+GRID = "about = 'for tests'\n[grid]\nfamily='gaussian'\nsigma=[0.1, 'shared']\nseed=[0, 1]\n"
+
+
+@pytest.fixture(autouse=True)
+def workplace(tmp_path, monkeypatch):
+    """An empty folder to work in, with a small grid beside it, and workers that do without torch."""
+    (tmp_path / "here").mkdir()
+    (tmp_path / "small.toml").write_text(GRID)
+    (tmp_path / "plugged.toml").write_text("[grid]\nfamily='triangular'\n")
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setattr("bench.engine.run.Tasks", lambda: fake_worker.TASKS)
+    return tmp_path / "here"
+
+
+@pytest.fixture
+def vae_bench(capfd):
+    """Carry out one command line: (exit code, stdout, stderr)."""
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        code = cli.carry_out(list(arguments))
+        captured = capfd.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+# -- what a person types -----------------------------------------------------------------------------------------------
+
+
+def test_run_resume_report_export(vae_bench, workplace, monkeypatch):
+    code, out, err = vae_bench("run", "../small.toml")
+    assert code == 0
+    assert re.fullmatch(r"4 done, 0 failed, \d+ s, results/small.sqlite\n", out)
+    assert "4/4 cells" in err
+    assert files(workplace) == ["results/small.sqlite"]
+
+    code, out, _ = vae_bench("run", "../small.toml", "--set", "seed=[0, 1, 2]")
+    assert code == 0
+    assert out.startswith("6 done, 0 failed")
+
+    monkeypatch.setattr(pages, "build", lambda tables, out: out.write_text(f"{len(tables.cells)} cells") and out)
+    monkeypatch.setattr(pages, "ranking_text", lambda tables, width: f"a ranking of {width} columns")
+    code, out, _ = vae_bench("report", "small")
+    assert (code, out) == (0, "a ranking of 80 columns\nreports/small/index.html\n")
+    assert (workplace / "reports/small/index.html").read_text() == "6 cells"
+
+    code, out, _ = vae_bench("export", "results/small.sqlite", "--to", "tables")
+    assert code == 0
+    parquet = ("cells", "bounds", "per_image", "latents", "calibration")
+    names = sorted(["cells.csv", *(f"{name}.parquet" for name in parquet)])
+    assert sorted(out.split()) == [f"tables/{name}" for name in names] == files(workplace)[-len(names) :]
+    tables = read_run(Path("results/small.sqlite"))
+    for name in parquet:
+        stored = getattr(tables, name)
+        pd.testing.assert_frame_equal(pd.read_parquet(f"tables/{name}.parquet"), stored, check_dtype=False)
+    assert list(pd.read_csv("tables/cells.csv")["cell"]) == list(tables.cells["cell"])
+
+
+def test_compare_ends_with_1_on_a_regression_and_with_0_otherwise(vae_bench, workplace):
+    chosen = [Setting("gaussian", 2.0, "shared"), Setting("laplace", 2.2, 0.1)]
+    worse = [chosen[0], replace(chosen[1], score=2.3)]
+    Path("results").mkdir()
+    for name, settings in (("before", chosen), ("after", worse)):
+        fake_run.write(Path(f"results/{name}.sqlite"), settings, failures=False, pictures=False)
+    assert vae_bench("export", "before", "--to", "tables")[0] == 0
+
+    code, out, err = vae_bench("compare", "before", "results/after.sqlite")
+    assert (code, err) == (1, "")
+    assert out.startswith("Regression. 1 of 2 configurations is worse: 1 identical.\n")
+    assert re.search(r"laplace σ=0.1 +3 +2\.\d{3} +\+0\.100 \[\+0\.100, \+0\.100\] +<0\.001  worse\n", out)
+    assert max(map(len, out.splitlines())) <= 80
+
+    for arguments in (("before", "before"), ("tables", "before"), ("./tables", "tables")):
+        code, out, err = vae_bench("compare", *arguments)
+        assert (code, err) == (0, "")
+        assert out.startswith("Identical: every difference is zero, in all 2 configurations that both have.\n")
+    code, out, _ = vae_bench("compare", "after", "before")
+    assert code == 0
+    assert out.startswith("None of 2 configurations is worse: 1 better, 1 identical.\n")
+    code, out, _ = vae_bench("compare", "before", "after", "--threshold", "0.2")
+    assert code == 0
+    assert "1 slightly worse (below the threshold)" in out
+
+
+def test_compare_refuses_what_cannot_be_paired(vae_bench, workplace):
+    chosen = [Setting("gaussian", 2.0, "shared")]
+    fake_run.write(Path("a.sqlite"), chosen, failures=False, pictures=False)
+    fake_run.write(Path("b.sqlite"), chosen, failures=False, pictures=False, images=200)
+    code, out, err = vae_bench("compare", "a.sqlite", "b.sqlite")
+    assert (code, out) == (2, "")
+    assert re.fullmatch(r"vae-bench: .* on 300 test images in A and on 200 in B .*\n", err)
+    Path("empty").mkdir()
+    code, out, err = vae_bench("compare", "a.sqlite", "empty")
+    assert (code, out) == (2, "")
+    assert err == "vae-bench: there is no empty/cells.parquet; vae-bench export RUN --to empty writes it.\n"
+
+
+def test_a_run_with_failed_cells_ends_with_1(vae_bench):
+    code, out, err = vae_bench("run", "../small.toml", "--set", f"seed=[0, {fake_worker.RAISES}]")
+    assert code == 1
+    assert out.startswith("2 done, 2 failed")
+    assert "--retry-failed" in err
+
+
+def test_the_report_says_what_is_missing(vae_bench, workplace, monkeypatch):
+    monkeypatch.setattr(pages, "build", lambda tables, out: out.write_text("x") and out)
+    monkeypatch.setattr(pages, "ranking_text", lambda tables, width: "a ranking")
+    vae_bench("run", "../small.toml", "--out", "half.sqlite")
+    from bench.store import RunFile
+
+    file = RunFile.open(workplace / "half.sqlite")
+    file.begin([], {"cells": 10})
+    file._connection.execute("UPDATE cells SET current = 1 WHERE seed = 0")
+    file.close()
+    code, out, _ = vae_bench("report", "half.sqlite")
+    assert code == 0
+    assert "unfinished: 8 cells are missing; vae-bench run small goes on." in out
+
+
+def test_a_report_that_fails_leaves_the_older_one(vae_bench, workplace, monkeypatch):
+    vae_bench("run", "../small.toml")
+    old = workplace / "reports/small/index.html"
+    old.parent.mkdir(parents=True)
+    old.write_text("the older report")
+
+    def full(tables, out):
+        out.write_text("half")
+        raise OSError(28, "No space left on device", str(out))
+
+    monkeypatch.setattr(pages, "build", full)
+    code, _, err = vae_bench("report", "small")
+    assert code == 2
+    assert "the disk is full" in err
+    assert old.read_text() == "the older report"
+    assert files(workplace) == ["reports/small/index.html", "results/small.sqlite"]
+
+
+def test_help_has_an_example_for_every_verb(vae_bench):
+    code, out, _ = vae_bench("--help")
+    assert code == 0
+    listed = set(re.findall(r"^  (\w+)  ", out, re.MULTILINE))
+    assert listed == set(VERBS)
+    for verb in VERBS:
+        code, out, _ = vae_bench(verb, "--help")
+        assert code == 0
+        assert f"Example:  vae-bench {verb}" in " ".join(out.split(" "))
+        assert max(map(len, out.splitlines())) <= 80
+
+
+def test_nothing_typed_shows_the_help(vae_bench):
+    assert vae_bench() == vae_bench("--help")
+
+
+def test_version(vae_bench):
+    code, out, _ = vae_bench("--version")
+    assert code == 0
+    assert re.fullmatch(r"vae-bench \d+\.\d+.*\n", out)
+
+
+def test_list(vae_bench):
+    for shelf, names in (
+        ("likelihoods", registry().names()),
+        ("grids", list(shipped_grids())),
+        ("datasets", ["digits", "mnist", "frey"]),
+    ):
+        code, out, _ = vae_bench("list", shelf)
+        assert code == 0
+        assert set(names) <= {line.split()[0] for line in out.splitlines() if line[:1].strip()}
+        assert max(map(len, out.splitlines())) <= 80
+
+
+def test_doctor(vae_bench):
+    code, out, _ = vae_bench("doctor")
+    assert code == 0
+    for what in ("Python", "torch", "CUDA", "data root", "digits", "disk"):
+        assert what in out
+
+
+# -- what is wrong -----------------------------------------------------------------------------------------------------
+
+
+def text_file(path: str) -> str:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text("no run")
+    return path
+
+
+WRONG = {
+    ("run",): "Missing argument",
+    ("run", "digts"): r"unknown grid 'digts' \(did you mean 'digits'\? vae-bench list grids\)",
+    ("run", "none.toml"): "there is no grid file none.toml",
+    ("run", "../small.toml", "--set", "family=gausian"): r"did you mean 'gaussian'\?",
+    ("run", "../small.toml", "--set", "sigm=1"): r"unknown key 'sigm' \(did you mean 'sigma'",
+    ("run", "../small.toml", "--set", "sigma=0"): "sigma",
+    ("run", "../small.toml", "--set", "sigma=-1"): "sigma",
+    ("run", "../small.toml", "--set", "sigma=nan"): "sigma",
+    ("run", "../small.toml", "--set", "train_samples=0"): "train_samples",
+    ("run", "../small.toml", "--set", "eval_samples=[0]"): "eval_samples",
+    ("run", "../small.toml", "--set", "linkk=identity"): "unknown key 'linkk'",
+    ("run", "../small.toml", "--set", "dataset=digist"): "unknown data set 'digist'",
+    ("run", "../small.toml", "--set", "epochs"): "KEY=VALUE",
+    ("run", "../small.toml", "--device", "cuda"): "none here",
+    ("run", "../small.toml", "--device", "gpu"): "'gpu' is not one of",
+    ("run", "../small.toml", "--engine", "ray"): "No such option: --engine",
+    ("run", "../small.toml", "--timeout", "0"): "--timeout 0: give a number of seconds > 0",
+    ("run", "../small.toml", "--timeout", "nan"): "--timeout nan",
+    ("run", "../small.toml", "--workers", "0"): "--workers",
+    ("run", "../small.toml", "--out", "/proc/none/r.sqlite"): "/proc/none/r.sqlite could not be written",
+    ("report", "nothing"): r"there is no run results/nothing.sqlite \(vae-bench run nothing makes it\)",
+    ("report", "no/where.sqlite"): "there is no run file no/where.sqlite",
+    ("export", "nothing", "--to", "x"): "there is no run",
+    ("export", "nothing"): "Missing option '--to'",
+    ("list", "things"): "is not one of",
+    ("explain",): "Missing argument",
+    ("explain", "gausian"): r"unknown family 'gausian' \(did you mean 'gaussian'\? vae-bench list likelihoods\)",
+    ("explain", "discretized_logistic"): r"did you mean 'discretised_logistic'\?",
+    ("run", "../small.toml", "--set", "objective=bined"): r"did you mean 'binned'\?",
+    ("compare", "a"): "Missing argument",
+    ("compare", "a", "b"): r"there is no run results/a.sqlite \(vae-bench run a makes it\)",
+    ("compare", "a.sqlite", "b.sqlite"): "there is no run file a.sqlite",
+    ("compare", "a", "b", "--threshold", "-1"): "--threshold and --threshold-nats: give numbers >= 0",
+    ("compare", "a", "b", "--threshold-nats", "nan"): "--threshold and --threshold-nats: give numbers >= 0",
+}
+
+
+@pytest.mark.parametrize("arguments", WRONG)
+def test_wrong_input_gets_one_sentence_and_2_and_leaves_nothing(vae_bench, workplace, arguments):
+    code, out, err = vae_bench(*arguments)
+    assert code == 2
+    assert out == ""
+    assert re.fullmatch(rf"vae-bench: .*{WRONG[arguments]}.*\n", err), err
+    assert list(workplace.iterdir()) == []
+
+
+@pytest.mark.parametrize("arguments", [("run", "../small.toml", "--out"), ("report",), ("export", "--to=x")])
+def test_a_file_that_is_no_run_is_left_alone(vae_bench, workplace, arguments):
+    Path("notes.sqlite").write_text("no run at all")
+    code, _, err = vae_bench(*arguments, "notes.sqlite")
+    assert code == 2
+    assert re.fullmatch(r"vae-bench: notes.sqlite is damaged or not a run file .*\n", err)
+    assert files(workplace) == ["notes.sqlite"]
+
+
+def test_a_run_name_with_a_slip_is_recognised(vae_bench, workplace):
+    text_file("results/digits.sqlite")
+    for verb in (("report", "digts"), ("compare", "digts", "digits")):
+        code, _, err = vae_bench(*verb)
+        assert (code, err) == (2, "vae-bench: there is no run results/digts.sqlite (did you mean 'digits'?).\n")
+
+
+def test_an_error_in_the_code_is_not_hidden(vae_bench, monkeypatch):
+    def broken(*_):
+        raise ZeroDivisionError("a fault")
+
+    monkeypatch.setattr("bench.engine.run.describe", broken)
+    with pytest.raises(ZeroDivisionError):
+        vae_bench("run", "../small.toml")
+
+
+# -- what it costs -----------------------------------------------------------------------------------------------------
+
+WATCH = """
+import sys
+from bench import cli
+from tests.bench.engine import fake_worker
+import bench.engine.run
+bench.engine.run.Tasks = lambda: fake_worker.TASKS
+code = cli.carry_out(sys.argv[1:])
+loaded = [name for name in ("torch._C", "torchvision") if name in sys.modules]
+print("loaded:", loaded)
+sys.exit(code)
+"""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--help",),
+        ("list", "likelihoods"),
+        ("list", "likelihoods", "--plugin", str(TRIANGULAR)),
+        ("list", "grids"),
+        ("list", "datasets"),
+        ("explain", "gaussian"),
+        ("explain", "discretised_logistic"),
+        ("explain", "triangular", "--plugin", str(TRIANGULAR)),
+        ("run", "../small.toml", "--set", "objective=['elbo', 'binned']", "--out", "other.sqlite"),
+        ("run", "../plugged.toml", "--plugin", str(TRIANGULAR)),
+        ("run", "../small.toml", "--out", "other.sqlite"),
+        ("run", "../small.toml", "--set", "sigma=-1"),
+        ("export", "ready.sqlite", "--to", "tables"),
+        ("compare", "ready.sqlite", "ready.sqlite"),
+        ("report", "ready.sqlite"),
+        ("report", "nothing"),
+        ("doctor",),
+    ],
+)
+def test_this_process_never_executes_torch(workplace, vae_bench, arguments):
+    vae_bench("run", "../small.toml", "--out", "ready.sqlite")
+    script = WATCH
+    if arguments[0] == "report":  # the store's readers and what the page is built with, not the page's content
+        script = script.replace(
+            "code =", "from bench import report\nreport.build = lambda tables, out: out.touch()\ncode ="
+        )
+        script = script.replace("code =", "report.ranking_text = lambda tables, width: ''\ncode =", 1)
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "loaded: []" in done.stdout, done.stdout + done.stderr
+    assert done.returncode == (2 if arguments[-1] in ("sigma=-1", "nothing") else 0), done.stderr
+
+
+def test_the_process_ends_with_the_code():
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.cli", "run", "digts"], cwd=ROOT, capture_output=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith(b"vae-bench: unknown grid")

@@ -1,0 +1,185 @@
+"""`vae-bench explain`: what it says of every family is true, and the loss that it prints runs."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+import torch
+from torch.distributions import Normal, kl_divergence
+
+from bench.cli.text import explanation as explaining
+from bench.cli.text.explanation import explain, snippet
+from bench.grid import families as wording
+from bench.grid.families import make, registry, trainable_on, widths
+from tests.conftest import TRIANGULAR
+from vae_core import likelihoods
+from vae_core.data.views import VIEWS
+from vae_core.likelihoods import Card
+
+NAMES = [*registry().names(), *registry().ALIASES]
+EVERY = pytest.mark.parametrize("name", NAMES)
+
+
+def said(name: str) -> str:
+    """All words of the text, one space apart."""
+    return " ".join(explain(name, 80).split())
+
+
+@EVERY
+def test_it_fits_a_terminal(name):
+    assert max(map(len, explain(name, 80).splitlines())) <= 80
+
+
+@EVERY
+def test_the_whole_card_is_in_it(name):
+    family = likelihoods.get(name)
+    text = said(name)
+    for field in ("summary", "formula", "support", "parameters", "source", "users"):
+        assert " ".join(getattr(family.card, field).split()) in text, field
+    assert name in text.split()[0]
+    assert f"view {family.view}" in text
+    assert family.measure in text
+
+
+@EVERY
+def test_the_last_layer_has_the_width_that_the_decoder_needs(name):
+    family = likelihoods.get(name)
+    scales: list[dict[str, Any]] = (
+        [{"sigma": 0.1}, *({"sigma": mode} for mode in family.sigma_modes)] if family.takes_sigma else [{}]
+    )
+    text = said(name)
+    for options in scales:
+        width = make(name, options, 256).outputs(784)
+        mode = "a number" if options.get("sigma") == 0.1 else options.get("sigma", "")
+        line = rf"outputs \({width} for D = 784(, K = 256)?\)" + (rf": sigma [^:]*\b{mode}\b" if mode else "")
+        assert re.search(line, text), line
+
+
+@pytest.mark.parametrize("name", registry().names())
+@pytest.mark.parametrize(("dims", "levels"), [(1, 2), (64, 17), (784, 256)])
+def test_the_width_is_a_formula_that_holds_at_every_size(name, dims, levels):
+    sigmas = {"": {}, "a number": {"sigma": 0.1}}
+    for modes, formula in widths(name).items():
+        expression = re.sub(r"(\d) (?=[KD])", r"\1 * ", formula).replace("K D", "K * D")
+        for mode in modes.split(", "):
+            lik = make(name, sigmas.get(mode, {"sigma": mode}), levels)
+            assert eval(expression, {"D": dims, "K": levels}) == lik.outputs(dims), (mode, formula)
+
+
+@EVERY
+def test_options_are_there_with_their_defaults(name):
+    text = said(name)
+    for option in likelihoods.get(name).option_names():
+        assert re.search(rf"\b{option}( = \S+ by default|, needed)", text), option
+    if not likelihoods.get(name).option_names():
+        assert "options none" in text
+
+
+def test_options_say_what_they_take():
+    text = said("gaussian")
+    assert """sigma = 'shared' by default: the scale: a number > 0, or "shared", "image", "pixel", "optimal".""" in text
+    assert "link = 'identity' by default: how the location" in text
+    assert "Raises" not in said("categorical")
+    assert "levels, needed: K ≥ 2" in said("categorical")
+
+
+@pytest.mark.parametrize("name", registry().names())
+def test_objectives_are_those_that_training_takes(name):
+    able = {objective for objective, why in trainable_on(make(name, {})).items() if not why}
+    (listed,) = re.findall(r"^trained on  (.*)$", explain(name, 80), re.MULTILINE)
+    assert set(listed.split(", ")) == able
+    assert ("not binned: " in said(name)) == ("binned" not in able)
+
+
+def test_the_alias_is_explained_as_what_it_is():
+    text = explain("discretised_logistic", 80)
+    assert text.startswith("discretised_logistic: logistic trained on its bins (objective = 'binned')\n")
+    assert re.search("^trained on  binned$", text, re.MULTILINE)
+
+
+# -- the loss ----------------------------------------------------------------------------------------------------------
+
+
+@EVERY
+def test_the_loss_runs_as_it_is_printed(name, monkeypatch):
+    """In a smaller size: a step is made, x is in the family's view, the KL and the score are what they should be."""
+    monkeypatch.chdir(TRIANGULAR.parent)  # where the plug-in of the tests lies
+    code = explain(name, 80).partition("A loss for your own code:\n\n")[2]
+    assert code == snippet(name)
+    small = code.replace("B, D, Z, K = 100, 784, 20,", "B, D, Z, K = 6, 11, 3,")
+    assert small != code
+    torch.manual_seed(0)
+    names: dict = {}
+    exec(compile(small, name, "exec"), names)
+    family, k, lik = likelihoods.get(name), names["k"], names["lik"]
+    assert names["mass"].shape == names["log_p"].shape == names["elbo"].shape == (6,)
+    assert torch.isfinite(names["loss"])
+    torch.testing.assert_close(names["loss"], (names["kl"] - names["log_p"]).mean())
+    posterior = Normal(names["mean"], torch.exp(0.5 * names["log_variance"]))
+    torch.testing.assert_close(names["kl"], kl_divergence(posterior, Normal(0.0, 1.0)).sum(-1))
+    for parameter in (*names["decoder"].parameters(), *lik.parameters()):
+        assert parameter.grad is not None
+        assert torch.isfinite(parameter.grad).all()
+    if name in registry().ALIASES:
+        assert "x" not in names
+        return
+    uniform = (names["x"] * names["K"] - k).clamp(0, 1)
+    expected = k.float() if family.view == "binary" else VIEWS[family.view].see(k, names["K"], uniform)
+    torch.testing.assert_close(names["x"], expected.float())
+
+
+def test_the_loss_trains():
+    """A few hundred steps of the printed step on one batch improve its bound."""
+    code = snippet("gaussian").replace("B, D, Z, K = 100, 784, 20,", "B, D, Z, K = 20, 10, 2,")
+    setup, _, step = code.partition("k = torch.randint")
+    names: dict = {}
+    torch.manual_seed(0)
+    exec(setup + "k = torch.full((B, D), 200)\n", names)
+    step = step.partition("\n")[2]
+    exec(step, names)
+    first = float(names["bits_per_dim"].detach())
+    for _ in range(300):
+        exec(step, names)
+    assert float(names["bits_per_dim"].detach()) < first - 0.5
+
+
+# -- what is not in the shipped catalogue ------------------------------------------------------------------------------
+
+
+def test_every_view_and_measure_has_its_words():
+    assert set(wording.VIEWS) == set(explaining.SEEN) == set(VIEWS)
+    assert set(wording.MEASURES) == set(likelihoods._plugins.MEASURES)
+
+
+def test_a_family_that_needs_an_option_is_explained(monkeypatch):
+    class Needy(likelihoods.Density):
+        """A family with a width of its own.
+
+        Args:
+            components: how many, 2 or
+                more. Raises ValueError else.
+            colour: red.
+        """
+
+        view = "unit"
+        card = Card("needy", "summary", "formula", "support", "parameters", "source", "users")
+        examples = ({"components": 3},)
+
+        def __init__(self, components, colour="red", plain=None):
+            self.components = components
+
+        def outputs(self, dims):
+            return 2 * self.components * dims + 5
+
+        log_prob = log_masses = mean = sample = lambda *_: None  # type: ignore[assignment]
+
+    Needy.name = "needy"  # as its file would be called
+    monkeypatch.setattr(likelihoods, "_FAMILIES", {**likelihoods._FAMILIES, "needy": Needy})
+    text = said("needy")
+    assert "options components, needed: how many, 2 or more. colour = 'red' by default: red. plain = None" in text
+    assert "6 D + 5 outputs (4709 for D = 784)" in text
+    assert 'likelihoods.make("needy", components=3)' in text
+    with pytest.raises(ValueError, match="needy needs the option components"):
+        likelihoods.make("needy")

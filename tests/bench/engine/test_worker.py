@@ -1,0 +1,324 @@
+"""What a worker makes of a bundle: rows whose numbers can be recomputed from the trained model."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from bench import store
+from bench.engine.from_cell import architecture_of, load_data, member_of, schedule_of, scored_images
+from bench.engine.worker import carry_out, inspect_data, inspect_precision, measure_throughput
+from bench.grid.cell import Cell
+from bench.grid.plan import bundle_of
+from bench.speed.throughput import flops, matmul_gflops
+from bench.store import IMAGE_ARRAYS, RESULT_COLUMNS, CellResult
+from vae_core import likelihoods
+from vae_core.evaluate import importance_bounds, log_likelihood, scoring
+from vae_core.evaluate.pareto import khat_threshold
+from vae_core.networks import Architecture
+from vae_core.training import train
+
+BASE = Cell(
+    dataset="digits",
+    levels=None,
+    family="gaussian",
+    options={"sigma": 0.2},
+    scored_as="itself",
+    view="real",
+    train_samples=1,
+    objective="elbo",
+    hidden=(16,),
+    activation="tanh",
+    latent=3,
+    epochs=2,
+    batch_size=100,
+    learning_rate=3e-3,
+    precision="float32",
+    seed=0,
+    eval_samples=(1, 10, 40),
+    test_images=50,
+    refine="never",
+    binarisation="stochastic",
+)
+
+
+def cell(family: str, scored_as: str | None = None, **changes: Any) -> Cell:
+    known = likelihoods.get(family)
+    options = {"sigma": changes.pop("sigma", "shared")} if known.takes_sigma else {}
+    return dataclasses.replace(
+        BASE, family=family, options=options, view=known.view, scored_as=scored_as or known.scorings[0], **changes
+    )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def denormals_afterwards() -> Iterator[None]:
+    """A worker flushes denormal numbers to zero; the other tests' process keeps them."""
+    yield
+    torch.set_flush_denormal(False)
+
+
+@pytest.fixture(scope="module")
+def results() -> dict[str, CellResult]:
+    cells = [
+        BASE,
+        cell("bernoulli"),
+        cell("bce_sum"),
+        cell("mse_sum", "gaussian_implied"),
+        cell("mse_sum", "gaussian_fitted"),
+        cell("laplace", objective="iwae"),
+        cell("logistic", sigma=0.1, objective="binned"),
+        cell("gaussian", sigma=1e-30),
+    ]
+    rows = carry_out(bundle_of(cells), "cpu")
+    assert [row.cell for row in rows] == [c.id for c in cells]
+    return {f"{c.family} {c.scored_as} {c.options.get('sigma', '')}": row for c, row in zip(cells, rows, strict=True)}
+
+
+def test_numbers_are_those_of_the_model_evaluated_by_hand(results: dict[str, CellResult]) -> None:
+    data = load_data("digits", None, "cpu")
+    trained = train(data, [member_of(BASE, 17)], architecture_of(BASE), schedule_of(BASE))
+    model = trained.models[0]
+    k, levels = scored_images(BASE, data)
+    assert (len(k), levels) == (50, 17)
+    estimate = log_likelihood(k, model.encode, model.decode, model.likelihood, (1, 10, 40), levels=17)
+    row = results["gaussian itself 0.2"]
+    np.testing.assert_allclose(row.per_image["iw_nats"], estimate.bound[40].numpy(), rtol=1e-3)
+    values = row.values
+    iw = float(estimate.bound[40].mean())
+    assert values["iw_nats"] == pytest.approx(iw, rel=1e-4)
+    assert values["bits_per_dim"] == pytest.approx(-iw / (64 * math.log(2)), rel=1e-4)
+    assert values["elbo_nats"] == pytest.approx(float(estimate.elbo.mean()), rel=1e-4)
+    assert values["iw_se"] == pytest.approx(float(estimate.bound[40].std()) / math.sqrt(50), rel=1e-2)
+    assert values["elbo_nats"] == pytest.approx(values["reconstruction_nats"] - values["kl_nats"], rel=1e-6)  # type: ignore[operator]
+    assert [size for size, *_ in row.bounds] == [1, 10, 40]
+    assert row.bounds[-1][1] == pytest.approx(values["iw_nats"])
+    assert values["measure"] == "pmf-17"
+    assert values["currency"] == "pmf-K"
+
+
+@pytest.fixture(scope="module")
+def scored() -> dict[str, CellResult]:
+    """A model of a narrow σ, whose encoder's k̂ is bad, scored with and without refinement; and one of a σ so wide that
+    the posterior is the prior."""
+    cells = [
+        dataclasses.replace(BASE, options={"sigma": 0.05}, refine=word, eval_samples=(1, 100))
+        for word in ("never", "auto")
+    ]
+    cells += [
+        dataclasses.replace(BASE, options={"sigma": 2.0}, refine=word, eval_samples=(1, 1000))
+        for word in ("auto", "always")
+    ]
+    rows = carry_out(bundle_of(cells[:2]), "cpu") + carry_out(bundle_of(cells[2:]), "cpu")
+    return dict(zip(("never", "auto", "good", "always"), rows, strict=True))
+
+
+def test_a_bad_khat_is_refined_and_a_good_one_is_not(scored: dict[str, CellResult]) -> None:
+    plain, refined, good = (scored[name].values for name in ("never", "auto", "good"))
+    assert [row.values["estimator"] for row in scored.values()] == ["encoder", "refined", "encoder", "refined"]
+    assert plain["khat_bad_fraction"] == plain["encoder_khat_bad_fraction"] > 0.5  # type: ignore[operator]
+    assert refined["encoder_khat_bad_fraction"] == plain["khat_bad_fraction"]
+    assert refined["khat_bad_fraction"] <= 0.1  # type: ignore[operator]
+    assert refined["encoder_iw_nats"] == plain["iw_nats"] < refined["iw_nats"] - 1  # type: ignore[operator]
+    assert good["encoder_iw_nats"] == good["iw_nats"]
+    for column in ("elbo_nats", "kl_nats", "reconstruction_nats", "training_objective_nats", "active_units"):
+        assert refined[column] == plain[column], column
+
+
+def test_the_gaps_are_those_of_the_encoder_s_elbo(scored: dict[str, CellResult]) -> None:
+    """amortisation + approximation = ln p(x) − ELBO over the images that were looked at: here 24 of 50."""
+    values: Any = scored["auto"].values
+    assert values["amortisation_gap_nats"] > 0
+    assert values["approximation_gap_nats"] > 0
+    whole = values["iw_nats"] - values["elbo_nats"]
+    parts = values["amortisation_gap_nats"] + values["approximation_gap_nats"]
+    assert parts == pytest.approx(whole, rel=0.25)
+    assert "amortisation_gap_nats" not in scored["never"].values
+
+
+def test_per_image_arrays_are_those_behind_the_columns(scored: dict[str, CellResult]) -> None:
+    for name, row in scored.items():
+        values, arrays = row.values, row.per_image
+        assert set(arrays) == set(IMAGE_ARRAYS)
+        assert {len(array) for array in arrays.values()} == {50}
+        assert arrays["iw_nats"].mean() == pytest.approx(values["iw_nats"])
+        assert np.median(arrays["ess"]) == pytest.approx(values["ess_median"], rel=0.2), name
+        size, bound, _, from_encoder = row.bounds[-1]
+        assert (size, bound, from_encoder) == (values["iw_samples"], values["iw_nats"], values["encoder_iw_nats"])
+        assert (arrays["khat"] > khat_threshold(size)).mean() == pytest.approx(values["khat_bad_fraction"])
+
+
+def test_latents_and_calibration(scored: dict[str, CellResult]) -> None:
+    for row in scored.values():
+        values: Any = row.values
+        assert sum(kl for kl, _ in row.latents) == pytest.approx(values["kl_nats"], rel=1e-5)
+        assert sum(variance > 0.01 for _, variance in row.latents) == values["active_units"]
+        assert sum(row.calibration) == pytest.approx(1)
+        assert values["pit_deviation"] == pytest.approx(np.abs(np.array(row.calibration) - 0.05).sum() / 2)
+    narrow: Any = scored["auto"].values
+    assert narrow["noise_predicted"] < 0.08 < narrow["noise_realised"]  # σ = 0.05 on digits is too sure of itself
+    assert narrow["coverage_95"] < 0.8
+
+
+def test_both_shares_of_bad_khat_are_one_number() -> None:
+    assert store.BAD_SHARE == scoring.BAD_SHARE
+
+
+def test_every_value_has_a_column(results: dict[str, CellResult]) -> None:
+    for row in results.values():
+        assert set(row.values) <= set(RESULT_COLUMNS)
+
+
+def test_bounds_are_ordered(results: dict[str, CellResult]) -> None:
+    """Mass ≥ dequantised bound; the bound rises with L; the ELBO is the lowest (all within Monte-Carlo error)."""
+    for name, row in results.items():
+        if row.status != "done":
+            continue
+        values: Any = row.values
+        assert values["iw_nats"] > values["elbo_nats"] - 1e-6, name
+        assert row.bounds[0][1] < row.bounds[1][1] < row.bounds[2][1] + 0.05, name
+        if values.get("dequantised_bits_per_dim") is not None:
+            assert values["dequantised_bits_per_dim"] > values["bits_per_dim"], name
+            assert values["dequantised_nats"] == pytest.approx(values["density_nats"] - 64 * math.log(17))
+
+
+def test_a_cell_is_trained_in_its_precision_and_scored_in_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Near what float32 gives, and not equal; the scoring is in full float32 though the process allows TF32."""
+    bf16 = dataclasses.replace(BASE, precision="bf16")
+    assert schedule_of(bf16).precision == "bf16"
+    plain, abridged = (carry_out(bundle_of([one]), "cpu")[0].values["iw_nats"] for one in (BASE, bf16))
+    assert plain != abridged
+    assert abridged == pytest.approx(plain, abs=0.5)
+
+    seen: list[str] = []
+
+    def spy(*arguments: Any, **named: Any) -> Any:
+        seen.append(torch.backends.cuda.matmul.fp32_precision)
+        return importance_bounds(*arguments, **named)
+
+    monkeypatch.setattr("bench.engine.worker.importance_bounds", spy)
+    torch.set_float32_matmul_precision("high")
+    try:
+        carry_out(bundle_of([BASE]), "cpu")
+        assert torch.get_float32_matmul_precision() == "high"
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    assert seen == ["ieee"]
+
+
+def test_a_precision_that_the_device_lacks_is_named() -> None:
+    assert inspect_precision("bf16", "cpu") == {"precision": "bf16"}
+    with pytest.raises(ValueError, match="precision 'tf32' needs a CUDA device"):
+        inspect_precision("tf32", "cpu")
+
+
+def test_the_binary_view_is_scored_on_fixed_zeros_and_ones(results: dict[str, CellResult]) -> None:
+    binary = cell("bernoulli")
+    data = load_data("digits", None, "cpu")
+    first, levels = scored_images(binary, data)
+    again, _ = scored_images(dataclasses.replace(binary, seed=7), data)
+    assert levels == 2
+    assert set(first.unique().tolist()) == {0, 1}
+    assert torch.equal(first, again)
+    assert results["bernoulli itself "].values["currency"] == "pmf-2"
+    threshold, _ = scored_images(dataclasses.replace(binary, binarisation="threshold"), data)
+    grey, _ = scored_images(BASE, data)
+    assert torch.equal(threshold, (grey > 8).to(torch.uint8))
+
+
+def test_fewer_test_images_are_spread_over_the_split() -> None:
+    data = load_data("digits", None, "cpu")
+    some, _ = scored_images(dataclasses.replace(BASE, test_images=3), data)
+    assert torch.equal(some, data.test[[0, 100, 200]])
+    everything, _ = scored_images(dataclasses.replace(BASE, test_images=None), data)
+    assert len(everything) == 300
+
+
+def test_two_scorings_of_one_model(results: dict[str, CellResult]) -> None:
+    """One training: equal KL and unnormalised objective; the σ that fits the residuals is not the implied one."""
+    implied, fitted = (results[f"mse_sum gaussian_{how} "].values for how in ("implied", "fitted"))
+    assert implied["sigma_fitted"] == pytest.approx(math.sqrt(0.5))
+    assert 0.1 < float(fitted["sigma_fitted"]) < 0.5  # type: ignore[arg-type]
+    for column in ("kl_nats", "training_objective_nats", "best_epoch"):
+        assert implied[column] == fitted[column]
+    assert implied["iw_nats"] != fitted["iw_nats"]
+
+
+def test_the_folk_objective_is_what_folk_compute(results: dict[str, CellResult]) -> None:
+    """−(summed BCE + KL) on grey test images, at the posterior's samples: near its value at the posterior mean."""
+    bce = cell("bce_sum")
+    data = load_data("digits", None, "cpu")
+    trained = train(data, [member_of(bce, 17)], architecture_of(bce), schedule_of(bce))
+    model = trained.models[0]
+    k, _ = scored_images(bce, data)
+    mean, log_variance = model.encode(k)
+    generator = torch.Generator().manual_seed(0)
+    losses = []
+    for _ in range(100):
+        z = mean + (0.5 * log_variance).exp() * torch.randn(mean.shape, generator=generator)
+        target = k.float() / 16
+        bce_loss = torch.nn.functional.binary_cross_entropy_with_logits(model.decode(z), target, reduction="sum")
+        kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum()
+        losses.append(float(bce_loss + kl) / len(k))
+    found = results["bce_sum continuous_bernoulli "].values["training_objective_nats"]
+    assert found == pytest.approx(-np.mean(losses), rel=2e-3)
+
+
+def test_a_model_that_diverges_is_a_failed_row_with_a_reason(results: dict[str, CellResult]) -> None:
+    row = results["gaussian itself 1e-30"]
+    assert row.status == "failed"
+    assert row.reason is not None
+    assert "no longer finite" in row.reason
+    assert "iw_nats" not in row.values
+    assert results["gaussian itself 0.2"].status == "done"
+
+
+def test_pictures_are_bytes_of_the_data_s_shape(results: dict[str, CellResult]) -> None:
+    for row in results.values():
+        if row.status == "done":
+            assert set(row.pictures) == {"original", "reconstruction", "sample", "draw"}
+            assert all(p.dtype == np.uint8 and p.shape == (8, 8, 8) for p in row.pictures.values())
+    data = load_data("digits", None, "cpu")
+    original = results["gaussian itself 0.2"].pictures["original"]
+    k, _ = scored_images(BASE, data)
+    np.testing.assert_array_equal(original[0], np.round(k[0].numpy().reshape(8, 8) / 16 * 255).astype(np.uint8))
+
+
+def test_throughput_has_one_row_for_each_kind() -> None:
+    """σ's value is not a kind, its mode is; shares are of a rate that was measured."""
+    other = dataclasses.replace(BASE, options={"sigma": 0.5})
+    rows = measure_throughput([BASE, other, cell("gaussian"), cell("bernoulli")], "cpu")
+    assert [row["kind"] for row in rows] == [BASE.kind, cell("gaussian").kind, cell("bernoulli").kind]
+    for row in rows:
+        assert row["train_images_per_s"] > 0
+        assert row["eval_decodes_per_s"] > 0
+        assert 0 < row["train_flops_share"] < 1.5
+        expected = row["train_images_per_s"] * row["train_flops_per_image"] / row["matmul_gflops"] / 1e9
+        assert row["train_flops_share"] == pytest.approx(expected)
+
+
+def test_operations_are_counted_as_the_profiler_counts_them() -> None:
+    """Against torch's own count of the matrix products of one update."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from vae_core.training import Trainer
+
+    architecture = Architecture((16, 12), "tanh", 3)
+    many = dataclasses.replace(BASE, train_samples=4, hidden=(16, 12))
+    trainer = Trainer(load_data("digits", None, "cpu"), [member_of(many, 17)], architecture, schedule_of(many), "cpu")
+    with FlopCounterMode(display=False) as counter:
+        trainer.step(next(trainer.epoch()))
+    update, _ = flops(architecture, 64, 64, 4)
+    assert counter.get_total_flops() == update * trainer.batch
+    assert matmul_gflops("cpu") > 0.1
+
+
+def test_facts_of_the_data() -> None:
+    facts = inspect_data("digits", None)
+    assert (facts.levels, facts.dims, facts.shape) == (17, 64, (8, 8))
+    assert (facts.train, facts.valid, facts.test) == (1197, 300, 300)

@@ -1,0 +1,215 @@
+"""The laws that a plug-in is held to: no shipped family breaks one, and each wrong likelihood of mutants/ breaks
+the one it was made to break."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.conftest import TRIANGULAR
+from vae_core import laws, likelihoods
+from vae_core.data.views import VIEWS
+from vae_core.likelihoods import Card, Density, Likelihood, _plugins
+
+pytestmark = pytest.mark.usefixtures("same_catalogue_afterwards")
+
+MUTANTS = Path(__file__).parent / "mutants"
+BROKEN = {
+    "summed": "masses are given for each dimension",
+    "shared_out": "masses are given for each dimension",
+    "closed_ends": "masses sum to one",
+    "top_bin": "masses sum to one",
+    "nan_gradient": "values and gradients are finite",
+    "naive_difference": "single precision agrees with double",
+    "density_off": "masses are integrals of the density",
+    "swapped_ends": "masses are at least the dequantised bound",
+    "other_sampler": "samples follow the masses",
+    "first_scale": "a stack scores as its members",
+}
+
+
+def written(folder: Path, name: str, text: str) -> Path:
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+# -- the laws ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("family", likelihoods.names())
+def test_every_family_obeys_the_laws(family):
+    laws.check(likelihoods.get(family))
+
+
+@pytest.mark.parametrize("mutant", BROKEN)
+def test_a_wrong_likelihood_is_refused_by_the_law_it_breaks(mutant):
+    before = likelihoods.names()
+    with pytest.raises(laws.LawBroken) as caught:
+        likelihoods.register(MUTANTS / f"{mutant}.py")
+    said = str(caught.value)
+    assert said.startswith(f"{mutant} (")
+    assert f"breaks the law '{BROKEN[mutant]}'" in said
+    assert "\n" not in said
+    assert likelihoods.names() == before
+
+
+def test_every_law_has_its_mutant():
+    assert {law.__name__.replace("_", " ") for law in laws.LAWS} == set(BROKEN.values())
+    assert {path.stem for path in MUTANTS.glob("*.py")} == set(BROKEN)
+
+
+def masses_at(family: str, sigma: float, loc: float) -> torch.Tensor:
+    lik = likelihoods.make(family, sigma=sigma)
+    return laws.masses(lik, torch.tensor([[loc]], dtype=torch.float64), 256).exp()[0]
+
+
+def test_closed_end_bins_lose_half_the_mass_of_a_black_pixel():
+    likelihoods.register(MUTANTS / "closed_ends.py", check=False)
+    assert masses_at("closed_ends", 0.012, 0.5 / 256).sum() == pytest.approx(0.54, abs=0.005)
+    assert masses_at("logistic", 0.012, 0.5 / 256).sum() == pytest.approx(1, abs=1e-9)
+
+
+def test_a_top_bin_that_is_missed_loses_half_the_mass_of_a_white_pixel():
+    likelihoods.register(MUTANTS / "top_bin.py", check=False)
+    assert masses_at("top_bin", 0.012, 255.5 / 256).sum() == pytest.approx(0.54, abs=0.005)
+    assert masses_at("top_bin", 0.012, 0.5 / 256).sum() == pytest.approx(1, abs=1e-9)
+
+
+def test_what_a_likelihood_raises_is_said_with_the_law_that_met_it():
+    class Stumbling(likelihoods.get("bernoulli")):  # type: ignore[misc]
+        def log_masses(self, k, raw, levels):
+            raise ZeroDivisionError("by zero")
+
+    law = "breaks the law 'masses are given for each dimension'"
+    with pytest.raises(laws.LawBroken, match=f"{law}: ZeroDivisionError: by zero"):
+        laws.check(Stumbling)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "missing"),
+    [
+        ({}, "has no card"),
+        ({"card": Card("t", "s", "f", "s", "p", " ", "u")}, "has a card without source"),
+        ({"view": "pixels"}, "has view = 'pixels', allowed: binary, levels, unit, real, grey"),
+        ({"measure": "pdf"}, "has measure = 'pdf', allowed: density, pmf, unnormalised"),
+    ],
+)
+def test_a_family_says_what_it_is(attributes, missing):
+    card = {"card": Card(*"abcdefg")} if attributes and "card" not in attributes else {}
+    family = type("Silent", (Density,), {"view": "unit", **card, **attributes})
+    with pytest.raises(laws.LawBroken, match=missing):
+        laws.check(family)
+
+
+def test_the_views_that_a_plug_in_may_name_are_those_there_are():
+    assert tuple(VIEWS) == _plugins.VIEWS
+
+
+# -- taking a file in --------------------------------------------------------------------------------------------------
+
+
+def test_a_registered_family_is_one_of_the_catalogue(tmp_path):
+    text = TRIANGULAR.read_text()
+    path = written(tmp_path, "tent.py", text)
+    assert likelihoods.register(path) == "tent"
+    assert "tent" in likelihoods.names()
+    assert likelihoods.make("tent").name == "tent"
+    plugin = likelihoods.plugins()["tent"]
+    assert plugin.file == path
+    assert plugin.sha256 == hashlib.sha256(text.encode()).hexdigest()
+    assert [file.name for file in tmp_path.iterdir()] == ["tent.py"], "nothing is written beside it"
+
+
+def test_the_same_file_again_is_the_same_family(tmp_path):
+    family = likelihoods.get("triangular")
+    assert likelihoods.register(TRIANGULAR, check=False) == "triangular"
+    assert likelihoods.get("triangular") is family
+    other = written(tmp_path, "triangular.py", TRIANGULAR.read_text() + "\n# changed\n")
+    with pytest.raises(ValueError, match="there is a family 'triangular' already; rename the file"):
+        likelihoods.register(other)
+
+
+ONE = "from vae_core.likelihoods.gaussian import Gaussian\nclass One(Gaussian):\n    pass\n"
+WRONG = {
+    "none.py": ("x = 1\n", r"none\.py defines no concrete likelihood \(make it a class on .*\): one file, one family"),
+    "imported.py": ("from vae_core.likelihoods.gaussian import Gaussian\n", "defines no concrete likelihood"),
+    "half.py": (
+        "from vae_core.likelihoods import Density\nclass Half(Density):\n    view = 'unit'\n",
+        r"no concrete likelihood \(Half lacks log_masses, log_prob, mean, outputs, sample\)",
+    ),
+    "summing.py": (
+        "from vae_core.likelihoods import Density\nclass Summing(Density):\n    def log_mass(self, k, raw, levels):\n"
+        "        return raw.sum(-1)\n",
+        r"summing\.py defines Summing\.log_mass, which is final: define log_masses\(k, raw, levels\) in its place, ",
+    ),
+    "overriding.py": (
+        ONE.replace("pass", "log_mass = None"),
+        r"defines One\.log_mass, which is final: define log_masses",
+    ),
+    "two.py": (ONE + "class Two(Gaussian):\n    pass\n", r"two\.py defines 2 concrete likelihoods \(One, Two\)"),
+    "typo.py": ("def f(:\n", r"typo\.py cannot be imported: SyntaxError: .*line 1"),
+    "raises.py": ("x = 1\nx / 0\n", r"cannot be imported: ZeroDivisionError: division by zero \(line 2\)"),
+    "exits.py": ("import sys\nsys.exit('enough')\n", "cannot be imported: SystemExit: enough"),
+    "cardless.py": (
+        "from vae_core.likelihoods import Likelihood\nfrom vae_core.likelihoods.gaussian import Gaussian\n"
+        "class Cardless(Gaussian):\n    card = 'a gaussian'\n",
+        "cardless.py has no card",
+    ),
+    "gaussian.py": (ONE, "there is a family 'gaussian' already; rename the file"),
+    "discretised_logistic.py": (ONE, "there is a family 'discretised_logistic' already"),
+    "my-family.py": (ONE, "must be named as a family"),
+    "_hidden.py": (ONE, "must be named as a family"),
+    "family.txt": (ONE, "no Python file: give a .py"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_file_that_is_no_plug_in_is_refused_in_one_sentence(tmp_path, name):
+    text, sentence = WRONG[name]
+    path = written(tmp_path, name, text)
+    before = likelihoods.names()
+    for check in (True, False):
+        with pytest.raises(ValueError, match=sentence) as caught:
+            likelihoods.register(path, check=check)
+        assert "\n" not in str(caught.value)
+    assert likelihoods.names() == before
+    assert f"{_plugins.PREFIX}.{path.stem}" not in sys.modules
+    assert [file.name for file in tmp_path.iterdir()] == [name]
+
+
+def test_a_file_that_is_not_there():
+    with pytest.raises(ValueError, match=r"the plug-in nowhere\.py cannot be read: No such file"):
+        likelihoods.register("nowhere.py")
+
+
+# -- installed packages ------------------------------------------------------------------------------------------------
+
+
+def test_an_installed_package_brings_its_family(install):
+    install("tent", TRIANGULAR.read_text())
+    assert likelihoods.make("tent").name == "tent"
+    assert "tent" in likelihoods.names()
+    assert likelihoods.plugins()["tent"].installed
+    laws.check(likelihoods.get("tent"))
+
+
+def test_a_broken_installed_package_is_named_and_spoils_no_shipped_family(install):
+    install("tent", "x = 1 / 0\n")
+    assert isinstance(likelihoods.make("gaussian"), Likelihood)
+    for _ in range(2):
+        with pytest.raises(
+            ValueError, match=r"installed plug-in my_package\.tent of my-package cannot be imported: Zero.*uninstall it"
+        ):
+            likelihoods.names()
+
+
+def test_an_installed_package_cannot_take_a_name(install):
+    install("laplace", TRIANGULAR.read_text())
+    with pytest.raises(ValueError, match="there is a family 'laplace' already"):
+        likelihoods.names()
+    assert likelihoods.get("laplace").card.title == "Laplace"
