@@ -238,7 +238,7 @@ class _Run:
             "grid": self.grid.text,
             "overrides": list(self.grid.overrides),
             "cells": len(self.described),
-            "cards": cards(self.grid.cells),
+            "cards": cards(cell.family for cell in self.grid.cells),
             "plugins": (self.file.meta().get("plugins", {}) if self.file else {}) | self.plugins,
         }
 

@@ -6,56 +6,44 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import PurePath
-from typing import Any
+from typing import Any, Self
 
-Scalar = str | int | float | bool
-EVALUATION_FIELDS = (
-    "scored_as",
-    "eval_samples",
-    "test_images",
-    "refine",
-)  # what may differ between cells of one trained model
+from pydantic import Field
 
-NETWORK_FIELDS = ("hidden", "activation", "latent")
-SCHEDULE_FIELDS = ("epochs", "batch_size", "learning_rate", "precision")
-DATA_FIELDS = ("dataset", "levels", "binarisation")
+from bench.grid.families import Scalar
+from bench.grid.settings import KEYS, Settings, keys_of
+
+#: what may differ between cells of one trained model
+EVALUATION = ("scored_as", *keys_of("evaluation"))
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One (data, view, family, options, σ, L, objective, architecture, seed) of the grid; `read` makes valid ones.
+class Cell(Settings):
+    """One value of every key of the grid, with what follows from the family; `read` makes valid ones.
 
     `options` are the family's own, σ among them under "sigma" (a float or a mode) where the family takes one.
     `levels` is set for data given as a path only. `test_images=None` means all of them. `eval_samples` is sorted.
     """
 
-    dataset: str
-    levels: int | None
-    family: str
-    options: Mapping[str, Scalar] = field(hash=False)
-    scored_as: str
+    options: Mapping[str, Scalar] = Field(default_factory=dict)
+    scored_as: str = "itself"
     view: str
-    train_samples: int
-    objective: str
-    hidden: tuple[int, ...]
-    activation: str
-    latent: int
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    precision: str
-    seed: int
-    eval_samples: tuple[int, ...]
-    test_images: int | None
-    refine: str
-    binarisation: str
 
-    @property
+    @classmethod
+    def of_spec(cls, spec: Mapping[str, Any]) -> Self:
+        """The cell that `spec` was of, also if that was before some of the keys existed."""
+        return cls.model_validate({**{name: key.absent for name, key in KEYS.items()}, **spec})
+
+    def but(self, **changes: Any) -> Self:
+        """The same cell with other values, which are checked."""
+        return self.model_validate({**dict(self), **changes})
+
+    @cached_property
     def spec(self) -> dict[str, Any]:
         """The whole recipe as plain JSON values."""
-        return {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
+        return {name: _plain(value) for name, value in self}
 
     @property
     def sigma(self) -> str:
@@ -69,25 +57,25 @@ class Cell:
             return ""
         return self.sigma if isinstance(self.options["sigma"], str) else "fixed"
 
-    @property
+    @cached_property
     def id(self) -> str:
-        """Readable and unique, e.g. `digits-gaussian-sigma=0.1-elbo-L1-s0-3f9a2c1b`; its end hashes the whole spec."""
+        """Readable and unique, e.g. `digits-gaussian-sigma=0.1-elbo-L1-s0-3f9a2c1b`; its end hashes the recipe."""
         return f"{self._stem(self.scored_as)}-s{self.seed}-{_digest(self.spec)}"
 
-    @property
+    @cached_property
     def config(self) -> str:
         """The id without the seed: what is averaged over seeds."""
         return f"{self._stem(self.scored_as)}-{_digest(_without(self.spec, ('seed',)))}"
 
-    @property
+    @cached_property
     def training_key(self) -> str:
         """Equal for cells that share one trained model: everything but the scoring and the evaluation's size."""
-        return f"{self._stem()}-s{self.seed}-{_digest(_without(self.spec, EVALUATION_FIELDS))}"
+        return f"{self._stem()}-s{self.seed}-{_digest(_without(self.spec, EVALUATION))}"
 
-    @property
+    @cached_property
     def kind(self) -> str:
         """Equal for cells that run at one speed: σ's mode matters, its value, the seed and the schedule do not."""
-        spec = _without(self.spec, ("seed", "epochs", "learning_rate", *EVALUATION_FIELDS))
+        spec = _without(self.spec, (*EVALUATION, *(name for name, key in KEYS.items() if not key.paces)))
         if self.sigma_mode == "fixed":
             spec["options"] = {**spec["options"], "sigma": "fixed"}
         sigma = f"-sigma={self.sigma_mode}" if self.sigma_mode else ""
@@ -109,6 +97,9 @@ class Cell:
         """The precision in training as a part of names, where it is not the usual one."""
         return [] if self.precision == "float32" else [self.precision]
 
+    def __hash__(self) -> int:
+        return hash(self.id)
+
 
 @dataclass(frozen=True)
 class Described:
@@ -125,7 +116,7 @@ def labels(cells: Iterable[Cell]) -> dict[str, str]:
     `gaussian σ=0.1`, `mse_sum (gaussian fitted)`, `bernoulli iwae L=5 latent=10`.
     """
     cells = list(cells)
-    shown = (*DATA_FIELDS, *NETWORK_FIELDS, *SCHEDULE_FIELDS, "eval_samples", "test_images", "refine")
+    shown = keys_of("data", "network", "schedule", "evaluation")
     varying = [name for name in shown if len({getattr(cell, name) for cell in cells}) > 1]
     return {cell.id: _label(cell, varying) for cell in cells}
 
@@ -133,6 +124,11 @@ def labels(cells: Iterable[Cell]) -> dict[str, str]:
 def number_text(value: Scalar) -> str:
     """A number as people write it (0.1, 1, 1e-05), text unchanged."""
     return f"{value:.12g}" if isinstance(value, float) else str(value)
+
+
+def short_name(dataset: str) -> str:
+    """A data set's name, or the bare file name of a path, fit for an id."""
+    return re.sub(r"[^A-Za-z0-9_.]+", "_", PurePath(dataset).stem or dataset)
 
 
 def _label(cell: Cell, varying: list[str]) -> str:
@@ -154,21 +150,19 @@ def _label(cell: Cell, varying: list[str]) -> str:
     return " ".join(parts)
 
 
-def short_name(dataset: str) -> str:
-    """A data set's name, or the bare file name of a path, fit for an id."""
-    return re.sub(r"[^A-Za-z0-9_.]+", "_", PurePath(dataset).stem or dataset)
-
-
 def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return list(value)
     return dict(sorted(value.items())) if isinstance(value, Mapping) else value
 
 
-def _without(spec: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
-    return {key: value for key, value in spec.items() if key not in set(names)}
+def _without(spec: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    left_out = set(names)
+    return {key: value for key, value in spec.items() if key not in left_out}
 
 
-def _digest(spec: dict[str, Any]) -> str:
-    text = json.dumps(spec, sort_keys=True, separators=(",", ":"), allow_nan=False)
+def _digest(spec: Mapping[str, Any]) -> str:
+    """Of what differs from what cells had before a key existed: so a new key leaves the names of old cells alone."""
+    known = {name: value for name, value in spec.items() if name not in KEYS or value != _plain(KEYS[name].absent)}
+    text = json.dumps(known, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:8]

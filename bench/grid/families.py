@@ -9,7 +9,8 @@ from types import ModuleType
 from typing import Any
 
 from bench.grid import lazy_torch
-from bench.grid.cell import Cell, Scalar
+
+Scalar = str | int | float | bool
 
 NOMINAL_LEVELS = 251  # stands for the data's number of levels while no data is at hand
 
@@ -107,14 +108,14 @@ def widths(family: str) -> dict[str, str]:
     return {", ".join(names): width for width, names in by_width.items()}
 
 
-def cards(cells: Iterable[Cell]) -> dict[str, dict[str, Any]]:
-    """What a person wants to know of every family among the cells, as plain text: its card, how it sees the data, what
+def cards(families: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """What a person wants to know of every one of the families, as plain text: its card, how it sees the data, what
     its numbers are, what the decoder must give, and which file it is where it is a plug-in. The report shows them
     without knowing the registry."""
     known = registry()
     plugins = known.plugins()
     found = {}
-    for name in sorted({cell.family for cell in cells}):
+    for name in sorted(set(families)):
         family = known.get(name)
         own = {"view": view_said(family), "measure": measure_said(family), "outputs": widths(name)}
         own["plugin"] = plugins[name].file.name if name in plugins else ""

@@ -8,8 +8,9 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from bench.grid.cell import DATA_FIELDS, NETWORK_FIELDS, SCHEDULE_FIELDS, Cell, short_name
+from bench.grid.cell import Cell, short_name
 from bench.grid.families import NOMINAL_LEVELS, make
+from bench.grid.settings import KEYS
 
 MODELS_AT_MOST = {"cpu": 16, "cuda": 64}
 MODELS_AT_LEAST = 4  # a CPU reaches its rate of matrix products with bundles of 4 or more; smaller cuts only lose
@@ -21,9 +22,8 @@ BUNDLES_A_WORKER = 3  # where several workers share the work, so that none is le
 class Bundle:
     """Cells of one shape, carried out by one call of the worker.
 
-    All share dataset, levels, hidden, activation, latent, train_samples, epochs, batch_size, precision,
-    binarisation and the decoder's output width. Cells with one `training_key` (one model, scored in several ways) are
-    always together.
+    All share the keys that are `bundled` (bench.grid.settings) and the decoder's output width. Cells with one
+    `training_key` (one model, scored in several ways) are always together.
     """
 
     id: str
@@ -70,8 +70,7 @@ def restrict(bundle: Bundle, wanted: Iterable[str]) -> Bundle | None:
 
 
 def _shape(cell: Cell) -> tuple[object, ...]:
-    fields = (*DATA_FIELDS, *NETWORK_FIELDS, *SCHEDULE_FIELDS, "train_samples")
-    return (*(getattr(cell, name) for name in fields if name != "learning_rate"), _width(cell))
+    return (*(getattr(cell, name) for name, key in KEYS.items() if key.bundled), _width(cell))
 
 
 def _width(cell: Cell, levels: int = NOMINAL_LEVELS) -> int:

@@ -27,21 +27,19 @@ for the logistic with `objective = "binned"`, which it also brings along where n
 
 from __future__ import annotations
 
-import itertools
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.grid.cell import Cell, Described, Scalar, labels
-from bench.grid.families import make, option_names, registry, trainable_on
-from bench.grid.settings import DEFAULT_SIGMA, GridError, Settings, axis, family_named, sentence, shown, suggestion
+from bench.grid.cell import Cell, Described, labels
+from bench.grid.expand import Block, exclusion, expand, matches
+from bench.grid.families import option_names, registry
+from bench.grid.settings import GridError, Settings, axis, suggestion
 
 __all__ = ["Cell", "Described", "Grid", "GridError", "Settings"]
-
-EXCLUDABLE = ("view", "scored_as")  # what [[exclude]] may name beside settings and options
 
 
 @dataclass(frozen=True)
@@ -53,12 +51,6 @@ class Grid:
     cells: tuple[Cell, ...]
     text: str
     overrides: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class _Block:
-    where: str
-    axes: Mapping[str, tuple[Any, ...]]
 
 
 def shipped_grids() -> dict[str, Path]:
@@ -100,15 +92,15 @@ def parse_grid(text: str, name: str, file: str, overrides: Sequence[str] = ()) -
     blocks = _blocks(file, shared, tables, given)
     cells: dict[str, tuple[str, Cell]] = {}
     for block in blocks:
-        in_block = {cell.id: cell for cell in _expand(block)}
+        in_block = {cell.id: cell for cell in expand(block)}
         for key, cell in in_block.items():
             if key in cells and not given:
                 raise GridError(
                     f"{block.where}: gives the cell {key} that {cells[key][0]} gives too; leave it out of one of them."
                 )
             cells.setdefault(key, (block.where, cell))
-    rules = [_exclusion(f"{file}, [[exclude]] {n}", table) for n, table in enumerate(exclusions, 1)]
-    kept = tuple(cell for _, cell in cells.values() if not any(_matches(cell, rule) for rule in rules))
+    rules = [exclusion(f"{file}, [[exclude]] {n}", table) for n, table in enumerate(exclusions, 1)]
+    kept = tuple(cell for _, cell in cells.values() if not any(matches(cell, rule) for rule in rules))
     if not kept:
         raise GridError(f"{file} has no cells left: its [[exclude]] tables drop all {len(cells)}.")
     return Grid(name=name, about=about, cells=kept, text=text, overrides=tuple(overrides))
@@ -161,7 +153,7 @@ def _override(text: str) -> tuple[str, Any]:
     return key, parsed["value"]
 
 
-def _blocks(file: str, shared: dict[str, Any], tables: list[dict[str, Any]], given: dict[str, Any]) -> list[_Block]:
+def _blocks(file: str, shared: dict[str, Any], tables: list[dict[str, Any]], given: dict[str, Any]) -> list[Block]:
     """[grid] and --set merged into every block, all axes valid; options only where some family takes them."""
     single = tables == [{}]
     places = {f"{file}, [grid]": shared, "--set": given}
@@ -174,7 +166,7 @@ def _blocks(file: str, shared: dict[str, Any], tables: list[dict[str, Any]], giv
         merged = {**axes[f"{file}, [grid]"], **axes[where], **axes["--set"]}
         if "family" not in merged:
             raise GridError(f"{where}: the key 'family' is missing; give one or a list (vae-bench list likelihoods).")
-        blocks.append(_Block(where, merged))
+        blocks.append(Block(where, merged))
         if not single:
             _check_options_are_taken(where, [key for key in table if key not in given], merged["family"])
     everywhere = {family for block in blocks for family in block.axes["family"]}
@@ -192,91 +184,3 @@ def _check_options_are_taken(where: str, keys: Iterable[str], families: Sequence
                 f"{where}: {key} is no option of {', '.join(families)}; remove it, or add a family that takes it "
                 f"({', '.join(others)})."
             )
-
-
-# -- from blocks to cells ----------------------------------------------------------------------------------------------
-
-
-def _expand(block: _Block) -> Iterator[Cell]:
-    """The block's cartesian product without what cannot be trained; the last key of `Settings` before the seed turns
-    fastest, then the seed. Raises GridError, at the end also for a value that has got no cell."""
-    defaults = {name: (f.get_default(),) for name, f in Settings.model_fields.items() if name != "family"}
-    settings = {
-        name: block.axes.get(name, tuple(map(_frozen, defaults.get(name, ())))) for name in Settings.model_fields
-    }
-    settings["seed"] = settings.pop("seed")
-    barred: dict[tuple[str, Any], str] = {}
-    taken: set[tuple[str, Any]] = set()
-    for name in settings.pop("family"):
-        family = family_named(block.where, name)
-        alias = registry().ALIASES.get(name)
-        own = {**settings}
-        if alias and "objective" not in block.axes:
-            own["objective"] = (alias.objective,)
-        axes = {key: block.axes[key] for key in option_names([name]) if key in block.axes}
-        if family.takes_sigma:
-            axes.setdefault("sigma", (DEFAULT_SIGMA,))
-        for chosen in itertools.product(*axes.values()):
-            options = dict(zip(axes, chosen, strict=True))
-            reasons = _reasons(block.where, name, options)
-            for objective in own["objective"]:
-                parts = [*options.items(), ("family", name), ("objective", objective)]
-                if reasons[objective]:
-                    barred |= {part: reasons[objective] for part in parts if part not in barred}
-                else:
-                    taken.update(parts)
-            for values in itertools.product(*own.values()):
-                setting = dict(zip(own, values, strict=True))
-                if reasons[setting["objective"]]:
-                    continue
-                if family.view != "binary":
-                    setting["binarisation"] = Settings.model_fields["binarisation"].default  # it changes nothing there
-                for scoring in family.scorings:
-                    yield Cell(family=family.name, options=options, scored_as=scoring, view=family.view, **setting)
-    for (key, value), why in barred.items():
-        if (key, value) not in taken:
-            raise GridError(f"{block.where}: {key} = {shown(value)} is left without a cell: {sentence(why)}")
-
-
-def _reasons(where: str, name: str, options: Mapping[str, Scalar]) -> dict[str, str]:
-    """Why the family (or alias) cannot be trained on each objective, "" where it can. Raises GridError for options that
-    it does not take at all."""
-    try:
-        reasons = trainable_on(make(name, options))
-    except ValueError as error:
-        raise GridError(f"{where}: {sentence(error)}") from None
-    if alias := registry().ALIASES.get(name):
-        other = f"{name} is {alias.family} trained on {alias.objective!r}: give that objective, or {alias.family}"
-        reasons |= {objective: other for objective in reasons if objective != alias.objective}
-    return reasons
-
-
-def _exclusion(where: str, table: dict[str, Any]) -> dict[str, tuple[Any, ...]]:
-    if not table:
-        raise GridError(f"{where}: is empty and would drop every cell; name the keys to match, or remove it.")
-    return {key: (_derived if key in EXCLUDABLE else axis)(where, key, value) for key, value in table.items()}
-
-
-def _derived(where: str, key: str, value: Any) -> tuple[str, ...]:
-    known = registry()
-    families = [known.get(name) for name in known.names()]
-    allowed = {"view": [f.view for f in families], "scored_as": [s for f in families for s in f.scorings]}[key]
-    values = value if isinstance(value, list) else [value]
-    for item in values:
-        if item not in allowed:
-            raise GridError(f"{where}: {key} = {shown(item)}, but {key} takes {', '.join(sorted(set(allowed)))}.")
-    return tuple(values)
-
-
-def _matches(cell: Cell, rule: Mapping[str, tuple[Any, ...]]) -> bool:
-    own = {**vars(cell), **cell.options}
-    return all(own.get(key) in values or (key == "family" and _by_alias(cell, values)) for key, values in rule.items())
-
-
-def _by_alias(cell: Cell, names: Iterable[str]) -> bool:
-    aliases = registry().ALIASES
-    return any((cell.family, cell.objective) == (a.family, a.objective) for n in names if (a := aliases.get(n)))
-
-
-def _frozen(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value

@@ -6,24 +6,46 @@ import difflib
 import json
 import math
 from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from bench.grid.cell import Scalar
-from bench.grid.families import objectives, option_names, registry
+from bench.grid.families import Scalar, objectives, option_names, registry
 
 DEFAULT_SIGMA = "shared"  # for families with a σ, where the grid names none
 ONE_VALUE = ("eval_samples",)  # a list is the value itself
 LIST_VALUES = ("hidden",)  # a list of numbers is the value itself, a list of lists an axis
+#: in the order in which labels show what varies; "model" and "training" have words of their own there
+GROUPS = ("model", "training", "data", "network", "schedule", "evaluation", "seed")
 
 
 class GridError(ValueError):
     """A grid that cannot be run; the message is one sentence that names file, key and remedy."""
 
 
+@dataclass(frozen=True)
+class Key:
+    """What a key of the grid is to the rest of the suite. Everything else that knows keys follows from these: cells,
+    their names, bundles, kinds, columns of the run file, which settings a comparison must match."""
+
+    group: str  #: one of GROUPS; what is compared must agree in training, network and schedule
+    bundled: bool = True  #: cells that train together share it
+    paces: bool = True  #: cells that differ in it may differ in speed
+    #: what every cell had before the key existed, which names leave out; by default the key's default. Who changes a
+    #: default writes the old one here, so that the cells of old runs keep their names
+    absent: Any = ...
+
+
 def _listed(value: Any) -> Any:
-    return [value] if isinstance(value, int) and not isinstance(value, bool) else value
+    """A number as a list of one; a list, as TOML and JSON have it, as a tuple."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return (value,)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _ascending(value: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(sorted(set(value)))
 
 
 def _known(objective: str) -> str:
@@ -40,31 +62,66 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
-    dataset: str = Field(
+    dataset: Annotated[str, Key("data")] = Field(
         "digits", min_length=1, description="the name of a data set (vae-bench list datasets) or a path"
     )
-    levels: int | None = Field(None, ge=2, description="a whole number >= 2, and only for data given as a path")
-    family: str = Field(description="the name of a family (vae-bench list likelihoods)")
-    train_samples: Positive = Field(1, description="a whole number >= 1")
-    objective: Annotated[str, AfterValidator(_known)] = "elbo"
-    hidden: Annotated[list[Positive], BeforeValidator(_listed)] = Field(
-        [200], description="a list of layer widths >= 1, such as [200, 200]"
+    levels: Annotated[int | None, Key("data")] = Field(
+        None, ge=2, description="a whole number >= 2, and only for data given as a path"
     )
-    activation: Literal["tanh", "relu", "gelu", "sigmoid", "softplus", "silu"] = "tanh"
-    latent: Positive = Field(10, description="a whole number >= 1")
-    epochs: Positive = Field(50, description="a whole number >= 1")
-    batch_size: Positive = Field(100, description="a whole number >= 1")
-    learning_rate: float = Field(1e-3, gt=0, allow_inf_nan=False, description="a number > 0")
-    precision: Literal["float32", "tf32", "bf16"] = Field("float32", description='"float32", "tf32" or "bf16"')
-    seed: int = Field(0, ge=0, lt=2**31, description="a whole number >= 0")
-    eval_samples: Annotated[list[Positive], Field(min_length=1), BeforeValidator(_listed)] = Field(
-        [1, 10, 100, 1000], description="a list of whole numbers >= 1, such as [1, 10, 100]"
+    family: Annotated[str, Key("model", bundled=False)] = Field(
+        description="the name of a family (vae-bench list likelihoods)"
     )
-    test_images: Annotated[int, Field(ge=2)] | None = Field(
-        None, description="a whole number >= 2 (leave it out for all test images)"
+    train_samples: Annotated[Positive, Key("training")] = Field(1, description="a whole number >= 1")
+    objective: Annotated[str, AfterValidator(_known), Key("training", bundled=False)] = "elbo"
+    hidden: Annotated[tuple[Positive, ...], BeforeValidator(_listed), Key("network")] = Field(
+        (200,), description="a list of layer widths >= 1, such as [200, 200]"
     )
-    refine: Literal["auto", "never", "always"] = Field("auto", description='"auto", "never" or "always"')
-    binarisation: Literal["stochastic", "threshold"] = Field("stochastic", description='"stochastic" or "threshold"')
+    activation: Annotated[Literal["tanh", "relu", "gelu", "sigmoid", "softplus", "silu"], Key("network")] = "tanh"
+    latent: Annotated[Positive, Key("network")] = Field(10, description="a whole number >= 1")
+    epochs: Annotated[Positive, Key("schedule", paces=False)] = Field(50, description="a whole number >= 1")
+    batch_size: Annotated[Positive, Key("schedule")] = Field(100, description="a whole number >= 1")
+    learning_rate: Annotated[float, Key("schedule", bundled=False, paces=False)] = Field(
+        1e-3, gt=0, allow_inf_nan=False, description="a number > 0"
+    )
+    precision: Annotated[Literal["float32", "tf32", "bf16"], Key("schedule")] = Field(
+        "float32", description='"float32", "tf32" or "bf16"'
+    )
+    seed: Annotated[int, Key("seed", bundled=False, paces=False)] = Field(
+        0, ge=0, lt=2**31, description="a whole number >= 0"
+    )
+    eval_samples: Annotated[
+        tuple[Positive, ...],
+        BeforeValidator(_listed),
+        AfterValidator(_ascending),
+        Key("evaluation", bundled=False),
+    ] = Field((1, 10, 100, 1000), min_length=1, description="a list of whole numbers >= 1, such as [1, 10, 100]")
+    test_images: Annotated[int | None, Key("evaluation", bundled=False)] = Field(
+        None, ge=2, description="a whole number >= 2 (leave it out for all test images)"
+    )
+    refine: Annotated[Literal["auto", "never", "always"], Key("evaluation", bundled=False)] = Field(
+        "auto", description='"auto", "never" or "always"'
+    )
+    binarisation: Annotated[Literal["stochastic", "threshold"], Key("data")] = Field(
+        "stochastic", description='"stochastic" or "threshold"'
+    )
+
+
+def _keys() -> dict[str, Key]:
+    """What each key is, by its name; `absent` filled in."""
+    marked = {}
+    for name, field in Settings.model_fields.items():
+        (key,) = (item for item in field.metadata if isinstance(item, Key))
+        default = None if field.is_required() else field.get_default()
+        marked[name] = replace(key, absent=default) if key.absent is ... else key
+    return marked
+
+
+KEYS = _keys()
+
+
+def keys_of(*groups: str) -> tuple[str, ...]:
+    """The names of the keys of some groups, group by group."""
+    return tuple(name for group in groups for name, key in KEYS.items() if key.group == group)
 
 
 def axis(where: str, key: str, value: Any) -> tuple[Any, ...]:
@@ -101,9 +158,7 @@ def _setting(where: str, key: str, value: Any) -> Any:
         raise GridError(f"{where}: {key} = {shown(value)}, but {key} takes {takes}{hint}.") from None
     if key == "family":
         family_named(where, valid)
-    if key == "eval_samples":
-        return tuple(sorted(set(valid)))
-    return tuple(valid) if isinstance(valid, list) else valid
+    return valid
 
 
 def _words(key: str) -> list[str]:

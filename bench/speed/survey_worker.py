@@ -267,9 +267,9 @@ def _stacked_evaluation(cell: Cell, models: int, device: str) -> Work | None:
 #: curve -> the work of a cell at one of its sizes
 AT_SIZE: dict[str, Callable[[Cell, int, str], Work]] = {
     "bundle": _training,
-    "batch": lambda cell, size, device: _training(dataclasses.replace(cell, batch_size=size), 1, device),
+    "batch": lambda cell, size, device: _training(cell.but(batch_size=size), 1, device),
     "samples": _evaluation,
-    "latent": lambda cell, size, device: _training(dataclasses.replace(cell, latent=size), 1, device),
+    "latent": lambda cell, size, device: _training(cell.but(latent=size), 1, device),
 }
 
 

@@ -5,9 +5,10 @@ SQLite's rollback journal is kept (not WAL), so that a finished run is one file 
 
 from __future__ import annotations
 
+from bench.store.columns import RESULT_COLUMNS, Results
 from bench.store.database import StoreError, cannot_write, replaceable
 from bench.store.run_file import CellResult, RunFile, Value
-from bench.store.schema import BAD_SHARE, IMAGE_ARRAYS, RESULT_COLUMNS
+from bench.store.schema import BAD_SHARE, IMAGE_ARRAYS
 from bench.store.tables import RunTables, read_run
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "IMAGE_ARRAYS",
     "RESULT_COLUMNS",
     "CellResult",
+    "Results",
     "RunFile",
     "RunTables",
     "StoreError",

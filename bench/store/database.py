@@ -11,7 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bench.store.schema import APPLICATION_ID, SCHEMA_VERSION, TABLES
+from bench.store.columns import FORMAT
+from bench.store.migrate import OLDEST, bring_along, is_current
+from bench.store.schema import APPLICATION_ID, TABLES
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -21,7 +23,7 @@ class StoreError(Exception):
 
 
 def open_checked(path: Path) -> sqlite3.Connection:
-    """A connection to a run file of this version that is in order. Raises StoreError."""
+    """A connection to a run file that is in order, of a format that can be brought along. Raises StoreError."""
     if not path.is_file():
         raise StoreError(f"there is no run file {path}; vae-bench run makes one.")
     if path.stat().st_size == 0:
@@ -33,10 +35,15 @@ def open_checked(path: Path) -> sqlite3.Connection:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             if application != APPLICATION_ID:
                 raise StoreError(f"{path} is another program's database, not a run file; give another --out.")
-            if version != SCHEMA_VERSION:
+            if version > FORMAT:
                 raise StoreError(
-                    f"{path} was written by another version (its format is {version}, this one's {SCHEMA_VERSION}); "
-                    "run with --fresh or another --out."
+                    f"{path} was written by a newer version (its format is {version}, this one's {FORMAT}); update "
+                    "this one, or give another --out."
+                )
+            if version < OLDEST:
+                raise StoreError(
+                    f"{path} was written by an older version, whose format {version} cannot be brought along to "
+                    f"format {FORMAT}; run with --fresh or another --out."
                 )
             (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
             if verdict != "ok":
@@ -45,6 +52,49 @@ def open_checked(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def open_to_write(path: Path) -> sqlite3.Connection:
+    """`open_checked`, and an older file is changed into one of this format, wholly or not at all. Raises StoreError."""
+    connection = open_checked(path)
+    try:
+        with reading(path):
+            current = is_current(connection)
+        if not current:
+            with transaction(connection, path), _legible(path):
+                bring_along(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def open_to_read(path: Path) -> sqlite3.Connection:
+    """`open_checked`; of an older file a copy in memory, brought along to this format: who only reads changes no file.
+    Raises StoreError."""
+    connection = open_checked(path)
+    try:
+        with reading(path):
+            if is_current(connection):
+                return connection
+            copy = sqlite3.connect(":memory:", isolation_level=None)
+            connection.backup(copy)
+            with _legible(path):
+                bring_along(copy)
+        connection.close()
+        return copy
+    except BaseException:
+        connection.close()
+        raise
+
+
+@contextmanager
+def _legible(path: Path) -> Iterator[None]:
+    """Turns a stored cell that is none into a StoreError."""
+    try:
+        yield
+    except ValueError as error:
+        raise StoreError(f"{path} is damaged ({error}); run with --fresh, or give another --out.") from error
 
 
 def replaceable(path: Path) -> bool:

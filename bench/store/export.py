@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from bench.store import RunTables
+from bench.store.tables import RunTables
 
 PARQUET = ("cells", "bounds", "per_image", "latents", "calibration")
 

@@ -6,7 +6,10 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.store import RunTables, StoreError
+from bench.store.database import StoreError
+from bench.store.export import PARQUET
+from bench.store.migrate import bring_along_exported
+from bench.store.tables import RunTables
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,17 +29,13 @@ def read_exported(folder: Path) -> RunTables:
 
     Tables that are not there are empty. Raises StoreError (one sentence) if the two are missing or damaged.
     """
-    cells, per_image = (_table(folder / f"{name}.parquet") for name in ("cells", "per_image"))
+    tables = {name: _table(folder / f"{name}.parquet", needed=name in NEEDED) for name in PARQUET}
+    try:
+        tables = bring_along_exported(tables)
+    except ValueError as error:
+        raise StoreError(f"{folder / 'cells.parquet'} is damaged ({error}); export the run again.") from error
     return RunTables(
-        cells=cells,
-        bounds=_table(folder / "bounds.parquet", needed=False),
-        per_image=per_image,
-        latents=_table(folder / "latents.parquet", needed=False),
-        calibration=_table(folder / "calibration.parquet", needed=False),
-        pictures={},
-        throughput=_empty(),
-        scaling=_empty(),
-        **_origin(folder / "provenance.json"),
+        **tables, pictures={}, throughput=_empty(), scaling=_empty(), **_origin(folder / "provenance.json")
     )
 
 

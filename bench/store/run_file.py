@@ -15,14 +15,13 @@ import numpy as np
 
 from bench.grid.cell import Described
 from bench.store import database
-from bench.store.database import cannot_write, create_table, insert, open_checked, read_meta, transaction
+from bench.store.columns import FORMAT, RESULT_COLUMNS
+from bench.store.database import cannot_write, create_table, insert, open_to_write, read_meta, transaction
+from bench.store.migrate import key_values
 from bench.store.schema import (
     APPLICATION_ID,
-    RESULT_COLUMNS,
     RESULT_TABLES,
     SCALING_COLUMNS,
-    SCHEMA_VERSION,
-    SPEC_COLUMNS,
     TABLES,
     THROUGHPUT_COLUMNS,
 )
@@ -72,7 +71,7 @@ class RunFile:
             try:
                 with transaction(connection, path):
                     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+                    connection.execute(f"PRAGMA user_version = {FORMAT}")
                     for table in TABLES:
                         create_table(connection, table)
                     for table in ("bounds", "latents", "calibration", "pictures"):
@@ -93,8 +92,9 @@ class RunFile:
 
     @classmethod
     def open(cls, path: Path) -> RunFile:
-        """Open a run file to read and write it. Raises StoreError if it is damaged or no run file of this version."""
-        return cls(path, open_checked(path))
+        """Open a run file to read and write it; one of an older format is brought along. Raises StoreError if it is
+        damaged, or no run file of a format that can be."""
+        return cls(path, open_to_write(path))
 
     def close(self) -> None:
         self._connection.close()
@@ -143,7 +143,6 @@ class RunFile:
     def write_scaling(self, points: Iterable[Mapping[str, Any]], provenance: int) -> None:
         """Store the curves of speed over sizes in place of those of before."""
         with transaction(self._connection, self.path):
-            create_table(self._connection, "scaling")
             self._connection.execute("DELETE FROM scaling")
             for point in points:
                 facts = {**point, "provenance": provenance}
@@ -189,8 +188,10 @@ class RunFile:
 
 def _spec_row(described: Described) -> dict[str, Value]:
     cell = described.cell
-    row: dict[str, Value] = {name: value for name, value in cell.spec.items() if name in SPEC_COLUMNS}
-    return row | {
+    return {
+        **key_values(cell),
+        "view": cell.view,
+        "scored_as": cell.scored_as,
         "cell": cell.id,
         "config": cell.config,
         "label": described.label,
@@ -198,7 +199,6 @@ def _spec_row(described: Described) -> dict[str, Value]:
         "sigma": cell.sigma,
         "options": json.dumps({key: value for key, value in sorted(cell.options.items()) if key != "sigma"}),
         "recipe": int(described.recipe),
-        "hidden": ",".join(map(str, cell.hidden)),
         "spec": json.dumps(cell.spec, sort_keys=True),
     }
 

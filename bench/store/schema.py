@@ -1,88 +1,43 @@
-"""The tables of a run file and their columns (DESIGN.md §4)."""
+"""The tables of a run file and their columns (docs/ARCHITECTURE.md)."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+from typing import get_args
+
+from bench.grid.settings import KEYS, Settings
+from bench.store.columns import RESULT_COLUMNS, columns
+
 APPLICATION_ID = 0x56414562  # "VAEb", at byte 68 of every run file
-SCHEMA_VERSION = 3
 
 #: share of test images with a bad Pareto k̂ above which a cell's bound is not believed: the worker has refined it (by
 #: vae_core.evaluate.scoring.BAD_SHARE, the same), and where that did not help it is shown but not ranked
 BAD_SHARE = 0.05
 
+
+def _key_type(name: str) -> str:
+    """The type in SQLite of a grid's key; lists are text."""
+    takes = Settings.model_fields[name].annotation
+    kinds = {takes, *get_args(takes)} - {type(None)}
+    return next((sql for kind, sql in ((float, "REAL"), (int, "INTEGER")) if kinds & {kind}), "TEXT")
+
+
+#: one for each key of a grid
+KEY_COLUMNS = {name: _key_type(name) for name in KEYS}
 SPEC_COLUMNS = {
     "cell": "TEXT PRIMARY KEY",
     "config": "TEXT",
     "label": "TEXT",
     "kind": "TEXT",
-    "dataset": "TEXT",
-    "levels": "INTEGER",
+    **KEY_COLUMNS,
     "view": "TEXT",
-    "family": "TEXT",
     "sigma": "TEXT",
-    "options": "TEXT",
+    "options": "TEXT",  # but for σ, as JSON
     "scored_as": "TEXT",
     "recipe": "INTEGER",
-    "train_samples": "INTEGER",
-    "objective": "TEXT",
-    "hidden": "TEXT",
-    "activation": "TEXT",
-    "latent": "INTEGER",
-    "epochs": "INTEGER",
-    "batch_size": "INTEGER",
-    "learning_rate": "REAL",
-    "precision": "TEXT",  # of the matrix products in training
-    "seed": "INTEGER",
-    "test_images": "INTEGER",
-    "refine": "TEXT",
-    "binarisation": "TEXT",
-    "spec": "TEXT",
-    "current": "INTEGER",
-}
-RESULT_COLUMNS = {
-    "measure": "TEXT",
-    "currency": "TEXT",
-    "elbo_nats": "REAL",
-    "elbo_se": "REAL",
-    "iw_nats": "REAL",
-    "iw_se": "REAL",
-    "iw_samples": "INTEGER",
-    "iw_mc_se": "REAL",
-    "estimator": "TEXT",  # whose proposals the bound is of: "encoder", or "refined": fitted to each image
-    "khat_median": "REAL",
-    "khat_bad_fraction": "REAL",
-    "encoder_iw_nats": "REAL",  # what the encoder's proposal alone gave, with its own k̂
-    "encoder_khat_bad_fraction": "REAL",
-    "jackknife_nats": "REAL",
-    "bits_per_dim": "REAL",
-    "bits_per_dim_se": "REAL",
-    "dequantised_nats": "REAL",
-    "dequantised_bits_per_dim": "REAL",
-    "density_nats": "REAL",
-    "density_khat_bad_fraction": "REAL",  # of the density's own weights: q was fitted under the mass
-    "training_objective_nats": "REAL",
-    "kl_nats": "REAL",
-    "reconstruction_nats": "REAL",
-    "amortisation_gap_nats": "REAL",
-    "approximation_gap_nats": "REAL",
-    "active_units": "INTEGER",
-    "collapsed": "INTEGER",
-    "pit_deviation": "REAL",  # of the PIT histogram from uniform, total variation: 0 for calibrated noise
-    "coverage_50": "REAL",
-    "coverage_95": "REAL",
-    "noise_predicted": "REAL",
-    "noise_realised": "REAL",
-    "ess_median": "REAL",
-    "sigma_fitted": "REAL",
-    "best_epoch": "INTEGER",
-    "train_seconds": "REAL",
-    "eval_seconds": "REAL",
-    "train_images_per_s": "REAL",
-    "eval_decodes_per_s": "REAL",
-    "matmul_share": "REAL",
-    "bundle_train_images_per_s": "REAL",
-    "bundle_models": "INTEGER",
-    "peak_memory_bytes": "INTEGER",
-    "device": "TEXT",
+    "spec": "TEXT",  # the whole cell, as JSON
+    "current": "INTEGER",  # whether it is of the present grid
 }
 END_COLUMNS = {"status": "TEXT", "reason": "TEXT", "provenance": "INTEGER"}
 CELL_COLUMNS = SPEC_COLUMNS | END_COLUMNS | RESULT_COLUMNS
@@ -102,7 +57,7 @@ THROUGHPUT_COLUMNS = {
     "provenance": "INTEGER",
     "extra": "TEXT",
 }
-#: curves of speed over sizes, of one kind: those of the latest survey. Files of before surveys lack the table.
+#: curves of speed over sizes, of one kind: those of the latest survey
 SCALING_COLUMNS = {
     "kind": "TEXT",
     "label": "TEXT",
@@ -141,3 +96,14 @@ TABLES = {
     "scaling": SCALING_COLUMNS,
 }
 RESULT_TABLES = ("cells", "bounds", "per_image", "latents", "calibration", "pictures")
+
+
+def digest() -> str:
+    """Of all that a format fixes: tables, their columns, the unit of each result and how it is joined over seeds. The
+    grid's keys are left out: a column for a new one is made in older files without being asked."""
+    fixed = {
+        table: {name: kind for name, kind in own.items() if table != "cells" or name not in KEY_COLUMNS}
+        for table, own in TABLES.items()
+    }
+    units = {name: [column.unit, column.joined] for name, column in columns()}
+    return hashlib.sha256(json.dumps([fixed, units], sort_keys=True).encode()).hexdigest()[:16]

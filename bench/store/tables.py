@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.store.database import open_checked, read_meta, reading
-from bench.store.schema import CELL_COLUMNS, IMAGE_ARRAYS, SCALING_COLUMNS
+from bench.store.database import open_to_read, read_meta, reading
+from bench.store.schema import CELL_COLUMNS, IMAGE_ARRAYS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,7 +42,7 @@ def read_run(path: Path) -> RunTables:
     """Read a whole run file. Raises StoreError (one sentence) if it is missing, damaged or another version's."""
     import pandas as pd
 
-    connection = open_checked(path)
+    connection = open_to_read(path)
     try:
         with reading(path):
             connection.execute("BEGIN")  # one snapshot, though a run may be writing
@@ -52,7 +51,7 @@ def read_run(path: Path) -> RunTables:
             speed = pd.read_sql_query("SELECT * FROM throughput ORDER BY rowid", connection)
             latents = pd.read_sql_query("SELECT * FROM latents ORDER BY rowid", connection)
             calibration = pd.read_sql_query("SELECT * FROM calibration ORDER BY rowid", connection)
-            scaling = _scaling(connection)
+            scaling = pd.read_sql_query("SELECT * FROM scaling ORDER BY rowid", connection)
             images = connection.execute("SELECT * FROM per_image ORDER BY rowid").fetchall()
             pictures = connection.execute("SELECT cell, kind, shape, data FROM pictures ORDER BY rowid").fetchall()
             meta = read_meta(connection)
@@ -85,16 +84,6 @@ def read_run(path: Path) -> RunTables:
         meta=meta,
         provenance=[{"id": number, **json.loads(text)} for number, text in provenance],
     )
-
-
-def _scaling(connection: sqlite3.Connection) -> pd.DataFrame:
-    """The curves of speed; empty in a file that has no such table."""
-    import pandas as pd
-
-    known = connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'scaling'").fetchone()
-    if not known:
-        return pd.DataFrame(columns=list(SCALING_COLUMNS))
-    return pd.read_sql_query("SELECT * FROM scaling ORDER BY rowid", connection)
 
 
 def _of(cells: set[str], table: pd.DataFrame) -> pd.DataFrame:

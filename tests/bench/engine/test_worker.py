@@ -25,34 +25,24 @@ from vae_core.networks import Architecture
 from vae_core.training import train
 
 BASE = Cell(
-    dataset="digits",
-    levels=None,
     family="gaussian",
     options={"sigma": 0.2},
-    scored_as="itself",
     view="real",
-    train_samples=1,
-    objective="elbo",
     hidden=(16,),
-    activation="tanh",
     latent=3,
     epochs=2,
-    batch_size=100,
     learning_rate=3e-3,
-    precision="float32",
-    seed=0,
     eval_samples=(1, 10, 40),
     test_images=50,
     refine="never",
-    binarisation="stochastic",
 )
 
 
 def cell(family: str, scored_as: str | None = None, **changes: Any) -> Cell:
     known = likelihoods.get(family)
     options = {"sigma": changes.pop("sigma", "shared")} if known.takes_sigma else {}
-    return dataclasses.replace(
-        BASE, family=family, options=options, view=known.view, scored_as=scored_as or known.scorings[0], **changes
+    return BASE.but(
+        family=family, options=options, view=known.view, scored_as=scored_as or known.scorings[0], **changes
     )
 
 
@@ -106,14 +96,8 @@ def test_numbers_are_those_of_the_model_evaluated_by_hand(results: dict[str, Cel
 def scored() -> dict[str, CellResult]:
     """A model of a narrow σ, whose encoder's k̂ is bad, scored with and without refinement; and one of a σ so wide that
     the posterior is the prior."""
-    cells = [
-        dataclasses.replace(BASE, options={"sigma": 0.05}, refine=word, eval_samples=(1, 100))
-        for word in ("never", "auto")
-    ]
-    cells += [
-        dataclasses.replace(BASE, options={"sigma": 2.0}, refine=word, eval_samples=(1, 1000))
-        for word in ("auto", "always")
-    ]
+    cells = [BASE.but(options={"sigma": 0.05}, refine=word, eval_samples=(1, 100)) for word in ("never", "auto")]
+    cells += [BASE.but(options={"sigma": 2.0}, refine=word, eval_samples=(1, 1000)) for word in ("auto", "always")]
     rows = carry_out(bundle_of(cells[:2]), "cpu") + carry_out(bundle_of(cells[2:]), "cpu")
     return dict(zip(("never", "auto", "good", "always"), rows, strict=True))
 
@@ -189,7 +173,7 @@ def test_bounds_are_ordered(results: dict[str, CellResult]) -> None:
 
 def test_a_cell_is_trained_in_its_precision_and_scored_in_full(monkeypatch: pytest.MonkeyPatch) -> None:
     """Near what float32 gives, and not equal; the scoring is in full float32 though the process allows TF32."""
-    bf16 = dataclasses.replace(BASE, precision="bf16")
+    bf16 = BASE.but(precision="bf16")
     assert schedule_of(bf16).precision == "bf16"
     plain, abridged = (carry_out(bundle_of([one]), "cpu")[0].values["iw_nats"] for one in (BASE, bf16))
     assert plain != abridged
@@ -233,9 +217,9 @@ def test_the_binary_view_is_scored_on_fixed_zeros_and_ones(results: dict[str, Ce
 
 def test_fewer_test_images_are_spread_over_the_split() -> None:
     data = load_data("digits", None, "cpu")
-    some, _ = scored_images(dataclasses.replace(BASE, test_images=3), data)
+    some, _ = scored_images(BASE.but(test_images=3), data)
     assert torch.equal(some, data.test[[0, 100, 200]])
-    everything, _ = scored_images(dataclasses.replace(BASE, test_images=None), data)
+    everything, _ = scored_images(BASE.but(test_images=None), data)
     assert len(everything) == 300
 
 
@@ -291,7 +275,7 @@ def test_pictures_are_bytes_of_the_data_s_shape(results: dict[str, CellResult]) 
 
 def test_throughput_has_one_row_for_each_kind() -> None:
     """σ's value is not a kind, its mode is; shares are of a rate that was measured."""
-    other = dataclasses.replace(BASE, options={"sigma": 0.5})
+    other = BASE.but(options={"sigma": 0.5})
     rows = measure_throughput([BASE, other, cell("gaussian"), cell("bernoulli")], "cpu")
     assert [row["kind"] for row in rows] == [BASE.kind, cell("gaussian").kind, cell("bernoulli").kind]
     for row in rows:
@@ -309,7 +293,7 @@ def test_operations_are_counted_as_the_profiler_counts_them() -> None:
     from vae_core.training import Trainer
 
     architecture = Architecture((16, 12), "tanh", 3)
-    many = dataclasses.replace(BASE, train_samples=4, hidden=(16, 12))
+    many = BASE.but(train_samples=4, hidden=(16, 12))
     trainer = Trainer(load_data("digits", None, "cpu"), [member_of(many, 17)], architecture, schedule_of(many), "cpu")
     with FlopCounterMode(display=False) as counter:
         trainer.step(next(trainer.epoch()))

@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.grid.cell import DATA_FIELDS, NETWORK_FIELDS, SCHEDULE_FIELDS, Cell
+from bench.grid.cell import Cell
 from bench.grid.families import make
 from bench.grid.plan import MODELS_AT_LEAST, MODELS_AT_MOST, halves, plan, restrict
 from bench.grid.read import load_grid, parse_grid, shipped_grids
+from bench.grid.settings import KEYS
 
-SHAPE = (*DATA_FIELDS, *NETWORK_FIELDS, *SCHEDULE_FIELDS, "train_samples")
+SHAPE = [name for name, key in KEYS.items() if key.bundled]
 MIXED = """
 [grid]
 seed = [0, 1, 2]

@@ -200,7 +200,6 @@ def _cell(setting: Setting, seed: int, samples: Sequence[int], dataset: str) -> 
     options = dict(setting.options) | ({} if setting.sigma is None else {"sigma": setting.sigma})
     return Cell(
         dataset=dataset,
-        levels=None,
         family=setting.family,
         options=options,
         scored_as=setting.scored_as,
@@ -208,17 +207,12 @@ def _cell(setting: Setting, seed: int, samples: Sequence[int], dataset: str) -> 
         train_samples=setting.train_samples,
         objective=setting.objective,
         hidden=(256, 256),
-        activation="tanh",
         latent=16,
         epochs=60,
         batch_size=64,
-        learning_rate=1e-3,
         precision=setting.precision,
         seed=seed,
         eval_samples=tuple(samples),
-        test_images=None,
-        refine="auto",
-        binarisation="stochastic",
     )
 
 

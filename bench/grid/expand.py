@@ -1,0 +1,132 @@
+"""From a block of a grid file, a value or more for each key, to its cells; and which cells an exclusion drops."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bench.grid.cell import Cell
+from bench.grid.families import Scalar, make, option_names, registry, trainable_on
+from bench.grid.settings import DEFAULT_SIGMA, KEYS, GridError, Settings, axis, family_named, sentence, shown
+
+EXCLUDABLE = ("view", "scored_as")  # what [[exclude]] may name beside settings and options
+
+
+@dataclass(frozen=True)
+class Block:
+    """The axes of one [[cells]] table, those of [grid] among them; `where` is what errors call it."""
+
+    where: str
+    axes: Mapping[str, tuple[Any, ...]]
+
+
+def expand(block: Block) -> Iterator[Cell]:
+    """The block's cartesian product without what cannot be trained; the last key of `Settings` before the seed turns
+    fastest, then the seed. Raises GridError, at the end also for a value that has got no cell."""
+    tally = _Tally()
+    for name in block.axes["family"]:
+        family = family_named(block.where, name)
+        settings = _settings_axes(block, name)
+        for options in _product(_option_axes(block, name)):
+            reasons = _reasons(block.where, name, options)
+            for objective in settings["objective"]:
+                tally.count({**options, "family": name, "objective": objective}, reasons[objective])
+            for values in _product(settings):
+                if reasons[values["objective"]]:
+                    continue
+                if family.view != "binary":
+                    values["binarisation"] = KEYS["binarisation"].absent  # it changes nothing there
+                for scoring in family.scorings:
+                    yield Cell(family=family.name, options=options, scored_as=scoring, view=family.view, **values)
+    for (key, value), why in tally.without_a_cell():
+        raise GridError(f"{block.where}: {key} = {shown(value)} is left without a cell: {sentence(why)}")
+
+
+class _Tally:
+    """Which values of a block's axes have got a cell, and why others have none."""
+
+    def __init__(self) -> None:
+        self._barred: dict[tuple[str, Any], str] = {}
+        self._taken: set[tuple[str, Any]] = set()
+
+    def count(self, values: Mapping[str, Any], reason: str) -> None:
+        """One combination; `reason` why it cannot be trained, "" where it can."""
+        if reason:
+            for value in values.items():
+                self._barred.setdefault(value, reason)
+        else:
+            self._taken.update(values.items())
+
+    def without_a_cell(self) -> Iterator[tuple[tuple[str, Any], str]]:
+        return ((value, why) for value, why in self._barred.items() if value not in self._taken)
+
+
+def _settings_axes(block: Block, family: str) -> dict[str, tuple[Any, ...]]:
+    """The values of every key but the family, defaults where the block gives none; the seed last."""
+    axes = {
+        name: block.axes.get(name, (field.get_default(),))
+        for name, field in Settings.model_fields.items()
+        if name != "family"
+    }
+    alias = registry().ALIASES.get(family)
+    if alias and "objective" not in block.axes:
+        axes["objective"] = (alias.objective,)
+    axes["seed"] = axes.pop("seed")
+    return axes
+
+
+def _option_axes(block: Block, family: str) -> dict[str, tuple[Any, ...]]:
+    """The values of the options that the family takes."""
+    axes = {name: block.axes[name] for name in option_names([family]) if name in block.axes}
+    if registry().get(family).takes_sigma:
+        axes.setdefault("sigma", (DEFAULT_SIGMA,))
+    return axes
+
+
+def _product(axes: Mapping[str, tuple[Any, ...]]) -> Iterator[dict[str, Any]]:
+    return (dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values()))
+
+
+def _reasons(where: str, name: str, options: Mapping[str, Scalar]) -> dict[str, str]:
+    """Why the family (or alias) cannot be trained on each objective, "" where it can. Raises GridError for options that
+    it does not take at all."""
+    try:
+        reasons = trainable_on(make(name, options))
+    except ValueError as error:
+        raise GridError(f"{where}: {sentence(error)}") from None
+    if alias := registry().ALIASES.get(name):
+        other = f"{name} is {alias.family} trained on {alias.objective!r}: give that objective, or {alias.family}"
+        reasons |= {objective: other for objective in reasons if objective != alias.objective}
+    return reasons
+
+
+def exclusion(where: str, table: dict[str, Any]) -> dict[str, tuple[Any, ...]]:
+    if not table:
+        raise GridError(f"{where}: is empty and would drop every cell; name the keys to match, or remove it.")
+    return {key: (_derived if key in EXCLUDABLE else axis)(where, key, value) for key, value in table.items()}
+
+
+def _derived(where: str, key: str, value: Any) -> tuple[str, ...]:
+    known = registry()
+    families = [known.get(name) for name in known.names()]
+    allowed = {"view": [f.view for f in families], "scored_as": [s for f in families for s in f.scorings]}[key]
+    values = value if isinstance(value, list) else [value]
+    for item in values:
+        if item not in allowed:
+            raise GridError(f"{where}: {key} = {shown(item)}, but {key} takes {', '.join(sorted(set(allowed)))}.")
+    return tuple(values)
+
+
+def matches(cell: Cell, rule: Mapping[str, tuple[Any, ...]]) -> bool:
+    values_of_cell = {**dict(cell), **cell.options}
+    return all(
+        values_of_cell.get(key) in values or (key == "family" and _by_alias(cell, values))
+        for key, values in rule.items()
+    )
+
+
+def _by_alias(cell: Cell, names: Iterable[str]) -> bool:
+    aliases = registry().ALIASES
+    return any((cell.family, cell.objective) == (a.family, a.objective) for n in names if (a := aliases.get(n)))

@@ -1,0 +1,108 @@
+"""What a cell ends with: every column of results, declared once.
+
+The run file's schema, its export, what is joined over the seeds of a configuration, and the page's tables follow from
+this. A new column is one field of `Results` here, one line in FORMAT, and a value in what a worker gives
+(bench.engine.worker); older run files are brought along with nothing in it (bench.store.migrate).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+#: raised by one whenever the declarations below change; tests/bench/store/test_schema.py pins the two to each other
+FORMAT = 4
+
+SQL_TYPES = {"float": "REAL", "int": "INTEGER", "str": "TEXT"}
+
+
+@dataclass(frozen=True)
+class Column:
+    """What a column is."""
+
+    unit: str  #: of the number, "" for a word or a count
+    meaning: str  #: in a sentence's words; a mean over test images unless it says otherwise
+    joined: str  #: over the seeds of a configuration: "mean", "mean and deviation", "highest", "lowest", "sum", or ""
+    table: str  #: of the page, which shows it under `head`: "diagnostics"; "" where something of its own shows it
+    head: str
+    digits: int
+
+
+def _column(
+    unit: str,
+    meaning: str,
+    joined: str = "mean",
+    *,
+    table: str = "",
+    head: str = "",
+    digits: int = 2,
+    empty: Any = math.nan,
+) -> Any:
+    return field(default=empty, metadata={"column": Column(unit, meaning, joined, table, head, digits)})
+
+
+def _word(meaning: str) -> Any:
+    return _column("", meaning, "", empty="")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Results:
+    """The numbers of one cell; of a configuration, joined over its seeds as each column says. NaN: not known."""
+
+    measure: str = _word("what the score is a probability of: pmf-K, of integers with K levels")
+    currency: str = _word("what it may be ranked with: pmf-2 or pmf-K")
+    elbo_nats: float = _column("nats", "the ELBO of the exact mass, by the encoder's q")
+    elbo_se: float = _column("nats", "its standard error over images", "")
+    iw_nats: float = _column("nats", "the importance-weighted bound at the largest L: the score")
+    iw_se: float = _column("nats", "its standard error over images", "")
+    iw_samples: int = _column("", "the largest L", "highest")
+    iw_mc_se: float = _column("nats", "the Monte-Carlo standard error of the mean bound", "")
+    estimator: str = _word('whose proposals the bound is of: "encoder", or "refined": fitted to each image')
+    khat_median: float = _column("", "Pareto k̂ of the median image's weights")
+    khat_bad_fraction: float = _column("share", "of the images with a bad k̂", "highest")
+    encoder_iw_nats: float = _column("nats", "the bound at the largest L from the encoder's proposal alone")
+    encoder_khat_bad_fraction: float = _column("share", "of the images with a bad k̂ of the encoder's weights")
+    jackknife_nats: float = _column("nats", "the bound without its bias of order 1/L: no bound any more")
+    bits_per_dim: float = _column("bits/dim", "the score in bits per dimension", "")
+    bits_per_dim_se: float = _column("bits/dim", "its standard error over images", "")
+    dequantised_nats: float = _column("nats", "the bound on ln P that the density of dequantised data implies", "")
+    dequantised_bits_per_dim: float = _column("bits/dim", "the same in bits per dimension")
+    density_nats: float = _column("nats", "ln density of the dequantised data, per unit length", "mean and deviation")
+    density_khat_bad_fraction: float = _column(
+        "share", "of the images with a bad k̂ of the density's own weights: q was fitted under the mass"
+    )
+    training_objective_nats: float = _column("nats", "what was trained on, of test data", "mean and deviation")
+    kl_nats: float = _column("nats", "KL(q(z|x) ‖ p(z)) of the encoder")
+    reconstruction_nats: float = _column("nats", "E_q ln P(x|z) of the encoder")
+    amortisation_gap_nats: float = _column("nats", "ELBO of the best diagonal q less the encoder's, over some images")
+    approximation_gap_nats: float = _column("nats", "the score less the ELBO of the best diagonal q, over some images")
+    active_units: int = _column("", "latent dimensions whose mean varies over images by more than 0.01")
+    collapsed: int = _column("", "1 where the posterior is the prior in every dimension, for nearly all images", "sum")
+    pit_deviation: float = _column("share", "of the values in other bins of the PIT histogram than if calibrated")
+    coverage_50: float = _column("share", "of the values within the central 50 % of what is predicted")
+    coverage_95: float = _column("share", "of the values within the central 95 % of what is predicted")
+    noise_predicted: float = _column("of pixels in [0, 1]", "the standard deviation that the decoder predicts")
+    noise_realised: float = _column("of pixels in [0, 1]", "the standard deviation that there is")
+    ess_median: float = _column("", "effective sample size of the median image's weights", "lowest")
+    sigma_fitted: float = _column("of pixels in [0, 1]", "the scale σ in use at test time")
+    best_epoch: int = _column("", "the epoch whose parameters were kept", "")
+    train_seconds: float = _column("s", "of the bundle's training, by model", "")
+    eval_seconds: float = _column("s", "of the evaluation", "")
+    train_images_per_s: float = _column("images/s", "in training, of one model alone")
+    eval_decodes_per_s: float = _column("decodes/s", "in evaluation, of one model alone")
+    matmul_share: float = _column("share", "of the machine's rate of matrix products, in training alone")
+    bundle_train_images_per_s: float = _column("images/s", "of all models of its bundle, validation included")
+    bundle_models: int = _column("", "models in its bundle")
+    peak_memory_bytes: int = _column("bytes", "of the worker at most", "")
+    device: str = _word("where it was computed")
+
+
+def columns() -> Iterator[tuple[str, Column]]:
+    """Name and declaration of every column, in order."""
+    return ((item.name, item.metadata["column"]) for item in fields(Results))
+
+
+#: name -> type in SQLite
+RESULT_COLUMNS = {item.name: SQL_TYPES[str(item.type)] for item in fields(Results)}

@@ -1,0 +1,128 @@
+"""Run files and exported tables of before, brought along to this format.
+
+Format 3 had other names of cells: they hashed every key, so that each new key would have changed them all. From format
+4 on names hash what differs from what cells had before a key existed (bench.grid.cell), and columns are added as they
+are declared. A cell is told by its `spec`, from which its names follow.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from bench.grid.cell import Cell
+from bench.store.columns import FORMAT
+from bench.store.schema import KEY_COLUMNS, RESULT_TABLES, TABLES
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+OLDEST = 3  #: formats from here on can be brought along
+NAMED = {"cell": RESULT_TABLES, "kind": ("cells", "throughput", "scaling")}  # which tables hold which of the names
+
+
+@dataclass(frozen=True)
+class Names:
+    """What the cells of a run are called now: from the name before to the name of today, where the two differ."""
+
+    cell: dict[str, str]
+    config: dict[str, str]
+    kind: dict[str, str]
+
+    @classmethod
+    def of(cls, rows: Iterable[tuple[str, str, str, str]]) -> Names:
+        """From (cell, config, kind, spec) of every stored cell. Raises ValueError for a spec that is none."""
+        names = cls({}, {}, {})
+        for cell, config, kind, spec in rows:
+            today = _cell(spec)
+            for before, now, known in (
+                (cell, today.id, names.cell),
+                (config, today.config, names.config),
+                (kind, today.kind, names.kind),
+            ):
+                if before != now:
+                    known[before] = now
+        return names
+
+
+def key_values(cell: Cell) -> dict[str, Any]:
+    """The values of the grid's keys as the columns of a run file hold them."""
+    values = {name: getattr(cell, name) for name in KEY_COLUMNS}
+    return {name: ",".join(map(str, v)) if isinstance(v, tuple) else v for name, v in values.items()}
+
+
+def is_current(connection: sqlite3.Connection) -> bool:
+    """Whether a run file has this format and every column that is declared."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    return version == FORMAT and not any(_lacking(connection, table) for table in TABLES)
+
+
+def bring_along(connection: sqlite3.Connection) -> None:
+    """Change an older run file into one of this format, inside the caller's transaction.
+
+    Kinds of a survey that no cell is of keep the names that they have, and are measured anew when they are asked for.
+    Raises ValueError where a stored cell is none.
+    """
+    for table in TABLES:
+        for column, kind in _lacking(connection, table).items():
+            connection.execute(
+                f"ALTER TABLE {table} ADD COLUMN {column} {kind}"
+                if _columns(connection, table)
+                else f"CREATE TABLE {table} ({column} {kind})"
+            )
+    stored = connection.execute("SELECT cell, config, kind, spec FROM cells").fetchall()
+    names = Names.of(stored)
+    for cell, _, _, spec in stored:
+        today = _cell(spec)
+        row = {**key_values(today), "config": today.config, "spec": json.dumps(today.spec, sort_keys=True)}
+        values = ", ".join(f"{name} = ?" for name in row)
+        connection.execute(f"UPDATE cells SET {values} WHERE cell = ?", (*row.values(), cell))  # noqa: S608  own names
+    for column, tables in NAMED.items():
+        renamed = [(now, before) for before, now in getattr(names, column).items()]
+        for table in tables:
+            connection.executemany(f"UPDATE {table} SET {column} = ? WHERE {column} = ?", renamed)  # noqa: S608
+    connection.execute(f"PRAGMA user_version = {FORMAT}")
+
+
+def bring_along_exported(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """The same for tables that were exported, by name; those without the specs of their cells stay as they are."""
+    import pandas as pd
+
+    cells = tables["cells"]
+    if "spec" not in cells.columns:
+        return tables
+    names = Names.of(cells[["cell", "config", "kind", "spec"]].itertuples(index=False, name=None))
+    today = [_cell(spec) for spec in cells["spec"]]
+    keys = pd.DataFrame([key_values(cell) for cell in today], columns=list(KEY_COLUMNS), index=cells.index)
+    lacking = {column: keys[column] for column in KEY_COLUMNS if column not in cells.columns}
+    specs = [json.dumps(cell.spec, sort_keys=True) for cell in today]
+    tables = tables | {"cells": cells.assign(**lacking, spec=specs)}
+    for column in ("cell", "config", "kind"):
+        known: dict[str, str] = getattr(names, column)
+        for table, frame in tables.items():
+            if column in frame.columns:
+                tables[table] = frame.assign(**{column: frame[column].replace(known)})
+    return tables
+
+
+def _cell(spec: str) -> Cell:
+    try:
+        return Cell.of_spec(json.loads(spec))
+    except (ValidationError, TypeError) as error:
+        first = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+        raise ValueError(f"a stored cell cannot be read: {first}") from error
+
+
+def _columns(connection: sqlite3.Connection, table: str) -> set[str]:
+    return {name for (name,) in connection.execute("SELECT name FROM pragma_table_info(?)", (table,))}
+
+
+def _lacking(connection: sqlite3.Connection, table: str) -> dict[str, str]:
+    """Declared columns that a table of the file has not got."""
+    there = _columns(connection, table)
+    return {name: kind for name, kind in TABLES[table].items() if name not in there}
