@@ -37,13 +37,13 @@ def open_checked(path: Path) -> sqlite3.Connection:
                 raise StoreError(f"{path} is another program's database, not a run file; give another --out.")
             if version > FORMAT:
                 raise StoreError(
-                    f"{path} was written by a newer version (its format is {version}, this one's {FORMAT}); update "
-                    "this one, or give another --out."
+                    f"{path} was written by a newer version (its format is {version}, this one's {FORMAT}); read it "
+                    "with that version, or give another --out."
                 )
             if version < OLDEST:
                 raise StoreError(
-                    f"{path} was written by an older version, whose format {version} cannot be brought along to "
-                    f"format {FORMAT}; run with --fresh or another --out."
+                    f"{path} was written by an older version (its format is {version}, and from {OLDEST} on they can "
+                    "be brought along); read it with that version, or give another --out."
                 )
             (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
             if verdict != "ok":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,8 @@ PARQUET = ("cells", "bounds", "per_image", "latents", "calibration")
 
 
 def export(tables: RunTables, folder: Path) -> list[Path]:
-    """Write cells.csv and, as Parquet, cells, bounds, per_image, latents and calibration into a folder, which is made.
+    """Write cells.csv, as Parquet cells, bounds, per_image, latents and calibration, and provenance.json (where the
+    numbers come from: the grid, the data, the code) into a folder, which is made.
 
     Gives the files. Each is whole or not there: it is written beside its place and moved. Raises OSError.
     """
@@ -20,8 +22,14 @@ def export(tables: RunTables, folder: Path) -> list[Path]:
     writers: dict[str, Callable[[Path], object]] = {
         "cells.csv": partial(tables.cells.to_csv, index=False),
         **{f"{name}.parquet": partial(getattr(tables, name).to_parquet, index=False) for name in PARQUET},
+        "provenance.json": partial(_write_origin, tables),
     }
     return [_whole(folder / name, write) for name, write in writers.items()]
+
+
+def _write_origin(tables: RunTables, path: Path) -> None:
+    origin = {"meta": tables.meta, "provenance": tables.provenance}
+    path.write_text(json.dumps(origin, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _whole(path: Path, write: Callable[[Path], object]) -> Path:

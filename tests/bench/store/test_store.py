@@ -342,9 +342,9 @@ def other_program(path: Path) -> None:
     connection.close()
 
 
-def other_version(path: Path) -> None:
+def other_version(path: Path, version: int = 99) -> None:
     connection = sqlite3.connect(filled(path))
-    connection.execute("PRAGMA user_version = 99")
+    connection.execute(f"PRAGMA user_version = {version}")
     connection.close()
 
 
@@ -359,7 +359,8 @@ FILES = {
     "text": (lambda path: path.write_text("not a database at all, but long enough " * 9), "damaged or not a run file"),
     "empty": (lambda path: path.write_bytes(b""), "is empty"),
     "another program's": (other_program, "another program's database.*give another --out"),
-    "another version's": (other_version, r"another version \(its format is 99.*--fresh or another --out"),
+    "a newer version's": (other_version, r"newer version \(its format is 99.*give another --out"),
+    "a much older version's": (lambda path: other_version(path, 2), r"older version \(its format is 2,.*another --out"),
     "cut to half": (lambda path: damaged(path, keep=0.5), "damaged.*--fresh"),
     "cut by a little": (lambda path: damaged(path, keep=0.97), "damaged.*--fresh"),
     "header only": (lambda path: damaged(path, keep=0.001), "damaged"),

@@ -1,0 +1,155 @@
+"""Run files and exports of before are brought along. format_3.sqlite was written by the code of commit 94163f7."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bench.grid.cell import Cell
+from bench.grid.read import describe, parse_grid
+from bench.store import RunFile, StoreError, read_run
+from bench.store import migrate as migrating
+from bench.store.columns import FORMAT
+from bench.store.export import export
+from bench.store.read_export import read_exported
+
+OLD = Path(__file__).with_name("format_3.sqlite")
+LONG = ("bounds", "per_image", "latents")
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    return Path(shutil.copy(OLD, tmp_path / "old.sqlite"))
+
+
+def cells_before(path: Path) -> pd.DataFrame:
+    with sqlite3.connect(path) as connection:
+        return pd.read_sql_query("SELECT * FROM cells ORDER BY rowid", connection)
+
+
+def test_every_stored_cell_is_found_under_its_name_of_today(old):
+    before, file = cells_before(old), RunFile.open(old)
+    grid = parse_grid(file.meta()["grid"], "old", "old.toml")
+    assert set(file.statuses()) == set(describe(grid.cells)), "a run of the same grid would compute some again"
+    assert file.measured_kinds() == {cell.kind for cell in grid.cells}
+    file.close()
+    after = read_run(old)
+    assert set(after.cells["cell"]).isdisjoint(before["cell"])
+    for row, now in zip(before.itertuples(), after.cells.itertuples(), strict=True):
+        cell = Cell.of_spec(json.loads(row.spec))
+        assert (now.cell, now.config, now.kind) == (cell.id, cell.config, cell.kind)
+        assert (now.seed, now.iw_nats, now.label) == (row.seed, row.iw_nats, row.label)
+        assert now.eval_samples == "1,30"
+
+
+def test_no_number_is_lost_or_changed(old):
+    with sqlite3.connect(old) as connection:
+        before = {name: pd.read_sql_query(f"SELECT * FROM {name} ORDER BY rowid", connection) for name in LONG}  # noqa: S608
+    RunFile.open(old).close()
+    with sqlite3.connect(old) as connection:
+        after = {name: pd.read_sql_query(f"SELECT * FROM {name} ORDER BY rowid", connection) for name in LONG}  # noqa: S608
+    for name in LONG:
+        assert after[name]["cell"].nunique() == before[name]["cell"].nunique() == 12
+        pd.testing.assert_frame_equal(after[name].drop(columns="cell"), before[name].drop(columns="cell"))
+
+
+def test_reading_brings_a_copy_along_and_leaves_the_file(old):
+    bytes_before = old.read_bytes()
+    read = read_run(old)
+    assert old.read_bytes() == bytes_before
+    RunFile.open(old).close()
+    assert old.read_bytes() != bytes_before
+    written = read_run(old)
+    pd.testing.assert_frame_equal(read.cells, written.cells)
+    pd.testing.assert_frame_equal(read.per_image, written.per_image)
+    pd.testing.assert_frame_equal(read.throughput, written.throughput)
+
+
+def test_a_file_that_may_only_be_read_is_brought_along_in_memory(old):
+    old.chmod(0o444)
+    assert len(read_run(old).cells) == 12
+
+
+def test_it_is_changed_wholly_or_not_at_all(old, monkeypatch):
+    bytes_before = old.read_bytes()
+    connection = sqlite3.connect(old)
+    specs = connection.execute("SELECT cell, spec FROM cells").fetchall()
+    connection.execute("UPDATE cells SET spec = '{}' WHERE cell = ?", (specs[-1][0],))
+    connection.commit()
+    connection.close()
+    broken = old.read_bytes()
+    assert broken != bytes_before
+    for use in (RunFile.open, read_run):
+        with pytest.raises(StoreError, match=r"is damaged \(a stored cell cannot be read: .*another --out"):
+            use(old)
+    assert cells_before(old)["cell"].tolist() == [cell for cell, _ in specs]
+    with sqlite3.connect(old) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (3,)
+        assert "eval_samples" not in {name for _, name, *_ in connection.execute("PRAGMA table_info(cells)")}
+
+
+def test_a_column_that_is_new_is_made_in_a_file_that_lacks_it(old):
+    RunFile.open(old).close()
+    with sqlite3.connect(old) as connection:
+        connection.execute("ALTER TABLE cells DROP COLUMN khat_median")
+        connection.execute("ALTER TABLE cells DROP COLUMN precision")
+        connection.execute("DROP TABLE scaling")
+    tables = read_run(old)
+    assert tables.cells["khat_median"].isna().all()
+    assert sorted(tables.cells["precision"].unique()) == ["bf16", "float32"], "a key's column is filled from the specs"
+    file = RunFile.open(old)
+    file.close()
+    assert migrating.is_current(sqlite3.connect(old))
+
+
+def test_exports_of_before_are_read_under_the_names_of_today(old, tmp_path):
+    before = cells_before(old)
+    today = read_run(old)
+    folder = tmp_path / "tables"
+    export(today, folder)
+    names = dict(zip(today.cells["cell"], before["cell"], strict=True))
+    configs, kinds = (dict(zip(today.cells[c], before[c], strict=True)) for c in ("config", "kind"))
+    for path in folder.glob("*.parquet"):  # as the code of then wrote them
+        table = pd.read_parquet(path)
+        table["cell"] = table["cell"].map(names)
+        if path.stem == "cells":
+            table["config"], table["kind"] = table["config"].map(configs), table["kind"].map(kinds)
+            table = table.drop(columns="eval_samples")
+        table.to_parquet(path)
+    read = read_exported(folder)
+    assert read.cells["cell"].tolist() == today.cells["cell"].tolist()
+    assert read.cells["kind"].tolist() == today.cells["kind"].tolist()
+    assert read.cells["eval_samples"].tolist() == today.cells["eval_samples"].tolist()
+    assert set(read.per_image["cell"]) == set(read.bounds["cell"]) == set(today.cells["cell"])
+
+
+def test_an_export_is_read_back_as_it_was(old, tmp_path):
+    tables = read_run(old)
+    export(tables, tmp_path / "tables")
+    read = read_exported(tmp_path / "tables")
+    pd.testing.assert_frame_equal(read.cells, tables.cells)
+    pd.testing.assert_frame_equal(read.per_image, tables.per_image)
+    assert read.meta == tables.meta
+    assert read.provenance == tables.provenance
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_run_that_may_not_change_the_file_says_so(old):
+    old.chmod(0o444)
+    with pytest.raises(StoreError, match="could not be written"):
+        RunFile.open(old)
+
+
+def test_what_was_brought_along_once_is_not_changed_again(old):
+    RunFile.open(old).close()
+    content = old.read_bytes()
+    RunFile.open(old).close()
+    assert old.read_bytes() == content
+    with sqlite3.connect(old) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (FORMAT,)
