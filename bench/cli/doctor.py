@@ -1,4 +1,4 @@
-"""Whether this machine can run the suite: what is here, what is missing, what to do about it."""
+"""`vae-bench doctor`: whether this machine can run the suite, what is here, what is missing, what to do about it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.engine.local import Pool, TaskFailed
-from bench.engine.provenance import cores, cpu_model, package_version
+import typer
+
+from bench.cli.options import columns
 
 SPACE_NEEDED = 1_000_000_000  # bytes: the larger data sets unpacked, and run files
 
@@ -26,6 +27,9 @@ class Check:
 
 def checks() -> list[Check]:
     """All checks; torch is looked at in a process of its own."""
+    from bench.engine.local import Pool, TaskFailed
+    from bench.engine.provenance import cores
+
     with Pool(1, cores()) as pool:
         try:
             seen = pool.call("bench.cli.doctor:look")
@@ -39,6 +43,7 @@ def look() -> list[Check]:
     """In a worker: torch, CUDA and the data sets."""
     import torch
 
+    from bench.engine.provenance import cores, cpu_model, package_version
     from vae_core import data
 
     found = [Check("torch", f"{torch.__version__}, torchvision {package_version('torchvision')}")]
@@ -77,3 +82,18 @@ def _disk(folder: Path) -> Check:
     free = shutil.disk_usage(folder).free
     remedy = "" if free >= SPACE_NEEDED else f"Free some space: runs and data want {SPACE_NEEDED / 1e9:.0f} GB"
     return Check("disk here", f"{free / 1e9:.1f} GB free", remedy)
+
+
+def verb() -> int:
+    """Say whether this machine can run the suite.
+
+    Looks at Python, torch, CUDA, the data sets and the disk, and names a remedy for what is missing.
+
+    Example:  vae-bench doctor
+    """
+    from bench.cli.text.table import table
+
+    found = checks()
+    rows = [(check.what, f"{check.found}. {check.remedy}." if check.remedy else check.found) for check in found]
+    typer.echo(table(rows, columns()), nl=False)
+    return 1 if any(check.needed and check.remedy for check in found) else 0

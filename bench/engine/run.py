@@ -6,29 +6,25 @@ The process that runs this makes no tensor: data sets, training and timing happe
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.engine import plugins
 from bench.engine.local import Ended, Failure, Pool, Task, TaskFailed
-from bench.engine.lock import locked
+from bench.engine.opening import Checks, Opened, RunError, opening
 from bench.engine.progress import Reporter
-from bench.engine.provenance import cores, provenance
-from bench.grid.cell import Cell, Described
+from bench.engine.provenance import cores
+from bench.grid.cell import Cell
 from bench.grid.families import cards
 from bench.grid.plan import Bundle, halves, plan, restrict
 from bench.grid.read import Grid, describe
-from bench.store import RESULT_COLUMNS, CellResult, RunFile, replaceable
+from bench.store import RESULT_COLUMNS, CellResult, RunFile
+
+__all__ = ["Interrupted", "Options", "RunError", "Summary", "Tasks", "run_grid"]
 
 HEARTBEAT_SECONDS = 1.0
-
-
-class RunError(Exception):
-    """A run that cannot begin, or go on; the message is one sentence with the remedy."""
 
 
 class Interrupted(Exception):
@@ -40,15 +36,11 @@ class Interrupted(Exception):
 
 
 @dataclass(frozen=True)
-class Tasks:
-    """The functions that workers carry out, as "module:name" (bench.engine.worker's, or cheap ones in tests)."""
+class Tasks(Checks):
+    """The functions that workers carry out, as "module:name" (or cheap ones in tests)."""
 
-    device: str = "bench.engine.provenance:prepare_device"
-    inspect: str = "bench.engine.worker:inspect_data"
     carry_out: str = "bench.engine.worker:carry_out"
-    measure: str = "bench.engine.worker:measure_throughput"
-    laws: str = "bench.engine.plugins:check"
-    precision: str = "bench.engine.worker:inspect_precision"
+    measure: str = "bench.speed.throughput:measure_throughput"
 
 
 @dataclass(frozen=True)
@@ -79,21 +71,16 @@ def run_grid(grid: Grid, path: Path, options: Options, reporter: Reporter, tasks
     Raises RunError, StoreError, Interrupted.
     """
     begun = time.monotonic()
-    described = describe(grid.cells)
-    with locked(path):
-        if options.fresh and not replaceable(path):
-            raise RunError(f"{path} is not a run file, so --fresh does not write over it; give another --out.")
-        file = RunFile.open(path) if path.exists() and not options.fresh else None
-        run = _Run(grid, described, path, options, reporter, tasks or Tasks(), file)
+    tasks = tasks or Tasks()
+    with opening(grid, path, tasks, fresh=options.fresh) as opened:
+        run = _Run(opened, options, reporter, tasks)
         try:
             run.carry_out()
         except KeyboardInterrupt:
             run.read_statuses()  # it may have come when a bundle was stored and not counted yet
-            raise Interrupted(run.count("done"), len(described)) from None
-        finally:
-            run.close()
+            raise Interrupted(run.count("done"), len(run.described)) from None
         done = run.count("done")
-        return Summary(done, len(described) - done, time.monotonic() - begun, run.computed)
+        return Summary(done, len(run.described) - done, time.monotonic() - begun, run.computed)
 
 
 @dataclass(frozen=True)
@@ -107,49 +94,34 @@ class _Work:
 
 
 class _Run:
-    """One invocation: its file (None until it may be made), and what has ended in it."""
+    """One invocation: what it is asked for, and what has ended."""
 
-    def __init__(
-        self,
-        grid: Grid,
-        described: Mapping[str, Described],
-        path: Path,
-        options: Options,
-        reporter: Reporter,
-        tasks: Tasks,
-        file: RunFile | None,
-    ) -> None:
-        self.grid, self.described, self.path, self.options = grid, described, path, options
-        self.reporter, self.tasks, self.file = reporter, tasks, file
+    def __init__(self, opened: Opened, options: Options, reporter: Reporter, tasks: Tasks) -> None:
+        self.opened, self.options, self.reporter, self.tasks = opened, options, reporter, tasks
+        self.described = describe(opened.grid.cells)
         self.statuses: dict[str, str] = {}
         self.read_statuses()
         self.computed = 0
-        self.plugins = plugins.facts(grid.cells)
-        self.first = plugins.task(plugins.origins(self.plugins))
 
     def read_statuses(self) -> None:
         """How the grid's cells stand in the file."""
-        stored = self.file.statuses() if self.file else {}
+        stored = self.opened.file.statuses() if self.opened.file else {}
         self.statuses = {cell: status for cell, status in stored.items() if cell in self.described}
 
     def count(self, status: str) -> int:
-        return sum(found == status for found in self.statuses.values())
-
-    def close(self) -> None:
-        if self.file:
-            self.file.close()
+        return sum(ended_as == status for ended_as in self.statuses.values())
 
     def carry_out(self) -> None:
-        self._refuse_changed_plugins()
         wanted = {cell for cell in self.described if self._is_wanted(cell)}
-        if self.file and not wanted:
-            self.file.begin(self.described.values(), self._meta())
-            self.file.share_throughput()
-            if not self._unmeasured(self.file):
+        file = self.opened.file
+        if file and not wanted:
+            self._begin(file)
+            file.share_throughput()
+            if not self._unmeasured(file):
                 return
         self._work(wanted)
-        if self.file:
-            self.file.share_throughput()  # to new cells of kinds that were timed before
+        if self.opened.file:
+            self.opened.file.share_throughput()  # to new cells of kinds that were timed before
 
     def _is_wanted(self, cell: str) -> bool:
         status = self.statuses.get(cell)
@@ -160,87 +132,39 @@ class _Run:
         here = cores()
         bundles = self._bundles(wanted, "cpu", here)
         workers = self.options.workers or max(1, min(here, len(bundles)))
-        with Pool(workers, max(1, here // workers), self.first) as pool:
-            device = self._check(pool, self.tasks.device, self.options.device)["kind"]
-            for precision in sorted({self.described[cell].cell.precision for cell in wanted} - {"float32"}):
-                self._check(pool, self.tasks.precision, precision, device)
+        with Pool(workers, max(1, here // workers), self.opened.first) as pool:
+            device = self.opened.device(pool, self.options.device)["kind"]
             if device != "cpu":
                 workers = self.options.workers or 1
                 bundles = self._bundles(wanted, device, workers)
                 pool.workers, pool.threads = workers, here
-            for family in self.plugins:
-                self._check(pool, self.tasks.laws, family)
-            facts = self._inspect(pool, wanted)
-            self.file = self._prepared(facts)
-            said = self._check(pool, self.tasks.device, device)  # again: the worker has set its precision by now
-            origin = provenance(self.options.arguments, said, workers, pool.threads)
-            number = self.file.add_provenance({**origin, "plugins": self.plugins})
-            work = _Work(pool, self.file, device, number)
+            data = self.opened.examine(
+                pool, device, (self.described[cell].cell for cell in self.described if cell in wanted)
+            )
+            file = self._begin(self.opened.keep({**self._meta(), "data": data}), data)
+            said = self.opened.device(pool, device)  # again: the worker has set its precision by now
+            work = _Work(pool, file, device, self.opened.sign(pool, self.options.arguments, said))
             if wanted:
                 self.reporter.say(self._beginning(len(wanted), len(bundles), work))
                 self._train(work, bundles)
             if pool.threads == here:
                 self._measure(work)
-        if self._unmeasured(self.file) and pool.threads != here:
-            with Pool(1, here, self.first) as alone:
+        if self._unmeasured(file) and pool.threads != here:
+            with Pool(1, here, self.opened.first) as alone:
                 self._measure(dataclasses.replace(work, pool=alone))
 
     def _bundles(self, wanted: set[str], device: str, workers: int) -> list[Bundle]:
-        whole = plan(self.grid.cells, device, workers)
+        whole = plan(self.opened.grid.cells, device, workers)
         return [bundle for planned in whole if (bundle := restrict(planned, wanted))]
 
-    # -- checks, before anything is written ------------------------------------------------------------------------
-
-    def _check(self, pool: Pool, function: str, *arguments: Any) -> dict[str, Any]:
-        try:
-            answer: dict[str, Any] = pool.call("bench.engine.run:plainly", function, *arguments)
-            return answer
-        except TaskFailed as error:
-            raise RunError(str(error)) from None
-
-    def _refuse_changed_plugins(self) -> None:
-        stored = self.file.meta().get("plugins", {}) if self.file else {}
-        for family, plugin in self.plugins.items():
-            before, now = stored.get(family, {}).get("sha256"), plugin["sha256"]
-            if before not in (None, now):
-                raise RunError(
-                    f"the plug-in {plugin['file']} is not what {self.path} was begun with (checksum {now[:8]}, then "
-                    f"{before[:8]}); restore the file, or run with --fresh or another --out."
-                )
-
-    def _inspect(self, pool: Pool, wanted: set[str]) -> dict[str, Any]:
-        """The facts of every data set that is needed, by name. Raises RunError if one cannot be had, or has changed."""
-        stored = self.file.meta().get("data", {}) if self.file else {}
-        facts = {}
-        for name, levels in dict.fromkeys((cell.dataset, cell.levels) for cell in self.grid.cells if cell.id in wanted):
-            key = name if levels is None else f"{name} levels={levels}"
-            facts[key] = self._check(pool, self.tasks.inspect, name, levels)
-            before, now = stored.get(key, {}).get("checksum"), facts[key]["checksum"]
-            if before not in (None, now):
-                raise RunError(
-                    f"the data set {name} is not what {self.path} was begun with (checksum {now[:8]}, then "
-                    f"{before[:8]}); restore the data, or run with --fresh or another --out."
-                )
-        return stored | facts
-
-    def _prepared(self, facts: dict[str, Any]) -> RunFile:
-        meta = {**self._meta(), "data": facts}
-        if self.file is None:
-            return RunFile.create(self.path, meta)
-        self.file.begin(self.described.values(), meta)
-        return self.file
+    def _begin(self, file: RunFile, data: dict[str, Any] | None = None) -> RunFile:
+        """The file is of this grid now."""
+        file.begin(self.described.values(), self._meta() | ({} if data is None else {"data": data}))
+        return file
 
     def _meta(self) -> dict[str, Any]:
-        return {
-            "name": self.path.stem,
-            "grid_name": self.grid.name,
-            "about": self.grid.about,
-            "grid": self.grid.text,
-            "overrides": list(self.grid.overrides),
-            "cells": len(self.described),
-            "cards": cards(cell.family for cell in self.grid.cells),
-            "plugins": (self.file.meta().get("plugins", {}) if self.file else {}) | self.plugins,
-        }
+        families = {cell.family for cell in self.opened.grid.cells}
+        return {**self.opened.meta(), "cards": cards(families), "plugins": self.opened.all_plugins()}
 
     # -- training --------------------------------------------------------------------------------------------------
 
@@ -278,7 +202,7 @@ class _Run:
         total = len(self.described)
         what = f"{total} cells" if wanted == total else f"{wanted} of {total} cells are missing"
         hands = f"{work.pool.workers} x {work.pool.threads} threads"
-        return f"{self.path.stem}: {what}, in {bundles} bundles, {work.device}, {hands}"
+        return f"{self.opened.path.stem}: {what}, in {bundles} bundles, {work.device}, {hands}"
 
     # -- timing ----------------------------------------------------------------------------------------------------
 
@@ -301,14 +225,6 @@ class _Run:
             self.reporter.say(f"the speed was not measured: {error}")
             return
         work.file.write_throughput(rows, work.provenance)
-
-
-def plainly(function: str, *arguments: Any) -> dict[str, Any]:
-    """In a worker: call "module:name" and give its dataclass or dictionary as a dictionary of plain values, so that the
-    parent need not import the module that defines it."""
-    module, _, name = function.partition(":")
-    answer = getattr(importlib.import_module(module), name)(*arguments)
-    return answer if isinstance(answer, dict) else dataclasses.asdict(answer)
 
 
 def _failed(cells: Iterable[Cell], failure: Failure) -> list[CellResult]:

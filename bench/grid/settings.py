@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from bench.grid.errors import UserError
 from bench.grid.families import Scalar, objectives, option_names, registry
 
 DEFAULT_SIGMA = "shared"  # for families with a σ, where the grid names none
@@ -20,7 +21,7 @@ LIST_VALUES = ("hidden",)  # a list of numbers is the value itself, a list of li
 GROUPS = ("model", "training", "data", "network", "schedule", "evaluation", "seed")
 
 
-class GridError(ValueError):
+class GridError(UserError, ValueError):
     """A grid that cannot be run; the message is one sentence that names file, key and remedy."""
 
 
@@ -63,46 +64,48 @@ class Settings(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     dataset: Annotated[str, Key("data")] = Field(
-        "digits", min_length=1, description="the name of a data set (vae-bench list datasets) or a path"
+        default="digits", min_length=1, description="the name of a data set (vae-bench list datasets) or a path"
     )
     levels: Annotated[int | None, Key("data")] = Field(
-        None, ge=2, description="a whole number >= 2, and only for data given as a path"
+        default=None, ge=2, description="a whole number >= 2, and only for data given as a path"
     )
     family: Annotated[str, Key("model", bundled=False)] = Field(
         description="the name of a family (vae-bench list likelihoods)"
     )
-    train_samples: Annotated[Positive, Key("training")] = Field(1, description="a whole number >= 1")
+    train_samples: Annotated[Positive, Key("training")] = Field(default=1, description="a whole number >= 1")
     objective: Annotated[str, AfterValidator(_known), Key("training", bundled=False)] = "elbo"
     hidden: Annotated[tuple[Positive, ...], BeforeValidator(_listed), Key("network")] = Field(
-        (200,), description="a list of layer widths >= 1, such as [200, 200]"
+        default=(200,), description="a list of layer widths >= 1, such as [200, 200]"
     )
     activation: Annotated[Literal["tanh", "relu", "gelu", "sigmoid", "softplus", "silu"], Key("network")] = "tanh"
-    latent: Annotated[Positive, Key("network")] = Field(10, description="a whole number >= 1")
-    epochs: Annotated[Positive, Key("schedule", paces=False)] = Field(50, description="a whole number >= 1")
-    batch_size: Annotated[Positive, Key("schedule")] = Field(100, description="a whole number >= 1")
+    latent: Annotated[Positive, Key("network")] = Field(default=10, description="a whole number >= 1")
+    epochs: Annotated[Positive, Key("schedule", paces=False)] = Field(default=50, description="a whole number >= 1")
+    batch_size: Annotated[Positive, Key("schedule")] = Field(default=100, description="a whole number >= 1")
     learning_rate: Annotated[float, Key("schedule", bundled=False, paces=False)] = Field(
-        1e-3, gt=0, allow_inf_nan=False, description="a number > 0"
+        default=1e-3, gt=0, allow_inf_nan=False, description="a number > 0"
     )
     precision: Annotated[Literal["float32", "tf32", "bf16"], Key("schedule")] = Field(
-        "float32", description='"float32", "tf32" or "bf16"'
+        default="float32", description='"float32", "tf32" or "bf16"'
     )
     seed: Annotated[int, Key("seed", bundled=False, paces=False)] = Field(
-        0, ge=0, lt=2**31, description="a whole number >= 0"
+        default=0, ge=0, lt=2**31, description="a whole number >= 0"
     )
     eval_samples: Annotated[
         tuple[Positive, ...],
         BeforeValidator(_listed),
         AfterValidator(_ascending),
         Key("evaluation", bundled=False),
-    ] = Field((1, 10, 100, 1000), min_length=1, description="a list of whole numbers >= 1, such as [1, 10, 100]")
+    ] = Field(
+        default=(1, 10, 100, 1000), min_length=1, description="a list of whole numbers >= 1, such as [1, 10, 100]"
+    )
     test_images: Annotated[int | None, Key("evaluation", bundled=False)] = Field(
-        None, ge=2, description="a whole number >= 2 (leave it out for all test images)"
+        default=None, ge=2, description="a whole number >= 2 (leave it out for all test images)"
     )
     refine: Annotated[Literal["auto", "never", "always"], Key("evaluation", bundled=False)] = Field(
-        "auto", description='"auto", "never" or "always"'
+        default="auto", description='"auto", "never" or "always"'
     )
     binarisation: Annotated[Literal["stochastic", "threshold"], Key("data")] = Field(
-        "stochastic", description='"stochastic" or "threshold"'
+        default="stochastic", description='"stochastic" or "threshold"'
     )
 
 

@@ -11,11 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.engine import plugins
 from bench.engine.local import Pool, TaskFailed
-from bench.engine.lock import locked
+from bench.engine.opening import Checks, RunError, opening
 from bench.engine.progress import Reporter
-from bench.engine.provenance import cores, provenance
+from bench.engine.provenance import cores
 from bench.grid.cell import Cell
 from bench.grid.read import Grid, describe
 from bench.store import RunFile
@@ -24,17 +23,10 @@ CURVES = ("bundle", "batch", "samples", "latent")
 MOST_NAMED = 5  # kinds in an error message
 
 
-class SurveyError(Exception):
-    """A survey that cannot begin; the message is one sentence with the remedy."""
-
-
 @dataclass(frozen=True)
-class Tasks:
+class Tasks(Checks):
     """The functions that the worker carries out, as "module:name"."""
 
-    device: str = "bench.engine.provenance:prepare_device"
-    inspect: str = "bench.engine.worker:inspect_data"
-    laws: str = "bench.engine.plugins:check"
     kind: str = "bench.speed.survey_worker:survey_kind"
     curve: str = "bench.speed.survey_worker:survey_curve"
     suggestion: str = "bench.speed.survey_worker:suggestion"
@@ -84,7 +76,7 @@ def kinds(cells: Iterable[Cell]) -> dict[str, Cell]:
 
 def chosen(found: dict[str, Cell], kind: str | None) -> str:
     """The name of the kind that a person means: all of its name or of its id, or a part that no other has; the first
-    without a wish. Raises SurveyError."""
+    without a wish. Raises RunError."""
     if kind is None:
         return next(iter(found))
     exact = [name for name, cell in found.items() if kind in (name, cell.kind)]
@@ -94,43 +86,33 @@ def chosen(found: dict[str, Cell], kind: str | None) -> str:
     listed = matches or list(found)
     names = ", ".join(map(repr, listed[:MOST_NAMED])) + (", …" if len(listed) > MOST_NAMED else "")
     what = f"{len(matches)} kinds of cell are meant" if matches else "no kind of cell of the grid has this in its name"
-    raise SurveyError(f"--kind {kind}: {what}; give one of {names}.")
+    raise RunError(f"--kind {kind}: {what}; give one of {names}.")
 
 
 def survey_grid(grid: Grid, path: Path, options: Options, reporter: Reporter, tasks: Tasks | None = None) -> Survey:
     """Measure every kind of cell and the curves of one; each is stored at `path` as it is measured, and nothing is
     written before data and device are known to do.
 
-    Raises SurveyError, StoreError.
+    Raises RunError, StoreError.
     """
     tasks = tasks or Tasks()
-    found = kinds(grid.cells)
-    reference = chosen(found, options.kind)
+    named = kinds(grid.cells)
+    reference = chosen(named, options.kind)
     threads = options.threads or cores()
-    used = plugins.facts(grid.cells)
-    with locked(path), Pool(1, threads, plugins.task(plugins.origins(used))) as pool:
-        file = RunFile.open(path) if path.exists() else None
-        try:
-            device = _asked(pool, tasks.device, options.device)
-            for family in used:
-                _asked(pool, tasks.laws, family)
-            for name, levels in dict.fromkeys((cell.dataset, cell.levels) for cell in found.values()):
-                _asked(pool, tasks.inspect, name, levels)
-            file = file or RunFile.create(path, _meta(grid, path))
-            origin = {**provenance(options.arguments, device, 1, threads), "plugins": used}
-            number = file.add_provenance(origin)
-            survey = Survey(device, threads, has_cells=bool(file.statuses()))
-            work = _Work(pool, tasks, file, number, reporter, options.quick, survey)
-            reporter.say(f"measuring {len(found)} kinds of cell on {device['kind']}, {_threads(threads)}")
-            for place, (name, cell) in enumerate(found.items(), 1):
-                reporter.say(f"{place}/{len(found)} {name}")
-                work.kind(name, cell)
-            reporter.say(f"curves of {reference}")
-            work.curves(reference, found[reference])
-            return survey
-        finally:
-            if file:
-                file.close()
+    with opening(grid, path, tasks) as opened, Pool(1, threads, opened.first) as pool:
+        device = opened.device(pool, options.device)
+        opened.examine(pool, device["kind"], named.values())
+        file = opened.keep(opened.meta())
+        survey = Survey(device, threads, has_cells=bool(file.statuses()))
+        number = opened.sign(pool, options.arguments, device)
+        work = _Work(pool, tasks, file, number, reporter, options.quick, survey)
+        reporter.say(f"measuring {len(named)} kinds of cell on {device['kind']}, {_threads(threads)}")
+        for turn, (name, cell) in enumerate(named.items(), 1):
+            reporter.say(f"{turn}/{len(named)} {name}")
+            work.kind(name, cell)
+        reporter.say(f"curves of {reference}")
+        work.curves(reference, named[reference])
+        return survey
 
 
 @dataclass(frozen=True)
@@ -176,26 +158,6 @@ class _Work:
             self.survey.failed += 1
             self.reporter.say(f"{what} was not measured: {error}")
             return None
-
-
-def _asked(pool: Pool, function: str, *arguments: Any) -> dict[str, Any]:
-    try:
-        answer: dict[str, Any] = pool.call("bench.engine.run:plainly", function, *arguments)
-        return answer
-    except TaskFailed as error:
-        raise SurveyError(str(error)) from None
-
-
-def _meta(grid: Grid, path: Path) -> dict[str, Any]:
-    """What a run file without cells says of itself; a run adds the rest."""
-    return {
-        "name": path.stem,
-        "grid_name": grid.name,
-        "about": grid.about,
-        "grid": grid.text,
-        "overrides": list(grid.overrides),
-        "cells": len(grid.cells),
-    }
 
 
 def _threads(count: int) -> str:

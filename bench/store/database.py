@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from bench.grid.errors import UserError
 from bench.store.columns import FORMAT
 from bench.store.migrate import OLDEST, bring_along, is_current
 from bench.store.schema import APPLICATION_ID, TABLES
@@ -18,7 +19,7 @@ from bench.store.schema import APPLICATION_ID, TABLES
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-class StoreError(Exception):
+class StoreError(UserError):
     """A run file that cannot be read or written; the message is one sentence with the remedy."""
 
 

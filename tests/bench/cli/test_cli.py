@@ -74,10 +74,17 @@ def test_run_resume_report_export(vae_bench, workplace, monkeypatch):
     assert (code, out) == (0, "a ranking of 80 columns\nreports/small/index.html\n")
     assert (workplace / "reports/small/index.html").read_text() == "6 cells"
 
+    code, out, _ = vae_bench("report", "small", "--out", "elsewhere/page.html")
+    assert (code, out.splitlines()[-1]) == (0, "elsewhere/page.html")
+    assert (workplace / "elsewhere/page.html").read_text() == "6 cells"
+    Path("folder").mkdir()
+    code, _, err = vae_bench("report", "small", "--out", "folder")
+    assert (code, err) == (2, "vae-bench: folder is not a file that a page could be written to; give another --out.\n")
+
     code, out, _ = vae_bench("export", "results/small.sqlite", "--to", "tables")
     assert code == 0
     parquet = ("cells", "bounds", "per_image", "latents", "calibration")
-    names = sorted(["cells.csv", *(f"{name}.parquet" for name in parquet)])
+    names = sorted(["cells.csv", "provenance.json", *(f"{name}.parquet" for name in parquet)])
     assert sorted(out.split()) == [f"tables/{name}" for name in names] == files(workplace)[-len(names) :]
     tables = read_run(Path("results/small.sqlite"))
     for name in parquet:
@@ -153,11 +160,12 @@ def test_a_report_that_fails_leaves_the_older_one(vae_bench, workplace, monkeypa
     old.parent.mkdir(parents=True)
     old.write_text("the older report")
 
-    def full(tables, out):
-        out.write_text("half")
-        raise OSError(28, "No space left on device", str(out))
+    def full(handle, *_, **__):
+        os.write(handle, b"half")
+        os.close(handle)
+        raise OSError(28, "No space left on device", "index.html")
 
-    monkeypatch.setattr(pages, "build", full)
+    monkeypatch.setattr("os.fdopen", full)
     code, _, err = vae_bench("report", "small")
     assert code == 2
     assert "the disk is full" in err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import os
@@ -152,7 +153,7 @@ def test_failed_cells_stay_failed_until_asked(tmp_path, diary, monkeypatch):
     monkeypatch.setattr(fake_worker, "RAISES", -1)  # in this process only: the worker fails again
     summary, _ = carry_out(seeds(0, RAISES), path, retry_failed=True)
     assert (summary.done, summary.failed, summary.computed) == (1, 1, 1)
-    good = Tasks(TASKS.device, TASKS.inspect, "tests.bench.engine.test_run:all_is_well", TASKS.measure)
+    good = dataclasses.replace(TASKS, carry_out="tests.bench.engine.test_run:all_is_well")
     summary, _ = carry_out(seeds(0, RAISES), path, good, retry_failed=True)
     assert (summary.done, summary.failed, summary.computed) == (2, 0, 1)
     assert read_run(path).cells["reason"].isna().all()
@@ -237,7 +238,7 @@ def test_workers_are_replaced_after_trouble(tmp_path, diary):
 
 
 def test_values_that_no_column_takes_fail_their_cell_only(tmp_path):
-    tasks = Tasks(TASKS.device, TASKS.inspect, "tests.bench.engine.test_run:odd_values", TASKS.measure)
+    tasks = dataclasses.replace(TASKS, carry_out="tests.bench.engine.test_run:odd_values")
     summary, _ = carry_out(seeds(0, 1), tmp_path / "r.sqlite", tasks)
     assert (summary.done, summary.failed) == (1, 1)
     assert "no column takes: bits" in set(read_run(tmp_path / "r.sqlite").cells["reason"].dropna()).pop()
@@ -290,13 +291,13 @@ def test_fresh_spares_what_is_no_run(tmp_path):
     assert path.read_text() == "a year of notes"
 
 
-def test_an_older_version_is_replaced_by_fresh(tmp_path):
+def test_a_file_of_another_version_is_replaced_by_fresh(tmp_path):
     path = tmp_path / "r.sqlite"
     carry_out(seeds(0), path)
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA user_version = 99")
     connection.close()
-    with pytest.raises(StoreError, match="another version"):
+    with pytest.raises(StoreError, match="newer version"):
         carry_out(seeds(0), path)
     assert carry_out(seeds(0), path, fresh=True)[0].computed == 1
 

@@ -1,0 +1,29 @@
+"""`vae-bench export`: writes a run's tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.cli.options import RUN_NAME, run_file
+
+
+def verb(
+    run: Annotated[str, typer.Argument(metavar="RUN", help=RUN_NAME)],
+    to: Annotated[Path, typer.Option("--to", metavar="DIR", help="The folder to write to; it is made.")],
+) -> int:
+    """Write a run's tables as CSV and Parquet.
+
+    The files: cells.csv, and as .parquet cells, bounds, per_image, latents
+    and calibration.
+
+    Example:  vae-bench export digits --to tables
+    """
+    from bench.store import read_run
+    from bench.store.export import export as write
+
+    for path in write(read_run(run_file(run)), to):
+        typer.echo(str(path))
+    return 0

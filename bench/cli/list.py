@@ -1,0 +1,34 @@
+"""`vae-bench list`: the likelihoods, data sets or grids."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from bench.cli.options import PluginFiles, columns
+
+
+class Shelf(StrEnum):
+    likelihoods = "likelihoods"
+    datasets = "datasets"
+    grids = "grids"
+
+
+def verb(
+    shelf: Annotated[Shelf, typer.Argument(metavar="likelihoods|datasets|grids", help="What to list.")],
+    plugin: PluginFiles = None,
+) -> int:
+    """List the likelihoods, data sets or grids.
+
+    Plug-ins are listed as they are: only run and explain try their laws.
+
+    Example:  vae-bench list likelihoods
+    """
+    from bench.cli.text import listing
+    from bench.engine import plugins
+
+    plugins.add(plugin or [])
+    typer.echo(getattr(listing, shelf.value)(columns()), nl=False)
+    return 0

@@ -1,0 +1,76 @@
+"""What several verbs take, and how they find a run."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import shutil
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.grid.errors import UserError
+
+if TYPE_CHECKING:
+    from bench.store import RunTables
+
+RUN_NAME = "A run's name (results/NAME.sqlite) or its file."
+INTERRUPTED = 130  # the exit code after Ctrl-C
+WIDEST = 120  # columns of a table in a terminal, however wide that is
+
+
+class Device(StrEnum):
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+DeviceOption = Annotated[Device, typer.Option(help="Where to compute; auto takes CUDA where there is any.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Replace a key of the grid everywhere; may be repeated."),
+]
+RunFileOption = Annotated[Path | None, typer.Option(help="The run file  [default: results/NAME.sqlite].")]
+PluginFiles = Annotated[
+    list[Path] | None,
+    typer.Option("--plugin", metavar="FILE.py", help="Take in a likelihood from a Python file; may be repeated."),
+]
+
+
+class Refused(UserError):
+    """Bad input that the command line itself finds."""
+
+
+def columns() -> int:
+    """The width of the terminal."""
+    return shutil.get_terminal_size((80, 24)).columns
+
+
+def tables_of(run: str) -> RunTables:
+    """The tables of a run given by name, by file, or by the folder that it was exported to."""
+    from bench.store import read_run
+    from bench.store.read_export import read_exported
+
+    is_folder = Path(run).is_dir() and not (Path("results") / f"{run}.sqlite").is_file()
+    path = Path(run) if is_folder else run_file(run)
+    tables = read_exported(path) if is_folder else read_run(path)
+    if tables.cells.empty:
+        raise Refused(f"{path} has no cells yet, so there is nothing to compare.")
+    return tables
+
+
+def run_file(run: str) -> Path:
+    """The file of a run given by name or by path."""
+    if run.endswith(".sqlite") or os.sep in run:
+        path = Path(run)
+        if not path.is_file():
+            raise Refused(f"there is no run file {run}; vae-bench run makes one.")
+        return path
+    path = Path("results") / f"{run}.sqlite"
+    if not path.is_file():
+        near = difflib.get_close_matches(run, [found.stem for found in Path("results").glob("*.sqlite")], n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"vae-bench run {run} makes it"
+        raise Refused(f"there is no run {path} ({hint}).")
+    return path

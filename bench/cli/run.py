@@ -1,0 +1,60 @@
+"""`vae-bench run`: carries out a grid."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.cli.options import INTERRUPTED, Device, DeviceOption, Overrides, PluginFiles, Refused, RunFileOption
+
+
+def verb(
+    grid: Annotated[str, typer.Argument(help="A shipped grid (vae-bench list grids), or a path to a .toml file.")],
+    device: DeviceOption = Device.auto,
+    out: RunFileOption = None,
+    set_: Overrides = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed cells again.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Begin a new run file in place of the old one.")] = False,
+    timeout: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="Time limit for a cell (a bundle has the sum of its cells')."),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Worker processes  [default: one a core, or one for a GPU].")
+    ] = None,
+    plugin: PluginFiles = None,
+) -> int:
+    """Run a grid; run it again to resume.
+
+    Computes what the run file lacks of the grid, and stores it as it ends.
+    A plug-in of the grid is first held to the laws of likelihoods.
+
+    Example:  vae-bench run digits --set epochs=20 --set seed=[0,1]
+    """
+    from bench.engine import plugins
+    from bench.engine.progress import Reporter, duration
+    from bench.engine.run import Interrupted, Options, run_grid
+    from bench.grid.read import find_grid, load_grid
+
+    if timeout is not None and not timeout > 0:
+        raise Refused(f"--timeout {timeout:g}: give a number of seconds > 0, or leave it out for no limit.")
+    given = plugins.add(plugin or [])
+    loaded = load_grid(find_grid(grid), set_ or [])
+    if unused := sorted(set(given) - {cell.family for cell in loaded.cells}):
+        raise Refused(f"--plugin: no cell of the grid is of the family {unused[0]}; name it under family in the grid.")
+    path = out or Path("results") / f"{loaded.name}.sqlite"
+    options = Options(device.value, retry_failed, fresh, timeout, workers, sys.argv[1:])
+    with Reporter(sys.stderr) as reporter:
+        try:
+            summary = run_grid(loaded, path, options, reporter)
+        except Interrupted as stop:
+            reporter.finish()
+            reporter.say(f"interrupted: {stop}; the same command resumes.")
+            return INTERRUPTED
+    typer.echo(f"{summary.done} done, {summary.failed} failed, {duration(summary.seconds)}, {path}")
+    if summary.failed and not retry_failed:
+        typer.echo("the report says why cells failed; --retry-failed tries them again", err=True)
+    return 1 if summary.failed else 0

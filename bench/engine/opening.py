@@ -1,0 +1,156 @@
+"""How work on a run file begins, whatever the work is: the lock, the file, and all that must hold before it is written.
+
+    with opening(grid, path) as opened:            # the lock; opened.file is what lies there
+        with Pool(..., opened.first) as pool:      # workers that know the grid's plug-ins
+            device = opened.device(pool, "auto")
+            data = opened.examine(pool, device["kind"], cells)
+            opened.keep(meta | {"data": data})     # from here on there is a file
+            number = opened.sign(pool, arguments, device)
+
+The process that runs this makes no tensor: what needs torch is asked of a worker.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.engine import plugins
+from bench.engine.local import Pool, TaskFailed
+from bench.engine.lock import locked
+from bench.engine.provenance import provenance
+from bench.grid.cell import Cell
+from bench.grid.errors import UserError
+from bench.grid.read import Grid
+from bench.store import RunFile, replaceable
+
+
+class RunError(UserError):
+    """Work that cannot begin, or go on; the message is one sentence with the remedy."""
+
+
+@dataclass(frozen=True)
+class Checks:
+    """The functions by which workers look at things, as "module:name"."""
+
+    device: str = "bench.engine.provenance:prepare_device"
+    inspect: str = "bench.engine.worker:inspect_data"
+    laws: str = "bench.engine.plugins:check"
+    precision: str = "bench.engine.worker:inspect_precision"
+
+
+@contextmanager
+def opening(grid: Grid, path: Path, checks: Checks, *, fresh: bool = False) -> Iterator[Opened]:
+    """Hold the file for this process; the one that is there is opened, unless `fresh` begins a new one in its place.
+
+    Raises RunError where `fresh` would write over something else than a run file, or a plug-in is another than the file
+    was begun with; StoreError.
+    """
+    with locked(path):
+        if fresh and not replaceable(path):
+            raise RunError(f"{path} is not a run file, so --fresh does not write over it; give another --out.")
+        file = RunFile.open(path) if path.exists() and not fresh else None
+        opened = Opened(grid, path, checks, file)
+        try:
+            opened.refuse_changed_plugins()
+            yield opened
+        finally:
+            if opened.file:
+                opened.file.close()
+
+
+class Opened:
+    """A grid and its file, `None` until it may be made."""
+
+    def __init__(self, grid: Grid, path: Path, checks: Checks, file: RunFile | None) -> None:
+        self.grid, self.path, self.checks, self.file = grid, path, checks, file
+        self.plugins = plugins.facts(grid.cells)
+        #: what a worker does before all else, so that it knows the plug-ins
+        self.first = plugins.task(plugins.origins(self.plugins))
+
+    def ask(self, pool: Pool, function: str, *arguments: Any) -> dict[str, Any]:
+        """What a worker answers, as plain values. Raises RunError with what it says is wrong."""
+        try:
+            answer: dict[str, Any] = pool.call("bench.engine.opening:plainly", function, *arguments)
+            return answer
+        except TaskFailed as error:
+            raise RunError(str(error)) from None
+
+    def device(self, pool: Pool, requested: str) -> dict[str, Any]:
+        """The device that "auto", "cpu" or "cuda" means here. Raises RunError."""
+        return self.ask(pool, self.checks.device, requested)
+
+    def examine(self, pool: Pool, device: str, cells: Iterable[Cell]) -> dict[str, Any]:
+        """Whether what the cells need can be had: precisions, lawful plug-ins, data. Gives the facts of every data set
+        by name, those that the file knows already among them. Raises RunError."""
+        cells = list(cells)
+        for precision in sorted({cell.precision for cell in cells} - {"float32"}):
+            self.ask(pool, self.checks.precision, precision, device)
+        for family in self.plugins:
+            self.ask(pool, self.checks.laws, family)
+        stored = self._stored("data")
+        facts = {}
+        for name, levels in dict.fromkeys((cell.dataset, cell.levels) for cell in cells):
+            key = name if levels is None else f"{name} levels={levels}"
+            facts[key] = self.ask(pool, self.checks.inspect, name, levels)
+            self._refuse_changed(
+                f"the data set {name}", "data", stored.get(key, {}).get("checksum"), facts[key]["checksum"]
+            )
+        return stored | facts
+
+    def keep(self, meta: Mapping[str, Any]) -> RunFile:
+        """The file; a new one with these facts where there is none."""
+        if self.file is None:
+            self.file = RunFile.create(self.path, meta)
+        return self.file
+
+    def sign(self, pool: Pool, arguments: Sequence[str], device: Mapping[str, Any]) -> int:
+        """Store how this invocation came about; gives the id that its numbers carry."""
+        assert self.file, "keep comes first"
+        origin = provenance(arguments, dict(device), pool.workers, pool.threads)
+        return self.file.add_provenance({**origin, "plugins": self.plugins})
+
+    def meta(self) -> dict[str, Any]:
+        """What a file says of the grid that it is of."""
+        return {
+            "name": self.path.stem,
+            "grid_name": self.grid.name,
+            "about": self.grid.about,
+            "grid": self.grid.text,
+            "overrides": list(self.grid.overrides),
+            "cells": len(self.grid.cells),
+        }
+
+    def refuse_changed_plugins(self) -> None:
+        """Raises RunError where a plug-in is not what the file was begun with."""
+        stored = self._stored("plugins")
+        for family, plugin in self.plugins.items():
+            before = stored.get(family, {}).get("sha256")
+            self._refuse_changed(f"the plug-in {plugin['file']}", "file", before, plugin["sha256"])
+
+    def all_plugins(self) -> dict[str, Any]:
+        """Facts of the grid's plug-ins, and of those that the file knows from grids before."""
+        return self._stored("plugins") | self.plugins
+
+    def _stored(self, what: str) -> dict[str, Any]:
+        return dict(self.file.meta().get(what, {})) if self.file else {}
+
+    def _refuse_changed(self, what: str, noun: str, before: str | None, now: str) -> None:
+        if before not in (None, now):
+            raise RunError(
+                f"{what} is not what {self.path} was begun with (checksum {now[:8]}, then {before[:8]}); restore the "
+                f"{noun}, or run with --fresh or another --out."
+            )
+
+
+def plainly(function: str, *arguments: Any) -> dict[str, Any]:
+    """In a worker: call "module:name" and give its dataclass or dictionary as a dictionary of plain values, so that the
+    parent need not import the module that defines it."""
+    module, _, name = function.partition(":")
+    answer = getattr(importlib.import_module(module), name)(*arguments)
+    return answer if isinstance(answer, dict) else dataclasses.asdict(answer)
