@@ -13,10 +13,12 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
-from bench.report import tables as table
+from bench.report.tables import ranking as table
 from bench.report.catalogue import catalogue
-from bench.report.figures import diagnostics, figures, scaling
-from bench.report.figures.svg import HUES, Looks, to_svg
+from bench.report.figures import calibration as diagnostics
+from bench.report.figures import scaling
+from bench.report.figures import sigma as figures
+from bench.report.figures._svg import HUES, Looks, to_svg
 from bench.report.numbers import NOTHING, listed, number, percent, several
 from bench.report.pictures import Gallery, galleries
 from bench.report.text import captions, notes

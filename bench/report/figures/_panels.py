@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from bench.report.figures.svg import MUTED, POINTS
+from bench.report.figures._svg import MUTED, POINTS
 
 WIDTH = 1160  # CSS pixels of a full-width figure
 MOST_LETTERS = 22  # of a label beside a plot

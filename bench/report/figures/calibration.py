@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
-from bench.report.figures.panels import layout
-from bench.report.figures.svg import INK, MUTED, RULE, Looks, styled
+from bench.report.figures._panels import layout
+from bench.report.figures._svg import INK, MUTED, RULE, Looks, styled
 from bench.report.numbers import percent, times
 from bench.statistics.boards import Board
 

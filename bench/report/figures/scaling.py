@@ -12,10 +12,10 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from bench.report.figures.panels import layout, log_ticks, spread
-from bench.report.figures.svg import INK, MUTED, PAPER, styled
+from bench.report.figures._panels import layout, log_ticks, spread
+from bench.report.figures._svg import INK, MUTED, PAPER, styled
 from bench.report.numbers import count, percent, rate, several, times
-from bench.report.tables import Entry, megabytes
+from bench.report.tables.ranking import Entry, megabytes
 
 CURVES = {
     "bundle": ("Bundle", "models in training together"),

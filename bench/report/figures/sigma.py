@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from bench.report.figures.panels import cut, layout, log_ticks, setting, spread, stem
-from bench.report.figures.svg import INK, MUTED, PAPER, Looks, styled
+from bench.report.figures._panels import cut, layout, log_ticks, setting, spread, stem
+from bench.report.figures._svg import INK, MUTED, PAPER, Looks, styled
 from bench.report.numbers import bound, rate
 from bench.statistics.boards import Board
 

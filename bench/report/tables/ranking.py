@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from bench.report.figures.svg import Looks
+from bench.report.figures._svg import Looks
 from bench.report.numbers import NOTHING, bound, bracket, measured, number, percent, rate, times
 from bench.statistics.boards import Board
 from bench.statistics.trust import ESS_FLOOR

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.report.figures.diagnostics import EXTRA, HIGHEST
+from bench.report.figures.calibration import EXTRA, HIGHEST
 
 LANDSCAPE = (
     "A dot is one configuration, its bar the 95 % interval over images and seeds; the first of each line is drawn in "

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from scipy.stats import norm
@@ -43,7 +43,7 @@ class Setting:
     view: str = "real"
     train_samples: int = 1
     objective: str = "elbo"
-    precision: str = "float32"
+    precision: Literal["float32", "tf32", "bf16"] = "float32"
     options: dict[str, Any] = field(default_factory=dict)
 
     @property

@@ -20,7 +20,9 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from bench.report import build, numbers, page, pictures, ranking, ranking_text
-from bench.report.figures import diagnostics, figures, svg
+from bench.report.figures import _svg as svg
+from bench.report.figures import calibration as diagnostics
+from bench.report.figures import sigma as figures
 from bench.report.text import captions
 from bench.report.text.verdict import Words, words
 from bench.statistics.boards import boards, matched, unusable
