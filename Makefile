@@ -2,6 +2,8 @@
 #
 #   make bench                                            the default grid, then its report
 #   make bench GRID=mnist-binary ARGS="--set epochs=30"   another grid, with extra flags for `vae-bench run`
+#   make test ARGS="-m 'not slow'"                        the fast tests, in two minutes on two cores
+#   make test ARGS="-n 0 -k quadrature"                   some tests, in one process
 #   make setup PYTHON=python3.12                          another interpreter
 
 PYTHON ?= python3
@@ -19,7 +21,7 @@ STAMP := $(VENV)/.installed
 help:
 	@echo 'make bench [GRID=$(GRID)] [ARGS="..."]   run a grid and write its report (run again: resumes)'
 	@echo 'make report [RUN=$(RUN)]                 write the report of a finished or unfinished run'
-	@echo 'make test [ARGS="..."]                  the tests'
+	@echo 'make test [ARGS="-k name"]           the tests, a process a core; see the top of the Makefile'
 	@echo 'make throughput [ARGS=--update-baseline] speed, held to its record: ratios and counts'
 	@echo 'make peers [ARGS="--dataset digits"]    speed beside Pythae and a plain PyTorch loop'
 	@echo 'make lint                               format check, lint, types'
@@ -47,9 +49,11 @@ bench: $(STAMP)
 report: $(STAMP)
 	$(BIN)/vae-bench report $(RUN)
 
+# a process for each core that this one may use
 test: $(STAMP)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
+# in one process with nothing of ours beside it: it measures
 throughput: $(STAMP)
 	$(BIN)/python -m pytest tests/throughput $(ARGS)
 

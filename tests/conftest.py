@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ import pytest
 import torch
 from hypothesis import settings
 
+from bench.engine.provenance import cores
 from vae_core import likelihoods
 
 TRIANGULAR = Path(__file__).parents[1] / "examples" / "triangular.py"
@@ -22,6 +23,32 @@ torch.set_num_threads(1)  # tiny tensors: more threads only wait for each other,
 # no deadline: a shared machine stalls; no saved examples: a test run leaves nothing behind
 settings.register_profile("suite", deadline=None, max_examples=50, database=None)
 settings.load_profile("suite")
+
+
+@pytest.hookimpl(optionalhook=True)  # pytest-xdist's
+def pytest_xdist_auto_num_workers() -> int | None:
+    """`-n auto` is a process for each core that this one may use, unless the environment says how many."""
+    return None if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ else cores()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Processes side by side take the long tests first, so that none of them waits at the end for one long test."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Generator[None, None, None]:
+    """Below all the rest stands what to install where the page was tested in no browser."""
+    yield
+    skipped = terminalreporter.getreports("skipped")
+    missed = sum("browser" in report.keywords and "Chromium" in str(report.longrepr) for report in skipped)
+    if missed:
+        terminalreporter.write_line(
+            f"{missed} tests of the page in a browser were skipped, for want of Chromium: "
+            "apt-get install chromium chromium-driver",
+            yellow=True,
+        )
 
 
 @pytest.fixture(autouse=True)

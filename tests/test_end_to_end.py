@@ -84,6 +84,7 @@ def test_running_again_computes_nothing(undisturbed: Path) -> None:
     pd.testing.assert_frame_equal(before[1], numbers(undisturbed / "results/tiny.sqlite"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after_rows", [0, 1, 9])
 def test_killed_and_resumed_equals_undisturbed(undisturbed: Path, tmp_path: Path, after_rows: int) -> None:
     """kill -9 of the parent as soon as so many cells have ended; its workers go with it; the same command resumes."""

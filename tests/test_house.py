@@ -147,6 +147,7 @@ assert sys.modules["torch"] is torch
     subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "line", ["import torch.nn.functional", "from torch import Tensor", "from torch.nn import init"]
 )

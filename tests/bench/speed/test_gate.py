@@ -196,6 +196,7 @@ def test_a_clock_that_does_not_resolve_a_call_is_no_trouble():
     assert paired_ratios(call, call, 2, clock=lambda: math.floor(now * 1e3) / 1e3) == pytest.approx([1, 1], abs=0.2)
 
 
+@pytest.mark.slow
 def test_on_this_machine_a_busy_loop_against_itself_and_against_a_longer_one():
     """Real time. A machine too busy to tell is no failure of the gate; a wrong answer is."""
 

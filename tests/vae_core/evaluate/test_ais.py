@@ -314,6 +314,7 @@ def test_the_standard_error_is_what_repetition_shows() -> None:
     torch.testing.assert_close(estimate.log_likelihood, estimate.log_weights.logsumexp(-1) - math.log(16))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", cases(), ids=str)
 def test_agrees_with_quadrature(case: Case) -> None:
     """Every family and mode, two latent dimensions, on integers that it drew itself."""

@@ -23,6 +23,7 @@ def case(family: str, levels: int) -> tuple[Likelihood, Tensor, Tensor]:
     return lik, k, raw + 0.01 * torch.randn(raw.shape, generator=torch.Generator().manual_seed(1))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
 @pytest.mark.parametrize("family", ["categorical", "gaussian"])
 def test_compiled_scores_are_the_plain_ones(family: str) -> None:

@@ -77,6 +77,7 @@ def test_the_chance_of_any_false_verdict_is_kept(count: int, seeds: int, noise: 
     assert rate <= highest_rate(300)
 
 
+@pytest.mark.slow
 def test_the_chance_of_any_false_verdict_is_kept_with_one_seed(monkeypatch) -> None:
     """Where training has no noise: with one seed the verdicts speak of the images alone."""
     monkeypatch.setattr("tests.vae_core.statistics.test_significance.SEED_DEVIATION", 0.0)
@@ -113,6 +114,7 @@ def test_three_seeds_have_power_among_forty(record_property) -> None:
     assert found["log-normal"] > 0.4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise", ["alike", "log-normal"])
 @pytest.mark.parametrize("seeds", [2, 3])
 def test_no_change_is_seldom_a_change(seeds: int, noise: str, record_property) -> None:
