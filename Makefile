@@ -21,7 +21,7 @@ STAMP := $(VENV)/.installed
 help:
 	@echo 'make bench [GRID=$(GRID)] [ARGS="..."]   run a grid and write its report (run again: resumes)'
 	@echo 'make report [RUN=$(RUN)]                 write the report of a finished or unfinished run'
-	@echo 'make test [ARGS="-k name"]           the tests, a process a core; see the top of the Makefile'
+	@echo 'make test [ARGS="-k name"]              the tests, a process a core; ARGS are of pytest'
 	@echo 'make throughput [ARGS=--update-baseline] speed, held to its record: ratios and counts'
 	@echo 'make peers [ARGS="--dataset digits"]    speed beside Pythae and a plain PyTorch loop'
 	@echo 'make lint                               format check, lint, types'

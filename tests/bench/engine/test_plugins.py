@@ -85,6 +85,7 @@ def finished(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_workers_train_and_score_a_plug_in(finished):
     tables = read_run(finished / "results/tiny.sqlite")
     cells = tables.cells.set_index("label")
@@ -151,6 +152,7 @@ def tents(*seeds: int):
     return parse_grid(f"[grid]\nfamily='tent'\nseed={list(seeds)}\n", "tents", "tents.toml")
 
 
+@pytest.mark.slow
 def test_a_changed_plug_in_may_begin_again(tmp_path, tent):
     out = tmp_path / "r.sqlite"
     plugins.add([tent])
@@ -166,6 +168,7 @@ def test_a_changed_plug_in_may_begin_again(tmp_path, tent):
     assert read_run(out).meta["plugins"]["tent"]["sha256"] == checksum(tent)
 
 
+@pytest.mark.slow
 def test_a_run_file_remembers_a_plug_in_that_the_present_grid_has_not(tmp_path, tent):
     out = tmp_path / "r.sqlite"
     plugins.add([tent])
@@ -178,6 +181,7 @@ def test_a_run_file_remembers_a_plug_in_that_the_present_grid_has_not(tmp_path, 
         carry_out(tents(0), out, FAKE)
 
 
+@pytest.mark.slow
 def test_a_law_that_is_broken_leaves_an_older_run_as_it_was(tmp_path):
     out = tmp_path / "r.sqlite"
     plugins.add([MUTANTS / "other_sampler.py"])
@@ -191,6 +195,7 @@ def test_a_law_that_is_broken_leaves_an_older_run_as_it_was(tmp_path):
         assert out.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_plug_in_that_changes_under_a_run_is_not_used(tent):
     plugins.add([tent])
     first = plugins.task(plugins.origins(["tent", "gaussian"]))
@@ -201,6 +206,7 @@ def test_a_plug_in_that_changes_under_a_run_is_not_used(tent):
         pool.call("bench.engine.plugins:check", "tent")
 
 
+@pytest.mark.slow
 def test_workers_know_what_is_installed(tmp_path, install):
     install("hat", TRIANGULAR.read_text())
     assert plugins.add([]) == []

@@ -374,6 +374,7 @@ def gone(process: int) -> bool:
     return state == "Z"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for left-over processes in /proc")
 def test_killed_at_any_moment_a_run_resumes_to_the_same_end(tmp_path, large):
     undisturbed, path, diary = tmp_path / "a.sqlite", tmp_path / "b.sqlite", tmp_path / "diary"

@@ -71,6 +71,7 @@ def test_ids_do_not_depend_on_the_order_of_the_file(axes, random):
     assert {cell.id for cell in cells_of(in_a_block)} == ids
 
 
+@pytest.mark.slow
 @given(grids)
 def test_names_tell_apart_exactly_what_they_should(axes):
     cells = cells_of(toml({"[grid]": axes}))

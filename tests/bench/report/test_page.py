@@ -231,6 +231,7 @@ def test_the_ranking_is_that_of_the_tables_without_what_is_left_out(data: st.Dat
         pd.testing.assert_frame_equal(ranked, alone, check_dtype=False)
 
 
+@pytest.mark.slow
 @settings(max_examples=15)
 @given(data=st.data())
 def test_what_is_left_out_is_never_called_best(data: st.DataObject) -> None:
@@ -256,6 +257,7 @@ def test_what_is_left_out_is_never_called_best(data: st.DataObject) -> None:
         assert ("the best is not known" in spoken.gap) == bool(len(board.rows) and len(board.better_unranked))
 
 
+@pytest.mark.slow
 def test_a_bound_that_beats_the_best_ranked_one_is_said() -> None:
     tables = _few()
     first = ranking(tables)["config"].iloc[0]
@@ -293,6 +295,7 @@ def test_what_is_left_out_stands_below_with_its_reason(tables: RunTables, shown:
     assert len(ranked) == found["trusted"].sum()
 
 
+@pytest.mark.slow
 def test_all_untrusted_gives_a_page_without_a_best(tmp_path: Path) -> None:
     spoilt = doubted(_few(), lambda cells: cells["cell"].notna())
     shown = built(spoilt, tmp_path)
@@ -319,6 +322,7 @@ def test_rise_per_doubling() -> None:
 # -- the words -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @settings(max_examples=12)
 @given(winner=st.sampled_from(["gaussian", "logistic", "categorical", "continuous_bernoulli", "mse_sum"]))
 def test_the_verdict_names_whoever_wins(winner: str) -> None:
@@ -602,6 +606,7 @@ def test_provenance_says_what_is_needed_to_do_it_again(shown: Element) -> None:
     assert section(shown, "provenance").one("pre").text == fake_run.GRID
 
 
+@pytest.mark.slow
 def test_the_page_says_in_what_precision_was_trained_and_scored(shown: Element, tmp_path: Path) -> None:
     said = section(shown, "reading").text
     assert "matrix products were done in full float32." in said
@@ -648,6 +653,7 @@ def test_figures_are_small_and_their_text_is_text(shown: Element) -> None:
 HOSTILE = '<script>alert("x")</script>&$\\alpha$ "quoted" \'single\''
 
 
+@pytest.mark.slow
 def test_labels_cannot_break_the_page(tmp_path: Path) -> None:
     tables = fake_run.tables(
         fake_run.few(),
@@ -753,6 +759,7 @@ THIN: dict[str, tuple[Callable[[], RunTables], dict[str, str]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", THIN)
 def test_thin_runs_still_give_a_page_that_says_so(name: str, tmp_path: Path) -> None:
     make, expected = THIN[name]
@@ -766,6 +773,7 @@ def test_thin_runs_still_give_a_page_that_says_so(name: str, tmp_path: Path) -> 
         assert "somebody" not in section(shown, "verdict").text + section(shown, "ranking").text
 
 
+@pytest.mark.slow
 def test_many_configurations_stay_a_page(tmp_path: Path) -> None:
     many = [
         dataclasses.replace(setting, options={"variant": variant})
@@ -780,6 +788,7 @@ def test_many_configurations_stay_a_page(tmp_path: Path) -> None:
     assert max(heights) < 1500
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("history", "expected"),
     [
@@ -812,6 +821,7 @@ def entries(tables: RunTables, tmp_path: Path, **cards: object) -> dict[str, Ele
     return {article.attributes["id"].removeprefix("family-"): article for article in found}
 
 
+@pytest.mark.slow
 def test_the_catalogue_has_an_entry_for_every_family_of_the_run_and_no_other(tmp_path: Path) -> None:
     tables = _few()
     families = sorted(set(tables.cells["family"]))
@@ -829,6 +839,7 @@ def test_the_catalogue_has_an_entry_for_every_family_of_the_run_and_no_other(tmp
     assert f"({len(families)})" in page.one("summary").text
 
 
+@pytest.mark.slow
 def test_a_plug_in_is_said_to_be_one(tmp_path: Path) -> None:
     card = fake_run.card("gaussian") | {"plugin": "my<b>.py", "outputs": {"": "3 K D"}, "title": "gaussian"}
     entry = entries(_few(), tmp_path, gaussian=card)["gaussian"]
@@ -838,6 +849,7 @@ def test_a_plug_in_is_said_to_be_one(tmp_path: Path) -> None:
     assert entry.one("h4").text == "gaussian", "a title that is the name is not said twice"
 
 
+@pytest.mark.slow
 def test_what_a_card_lacks_is_left_out(tmp_path: Path) -> None:
     """Cards of older run files have four fields only, and still older files none."""
     tables = _few()
@@ -855,6 +867,7 @@ def test_what_a_card_lacks_is_left_out(tmp_path: Path) -> None:
 # -- writing -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_page_is_replaced_as_a_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "index.html"
     out.write_text("the old page")

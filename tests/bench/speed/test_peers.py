@@ -129,6 +129,7 @@ def comparison_samples() -> int:
     return int(found[1])
 
 
+@pytest.mark.slow
 def test_workers_give_what_one_process_gives(digits):
     tasks = [(Task(digits, loss, "cpu", DIGITS), seed) for loss in sorted(LOSSES) for seed in range(2)]
     k = digits.test[:4]

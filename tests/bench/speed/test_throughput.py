@@ -245,6 +245,7 @@ def test_the_verb_measures_stores_and_tells(workplace: Path, capfd: pytest.Captu
     assert len(after.scaling) == len(tables.scaling)
 
 
+@pytest.mark.slow
 def test_results_stay_where_a_run_was_made(
     workplace: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -284,6 +285,7 @@ def test_bad_input_is_one_sentence_and_writes_nothing(
     assert (workplace / "tiny.toml").read_text(encoding="utf-8") == TINY
 
 
+@pytest.mark.slow
 def test_a_kind_that_fails_costs_no_other_its_numbers(
     workplace: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -349,6 +351,7 @@ def test_the_table_fits_80_columns_with_long_names_large_rates_and_a_gpu() -> No
     assert "13.1 M" in text
 
 
+@pytest.mark.slow
 def test_the_report_shows_a_survey_only_where_there_is_one(tmp_path: Path) -> None:
     few = fake_run.few()
     without = read(build(fake_run.tables(few, images=40, pictures=False), tmp_path / "a.html"))
