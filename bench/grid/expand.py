@@ -8,8 +8,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.grid.cell import Cell
-from bench.grid.families import Scalar, make, option_names, registry, trainable_on
-from bench.grid.settings import DEFAULT_SIGMA, KEYS, GridError, Settings, axis, family_named, sentence, shown
+from bench.grid.families import Scalar, make, option_names, registry, require_network, trainable_on
+from bench.grid.settings import (
+    DEFAULT_SIGMA,
+    KEYS,
+    GridError,
+    Settings,
+    axis,
+    family_named,
+    keys_of,
+    sentence,
+    shown,
+)
 
 EXCLUDABLE = ("view", "scored_as")  # what [[exclude]] may name beside settings and options
 
@@ -25,6 +35,7 @@ class Block:
 def expand(block: Block) -> Iterator[Cell]:
     """The block's cartesian product without what cannot be trained; the last key of `Settings` before the seed turns
     fastest, then the seed. Raises GridError, at the end also for a value that has got no cell."""
+    _require_networks(block)
     tally = _Tally()
     for name in block.axes["family"]:
         family = family_named(block.where, name)
@@ -42,6 +53,17 @@ def expand(block: Block) -> Iterator[Cell]:
                     yield Cell(family=family.name, options=options, scored_as=scoring, view=family.view, **values)
     for (key, value), why in tally.without_a_cell():
         raise GridError(f"{block.where}: {key} = {shown(value)} is left without a cell: {sentence(why)}")
+
+
+def _require_networks(block: Block) -> None:
+    """Raises GridError where no network can be built from what the block asks of one."""
+    for asked in _product(
+        {name: block.axes[name] if name in block.axes else _default(name) for name in keys_of("network")}
+    ):
+        try:
+            require_network(asked)
+        except ValueError as error:
+            raise GridError(f"{block.where}: {sentence(error)}") from None
 
 
 class _Tally:
@@ -65,16 +87,16 @@ class _Tally:
 
 def _settings_axes(block: Block, family: str) -> dict[str, tuple[Any, ...]]:
     """The values of every key but the family, defaults where the block gives none; the seed last."""
-    axes = {
-        name: block.axes.get(name, (field.get_default(),))
-        for name, field in Settings.model_fields.items()
-        if name != "family"
-    }
+    axes = {name: block.axes[name] if name in block.axes else _default(name) for name in KEYS if name != "family"}
     alias = registry().ALIASES.get(family)
     if alias and "objective" not in block.axes:
         axes["objective"] = (alias.objective,)
     axes["seed"] = axes.pop("seed")
     return axes
+
+
+def _default(name: str) -> tuple[Any]:
+    return (Settings.model_fields[name].get_default(),)
 
 
 def _option_axes(block: Block, family: str) -> dict[str, tuple[Any, ...]]:

@@ -14,13 +14,6 @@ Scalar = str | int | float | bool
 
 NOMINAL_LEVELS = 251  # stands for the data's number of levels while no data is at hand
 
-VIEWS = {
-    "binary": "0 and 1, drawn from the grey values",
-    "levels": "the integers 0…K−1",
-    "unit": "dequantised, (k+u)/K with u uniform on [0, 1)",
-    "real": "dequantised, (k+u)/K with u uniform on [0, 1), on the real line",
-    "grey": "grey values k/(K−1), without noise",
-}
 MEASURES = {
     "pmf": "a probability of the integers",
     "density": "per unit length of the data as it is seen",
@@ -36,12 +29,33 @@ def registry() -> ModuleType:
     return likelihoods
 
 
+def views() -> Mapping[str, Any]:
+    """vae_core.data.VIEWS, without loading torch."""
+    lazy_torch.install()
+    from vae_core.data import VIEWS
+
+    return VIEWS
+
+
 def objectives() -> tuple[str, ...]:
     """The names of the training objectives, without loading torch."""
     lazy_torch.install()
     from vae_core.objectives import OBJECTIVES
 
     return tuple(OBJECTIVES)
+
+
+def networks() -> ModuleType:
+    """vae_core.networks, without loading torch."""
+    lazy_torch.install()
+    from vae_core import networks
+
+    return networks
+
+
+def require_network(asked: Mapping[str, Any]) -> None:
+    """Raises ValueError where no network can be built from what is asked of it, the grid's keys for networks."""
+    networks().Architecture(**asked)
 
 
 def make(family: str, options: Mapping[str, Scalar], levels: int = NOMINAL_LEVELS) -> Any:
@@ -73,7 +87,7 @@ def option_names(families: Iterable[str] | None = None) -> list[str]:
 
 def view_said(family: Any) -> str:
     """How a family sees the data: `unit: dequantised, …`."""
-    return f"{family.view}: {VIEWS[family.view]}"
+    return f"{family.view}: {views()[family.view].said}"
 
 
 def measure_said(family: Any) -> str:

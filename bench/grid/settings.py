@@ -5,14 +5,14 @@ from __future__ import annotations
 import difflib
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from bench.grid.errors import UserError
-from bench.grid.families import Scalar, objectives, option_names, registry
+from bench.grid.families import Scalar, networks, objectives, option_names, registry
 
 DEFAULT_SIGMA = "shared"  # for families with a σ, where the grid names none
 ONE_VALUE = ("eval_samples",)  # a list is the value itself
@@ -49,10 +49,23 @@ def _ascending(value: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(sorted(set(value)))
 
 
-def _known(objective: str) -> str:
-    if objective not in objectives():
-        raise ValueError(objective)
-    return objective
+def _one_of(words: Callable[[], Iterable[str]]) -> AfterValidator:
+    """A word of those that vae_core knows, looked up when one is given."""
+
+    def known(word: str) -> str:
+        if word not in words():
+            raise ValueError(word)
+        return word
+
+    return AfterValidator(known)
+
+
+#: keys that take one of the words that vae_core knows
+WORDS: dict[str, Callable[[], Iterable[str]]] = {
+    "objective": objectives,
+    "network": lambda: networks().names(),
+    "activation": lambda: networks().ACTIVATIONS,
+}
 
 
 Positive = Annotated[int, Field(ge=1)]
@@ -73,11 +86,12 @@ class Settings(BaseModel):
         description="the name of a family (vae-bench list likelihoods)"
     )
     train_samples: Annotated[Positive, Key("training")] = Field(default=1, description="a whole number >= 1")
-    objective: Annotated[str, AfterValidator(_known), Key("training", bundled=False)] = "elbo"
+    objective: Annotated[str, _one_of(WORDS["objective"]), Key("training", bundled=False)] = "elbo"
+    network: Annotated[str, _one_of(WORDS["network"]), Key("network")] = "mlp"
     hidden: Annotated[tuple[Positive, ...], BeforeValidator(_listed), Key("network")] = Field(
         default=(200,), description="a list of layer widths >= 1, such as [200, 200]"
     )
-    activation: Annotated[Literal["tanh", "relu", "gelu", "sigmoid", "softplus", "silu"], Key("network")] = "tanh"
+    activation: Annotated[str, _one_of(WORDS["activation"]), Key("network")] = "tanh"
     latent: Annotated[Positive, Key("network")] = Field(default=10, description="a whole number >= 1")
     epochs: Annotated[Positive, Key("schedule", paces=False)] = Field(default=50, description="a whole number >= 1")
     batch_size: Annotated[Positive, Key("schedule")] = Field(default=100, description="a whole number >= 1")
@@ -166,8 +180,8 @@ def _setting(where: str, key: str, value: Any) -> Any:
 
 def _words(key: str) -> list[str]:
     """The words that a key takes, where it takes nothing else."""
-    if key == "objective":
-        return list(objectives())
+    if key in WORDS:
+        return list(WORDS[key]())
     return [word for word in get_args(Settings.model_fields[key].annotation) if isinstance(word, str)]
 
 

@@ -10,8 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.grid import settings as settings_module
+from bench.grid.cell import Cell
 from bench.grid.families import make, registry
 from bench.grid.read import Cell, GridError, describe, find_grid, load_grid, parse_grid, shipped_grids
+from bench.grid.settings import Key
 
 SMALL = "[grid]\nfamily = 'gaussian'\nsigma = 0.1\n"
 
@@ -389,3 +392,17 @@ def test_a_file_that_cannot_be_read(tmp_path: Path):
         find_grid(str(tmp_path / "none.toml"))
     with pytest.raises(GridError, match=r"unknown grid 'digts' \(did you mean 'digits'\?"):
         find_grid("digts")
+
+
+def test_a_new_key_changes_no_name(monkeypatch):
+    """As long as a cell has of it what cells had before it existed."""
+    (before,) = cells_of(SMALL)
+
+    class WithAKey(Cell):
+        kl_weight: float = 1.0
+
+    monkeypatch.setitem(settings_module.KEYS, "kl_weight", Key("training", absent=1.0))
+    fields = dict(before)
+    after, other = WithAKey(**fields), WithAKey(**fields, kl_weight=0.5)
+    for name in ("id", "config", "training_key", "kind"):
+        assert getattr(after, name) == getattr(before, name) != getattr(other, name)
