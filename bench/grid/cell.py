@@ -38,12 +38,16 @@ class Cell(Settings):
 
     def but(self, **changes: Any) -> Self:
         """The same cell with other values, which are checked."""
-        return self.model_validate({**dict(self), **changes})
+        return self.model_validate({**self.values(), **changes})
+
+    def values(self) -> dict[str, Any]:
+        """Every field by its name."""
+        return {name: getattr(self, name) for name in type(self).model_fields}
 
     @cached_property
     def spec(self) -> dict[str, Any]:
         """The whole recipe as plain JSON values."""
-        return {name: _plain(value) for name, value in self}
+        return {name: _plain(value) for name, value in self.values().items()}
 
     @property
     def sigma(self) -> str:

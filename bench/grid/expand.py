@@ -57,9 +57,8 @@ def expand(block: Block) -> Iterator[Cell]:
 
 def _require_networks(block: Block) -> None:
     """Raises GridError where no network can be built from what the block asks of one."""
-    for asked in _product(
-        {name: block.axes[name] if name in block.axes else _default(name) for name in keys_of("network")}
-    ):
+    axes = {name: block.axes[name] if name in block.axes else _default(name) for name in keys_of("network")}
+    for asked in _product(axes):
         try:
             require_network(asked)
         except ValueError as error:
@@ -142,7 +141,7 @@ def _derived(where: str, key: str, value: Any) -> tuple[str, ...]:
 
 
 def matches(cell: Cell, rule: Mapping[str, tuple[Any, ...]]) -> bool:
-    values_of_cell = {**dict(cell), **cell.options}
+    values_of_cell = {**cell.values(), **cell.options}
     return all(
         values_of_cell.get(key) in values or (key == "family" and _by_alias(cell, values))
         for key, values in rule.items()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from bench.grid import settings as settings_module
 from bench.grid.cell import Cell
 from bench.grid.families import make, registry
-from bench.grid.read import Cell, GridError, describe, find_grid, load_grid, parse_grid, shipped_grids
+from bench.grid.read import GridError, describe, find_grid, load_grid, parse_grid, shipped_grids
 from bench.grid.settings import Key
 
 SMALL = "[grid]\nfamily = 'gaussian'\nsigma = 0.1\n"
@@ -88,7 +88,7 @@ def test_names_tell_apart_exactly_what_they_should(axes):
 
 
 def test_ids_stay_what_they_were():
-    """A changed id would orphan every stored cell: if this fails, raise store.SCHEMA_VERSION."""
+    """A changed id would orphan every stored cell; one is not changed by a key that is new (tests of the store)."""
     (cell,) = cells_of(SMALL)
     assert cell.id == "digits-gaussian-sigma=0.1-elbo-L1-s0-9041c066"
     assert cell.spec == {
@@ -100,6 +100,7 @@ def test_ids_stay_what_they_were():
         "view": "real",
         "train_samples": 1,
         "objective": "elbo",
+        "network": "mlp",
         "hidden": [200],
         "activation": "tanh",
         "latent": 10,
@@ -402,7 +403,17 @@ def test_a_new_key_changes_no_name(monkeypatch):
         kl_weight: float = 1.0
 
     monkeypatch.setitem(settings_module.KEYS, "kl_weight", Key("training", absent=1.0))
-    fields = dict(before)
-    after, other = WithAKey(**fields), WithAKey(**fields, kl_weight=0.5)
+    after, other = WithAKey(**before.values()), WithAKey(**before.values(), kl_weight=0.5)
     for name in ("id", "config", "training_key", "kind"):
         assert getattr(after, name) == getattr(before, name) != getattr(other, name)
+
+
+def test_a_cell_with_other_values_is_another_cell():
+    (cell,) = cells_of(SMALL)
+    assert cell.id  # names are kept once they are made
+    other = cell.but(latent=3)
+    assert (other.latent, other.hidden) == (3, cell.hidden)
+    assert other.id != cell.id == other.but(latent=cell.latent).id
+    assert other.but(latent=cell.latent) == cell
+    with pytest.raises(ValueError, match="latent"):
+        cell.but(latent=0)

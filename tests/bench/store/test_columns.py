@@ -22,6 +22,7 @@ ABSENT = {
     "family": None,
     "train_samples": 1,
     "objective": "elbo",
+    "network": "mlp",
     "hidden": (200,),
     "activation": "tanh",
     "latent": 10,
