@@ -13,10 +13,10 @@ import torch
 from hypothesis import settings
 
 from bench.engine.provenance import cores
-from vae_core import likelihoods
+from vae_core import likelihoods, plugins
 
 TRIANGULAR = Path(__file__).parents[1] / "examples" / "triangular.py"
-likelihoods.register(TRIANGULAR, check=False)  # so that what runs over every family runs over a plug-in too
+plugins.register(TRIANGULAR, check=False)  # so that what runs over every family runs over a plug-in too
 
 torch.set_num_threads(1)  # tiny tensors: more threads only wait for each other, and burn a busy machine's time
 

@@ -13,10 +13,11 @@ from pathlib import Path
 
 from bench.engine.local import Pool, Task, TaskFailed
 from bench.grid.cell import Cell
+from bench.grid.errors import UserError
 from bench.grid.families import registry
 
 
-class PluginError(Exception):
+class PluginError(UserError):
     """A plug-in that cannot be used; the message is one sentence."""
 
 
@@ -34,7 +35,9 @@ def add(files: Iterable[Path]) -> list[str]:
     families of the files. Raises PluginError."""
     try:
         registry().names()
-        return [registry().register(file, check=False) for file in files]
+        from vae_core.plugins import register  # without torch, as the registry is read by now
+
+        return [register(file, check=False) for file in files]
     except ValueError as error:
         raise PluginError(f"{error}.") from None
 
@@ -74,10 +77,11 @@ def obey(family: str) -> None:
 def take_in(wanted: Iterable[Origin]) -> None:
     """Raises ValueError where a plug-in is not what it was."""
     from vae_core import likelihoods
+    from vae_core.plugins import register
 
     for origin in wanted:
         if origin.file is not None:
-            likelihoods.register(origin.file, check=False)
+            register(origin.file, check=False)
         if likelihoods.plugins()[origin.family].sha256 != origin.sha256:
             raise ValueError(f"the plug-in of {origin.family} was changed while it was in use; begin again")
 

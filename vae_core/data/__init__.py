@@ -14,10 +14,13 @@ from __future__ import annotations
 from vae_core.data.catalogue import data_root, describe, load, names
 from vae_core.data.dataset import DataError, Dataset
 from vae_core.data.levels import binarise, dequantise, grey, threshold
+from vae_core.data.views import VIEWS, View
 
 __all__ = [
+    "VIEWS",
     "DataError",
     "Dataset",
+    "View",
     "binarise",
     "data_root",
     "dequantise",

@@ -1,4 +1,4 @@
-"""Views: how a likelihood sees integer levels k = 0…K−1 (DESIGN.md §1).
+"""Views: how a likelihood sees integer levels k = 0…K−1 (docs/RULES.md).
 
 ========  ============================  ========================================
 view      what the likelihood gets      noise, drawn afresh at every visit
@@ -21,7 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vae_core.data import binarise, dequantise, grey
+from vae_core.data.levels import binarise, dequantise, grey
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,10 +32,17 @@ class View:
     """One way of seeing integer levels; all functions act elementwise on any shape."""
 
     name: str
+    said: str  #: in plain words
+    code: str  #: of integers k [B, D] and K levels, for a loss of one's own
+    code_said: str  #: the comment beside it
     see: Callable[[Tensor, int, Tensor], Tensor]  #: (k, levels, uniform) -> float data for the likelihood
     to_grey: Callable[[Tensor, int], Tensor]  #: (value in this view, levels) -> grey value in [0, 1] for a picture
     random: bool = False  #: whether it draws from the uniforms
     binary: bool = False  #: whether the encoder sees the same 0/1 draw, and the pmf is over 2 levels
+
+    def for_encoder(self, k: Tensor, levels: int) -> Tensor:
+        """What the encoder sees of integers k, which are 0/1 in the binary view."""
+        return k.float() if self.binary else k.float() / (levels - 1)
 
 
 def _unit_to_grey(value: Tensor, levels: int) -> Tensor:
@@ -47,14 +54,47 @@ VIEWS = {
     for view in (
         View(
             "binary",
-            lambda k, levels, u: binarise(k, levels, u).to(u.dtype),
-            lambda v, levels: v,
+            said="0 and 1, drawn from the grey values",
+            code="k.float()",
+            code_said="0 and 1",
+            see=lambda k, levels, u: binarise(k, levels, u).to(u.dtype),
+            to_grey=lambda v, levels: v,
             random=True,
             binary=True,
         ),
-        View("levels", lambda k, levels, u: k.to(u.dtype), lambda v, levels: (v / (levels - 1)).clamp(0, 1)),
-        View("unit", lambda k, levels, u: dequantise(k, levels, u), _unit_to_grey, random=True),
-        View("real", lambda k, levels, u: dequantise(k, levels, u), _unit_to_grey, random=True),
-        View("grey", lambda k, levels, u: grey(k, levels, u.dtype), lambda v, levels: v.clamp(0, 1)),
+        View(
+            "levels",
+            said="the integers 0…K−1",
+            code="k.float()",
+            code_said="the integers themselves",
+            see=lambda k, levels, u: k.to(u.dtype),
+            to_grey=lambda v, levels: (v / (levels - 1)).clamp(0, 1),
+        ),
+        View(
+            "unit",
+            said="dequantised, (k+u)/K with u uniform on [0, 1)",
+            code="(k + torch.rand(B, D)) / K",
+            code_said="dequantised afresh at every visit",
+            see=lambda k, levels, u: dequantise(k, levels, u),
+            to_grey=_unit_to_grey,
+            random=True,
+        ),
+        View(
+            "real",
+            said="dequantised, (k+u)/K with u uniform on [0, 1), on the real line",
+            code="(k + torch.rand(B, D)) / K",
+            code_said="dequantised afresh at every visit",
+            see=lambda k, levels, u: dequantise(k, levels, u),
+            to_grey=_unit_to_grey,
+            random=True,
+        ),
+        View(
+            "grey",
+            said="grey values k/(K−1), without noise",
+            code="k / (K - 1)",
+            code_said="grey values, without noise",
+            see=lambda k, levels, u: grey(k, levels, u.dtype),
+            to_grey=lambda v, levels: v.clamp(0, 1),
+        ),
     )
 }

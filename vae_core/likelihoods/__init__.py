@@ -1,6 +1,6 @@
 """The catalogue: each public module of this folder is one likelihood family, and its file name is its name.
 
-A family of one's own is a file like theirs, anywhere: `register` takes it in (examples/triangular.py shows one).
+A family of one's own is a file like theirs, anywhere: vae_core.plugins takes it in.
 
 >>> from vae_core import likelihoods
 >>> lik = likelihoods.make("gaussian", sigma=0.1)
@@ -16,7 +16,6 @@ import importlib
 import inspect
 import pkgutil
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from vae_core.likelihoods import _plugins
@@ -32,11 +31,11 @@ __all__ = [
     "Mass",
     "Plugin",
     "Recipe",
+    "add",
     "get",
     "make",
     "names",
     "plugins",
-    "register",
     "stack",
 ]
 
@@ -71,33 +70,9 @@ class Alias:
 ALIASES = {"discretised_logistic": Alias("logistic", objective="binned")}
 
 
-def register(path: str | Path, *, check: bool = True) -> str:
-    """Takes in a family from a user's own Python file; its name, which is returned, is the file's stem.
-
-    The file defines exactly one concrete class on `Density`, `Mass` or `Recipe`. A file that is registered already is
-    not read into a second family.
-
-    Args:
-        path: the .py file; it is imported, so it can do anything that you can.
-        check: hold it to the laws of `vae_core.laws` first (half a second; the catalogue is as before if it fails).
-
-    Raises:
-        ValueError: no such file, not one family in it, a name that is taken, or a law that it breaks.
-    """
-    plugin, source = _plugins.read(Path(path))
-    known = _PLUGINS.get(plugin.name)
-    if known is None or known.sha256 != plugin.sha256:
-        if plugin.name in (*names(), *ALIASES):
-            raise ValueError(f"the plug-in {path}: there is a family {plugin.name!r} already; rename the file")
-        known, family = plugin, _plugins.execute(plugin, source)
-    else:
-        family = _FAMILIES[plugin.name]
-    if check:
-        from vae_core import laws  # loads torch, which this module does not
-
-        laws.check(family)
-    _FAMILIES[plugin.name], _PLUGINS[plugin.name] = family, known
-    return plugin.name
+def add(plugin: Plugin, family: type[Likelihood]) -> None:
+    """Takes a family from outside into the catalogue, in place of one of its name (vae_core.plugins says when)."""
+    _FAMILIES[plugin.name], _PLUGINS[plugin.name] = family, plugin
 
 
 def plugins() -> dict[str, Plugin]:
@@ -109,12 +84,12 @@ def plugins() -> dict[str, Plugin]:
 @functools.cache
 def _find_installed() -> None:
     """Takes in what installed packages offer; when first needed, so that a broken one spoils no shipped family."""
-    found = list(_plugins.installed())
-    for plugin, _ in found:
+    offered = list(_plugins.installed())
+    for plugin, _ in offered:
         if plugin.name in (*_FAMILIES, *ALIASES):
             raise ValueError(f"the installed plug-in {plugin.file.name}: there is a family {plugin.name!r} already")
-    for plugin, family in found:
-        _FAMILIES[plugin.name], _PLUGINS[plugin.name] = family, plugin
+    for plugin, family in offered:
+        add(plugin, family)
 
 
 def names() -> list[str]:

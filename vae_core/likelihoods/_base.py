@@ -76,7 +76,7 @@ class Likelihood(ABC):
 
     name: ClassVar[str]
     card: ClassVar[Card]
-    view: ClassVar[str]  #: how it sees the data: a key of vae_core.data.views.VIEWS
+    view: ClassVar[str]  #: how it sees the data: one of vae_core.VIEW_NAMES
     measure: ClassVar[str]  #: what `log_prob` is a logarithm of: "density", "pmf" or "unnormalised"
     takes_sigma: ClassVar[bool] = False  #: whether σ is an axis of the grid for it
     takes_levels: ClassVar[bool] = False  #: whether `make` needs levels=K, the data's number of levels

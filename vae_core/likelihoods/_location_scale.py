@@ -1,7 +1,7 @@
 """Families on the real line with a location and a scale: everything but the standard distribution itself.
 
 With z = (x − μ)/σ, ln p(x) = ln f(z) − ln σ, f the standard density. The mass of level k of K is the integral over its
-bin [k/K, (k+1)/K], the first bin open to −∞ and the last to +∞, so that the K masses sum to 1 (DESIGN.md §2.2).
+bin [k/K, (k+1)/K], the first bin open to −∞ and the last to +∞, so that the K masses sum to 1 (docs/RULES.md, rule 2).
 """
 
 from __future__ import annotations

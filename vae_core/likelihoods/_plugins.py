@@ -1,7 +1,7 @@
-"""Families from outside: a user's Python file, or a module of an installed package.
+"""Families from outside: where one came from, what it must say of itself, and those that installed packages offer.
 
-A file or a module holds one family, as each of this folder does, and its name is the family's name. An installed
-package offers its modules as entry points:
+A module holds one family, as each of this folder does, and its name is the family's name. An installed package offers
+its modules as entry points (a user's own file is taken in by vae_core.plugins):
 
     [project.entry-points."vae_likelihood_bench.likelihoods"]
     triangular = "my_package.triangular"
@@ -12,9 +12,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.metadata
-import importlib.util
 import inspect
-import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,12 +20,11 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from types import ModuleType
 
+from vae_core import VIEW_NAMES
 from vae_core.likelihoods._base import Card, Likelihood
 
 GROUP = "vae_likelihood_bench.likelihoods"
-VIEWS = ("binary", "levels", "unit", "real", "grey")  # the keys of vae_core.data.views.VIEWS, which would load torch
 MEASURES = ("density", "pmf", "unnormalised")
-PREFIX = "vae_core.likelihoods.plugin"  # in front of the file's stem: the name of a plug-in's module
 
 
 @dataclass(frozen=True)
@@ -43,24 +40,24 @@ class Plugin:
 def the_likelihood_of(module: ModuleType) -> type[Likelihood]:
     """The one concrete likelihood that a module defines. Raises ValueError if there is none, or more than one, or one
     that overrides what is final."""
-    own = [
+    defined = [
         item
         for item in vars(module).values()
         if inspect.isclass(item) and issubclass(item, Likelihood) and item.__module__ == module.__name__
     ]
-    for item in own:
+    for item in defined:
         if "log_mass" in vars(item):
             raise ValueError(
                 f"defines {item.__name__}.log_mass, which is final: define log_masses(k, raw, levels) in its place, "
                 "the same without the sum over dimensions, [..., D]"
             )
-    concrete = list(dict.fromkeys(item for item in own if not inspect.isabstract(item)))
+    concrete = list(dict.fromkeys(item for item in defined if not inspect.isabstract(item)))
     if len(concrete) == 1:
         return concrete[0]
     if concrete:
-        found = ", ".join(item.__name__ for item in concrete)
-        raise ValueError(f"defines {len(concrete)} concrete likelihoods ({found}): one file, one family")
-    lacking = [f"{item.__name__} lacks {', '.join(sorted(item.__abstractmethods__))}" for item in own]
+        listed = ", ".join(item.__name__ for item in concrete)
+        raise ValueError(f"defines {len(concrete)} concrete likelihoods ({listed}): one file, one family")
+    lacking = [f"{item.__name__} lacks {', '.join(sorted(item.__abstractmethods__))}" for item in defined]
     hint = "; ".join(lacking) or "make it a class on likelihoods.Density, Mass or Recipe"
     raise ValueError(f"defines no concrete likelihood ({hint}): one file, one family")
 
@@ -73,51 +70,20 @@ def undeclared(family: type[Likelihood]) -> str:
     for field in fields(Card):
         if not str(getattr(card, field.name)).strip():
             return f"has a card without {field.name}"
-    for name, allowed in (("view", VIEWS), ("measure", MEASURES)):
+    for name, allowed in (("view", VIEW_NAMES), ("measure", MEASURES)):
         given = getattr(family, name, None)
         if given not in allowed:
             return f"has {name} = {given!r}, allowed: {', '.join(allowed)}"
     return ""
 
 
-def read(path: Path) -> tuple[Plugin, bytes]:
-    """A plug-in's file, not yet executed. Raises ValueError where it can be none."""
-    if path.suffix != ".py":
-        raise ValueError(f"the plug-in {path} is no Python file: give a .py")
-    if not (path.stem.isidentifier() and not path.stem.startswith("_")):
-        raise ValueError(f"the plug-in {path} must be named as a family: letters, digits and _, a letter first")
-    try:
-        source = path.read_bytes()
-    except OSError as error:
-        raise ValueError(f"the plug-in {path} cannot be read: {error.strerror}") from None
-    return Plugin(path.stem, path.absolute(), hashlib.sha256(source).hexdigest()), source
-
-
-def execute(plugin: Plugin, source: bytes) -> type[Likelihood]:
-    """The family of a file that was read; nothing is written beside it. Raises ValueError."""
-    name = f"{PREFIX}.{plugin.name}"
-    spec = importlib.util.spec_from_file_location(name, plugin.file)
-    assert spec is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        with _importing(str(plugin.file)):
-            exec(compile(source, plugin.file, "exec"), vars(module))
-        return _declared(module)
-    except BaseException as error:
-        del sys.modules[name]
-        if isinstance(error, ValueError):
-            raise ValueError(f"the plug-in {plugin.file.name} {error}") from error.__cause__
-        raise
-
-
 def installed() -> Iterator[tuple[Plugin, type[Likelihood]]]:
     """The families that installed packages offer. Raises ValueError for one that is broken."""
     for point in importlib.metadata.entry_points(group=GROUP):
         try:
-            with _importing():
+            with importing():
                 module = importlib.import_module(point.module)
-            family = _declared(module)
+            family = declared(module)
         except ValueError as error:
             package = f" of {point.dist.name}" if point.dist else ""
             raise ValueError(
@@ -127,7 +93,8 @@ def installed() -> Iterator[tuple[Plugin, type[Likelihood]]]:
         yield Plugin(family.name, file, hashlib.sha256(file.read_bytes()).hexdigest(), installed=True), family
 
 
-def _declared(module: ModuleType) -> type[Likelihood]:
+def declared(module: ModuleType) -> type[Likelihood]:
+    """The one likelihood of a module, which says of itself what it must. Raises ValueError."""
     family = the_likelihood_of(module)
     if missing := undeclared(family):
         raise ValueError(missing)
@@ -135,12 +102,12 @@ def _declared(module: ModuleType) -> type[Likelihood]:
 
 
 @contextmanager
-def _importing(file: str = "") -> Iterator[None]:
+def importing(file: str = "") -> Iterator[None]:
     """Whatever somebody else's code raises while it is imported, as a ValueError of one line."""
     try:
         yield
     except (Exception, SystemExit) as error:
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
-        place = f" (line {lines[-1]})" if lines else ""
+        where = f" (line {lines[-1]})" if lines else ""
         text = " ".join(str(error).split())
-        raise ValueError(f"cannot be imported: {type(error).__name__}: {text}{place}") from error
+        raise ValueError(f"cannot be imported: {type(error).__name__}: {text}{where}") from error

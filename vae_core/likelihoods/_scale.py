@@ -1,4 +1,4 @@
-"""The scale σ of a location-scale family: a number, or learned in one of four ways (DESIGN.md §1).
+"""The scale σ of a location-scale family: a number, or learned in one of four ways (docs/RULES.md).
 
 =========== ============================================================ ===============
 mode        meaning                                                      raw width R

@@ -6,26 +6,28 @@ import inspect
 import re
 from typing import Any
 
-from bench.cli.text.listing import table
-from bench.grid.families import make, measure_said, needed_options, registry, scales, trainable_on, view_said, widths
+from bench.cli.text.table import table
+from bench.grid.families import (
+    make,
+    measure_said,
+    needed_options,
+    registry,
+    scales,
+    trainable_on,
+    view_said,
+    views,
+    widths,
+)
 
 DIMS, LEVELS = 784, 256  # of MNIST, whose numbers people have in mind
-
-SEEN = {  # k as the family's own view has it, in a loss
-    "binary": ("k.float()", "0 and 1"),
-    "levels": ("k.float()", "the integers themselves"),
-    "unit": ("(k + torch.rand(B, D)) / K", "dequantised afresh at every visit"),
-    "real": ("(k + torch.rand(B, D)) / K", "dequantised afresh at every visit"),
-    "grey": ("k / (K - 1)", "grey values, without noise"),
-}
 
 
 def explain(name: str, width: int) -> str:
     """All that is known of a family or an alias, the text wrapped to `width`. Raises ValueError for an unknown name."""
-    known = registry()
-    alias = known.ALIASES.get(name)
-    family = known.get(name)
-    card, plugin = family.card, known.plugins().get(family.name)
+    catalogue = registry()
+    alias = catalogue.ALIASES.get(name)
+    family = catalogue.get(name)
+    card, plugin = family.card, catalogue.plugins().get(family.name)
     title = f"{name}: {card.title}"
     if alias:
         title = f"{name}: {alias.family} trained on its bins (objective = {alias.objective!r})"
@@ -51,14 +53,15 @@ def explain(name: str, width: int) -> str:
 
 def snippet(name: str) -> str:
     """A few lines of torch that run as they are: outputs, ln p(x|z), the ELBO, bits/dim."""
-    known = registry()
-    family = known.get(name)
+    catalogue = registry()
+    family = catalogue.get(name)
     levels = 2 if family.view == "binary" else LEVELS
     given = needed_options(name) | ({"levels": levels} if family.takes_levels else {})
     arguments = "".join(f", {key}={value!r}" for key, value in given.items()).replace("'", '"')
     lik = make(name, needed_options(name), levels)
-    seen, how = SEEN[family.view]
-    alias, plugin = known.ALIASES.get(name), known.plugins().get(name)
+    view = views()[family.view]
+    alias, plugin = catalogue.ALIASES.get(name), catalogue.plugins().get(name)
+    own_file = plugin.file.name if plugin and not plugin.installed else None
     unit = "unnormalised: no likelihood" if family.recipe else "nats"
     binned = alias is not None and alias.objective == "binned"
     lines = [
@@ -66,10 +69,10 @@ def snippet(name: str) -> str:
         "",
         "import torch",
         "",
-        "from vae_core import likelihoods",
+        f"from vae_core import likelihoods{', plugins' if own_file else ''}",
         "",
         f"B, D, Z, K = 100, {DIMS}, 20, {levels}  # batch, values an image, latent, levels",
-        f'likelihoods.register("{plugin.file.name}")' if plugin and not plugin.installed else None,
+        f'plugins.register("{own_file}")' if own_file else None,
         f'lik = likelihoods.make("{name}"{arguments})',
         "lik.initialise(0.3)  # where the learned scale starts" if family.takes_sigma else None,
         "encoder = torch.nn.Linear(D, 2 * Z)  # your network",
@@ -78,7 +81,7 @@ def snippet(name: str) -> str:
         "optimiser = torch.optim.Adam([*networks, *lik.parameters()], lr=1e-3)",
         "",
         "k = torch.randint(K, (B, D))  # your images: integers 0..K-1",
-        None if binned else f"x = {seen}  # {how}",
+        None if binned else f"x = {view.code}  # {view.code_said}",
         "mean, log_variance = encoder(k / (K - 1)).chunk(2, dim=-1)",
         "z = mean + torch.exp(0.5 * log_variance) * torch.randn(B, Z)",
         "raw = decoder(z)",

@@ -307,7 +307,7 @@ def test_plug_ins_are_listed_and_explained(line, tent):
     code, out, _ = line("explain", "tent", "--plugin", str(tent))
     assert code == 0
     assert re.search(rf"^plug-in     tent\.py, checksum {checksum(tent)[:8]}$", out, re.MULTILINE)
-    assert 'likelihoods.register("tent.py")' in out
+    assert 'plugins.register("tent.py")' in out
 
 
 @pytest.mark.parametrize("grid", sorted(path.stem for path in TRIANGULAR.parent.glob("*.toml")))

@@ -1,4 +1,4 @@
-"""Every family at every setting of its options: what tests/test_likelihoods.py runs over, from the laws' own settings.
+"""Every family at every setting of its options: what test_likelihoods.py runs over, from the laws' own settings.
 
 A new family appears here by being in the registry; its settings follow from what it takes.
 """

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from tests.conftest import TRIANGULAR
-from vae_core import laws, likelihoods
-from vae_core.data.views import VIEWS
-from vae_core.likelihoods import Card, Density, Likelihood, _plugins
+from vae_core import VIEW_NAMES, laws, likelihoods, plugins
+from vae_core.data import VIEWS
+from vae_core.likelihoods import Card, Density, Likelihood
 
 pytestmark = pytest.mark.usefixtures("same_catalogue_afterwards")
 
@@ -50,7 +50,7 @@ def test_every_family_obeys_the_laws(family):
 def test_a_wrong_likelihood_is_refused_by_the_law_it_breaks(mutant):
     before = likelihoods.names()
     with pytest.raises(laws.LawBroken) as caught:
-        likelihoods.register(MUTANTS / f"{mutant}.py")
+        plugins.register(MUTANTS / f"{mutant}.py")
     said = str(caught.value)
     assert said.startswith(f"{mutant} (")
     assert f"breaks the law '{BROKEN[mutant]}'" in said
@@ -69,13 +69,13 @@ def masses_at(family: str, sigma: float, loc: float) -> torch.Tensor:
 
 
 def test_closed_end_bins_lose_half_the_mass_of_a_black_pixel():
-    likelihoods.register(MUTANTS / "closed_ends.py", check=False)
+    plugins.register(MUTANTS / "closed_ends.py", check=False)
     assert masses_at("closed_ends", 0.012, 0.5 / 256).sum() == pytest.approx(0.54, abs=0.005)
     assert masses_at("logistic", 0.012, 0.5 / 256).sum() == pytest.approx(1, abs=1e-9)
 
 
 def test_a_top_bin_that_is_missed_loses_half_the_mass_of_a_white_pixel():
-    likelihoods.register(MUTANTS / "top_bin.py", check=False)
+    plugins.register(MUTANTS / "top_bin.py", check=False)
     assert masses_at("top_bin", 0.012, 255.5 / 256).sum() == pytest.approx(0.54, abs=0.005)
     assert masses_at("top_bin", 0.012, 0.5 / 256).sum() == pytest.approx(1, abs=1e-9)
 
@@ -107,7 +107,7 @@ def test_a_family_says_what_it_is(attributes, missing):
 
 
 def test_the_views_that_a_plug_in_may_name_are_those_there_are():
-    assert tuple(VIEWS) == _plugins.VIEWS
+    assert tuple(VIEWS) == VIEW_NAMES
 
 
 # -- taking a file in --------------------------------------------------------------------------------------------------
@@ -116,7 +116,7 @@ def test_the_views_that_a_plug_in_may_name_are_those_there_are():
 def test_a_registered_family_is_one_of_the_catalogue(tmp_path):
     text = TRIANGULAR.read_text()
     path = written(tmp_path, "tent.py", text)
-    assert likelihoods.register(path) == "tent"
+    assert plugins.register(path) == "tent"
     assert "tent" in likelihoods.names()
     assert likelihoods.make("tent").name == "tent"
     plugin = likelihoods.plugins()["tent"]
@@ -127,11 +127,11 @@ def test_a_registered_family_is_one_of_the_catalogue(tmp_path):
 
 def test_the_same_file_again_is_the_same_family(tmp_path):
     family = likelihoods.get("triangular")
-    assert likelihoods.register(TRIANGULAR, check=False) == "triangular"
+    assert plugins.register(TRIANGULAR, check=False) == "triangular"
     assert likelihoods.get("triangular") is family
     other = written(tmp_path, "triangular.py", TRIANGULAR.read_text() + "\n# changed\n")
     with pytest.raises(ValueError, match="there is a family 'triangular' already; rename the file"):
-        likelihoods.register(other)
+        plugins.register(other)
 
 
 ONE = "from vae_core.likelihoods.gaussian import Gaussian\nclass One(Gaussian):\n    pass\n"
@@ -175,16 +175,16 @@ def test_a_file_that_is_no_plug_in_is_refused_in_one_sentence(tmp_path, name):
     before = likelihoods.names()
     for check in (True, False):
         with pytest.raises(ValueError, match=sentence) as caught:
-            likelihoods.register(path, check=check)
+            plugins.register(path, check=check)
         assert "\n" not in str(caught.value)
     assert likelihoods.names() == before
-    assert f"{_plugins.PREFIX}.{path.stem}" not in sys.modules
+    assert f"{plugins.PREFIX}.{path.stem}" not in sys.modules
     assert [file.name for file in tmp_path.iterdir()] == [name]
 
 
 def test_a_file_that_is_not_there():
     with pytest.raises(ValueError, match=r"the plug-in nowhere\.py cannot be read: No such file"):
-        likelihoods.register("nowhere.py")
+        plugins.register("nowhere.py")
 
 
 # -- installed packages ------------------------------------------------------------------------------------------------
