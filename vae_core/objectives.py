@@ -1,6 +1,6 @@
 """Training objectives: lower bounds on ln p(x), in nats, higher is better.
 
-Axes: models M, batch B, samples L. Each objective maps ln p(x|z) [M, B, L], and what q says, to [M, B].
+Axes: models M, batch B, samples L. Each bound maps ln p(x|z) [M, B, L], and what q says, to [M, B].
 """
 
 from __future__ import annotations
@@ -62,13 +62,14 @@ def iwae(log_likelihood: Tensor, log_ratio: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Objective:
-    """A bound as a function of ln p(x|z) [M, B, L] and of the KL [M, B] or, where it is weighted, of ln p(z)/q(z|x)
-    [M, B, L]; and of which ln p(x|z) it is a bound."""
+class Bound:
+    """What an objective's name stands for: a formula of ln p(x|z) [M, B, L] and of the KL [M, B] or, where it is
+    weighted, of ln p(z)/q(z|x) [M, B, L]; and of which ln p(x|z) it is a bound."""
 
-    bound: Callable[[Tensor, Tensor], Tensor]
+    formula: Callable[[Tensor, Tensor], Tensor]
     weighted: bool = False  #: importance-weighted over the L samples; else an expectation over them
     binned: bool = False  #: ln p is the exact mass of the integer level, not the density of the dequantised data
 
 
-OBJECTIVES = {"elbo": Objective(elbo), "iwae": Objective(iwae, weighted=True), "binned": Objective(elbo, binned=True)}
+#: by the objective's name, as members and grids give it
+OBJECTIVES = {"elbo": Bound(elbo), "iwae": Bound(iwae, weighted=True), "binned": Bound(elbo, binned=True)}

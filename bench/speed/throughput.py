@@ -1,9 +1,9 @@
-"""Speed of a single model, measured apart from training, and what limits it (DESIGN.md §2.8).
+"""Speed of a single model, measured apart from training, and what limits it (docs/RULES.md, rule 8).
 
 Per kind of cell (σ's value does not matter, its mode does): warm-up, synchronised clocks, the median of repeats; beside
 it the machine's own rate of float32 matrix products, measured just before, and the share of it that is reached. The
-other limit is the rate of copying: how many bytes a step moves at the least is counted here too. Bundles, and curves
-over sizes, are bench.speed.survey_worker's.
+other limit is the rate of copying. What a step costs at the least, operations and bytes, its networks say
+(vae_core.networks.ModelCost). Bundles, and curves over sizes, are bench.speed.survey_worker's.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from bench.engine.from_cell import architecture_of, load_data, member_of, schedu
 from bench.grid.cell import Cell
 from vae_core.data import Dataset
 from vae_core.evaluate import importance_bounds
-from vae_core.networks import Architecture
+from vae_core.networks import ModelCost
 from vae_core.numerics.precision import full_float32
 from vae_core.training import Trainer, fit_to_residuals, trained_models
 
@@ -51,12 +51,12 @@ def measure_throughput(cells: Sequence[Cell], device: str) -> list[dict[str, Any
     rows = []
     for kind, cell in kinds.items():
         data = load_data(cell.dataset, cell.levels, device)
-        architecture = architecture_of(cell)
-        trainer = Trainer(data, [member_of(cell, data.levels)], architecture, schedule_of(cell), device)
+        trainer = Trainer(data, [member_of(cell, data.levels)], architecture_of(cell), schedule_of(cell), device)
         images = trainer.batch / median_seconds(training_step(trainer), device)
         one_pass, pairs = scoring_pass(trainer, cell, data)
         decodes = pairs / median_seconds(one_pass, device)
-        train_flops, decode_flops = flops(architecture, data.dims, trainer.program.outputs, cell.train_samples)
+        cost = cost_of(trainer)
+        train_flops, decode_flops = cost.update_operations(cell.train_samples), cost.decode_operations
         rows.append(
             {
                 "kind": kind,
@@ -79,47 +79,15 @@ def measure_throughput(cells: Sequence[Cell], device: str) -> list[dict[str, Any
     return rows
 
 
-def flops(architecture: Architecture, dims: int, outputs: int, samples: int) -> tuple[int, int]:
-    """Operations of the matrix products alone: (of one image through one update with L samples, of one decode).
-
-    A product of [1, in] and [in, out] counts 2·in·out; the update three of them, but for the first layer's two: no
-    gradient flows into the images.
-    """
-    encoder, decoder = _widths(architecture, dims, outputs)
-    encode = sum(2 * a * b for a, b in itertools.pairwise(encoder))
-    decode = sum(2 * a * b for a, b in itertools.pairwise(decoder))
-    return 3 * (encode + samples * decode) - 2 * encoder[0] * encoder[1], decode
-
-
-def parameters(architecture: Architecture, dims: int, outputs: int) -> int:
-    """Weights and biases of one model's encoder and decoder; what a likelihood learns besides is left out."""
-    encoder, decoder = _widths(architecture, dims, outputs)
-    return sum(a * b + b for widths in (encoder, decoder) for a, b in itertools.pairwise(widths))
-
-
-def step_bytes(architecture: Architecture, dims: int, outputs: int, samples: int, batch: int) -> int:
-    """Bytes that one update of one model moves at the least, on `batch` images with L samples, in float32.
-
-    For each parameter 8 numbers: itself and Adam's two moments, each read and written, its gradient written and read.
-    For each number that a layer gives, and for each of z, 4: written and read, and its gradient likewise. For each
-    value of an image 2: made and read. Not counted is what may stay in a cache: the parameters read again by each
-    pass, what the likelihood and the activation compute within a layer's output. So where all of a step stays in
-    a cache, the share of the copy rate may exceed 100 %.
-    """
-    encoder, decoder = _widths(architecture, dims, outputs)
-    image = 2 * dims + 4 * (sum(encoder[1:]) + samples * sum(decoder))
-    return FLOAT_BYTES * (8 * parameters(architecture, dims, outputs) + batch * image)
-
-
-def decode_bytes(architecture: Architecture, outputs: int) -> int:
-    """Bytes that one decode moves at the least in float32: z and each number that a layer gives, written and read. The
-    parameters are shared by all decodes of a pass and not counted; in a cache less is moved."""
-    return FLOAT_BYTES * 2 * (architecture.latent + sum(architecture.hidden) + outputs)
-
-
-def _widths(architecture: Architecture, dims: int, outputs: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    encoder = (dims, *architecture.hidden, 2 * architecture.latent)
-    return encoder, (architecture.latent, *reversed(architecture.hidden), outputs)
+def cost_of(trainer: Trainer) -> ModelCost:
+    """What one of the trainer's models costs, as its networks say."""
+    program = trainer.program
+    return ModelCost(
+        encoder=program.encoder.cost(),
+        decoder=program.decoder.cost(),
+        dims=trainer.data.dims,
+        latent=program.architecture.latent,
+    )
 
 
 @dataclass(frozen=True)

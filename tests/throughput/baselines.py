@@ -27,7 +27,8 @@ from bench.speed.gate import Look
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "results" / "reference" / "throughput"
 
-#: a ratio may exceed its device's recorded one by this factor; identical codes differ by up to 1.08 (DESIGN.md §6)
+#: a ratio may exceed its device's recorded one by this factor; identical codes differ by up to 1.08 (docs/RULES.md,
+#: Speed)
 RATIO_ALLOWANCE = 1.15
 #: a count may exceed the recorded one by this share, rounded down: room for another release of torch, not for a kernel
 #: more in a step of fewer than fifty

@@ -1,7 +1,7 @@
 """The code paths that throughput tests time and count, and what each is held against in plain torch.
 
-Two sizes: `digits`, the default grid's, and `images`, the MNIST MLP of DESIGN.md §6 on made-up pixels, so that nothing
-needs a download.
+Two sizes: `digits`, the default grid's, and `images`, the MNIST MLP of docs/RULES.md, Speed, on made-up pixels, so
+that nothing needs a download.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from vae_core.data import Dataset, load
 from vae_core.evaluate import importance_bounds, refine
 from vae_core.evaluate.conditional import conditional
 from vae_core.likelihoods import Likelihood
-from vae_core.networks import Architecture, create_pair
+from vae_core.networks import Architecture
+from vae_core.networks.mlp import MLP
 from vae_core.objectives import Posterior, split_posterior
 from vae_core.training import Member, Schedule, Trainer
 
@@ -85,7 +86,7 @@ def minimal_stepper(size: Size, models: int, device: str) -> Callable[[], Any]:
     backward, one squared error, the KL, one Adam. One batch and one ε, made beforehand: no gathering, no noise, no
     views.
     """
-    encoder, decoder = create_pair(size.architecture, size.dims, size.dims, [0] * models)
+    encoder, decoder = MLP.create(size.architecture, (size.dims,), size.dims, [0] * models)
     (w1, w2), (b1, b2) = ([t.to(device).requires_grad_() for t in ts] for ts in (encoder.weights, encoder.biases))
     (w3, w4), (b3, b4) = ([t.to(device).requires_grad_() for t in ts] for ts in (decoder.weights, decoder.biases))
     optimiser = torch.optim.Adam([w1, w2, w3, w4, b1, b2, b3, b4], lr=1e-3, fused=True)
@@ -113,7 +114,7 @@ class Decoder:
         self.size, self.likelihood = size, likelihood
         self.levels = 2 if likelihood.view == "binary" else size.levels
         self.k = size.data().test[:images].clamp(max=self.levels - 1).to(device)
-        encoder, decoder = create_pair(size.architecture, size.dims, likelihood.outputs(size.dims), [0])
+        encoder, decoder = MLP.create(size.architecture, (size.dims,), likelihood.outputs(size.dims), [0])
         self.encoder, self.decoder = encoder.to(device), decoder.to(device)
 
     def encode(self, k: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,7 +1,31 @@
-"""Networks for M models at once."""
+"""Networks for M models at once: each public module of this folder is one, and its file name is its name.
+
+    >>> from vae_core import networks
+    >>> encoder, decoder = networks.create_pair(networks.Architecture((200,), "tanh", 10), (8, 8), 64, seeds=[0, 1])
+    >>> [tuple(weight.shape) for weight in encoder.parameters()]
+    [(2, 64, 200), (2, 200, 20), (2, 1, 200), (2, 1, 20)]
+
+`_base` says what such a file must give.
+"""
 
 from __future__ import annotations
 
-from vae_core.networks.mlp import ACTIVATIONS, Architecture, StackedMLP, create_pair, generator_for, seed_for
+from vae_core.networks._base import Architecture, Cost, ModelCost, Network, Stack, create_pair, get, model_cost, names
+from vae_core.networks.mlp import ACTIVATIONS, StackedMLP
+from vae_core.numerics.random import generator_for, seed_for
 
-__all__ = ["ACTIVATIONS", "Architecture", "StackedMLP", "create_pair", "generator_for", "seed_for"]
+__all__ = [
+    "ACTIVATIONS",
+    "Architecture",
+    "Cost",
+    "ModelCost",
+    "Network",
+    "Stack",
+    "StackedMLP",
+    "create_pair",
+    "generator_for",
+    "get",
+    "model_cost",
+    "names",
+    "seed_for",
+]

@@ -1,20 +1,17 @@
-"""Multilayer perceptrons for M models at once: weights [M, in, out], one `baddbmm` a layer.
-
-Axes: models M, rows B (batch, or batch × samples), features.
-"""
+"""Multilayer perceptrons: weights [M, in, out], one product a layer, no activation after the last."""
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 
+from vae_core.networks._base import Architecture, Cost, Network, Stack
 from vae_core.numerics.elementwise import softplus, tanh
+from vae_core.numerics.random import generator_for
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,7 +29,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def _tanh_layer(bias: Tensor, x: Tensor, weight: Tensor) -> Tensor:
-    from vae_core.numerics.fused_functions import tanh_layer
+    from vae_core.numerics.fused_functions import tanh_layer  # executes torch, which importing this file does not
 
     return tanh_layer(bias, x, weight)
 
@@ -41,39 +38,30 @@ def _tanh_layer(bias: Tensor, x: Tensor, weight: Tensor) -> Tensor:
 CPU_LAYERS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {"tanh": _tanh_layer}
 
 
-@dataclass(frozen=True)
-class Architecture:
-    """Widths of the encoder's hidden layers (the decoder mirrors them), activation, latent size Z.
+class MLP(Network):
+    """D -> hidden -> 2 Z, and Z -> hidden mirrored -> R; pixels in no order."""
 
-    Raises ValueError for a width below 1 or an unknown activation.
-    """
+    @staticmethod
+    def require(architecture: Architecture) -> None:
+        """Raises ValueError for a width below 1 or an unknown activation."""
+        hidden, latent = architecture.hidden, architecture.latent
+        if any(width < 1 for width in (*hidden, latent)):
+            raise ValueError(f"widths must be 1 or more, given hidden={list(hidden)} latent={latent}")
+        if architecture.activation not in ACTIVATIONS:
+            raise ValueError(f"unknown activation {architecture.activation!r} (allowed: {', '.join(ACTIVATIONS)})")
 
-    hidden: tuple[int, ...]
-    activation: str
-    latent: int
-
-    def __post_init__(self) -> None:
-        if any(width < 1 for width in (*self.hidden, self.latent)):
-            raise ValueError(f"widths must be 1 or more, given hidden={list(self.hidden)} latent={self.latent}")
-        if self.activation not in ACTIVATIONS:
-            raise ValueError(f"unknown activation {self.activation!r} (allowed: {', '.join(ACTIVATIONS)})")
-
-
-def seed_for(*parts: object) -> int:
-    """A 63-bit seed that depends on all parts: equal streams for equal names, whatever else is in the bundle."""
-    digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
-    return int.from_bytes(digest[:8], "little") >> 1
+    @staticmethod
+    def create(
+        architecture: Architecture, shape: Sequence[int], outputs: int, seeds: Sequence[int]
+    ) -> tuple[StackedMLP, StackedMLP]:
+        hidden, latent, activation = architecture.hidden, architecture.latent, architecture.activation
+        encoder = StackedMLP.create("encoder", (math.prod(shape), *hidden, 2 * latent), activation, seeds)
+        decoder = StackedMLP.create("decoder", (latent, *reversed(hidden), outputs), activation, seeds)
+        return encoder, decoder
 
 
-def generator_for(device: torch.device | str, *parts: object) -> torch.Generator:
-    """A generator on `device`, seeded by `seed_for`."""
-    generator = torch.Generator(device=device)
-    generator.manual_seed(seed_for(*parts))
-    return generator
-
-
-class StackedMLP:
-    """M perceptrons of one shape: x [M, B, widths[0]] -> [M, B, widths[-1]]; no activation after the last layer."""
+class StackedMLP(Stack):
+    """M perceptrons of one shape: x [M, B, widths[0]] -> [M, B, widths[-1]]."""
 
     def __init__(self, weights: list[Tensor], biases: list[Tensor], activation: str) -> None:
         self.weights = weights  #: each [M, in, out]
@@ -97,7 +85,8 @@ class StackedMLP:
             biases.append(torch.zeros(len(seeds), 1, fan_out))
         return cls(weights, biases, activation)
 
-    def __call__(self, x: Tensor, product: Product = torch.baddbmm) -> Tensor:
+    def __call__(self, x: Tensor, product: Product | None = None) -> Tensor:
+        product = product or torch.baddbmm
         layers = list(zip(self.weights, self.biases, strict=True))
         for weight, bias in layers[:-1]:
             x = self._hidden(bias, x, weight, product)
@@ -116,7 +105,6 @@ class StackedMLP:
         return StackedMLP([w.to(device) for w in self.weights], [b.to(device) for b in self.biases], self.activation)
 
     def select(self, index: int) -> StackedMLP:
-        """One model of the stack as a stack of one; shares no memory with it."""
         part = slice(index, index + 1)
         return StackedMLP(
             [w[part].detach().clone() for w in self.weights],
@@ -124,12 +112,12 @@ class StackedMLP:
             self.activation,
         )
 
-
-def create_pair(
-    architecture: Architecture, dims: int, outputs: int, seeds: Sequence[int]
-) -> tuple[StackedMLP, StackedMLP]:
-    """Encoders D -> hidden -> (mean, ln variance) [2 Z], and decoders Z -> mirrored hidden -> raw [R]."""
-    hidden, latent, activation = architecture.hidden, architecture.latent, architecture.activation
-    encoder = StackedMLP.create("encoder", (dims, *hidden, 2 * latent), activation, seeds)
-    decoder = StackedMLP.create("decoder", (latent, *reversed(hidden), outputs), activation, seeds)
-    return encoder, decoder
+    def cost(self) -> Cost:
+        layers = [(weight.shape[-2], weight.shape[-1]) for weight in self.weights]
+        operations = [2 * fan_in * fan_out for fan_in, fan_out in layers]
+        return Cost(
+            operations=sum(operations),
+            first_operations=operations[0],
+            numbers=sum(fan_out for _, fan_out in layers),
+            parameters=sum(fan_in * fan_out + fan_out for fan_in, fan_out in layers),
+        )

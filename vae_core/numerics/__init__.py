@@ -1,1 +1,1 @@
-"""What likelihoods, networks and training compute with: elementwise functions, gradients by hand, precision."""
+"""What the other rooms compute with: elementwise functions, gradients by hand, precision, seeded randomness."""

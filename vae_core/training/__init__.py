@@ -1,24 +1,20 @@
-"""Training of bundles: M models of one shape in one program."""
+"""Training of bundles: M models of one shape in one program.
+
+The files read one after the other like a method section: `recipe` says what is given, `noise` what is random, `program`
+what a bundle computes, `adam` how an update is made, `trainer` what one step is, `loop` how steps, validation and the
+choice of the best parameters follow one another, `model` what comes out. `capture` makes a step one CUDA graph.
+"""
 
 from __future__ import annotations
 
-from vae_core.training.trainer import (
-    KEPT,
-    BundleProgram,
-    Member,
-    Noise,
-    Schedule,
-    TrainedBundle,
-    TrainedModel,
-    Trainer,
-    fit_to_residuals,
-    train,
-    trained_models,
-    validate,
-)
+from vae_core.training.loop import train, validate
+from vae_core.training.model import TrainedBundle, TrainedModel, fit_to_residuals, trained_models
+from vae_core.training.noise import Noise
+from vae_core.training.program import BundleProgram
+from vae_core.training.recipe import Member, Schedule
+from vae_core.training.trainer import Trainer
 
 __all__ = [
-    "KEPT",
     "BundleProgram",
     "Member",
     "Noise",

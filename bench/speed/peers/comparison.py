@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from bench.speed.peers import ours, plain, with_pythae
 from bench.speed.peers.task import ARCHITECTURE, DIGITS, LOSSES, Task, whole_batches
 from bench.speed.peers.turns import Block, Ratio, ratio, take_turns
-from bench.speed.throughput import flops, matmul_gflops
+from bench.speed.throughput import matmul_gflops
 from vae_core import data
 from vae_core.data import Dataset
+from vae_core.networks import model_cost
 
 PYTHAE, CHUNKED = "Pythae", f"Pythae, chunks of {with_pythae.DEFAULT_CHUNK}"
 PLAIN, ALONE = "plain PyTorch loop", "this project, alone"
@@ -75,7 +76,7 @@ def training(task: Task, size: Size) -> Comparison:
         PLAIN: plain.Training(task).images_per_second,
         ALONE: ours.Training(task, 1, least).images_per_second,
     } | {f"this project, bundle of {m}": ours.Training(task, m, least).images_per_second for m in BUNDLES}
-    operations, _ = flops(ARCHITECTURE, task.data.dims, task.data.dims, 1)
+    operations = model_cost(ARCHITECTURE, task.data.shape, task.data.dims).update_operations(samples=1)
     title = f"Training, {_network(task)}, batch 128\n{LOSSES[task.loss].title}"
     return _compared(title, "model-images/s", blocks, operations, task.device, size.rounds, {})
 
@@ -106,7 +107,7 @@ def evaluation(task: Task, size: Size) -> Comparison:
         PLAIN: timed(PLAIN, lambda: plain.log_likelihood(trained.model, task.loss, x, SAMPLES)),
         ALONE: timed(ALONE, lambda: ours.log_likelihood(task, own, k, SAMPLES)),
     }
-    _, operations = flops(ARCHITECTURE, task.data.dims, task.data.dims, 1)
+    operations = model_cost(ARCHITECTURE, task.data.shape, task.data.dims).decode_operations
     title = f"IW evaluation, L = {SAMPLES}, {_network(task)}, {len(k)} test images\n{LOSSES[task.loss].title}"
     return _compared(title, "decodes/s", blocks, operations, task.device, size.rounds, scores)
 

@@ -1,7 +1,8 @@
 """Speeds of several programs on a machine that others use too: taken in turn, compared within a round.
 
 A round runs every program once in order and once in reverse, so that a drift of the machine meets all of them; its
-ratios are of speeds measured within seconds of each other, and the median over rounds is reported (DESIGN.md §6).
+ratios are of speeds measured within seconds of each other, and the median over rounds is reported
+(docs/RULES.md, Speed).
 """
 
 from __future__ import annotations

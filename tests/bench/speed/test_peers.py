@@ -22,9 +22,8 @@ from bench.speed.peers import __main__ as program
 from bench.speed.peers import ours, plain
 from bench.speed.peers.task import ARCHITECTURE, BATCH, DIGITS, HIDDEN, LATENT, LOSSES, Task, schedule, whole_batches
 from bench.speed.peers.turns import Ratio, ratio, take_turns
-from bench.speed.throughput import flops
 from vae_core import data
-from vae_core.networks import Architecture
+from vae_core.networks import Architecture, model_cost
 from vae_core.training import Noise, Trainer
 
 
@@ -87,7 +86,8 @@ def test_parameters_are_as_many(task, model):
 
 def test_an_update_has_the_operations_that_shares_are_computed_from(task, model):
     x = task.floats(task.data.train[:BATCH])
-    of_training, of_decoding = flops(ARCHITECTURE, task.data.dims, task.data.dims, 1)
+    cost = model_cost(ARCHITECTURE, task.data.shape, task.data.dims)
+    of_training, of_decoding = cost.update_operations(samples=1), cost.decode_operations
     own = trainer_with_weights(task, model)
     index = next(own.epoch())
     assert counted(lambda: plain.losses(model, task.loss, x).sum().backward()) == BATCH * of_training
@@ -149,7 +149,7 @@ def test_pythaes_default_network_is_this_one(task, model, pythae):
     assert sum(p.numel() for p in theirs.parameters()) == sum(p.numel() for p in model.parameters())
     assert theirs.decoder.layers[0][0].out_features == HIDDEN
     x = pythae.images(task, task.data.train[:BATCH])
-    of_training, _ = flops(ARCHITECTURE, task.data.dims, task.data.dims, 1)
+    of_training = model_cost(ARCHITECTURE, task.data.shape, task.data.dims).update_operations(samples=1)
     assert counted(lambda: theirs({"data": x}).loss.backward()) == BATCH * of_training
 
 
@@ -160,7 +160,7 @@ def test_pythae_is_given_the_grids_network(task, pythae):
     counts = [sum(p.numel() for p in parameters) for parameters in (theirs.parameters(), own.parameters())]
     assert counts[0] == counts[1]
     x = pythae.images(task, task.data.train[: DIGITS.batch])
-    of_training, _ = flops(DIGITS.architecture, task.data.dims, task.data.dims, 1)
+    of_training = model_cost(DIGITS.architecture, task.data.shape, task.data.dims).update_operations(samples=1)
     assert counted(lambda: theirs({"data": x}).loss.backward()) == DIGITS.batch * of_training
 
 

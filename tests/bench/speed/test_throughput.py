@@ -10,30 +10,33 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from bench import cli
 from bench.cli.text.survey import survey_text
 from bench.engine.from_cell import load_data, member_of, schedule_of, scored_images
+from bench.engine.opening import RunError
 from bench.grid.read import parse_grid
 from bench.report import build
 from bench.speed import survey
-from bench.speed.survey import Survey, SurveyError, chosen, kinds
-from bench.speed.survey_worker import _stacked_evaluation, _training, suggestion, survey_curve, survey_kind
+from bench.speed.survey import Survey, chosen, kinds
+from bench.speed.survey_worker import suggestion, survey_curve, survey_kind
 from bench.speed.throughput import (
     COPY_BYTES,
     EVAL_SAMPLES,
     Point,
     copying,
-    decode_bytes,
-    flops,
-    parameters,
-    step_bytes,
+    cost_of,
+    matmul_gflops,
+    measure_throughput,
     suggested_bundle,
 )
+from bench.speed.work import stacked_evaluation, training
 from bench.store import RunFile, read_run
 from tests.bench.report import fake_run
 from tests.bench.report.page_reader import read
-from vae_core.networks import Architecture
+from tests.vae_core.networks.folders import ONE_MORE, beside
+from vae_core.networks import Architecture, model_cost
 from vae_core.training import Trainer, trained_models
 
 TINY = """
@@ -67,21 +70,20 @@ def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_parameters_are_counted_by_hand_and_as_the_trainer_has_them() -> None:
-    assert parameters(NETWORK, 4, 5) == (4 * 3 + 3) + (3 * 4 + 4) + (2 * 3 + 3) + (3 * 5 + 5)
+    assert model_cost(NETWORK, (2, 2), 5).parameters == (4 * 3 + 3) + (3 * 4 + 4) + (2 * 3 + 3) + (3 * 5 + 5)
     cell = CELLS["gaussian σ fixed"]
     data = load_data(cell.dataset, cell.levels, "cpu")
     trainer = Trainer(data, [member_of(cell, data.levels)], Architecture((6,), "tanh", 2), schedule_of(cell), "cpu")
-    assert sum(t.numel() for t in trainer.program.parameters()) == parameters(Architecture((6,), "tanh", 2), 64, 64)
+    assert sum(t.numel() for t in trainer.program.parameters()) == cost_of(trainer).parameters
 
 
 def test_operations_and_bytes_of_a_tiny_network_are_counted_by_hand() -> None:
-    update, decode = flops(NETWORK, 4, 5, samples=2)
-    assert decode == 2 * (2 * 3 + 3 * 5)
-    assert update == 3 * (2 * (4 * 3 + 3 * 4) + 2 * decode) - 2 * 4 * 3
-    of_parameters = 8 * parameters(NETWORK, 4, 5)
+    cost = model_cost(NETWORK, (2, 2), 5)
+    assert cost.decode_operations == 2 * (2 * 3 + 3 * 5)
+    assert cost.update_operations(samples=2) == 3 * (2 * (4 * 3 + 3 * 4) + 2 * cost.decode_operations) - 2 * 4 * 3
     of_an_image = 2 * 4 + 4 * ((3 + 4) + 2 * (2 + 3 + 5))
-    assert step_bytes(NETWORK, 4, 5, samples=2, batch=7) == 4 * (of_parameters + 7 * of_an_image)
-    assert decode_bytes(NETWORK, 5) == 4 * 2 * (2 + 3 + 5)
+    assert cost.update_bytes(samples=2, batch=7) == 4 * (8 * cost.parameters + 7 * of_an_image)
+    assert cost.decode_bytes == 4 * 2 * (2 + 3 + 5)
 
 
 def test_a_copy_reads_and_writes() -> None:
@@ -110,6 +112,49 @@ def test_nothing_is_suggested_from_nothing() -> None:
 
 
 # -- what a worker measures --------------------------------------------------------------------------------------------
+
+
+def test_throughput_has_one_row_for_each_kind() -> None:
+    """σ's value is not a kind, its mode is; shares are of a rate that was measured."""
+    rows = measure_throughput(GRID.cells, "cpu")
+    assert [row["kind"] for row in rows] == [cell.kind for cell in CELLS.values()]
+    for row in rows:
+        assert row["train_images_per_s"] > 0
+        assert row["eval_decodes_per_s"] > 0
+        assert row["eval_flops_share"] > 0
+        expected = row["train_images_per_s"] * row["train_flops_per_image"] / row["matmul_gflops"] / 1e9
+        assert row["train_flops_share"] == pytest.approx(expected)
+    assert matmul_gflops("cpu") > 0.1
+
+
+@pytest.mark.parametrize("name", ["mlp", "linear"])
+def test_operations_are_counted_as_the_profiler_counts_them(name: str) -> None:
+    """Against torch's own count of the matrix products of one update, of any network."""
+    cell = CELLS["gaussian σ fixed"].but(train_samples=4)
+    data = load_data("digits", None, "cpu")
+    with beside(ONE_MORE):
+        architecture = Architecture((16, 12) if name == "mlp" else (), "tanh", 3, name)
+        trainer = Trainer(data, [member_of(cell, 17)], architecture, schedule_of(cell), "cpu")
+        with FlopCounterMode(display=False) as counter:
+            trainer.step(next(trainer.epoch()))
+    assert counter.get_total_flops() == cost_of(trainer).update_operations(4) * trainer.batch
+
+
+def test_a_new_network_has_its_throughput(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One file more in vae_core/networks, and no line here or there."""
+    with beside(ONE_MORE):
+        linear = Architecture((), "none", 2, "linear")
+        monkeypatch.setattr("bench.speed.throughput.architecture_of", lambda cell: linear)
+        monkeypatch.setattr("bench.speed.work.architecture_of", lambda cell: linear)
+        (row,) = measure_throughput([CELLS["gaussian σ fixed"]], "cpu")
+        assert row["decode_flops"] == 2 * 2 * 64
+        assert row["train_flops_per_image"] == 3 * (2 * 64 * 4 + 2 * 2 * 64) - 2 * 64 * 4
+        work = training(CELLS["gaussian σ fixed"], 3, "cpu")
+        assert work.flops == 3 * 20 * row["train_flops_per_image"]
+        assert work.bytes == 3 * 4 * (8 * (65 * 4 + 3 * 64) + 20 * (2 * 64 + 4 * (4 + 2 + 64)))
+        stack = stacked_evaluation(CELLS["gaussian σ fixed"], 3, "cpu")
+        assert stack is not None
+        assert stack.flops == stack.units * row["decode_flops"]
 
 
 def test_a_kind_has_speeds_shares_and_bytes() -> None:
@@ -146,8 +191,9 @@ def test_memory_of_a_bundle_is_that_of_its_models() -> None:
     """Parameters, their gradients and two moments at least, besides the grey values of the training images, once for
     all; without the data, and without what building takes."""
     cell = CELLS["gaussian σ fixed"]
-    one, eight = (_training(cell, models, "cpu") for models in (1, 8))
-    own, train = 4 * parameters(Architecture((6,), "tanh", 2), 64, 64), load_data("digits", None, "cpu").train
+    one, eight = (training(cell, models, "cpu") for models in (1, 8))
+    own = 4 * model_cost(Architecture((6,), "tanh", 2), (8, 8), 64).parameters
+    train = load_data("digits", None, "cpu").train
     grey = 4 * train.numel()
     assert 4 * own < one.peak_bytes - grey < train.nbytes + 20 * own
     assert 4 * (one.peak_bytes - grey) < eight.peak_bytes - grey <= 8.5 * (one.peak_bytes - grey)
@@ -157,7 +203,7 @@ def test_memory_of_a_bundle_is_that_of_its_models() -> None:
 def test_a_stack_is_scored_as_its_models_are() -> None:
     cell = CELLS["gaussian σ=shared"]
     torch.manual_seed(0)
-    work = _stacked_evaluation(cell, 3, "cpu")
+    work = stacked_evaluation(cell, 3, "cpu")
     assert work is not None
     assert work.units == 3 * 10 * EVAL_SAMPLES
     bound: Any = work.call()
@@ -181,7 +227,7 @@ def test_a_stack_is_scored_as_its_models_are() -> None:
 def test_what_is_fitted_to_residuals_has_no_stack() -> None:
     fitted = [cell for cell in GRID.cells if cell.scored_as == "gaussian_fitted"]
     assert fitted
-    assert _stacked_evaluation(fitted[0], 2, "cpu") is None
+    assert stacked_evaluation(fitted[0], 2, "cpu") is None
 
 
 # -- whose curves ------------------------------------------------------------------------------------------------------
@@ -202,7 +248,7 @@ def test_a_kind_is_meant_by_a_part_of_its_name(typed, expected) -> None:
 
 @pytest.mark.parametrize(("typed", "said"), [("gaussian", "2 kinds of cell are meant"), ("laplace", "no kind")])
 def test_a_kind_that_is_not_clear_is_refused_with_names(typed, said) -> None:
-    with pytest.raises(SurveyError, match=rf"--kind {typed}: {said}.*'gaussian σ=shared'"):
+    with pytest.raises(RunError, match=rf"--kind {typed}: {said}.*'gaussian σ=shared'"):
         chosen(CELLS, typed)
 
 

@@ -78,7 +78,7 @@ def test_a_tanh_layer_is_torch_s(first: bool) -> None:
 
 
 def test_a_network_is_the_same_with_a_gradient_and_without() -> None:
-    encoder, _ = create_pair(Architecture((8, 8), "tanh", 3), 5, 5, [0, 1])
+    encoder, _ = create_pair(Architecture((8, 8), "tanh", 3), (5,), 5, [0, 1])
     for tensor in encoder.parameters():
         tensor.requires_grad_()
     x = drawn(2, 7, 5).float()

@@ -12,7 +12,7 @@ from torch import Tensor
 from vae_core import data as datasets
 from vae_core import likelihoods
 from vae_core.data import Dataset
-from vae_core.networks import Architecture
+from vae_core.networks import Architecture, StackedMLP
 from vae_core.numerics import precision
 from vae_core.numerics.precision import PRODUCTS, full_float32, require_precision, tf32
 from vae_core.training import BundleProgram, Member, Noise, Schedule, Trainer, train, validate
@@ -226,6 +226,7 @@ def test_evaluation_is_untouched_to_the_bit(digits: Dataset) -> None:
 def test_a_trained_model_is_scored_in_float32(digits: Dataset) -> None:
     model = train(digits, members()[:1], ARCHITECTURE, schedule("bf16", 1)).models[0]
     z = torch.randn(9, 4, generator=torch.Generator().manual_seed(0))
+    assert isinstance(model.decoder, StackedMLP)
     weights, biases = model.decoder.weights, model.decoder.biases
     by_hand = torch.tanh(z @ weights[0][0] + biases[0][0]) @ weights[1][0] + biases[1][0]
     torch.testing.assert_close(model.decode(z), by_hand, rtol=1e-5, atol=1e-6)

@@ -13,7 +13,8 @@ from vae_core import likelihoods
 from vae_core.data import Dataset
 from vae_core.evaluate import log_likelihood
 from vae_core.likelihoods.laplace import Laplace
-from vae_core.networks import ACTIVATIONS, Architecture, StackedMLP, create_pair
+from vae_core.networks import ACTIVATIONS, Architecture, StackedMLP
+from vae_core.networks.mlp import MLP
 from vae_core.objectives import Posterior, elbo, iwae
 from vae_core.training import (
     BundleProgram,
@@ -114,12 +115,13 @@ def test_a_neighbour_that_turns_nan_midway_is_caught_alone(data: Dataset) -> Non
     trainer = Trainer(data, members()[:3], ARCHITECTURE, SCHEDULE, "cpu")
     index = next(trainer.epoch())
     trainer.step(index)
+    learned = trainer.program.decoder.parameters()
     with torch.no_grad():
-        trainer.program.decoder.weights[0][1] = math.nan
+        learned[0][1] = math.nan
     value = trainer.step(index)
     assert torch.isfinite(value).tolist() == [True, False, True]
     trainer.step(index)
-    for tensor in trainer.program.decoder.weights:
+    for tensor in learned:
         assert torch.isfinite(tensor[[0, 2]]).all()
 
 
@@ -148,7 +150,7 @@ def test_the_snapshot_of_each_model_is_its_best_on_validation(data: Dataset) -> 
 
 def test_models_with_one_seed_share_weights_and_noise(data: Dataset) -> None:
     """Common random numbers: equal layers start equal, whatever the width of the last one."""
-    narrow, wide = create_pair(ARCHITECTURE, 12, 12, [4])[1], create_pair(ARCHITECTURE, 12, 24, [4, 5, 4])[1]
+    narrow, wide = MLP.create(ARCHITECTURE, (12,), 12, [4])[1], MLP.create(ARCHITECTURE, (12,), 24, [4, 5, 4])[1]
     torch.testing.assert_close(narrow.weights[0][0], wide.weights[0][0], rtol=0, atol=0)
     torch.testing.assert_close(wide.weights[1][0], wide.weights[1][2], rtol=0, atol=0)
     assert not torch.equal(wide.weights[0][0], wide.weights[0][1])
@@ -172,10 +174,10 @@ def test_views_that_are_kept_are_those_made_at_each_step(
     ]
     schedule = Schedule(3, 20, 3e-3, binarisation=binarisation)
     kept = Trainer(data, own, ARCHITECTURE, schedule, "cpu")
-    assert set(kept._known) == {"grey", "levels"} | ({"binary"} if binarisation == "threshold" else set())
+    assert set(kept._kept) == {"grey", "levels"} | ({"binary"} if binarisation == "threshold" else set())
     monkeypatch.setattr("vae_core.training.trainer.KEPT", 0)
     made = Trainer(data, own, ARCHITECTURE, schedule, "cpu")
-    assert not made._known
+    assert not made._kept
     for left, right in zip(kept.epoch(), made.epoch(), strict=True):
         assert torch.equal(kept.step(left), made.step(right))
     for one, other in zip(kept.state(), made.state(), strict=True):
@@ -242,10 +244,11 @@ def test_gradient_of_a_step_is_the_slow_path(data: Dataset) -> None:
     """Stacked forward and backward against a loop over models with torch.distributions, in float64."""
     own = [Member(likelihoods.make("gaussian", sigma=s), "elbo", seed) for s, seed in ((0.3, 0), (1.0, 1))]
     program = BundleProgram(own, ARCHITECTURE, SCHEDULE, data, "cpu")
-    program.encoder.weights = [w.double() for w in program.encoder.weights]
-    program.encoder.biases = [b.double() for b in program.encoder.biases]
-    program.decoder.weights = [w.double() for w in program.decoder.weights]
-    program.decoder.biases = [b.double() for b in program.decoder.biases]
+    encoder, decoder = program.encoder, program.decoder
+    assert isinstance(encoder, StackedMLP)
+    assert isinstance(decoder, StackedMLP)
+    for stacked in (encoder, decoder):
+        stacked.weights, stacked.biases = ([t.double() for t in ts] for ts in (stacked.weights, stacked.biases))
     parameters = program.parameters()
     generator = torch.Generator().manual_seed(0)
     k = data.train[:10].expand(2, -1, -1)
@@ -256,8 +259,8 @@ def test_gradient_of_a_step_is_the_slow_path(data: Dataset) -> None:
     found = torch.autograd.grad(program.objectives(k, noise, training=True).mean(1).sum(), parameters)
     total = torch.zeros((), dtype=torch.float64)
     for model, sigma in enumerate((0.3, 1.0)):
-        ew, dw = [w[model] for w in program.encoder.weights], [w[model] for w in program.decoder.weights]
-        eb, db = [b[model] for b in program.encoder.biases], [b[model] for b in program.decoder.biases]
+        ew, dw = [w[model] for w in encoder.weights], [w[model] for w in decoder.weights]
+        eb, db = [b[model] for b in encoder.biases], [b[model] for b in decoder.biases]
         grey = k[model].double() / 4
         x = (k[model].double() + noise.uniform[model]) / 5
         mean, log_variance = (torch.tanh(grey @ ew[0] + eb[0]) @ ew[1] + eb[1]).chunk(2, -1)

@@ -1,0 +1,196 @@
+"""What every network is: what is asked of it, what its file must give, and what it costs.
+
+Axes have one order everywhere: models M, rows B (batch, or batch × samples), dimensions D, latent Z, raw R. A *stack*
+is M networks of one shape that are computed at once; an encoder and a decoder are a stack each.
+
+No file of this folder touches an attribute of ``torch`` while it is imported, so that names can be read by a process
+that never executes torch.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import importlib
+import inspect
+import math
+import pkgutil
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from vae_core.numerics.precision import Product
+
+FLOAT_BYTES = 4
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What is asked of a VAE's networks: widths of the encoder's hidden layers (the decoder mirrors them), activation,
+    latent size Z, and which network of this folder reads them.
+
+    Raises ValueError for an unknown network, and for what that network cannot be built from.
+    """
+
+    hidden: tuple[int, ...]
+    activation: str
+    latent: int
+    network: str = "mlp"
+
+    def __post_init__(self) -> None:
+        get(self.network).require(self)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one row costs one network, from its shape alone."""
+
+    operations: int  #: of its matrix products: one of [1, in] and [in, out] counts 2·in·out
+    first_operations: int  #: those of them that the network's input enters
+    numbers: int  #: that its layers give, one after the other
+    parameters: int  #: weights and biases, which all rows share
+
+
+class Stack(ABC):
+    """M networks of one shape: x [M, B, in] -> [M, B, out]."""
+
+    @abstractmethod
+    def __call__(self, x: Tensor, product: Product | None = None) -> Tensor:
+        """Its matrix products are made by `product` (vae_core.numerics.precision.PRODUCTS), by default in float32."""
+
+    @abstractmethod
+    def parameters(self) -> list[Tensor]:
+        """Everything learned, each with the models axis first."""
+
+    @abstractmethod
+    def to(self, device: torch.device | str) -> Self:
+        """The same networks on a device."""
+
+    @abstractmethod
+    def select(self, index: int) -> Self:
+        """One model of the stack as a stack of one; shares no memory with it."""
+
+    @abstractmethod
+    def cost(self) -> Cost:
+        """Of one row through one of the networks."""
+
+
+class Network(ABC):
+    """One way to build encoders and decoders. One public module of this folder holds one: the module's name is the
+    network's name."""
+
+    @staticmethod
+    @abstractmethod
+    def require(architecture: Architecture) -> None:
+        """Raises ValueError for an architecture that it cannot be built from."""
+
+    @staticmethod
+    @abstractmethod
+    def create(
+        architecture: Architecture, shape: Sequence[int], outputs: int, seeds: Sequence[int]
+    ) -> tuple[Stack, Stack]:
+        """Encoders [M, B, D] -> mean and ln variance [M, B, 2 Z], and decoders [M, B, Z] -> raw [M, B, R], R = outputs;
+        model m from seeds[m] alone. `shape` is that of an image, (H, W) or (H, W, C), and D its product, the channel
+        fastest."""
+
+
+@dataclass(frozen=True)
+class ModelCost:
+    """What a VAE does at the least, in float32, from what a row costs its two networks."""
+
+    encoder: Cost
+    decoder: Cost
+    dims: int  #: D
+    latent: int  #: Z
+
+    @property
+    def parameters(self) -> int:
+        """Of one model's encoder and decoder; what a likelihood learns besides is left out."""
+        return self.encoder.parameters + self.decoder.parameters
+
+    def update_operations(self, samples: int) -> int:
+        """Of the matrix products that take one image through one update with L samples: three times those of the
+        forward pass, but twice for the encoder's first: no gradient flows into the images."""
+        forward = self.encoder.operations + samples * self.decoder.operations
+        return 3 * forward - self.encoder.first_operations
+
+    @property
+    def decode_operations(self) -> int:
+        """Of the matrix products of one decode."""
+        return self.decoder.operations
+
+    def update_bytes(self, samples: int, batch: int) -> int:
+        """Bytes that one update of one model moves at the least, on `batch` images with L samples.
+
+        For each parameter 8 numbers: itself and Adam's two moments, each read and written, its gradient written and
+        read. For each number that a layer gives, and for each of z, 4: written and read, and its gradient likewise. For
+        each value of an image 2: made and read. Not counted is what may stay in a cache: the parameters read again by
+        each pass, what the likelihood and the activation compute within a layer's output. So where all of a step stays
+        in a cache, the share of the copy rate may exceed 100 %.
+        """
+        image = 2 * self.dims + 4 * (self.encoder.numbers + samples * (self.latent + self.decoder.numbers))
+        return FLOAT_BYTES * (8 * self.parameters + batch * image)
+
+    @property
+    def decode_bytes(self) -> int:
+        """Bytes that one decode moves at the least: z and each number that a layer gives, written and read. The
+        parameters are shared by all decodes of a pass and not counted; in a cache less is moved."""
+        return FLOAT_BYTES * 2 * (self.latent + self.decoder.numbers)
+
+
+# -- the registry ------------------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def _networks() -> dict[str, type[Network]]:
+    """Every public module of this folder, imported; each must define exactly one concrete network."""
+    package = importlib.import_module(__name__.rpartition(".")[0])
+    public = [info.name for info in pkgutil.iter_modules(package.__path__) if not info.name.startswith("_")]
+    return {name: _the_network_of(importlib.import_module(f"{package.__name__}.{name}")) for name in public}
+
+
+def _the_network_of(module: ModuleType) -> type[Network]:
+    """Raises ImportError where a module defines no concrete network, or more than one."""
+    concrete = [
+        item
+        for item in vars(module).values()
+        if inspect.isclass(item) and issubclass(item, Network) and item.__module__ == module.__name__
+        if not inspect.isabstract(item)
+    ]
+    if len(concrete) != 1:
+        listed = f" ({', '.join(item.__name__ for item in concrete)})" if concrete else ""
+        raise ImportError(f"{module.__name__} defines {len(concrete)} concrete networks{listed}: one file, one network")
+    return concrete[0]
+
+
+def names() -> list[str]:
+    """Every network's name, in alphabetical order."""
+    return sorted(_networks())
+
+
+def get(name: str) -> type[Network]:
+    """A network by its name. Raises ValueError for an unknown one."""
+    if name not in _networks():
+        near = difflib.get_close_matches(str(name), names(), n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise ValueError(f"unknown network {name!r} ({hint}allowed: {', '.join(names())})")
+    return _networks()[name]
+
+
+def create_pair(
+    architecture: Architecture, shape: Sequence[int], outputs: int, seeds: Sequence[int]
+) -> tuple[Stack, Stack]:
+    """Encoders and decoders for M models as the architecture asks for them: see `Network.create`."""
+    return get(architecture.network).create(architecture, shape, outputs, seeds)
+
+
+def model_cost(architecture: Architecture, shape: Sequence[int], outputs: int) -> ModelCost:
+    """What a VAE of this architecture costs, for images of this shape and R = outputs: one is built and asked."""
+    encoder, decoder = create_pair(architecture, shape, outputs, [0])
+    return ModelCost(encoder.cost(), decoder.cost(), math.prod(shape), architecture.latent)

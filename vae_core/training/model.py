@@ -1,0 +1,84 @@
+"""What training leaves: models that evaluation and a report can use, and a scale fitted to their residuals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from vae_core.data import Dataset, View
+from vae_core.likelihoods import Likelihood
+from vae_core.networks import Stack
+from vae_core.objectives import Posterior, split_posterior
+from vae_core.training.noise import Streams
+from vae_core.training.program import BundleProgram
+
+#: training images whose residuals are looked at together
+ROWS = 1000
+
+
+@dataclass
+class TrainedModel:
+    """One trained VAE: what evaluation and a report need of it. Its likelihood is single and frozen."""
+
+    encoder: Stack
+    decoder: Stack
+    likelihood: Likelihood
+    view: View
+    levels: int
+
+    def encode(self, k: Tensor) -> tuple[Tensor, Tensor]:
+        """Integers k [N, D] (0/1 in the binary view) -> mean and ln variance of q(z|x), each [N, Z]."""
+        posterior = split_posterior(self.encoder(self.view.for_encoder(k, self.levels).unsqueeze(0))[0])
+        return posterior.mean, posterior.log_variance
+
+    def decode(self, z: Tensor) -> Tensor:
+        """z [..., Z] -> raw [..., R]."""
+        return self.decoder(z.reshape(1, -1, z.shape[-1])).reshape(*z.shape[:-1], -1)
+
+
+@dataclass
+class TrainedBundle:
+    """What `train` returns: the models in the order of the members given, and why one failed."""
+
+    models: list[TrainedModel]
+    failures: list[str | None]
+    best_epoch: list[int]
+    validation: list[float]  #: the best validation objective, nats
+    seconds: float
+    images_per_second: float  #: M × images / seconds of the whole bundle, validation included
+    history: list[tuple[int, list[float]]] = field(default_factory=list)  #: (epoch, validation objective per model)
+
+
+def trained_models(program: BundleProgram, levels: int) -> list[TrainedModel]:
+    """Every model as it stands, in the order of the models axis."""
+    return [
+        TrainedModel(
+            encoder=program.encoder.select(model),
+            decoder=program.decoder.select(model),
+            likelihood=group.likelihood.select(model - group.part.start),
+            view=group.view,
+            levels=levels,
+        )
+        for group in program.groups
+        for model in range(group.part.start, group.part.stop)
+    ]
+
+
+def fit_to_residuals(model: TrainedModel, likelihood: Likelihood, data: Dataset, seed: int) -> None:
+    """Gives a likelihood that `needs_fit` its scale: the residual statistic averaged over the training split, one
+    z ~ q(z|x) an image. In place; test data is not touched."""
+    device = data.train.device
+    streams = Streams("residuals", [seed], device)
+    total, count = torch.zeros((), dtype=torch.float64, device=device), 0
+    with torch.no_grad():
+        for start in range(0, len(data.train), ROWS):
+            k = data.train[start : start + ROWS]
+            posterior = Posterior(*model.encode(k))
+            noise = streams.noise(len(k), k.shape[1], 1, posterior.mean.shape[-1])
+            raw = model.decode(posterior.sample(noise.eps[0])[:, 0])
+            x = model.view.see(k, data.levels, noise.uniform[0])
+            total += likelihood.residual_statistic(x, raw).double() * len(k)
+            count += len(k)
+    likelihood.set_residual_statistic((total / count).float())

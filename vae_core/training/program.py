@@ -1,0 +1,147 @@
+"""The program of a bundle: stacked networks and likelihoods of M models, and the bound that each has on each image.
+
+Axes: models M, seeds G (models with one seed share all noise), batch B, samples L, dimensions D, latent Z, raw R.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vae_core.data import VIEWS, Dataset, View, threshold
+from vae_core.likelihoods import Likelihood, stack
+from vae_core.networks import Architecture, create_pair
+from vae_core.numerics.fused_functions import Sample
+from vae_core.numerics.precision import PRODUCTS, require_precision
+from vae_core.objectives import OBJECTIVES, Bound, split_posterior
+from vae_core.training.noise import Noise, Seeds
+from vae_core.training.recipe import Member, Schedule
+
+
+@dataclass(frozen=True)
+class Group:
+    """Neighbouring models of one kind: one stacked likelihood and one bound act on a slice of the models axis."""
+
+    part: slice
+    likelihood: Likelihood
+    view: View
+    bound: Bound
+    seeds: Seeds
+
+
+class BundleProgram:
+    """The stacked networks and likelihoods of M models, and the one function that all of training calls."""
+
+    def __init__(
+        self, members: Sequence[Member], architecture: Architecture, schedule: Schedule, data: Dataset, device: str
+    ) -> None:
+        if not members:
+            raise ValueError("a bundle needs at least one member")
+        widths = {member.likelihood.outputs(data.dims) for member in members}
+        if len(widths) != 1:
+            raise ValueError(f"the members' raw outputs differ in width ({sorted(widths)}): give each its own bundle")
+        self.device = torch.device(device)
+        require_precision(schedule.precision, self.device)
+        self.levels, self.schedule, self.architecture = data.levels, schedule, architecture
+        self.seeds = sorted({member.seed for member in members})
+        keys = [(m.likelihood.view, m.objective, repr(m.likelihood.stack_key())) for m in members]
+        #: place on the models axis -> index into members: models of one kind side by side
+        self.order = sorted(range(len(members)), key=lambda i: (keys[i], members[i].learning_rate or 0.0, i))
+        ordered = [members[i] for i in self.order]
+
+        self.outputs = widths.pop()  #: R
+        encoder, decoder = create_pair(architecture, data.shape, self.outputs, [m.seed for m in ordered])
+        self.encoder, self.decoder = encoder.to(self.device), decoder.to(self.device)
+        self.groups: list[Group] = []
+        for _, alike in itertools.groupby(self.order, key=keys.__getitem__):
+            self.groups.append(self._group([members[i] for i in alike]))
+        self.of_models = self._seeds_of(ordered)
+        self._sizes = [group.part.stop - group.part.start for group in self.groups]
+        #: names of the views that are looked at: by likelihoods, and by encoders
+        self.views = list(dict.fromkeys(group.view.name for group in self.groups))
+        if "grey" not in self.views and not all(group.view.binary for group in self.groups):
+            self.views.append("grey")
+        #: those of them that draw from the uniforms
+        self.random_views = [name for name in self.views if VIEWS[name].random and not self._thresholds(VIEWS[name])]
+
+    def _group(self, alike: Sequence[Member]) -> Group:
+        """Members of one kind, next on the models axis."""
+        start = self.groups[-1].part.stop if self.groups else 0
+        return Group(
+            part=slice(start, start + len(alike)),
+            likelihood=stack([member.likelihood for member in alike]).to(self.device),
+            view=VIEWS[alike[0].likelihood.view],
+            bound=OBJECTIVES[alike[0].objective],
+            seeds=self._seeds_of(alike),
+        )
+
+    def _seeds_of(self, members: Sequence[Member]) -> Seeds:
+        return Seeds([self.seeds.index(member.seed) for member in members], len(self.seeds), self.device)
+
+    @property
+    def models(self) -> int:
+        return len(self.order)
+
+    def placed_parameters(self) -> list[tuple[Tensor, int]]:
+        """Everything learned, each tensor with the models axis first, and the place of its first model on it."""
+        placed = [(tensor, 0) for tensor in (*self.encoder.parameters(), *self.decoder.parameters())]
+        for group in self.groups:
+            placed += [(tensor, group.part.start) for tensor in group.likelihood.parameters()]
+        return [(tensor.requires_grad_(), first) for tensor, first in placed]
+
+    def parameters(self) -> list[Tensor]:
+        """Everything learned, each with the models axis first."""
+        return [tensor for tensor, _ in self.placed_parameters()]
+
+    def objectives(
+        self, k: Tensor, noise: Noise, *, training: bool, kept: Mapping[str, Tensor] | None = None
+    ) -> Tensor:
+        """The bound of each model on each image: integers k [G, B, D] -> [M, B], nats. `kept`: k as some of the views
+        see it, where that is at hand."""
+        kept = kept or {}
+        seen = {name: kept[name] if name in kept else self.see(name, k, noise.uniform) for name in self.views}
+        product = PRODUCTS[self.schedule.precision if training else "float32"]
+        encoded = self.encoder(self._inputs(seen), product)
+        eps = self.of_models.of(noise.eps)
+        z, kl = Sample.apply(encoded, eps)
+        models, batch, samples, latent = z.shape
+        raw = self.decoder(z.reshape(models, batch * samples, latent), product).reshape(models, batch, samples, -1)
+
+        values = []
+        for group, raw_of, kl_of in zip(self.groups, self._of_groups(raw), self._of_groups(kl), strict=True):
+            likelihood = group.likelihood
+            if group.bound.binned:
+                log_likelihood = likelihood.log_mass(group.seeds.of(k).unsqueeze(2), raw_of, self.levels)
+            else:
+                score = likelihood.train_log_prob if training else likelihood.log_prob
+                log_likelihood = score(group.seeds.of(seen[group.view.name]).unsqueeze(2), raw_of)
+            from_q = kl_of
+            if group.bound.weighted:
+                from_q = split_posterior(encoded[group.part]).log_ratio(z[group.part], eps[group.part])
+            values.append(group.bound.formula(log_likelihood, from_q))
+        return torch.cat(values) if len(values) > 1 else values[0]
+
+    def _of_groups(self, tensor: Tensor) -> Sequence[Tensor]:
+        """Each group's part of the models axis."""
+        return tensor.split(self._sizes) if len(self.groups) > 1 else [tensor]
+
+    def see(self, name: str, k: Tensor, uniform: Tensor) -> Tensor:
+        """Integers k as the view sees them."""
+        view = VIEWS[name]
+        if self._thresholds(view):
+            return threshold(k, self.levels, uniform.dtype)
+        return view.see(k, self.levels, uniform)
+
+    def _thresholds(self, view: View) -> bool:
+        return view.binary and self.schedule.binarisation == "threshold"
+
+    def _inputs(self, seen: Mapping[str, Tensor]) -> Tensor:
+        """What the encoders are given, [M, B, D]: the 0/1 draw in the binary view, else grey values."""
+        given = ["binary" if group.view.binary else "grey" for group in self.groups]
+        if len(set(given)) == 1:
+            return self.of_models.of(seen[given[0]])
+        return torch.cat([group.seeds.of(seen[name]) for group, name in zip(self.groups, given, strict=True)])
