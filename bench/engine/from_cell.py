@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 
 import torch
@@ -10,9 +11,10 @@ from torch import Tensor
 from bench.grid.cell import Cell
 from vae_core import data as datasets
 from vae_core import likelihoods
-from vae_core.data import Dataset
-from vae_core.data.views import VIEWS
-from vae_core.networks import Architecture, generator_for
+from vae_core.data import VIEWS, Dataset
+from vae_core.evaluate.conditional import spaced
+from vae_core.networks import Architecture
+from vae_core.numerics.random import generator_for
 from vae_core.training import Member, Schedule
 
 
@@ -30,13 +32,13 @@ def member_of(cell: Cell, levels: int) -> Member:
 
 
 def architecture_of(cell: Cell) -> Architecture:
-    return Architecture(tuple(cell.hidden), cell.activation, cell.latent)
+    """The grid's keys for networks have the names of its fields."""
+    return Architecture(**{field.name: getattr(cell, field.name) for field in dataclasses.fields(Architecture)})
 
 
 def schedule_of(cell: Cell) -> Schedule:
-    return Schedule(
-        cell.epochs, cell.batch_size, cell.learning_rate, cell.train_samples, cell.binarisation, cell.precision
-    )
+    """The grid's keys for schedules have the names of its fields."""
+    return Schedule(**{field.name: getattr(cell, field.name) for field in dataclasses.fields(Schedule)})
 
 
 def scored_images(cell: Cell, data: Dataset) -> tuple[Tensor, int]:
@@ -54,6 +56,5 @@ def scored_images(cell: Cell, data: Dataset) -> tuple[Tensor, int]:
             uniform = torch.rand(k.shape, generator=generator_for("cpu", "test binarisation", data.checksum))
         k, levels = view.see(k.cpu(), data.levels, uniform).to(torch.uint8).to(k.device), 2
     if cell.test_images is not None and cell.test_images < len(k):
-        spaced = torch.arange(cell.test_images, device=k.device) * len(k) // cell.test_images
-        k = k[spaced]
+        k = k[spaced(len(k), cell.test_images, k.device)]
     return k, levels

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from vae_core.evaluate.ais import Annealed, Annealing, annealed_importance, prior
-from vae_core.evaluate.bdmc import Sandwich, sandwich, simulate
+from vae_core.evaluate.annealing.ais import Annealed, Annealing, annealed_importance, prior
+from vae_core.evaluate.annealing.bdmc import Sandwich, sandwich, simulate
+from vae_core.evaluate.assess import Assessment, Scoring, Trained, assess
 from vae_core.evaluate.calibration import Calibration, Latents, calibration, latents
 from vae_core.evaluate.exact import Quadrature, ppca_log_likelihood, ppca_posterior, quadrature
 from vae_core.evaluate.importance import Estimate, importance_bounds
@@ -14,6 +15,7 @@ from vae_core.evaluate.scoring import log_likelihood, refined_bounds
 __all__ = [
     "Annealed",
     "Annealing",
+    "Assessment",
     "Calibration",
     "Estimate",
     "Gaps",
@@ -23,7 +25,10 @@ __all__ = [
     "Proposal",
     "Quadrature",
     "Sandwich",
+    "Scoring",
+    "Trained",
     "annealed_importance",
+    "assess",
     "calibration",
     "defensive",
     "gaps",

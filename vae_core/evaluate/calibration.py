@@ -21,12 +21,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from vae_core.evaluate.conditional import blocks
+from vae_core.evaluate.conditional import Decode, Encode, blocks, spaced
 from vae_core.likelihoods import Likelihood
+from vae_core.numerics.random import generator_for
 from vae_core.objectives import Posterior
 
 #: the tails that the central 50 % and 95 % intervals leave on either side
 INTERVALS = ((0.25, 0.75), (0.025, 0.975))
+#: test images at most that the predicted noise is held against
+CALIBRATED = 200
 #: variance over images of E[z|x] above which a latent dimension is active (Burda et al. 2016, section 5.2)
 ACTIVE = 0.01
 #: nats, and share of the images: what (ε, δ)-collapse allows (Lucas et al. 2019, Don't blame the ELBO!)
@@ -108,6 +111,19 @@ def calibration(
         noise_predicted=torch.cat(predicted, -1).mean(-1).sqrt() / levels,
         noise_realised=torch.cat(realised, -1).mean(-1).sqrt() / levels,
     )
+
+
+def calibration_at_draws(
+    k: Tensor, encode: Encode, decode: Decode, likelihood: Likelihood, levels: int, *, seed: int = 0
+) -> Calibration:
+    """`calibration` of a model on CALIBRATED of the images k [N, D] at most, at even spacing, each at one z ~ q(z|x)
+    that `seed` draws: encode k -> mean and ln variance, each [N, Z]; decode z [n, Z] -> raw [n, R]."""
+    some = spaced(len(k), CALIBRATED, k.device)
+    with torch.no_grad():
+        posterior = Posterior(*encode(k[some]))
+        eps = torch.randn(posterior.mean.shape, generator=generator_for("cpu", "calibration", seed)).to(k.device)
+        raw = decode(posterior.sample(eps.unsqueeze(-2))[..., 0, :])
+    return calibration(k[some], raw, likelihood, levels)
 
 
 class _Prediction(NamedTuple):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import torch
 from torch import Tensor
 
 Encode = Callable[[Tensor], tuple[Tensor, Tensor]]
@@ -27,3 +28,9 @@ def blocks(count: int, size: int) -> Iterator[slice]:
     """Slices of at most `size` that cover 0…count−1 in order."""
     for start in range(0, count, size):
         yield slice(start, min(start + size, count))
+
+
+def spaced(count: int, most: int, device: torch.device | str = "cpu") -> Tensor:
+    """Indices of at most `most` of `count` images, at even spacing, [min(count, most)]."""
+    some = min(count, most)
+    return torch.arange(some, device=device) * count // some

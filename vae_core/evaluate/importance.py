@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -20,8 +20,10 @@ from torch import Tensor
 from vae_core.evaluate.conditional import Decode, Encode, Scorer, blocks
 from vae_core.evaluate.pareto import TAIL_AT_LEAST, Tail, khat_threshold, tail_length
 from vae_core.evaluate.proposals import Encoded, Proposal
-from vae_core.networks import generator_for
+from vae_core.numerics.random import generator_for
 from vae_core.objectives import Posterior
+
+Key = TypeVar("Key")
 
 #: with as many disjoint groups their spread gives the standard error; with fewer, the delta method within them
 ENOUGH_GROUPS = 10
@@ -158,13 +160,13 @@ def importance_bounds(
     x: Tensor,
     encode: Encode,
     decode: Decode,
-    scorers: Mapping[str, Scorer],
+    scorers: Mapping[Key, Scorer],
     samples: Sequence[int],
     *,
     seed: int | Sequence[int] = 0,
     tiling: Tiling | None = None,
     proposal: Proposal | None = None,
-) -> dict[str, Estimate]:
+) -> dict[Key, Estimate]:
     """Bounds of several likelihoods of one decoder from one pass: its raw output is computed once and scored by each.
 
     For M models at once, let `encode` give [M, N, Z] and `decode` and the scorers take and give that leading axis.
@@ -173,7 +175,7 @@ def importance_bounds(
         x: images [N, D], handed to `encode` as they are.
         encode: x -> (mean, ln variance) of q(z|x), each [..., N, Z].
         decode: z [..., Z] -> raw [..., R].
-        scorers: name -> function of (raw [..., n, c, R], slice of the images) that gives ln p(x|z) [..., n, c].
+        scorers: any key -> function of (raw [..., n, c, R], slice of the images) that gives ln p(x|z) [..., n, c].
         samples: the grid of L, each ≥ 1.
         seed: of the noise, or one for each of M models; equal seeds give equal noise for equal Z.
         tiling: how the pass is cut; suited to the device by default.
@@ -182,79 +184,85 @@ def importance_bounds(
     Raises:
         ValueError: no samples, or one below 1.
     """
-    grid = sorted(set(samples))
-    if not grid or grid[0] < 1:
-        raise ValueError(f"samples must be one or more integers of 1 or more, given {list(samples)}")
+    grid = grid_of(samples)
     tiling = tiling or Tiling.suited_to(x.device)
-    parts: dict[str, list[Estimate]] = {name: [] for name in scorers}
+    parts: dict[Key, list[Estimate]] = {key: [] for key in scorers}
     with torch.no_grad():
         for block, rows in enumerate(blocks(len(x), tiling.images)):
             posterior = Posterior(*encode(x[rows]))
-            own = Encoded(posterior) if proposal is None else proposal.rows(rows)
+            drawn_from = Encoded(posterior) if proposal is None else proposal.rows(rows)
             like = posterior.mean[..., 0].double()
-            groups = {name: [_Groups(size, like, grid[-1]) for size in grid] for name in scorers}
-            tails = {name: Tail(grid[-1], like) for name in scorers}
-            reconstruction = {name: torch.zeros_like(like) for name in scorers}
+            groups = {key: [_Groups(size, like, grid[-1]) for size in grid] for key in scorers}
+            tails = {key: Tail(grid[-1], like) for key in scorers}
+            reconstruction = {key: torch.zeros_like(like) for key in scorers}
             for tile, span in enumerate(blocks(grid[-1], tiling.samples)):
-                eps, uniform = _noise(posterior.mean, tiling, seed, (block, tile), span, own.mixture)
-                z, ratio = own.draw(eps, uniform)
+                eps, uniform = _noise(posterior.mean, tiling, seed, (block, tile), span, drawn_from.mixture)
+                z, ratio = drawn_from.draw(eps, uniform)
                 scores = _score(z, decode, scorers, rows, tiling.floats)
-                for name, score in scores.items():
-                    reconstruction[name] += score.sum(-1)
+                for key, score in scores.items():
+                    reconstruction[key] += score.sum(-1)
                     log_weights = score + ratio.double()
-                    tails[name].push(log_weights)
-                    for group in groups[name]:
+                    tails[key].push(log_weights)
+                    for group in groups[key]:
                         group.push(log_weights)
-            for name in scorers:
-                parts[name].append(
+            for key in scorers:
+                parts[key].append(
                     Estimate(
-                        bound={group.samples: group.bound() for group in groups[name]},
-                        standard_error={group.samples: group.standard_error() for group in groups[name]},
-                        ess=groups[name][-1].ess(),
-                        khat=tails[name].khat(),
-                        jackknife=tails[name].jackknife(),
+                        bound={group.samples: group.bound() for group in groups[key]},
+                        standard_error={group.samples: group.standard_error() for group in groups[key]},
+                        ess=groups[key][-1].ess(),
+                        khat=tails[key].khat(),
+                        jackknife=tails[key].jackknife(),
                         kl=posterior.kl().double(),
-                        reconstruction=reconstruction[name] / (grid[-1] if proposal is None else math.nan),
+                        reconstruction=reconstruction[key] / (grid[-1] if proposal is None else math.nan),
                     )
                 )
-    return {name: _join(estimates) for name, estimates in parts.items()}
+    return {key: _join(estimates) for key, estimates in parts.items()}
+
+
+def grid_of(samples: Sequence[int]) -> list[int]:
+    """The grid of L, smallest first, each once. Raises ValueError for none, or one below 1."""
+    grid = sorted(set(samples))
+    if not grid or grid[0] < 1:
+        raise ValueError(f"samples must be one or more integers of 1 or more, given {list(samples)}")
+    return grid
 
 
 def _noise(
-    mean: Tensor, tiling: Tiling, seed: int | Sequence[int], place: tuple[int, int], span: slice, mixture: bool
+    mean: Tensor, tiling: Tiling, seed: int | Sequence[int], tile: tuple[int, int], span: slice, mixture: bool
 ) -> tuple[Tensor, Tensor]:
     """Standard normals [..., n, c, Z] of one tile for means [..., n, Z], and uniforms [..., n, c] where a mixture needs
     them. A whole tile is drawn each time: an image's noise does not depend on how many images or samples there are.
     """
     images, latent = mean.shape[-2:]
     drawn: dict[int, tuple[Tensor, Tensor]] = {}
-    for own in {seed} if isinstance(seed, int) else set(seed):
-        generator = generator_for(mean.device, "importance", own, *place)
+    for one in {seed} if isinstance(seed, int) else set(seed):
+        generator = generator_for(mean.device, "importance", one, *tile)
         eps = torch.empty(tiling.images, tiling.samples, latent, dtype=mean.dtype, device=mean.device)
         eps.normal_(generator=generator)
         uniform = torch.zeros(tiling.images, tiling.samples, dtype=mean.dtype, device=mean.device)
         if mixture:
             uniform.uniform_(generator=generator)
-        drawn[own] = tuple(noise[:images, : span.stop - span.start] for noise in (eps, uniform))  # type: ignore[assignment]
+        drawn[one] = tuple(noise[:images, : span.stop - span.start] for noise in (eps, uniform))  # type: ignore[assignment]
     if isinstance(seed, int):
         return tuple(noise.expand(*mean.shape[:-2], *noise.shape) for noise in drawn[seed])  # type: ignore[return-value]
-    return tuple(torch.stack([drawn[own][kind] for own in seed]) for kind in (0, 1))  # type: ignore[return-value]
+    return tuple(torch.stack([drawn[one][kind] for one in seed]) for kind in (0, 1))  # type: ignore[return-value]
 
 
-def _score(z: Tensor, decode: Decode, scorers: Mapping[str, Scorer], rows: slice, floats: int) -> dict[str, Tensor]:
+def _score(z: Tensor, decode: Decode, scorers: Mapping[Key, Scorer], rows: slice, floats: int) -> dict[Key, Tensor]:
     """ln p(x|z) of one tile z [..., n, C, Z] -> [..., n, C] float64 by each scorer, about `floats` raw outputs at
     once."""
     images, samples = z.shape[-3:-1]
-    scores = {name: torch.empty(z.shape[:-1], dtype=torch.float64, device=z.device) for name in scorers}
+    scores = {key: torch.empty(z.shape[:-1], dtype=torch.float64, device=z.device) for key in scorers}
     width = decode(z[..., :1, :1, :]).shape[-1] * math.prod(z.shape[:-3])
     image_step = max(1, min(images, floats // width))
     sample_step = max(1, floats // (width * image_step))
     for some in blocks(images, image_step):
-        own = slice(rows.start + some.start, rows.start + some.stop)
+        these = slice(rows.start + some.start, rows.start + some.stop)
         for span in blocks(samples, sample_step):
             raw = decode(z[..., some, span, :])
-            for name, scorer in scorers.items():
-                scores[name][..., some, span] = scorer(raw, own).double()
+            for key, scorer in scorers.items():
+                scores[key][..., some, span] = scorer(raw, these).double()
     return scores
 
 

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from vae_core.evaluate.conditional import Conditional, blocks
 from vae_core.evaluate.proposals import Gaussian, Mixture, Part, join
-from vae_core.networks import generator_for
+from vae_core.numerics.random import generator_for
 from vae_core.objectives import Posterior
 
 #: natural-gradient steps: a full covariance is near its optimum after some 10, a diagonal one, which must go round the
@@ -93,26 +93,33 @@ def defensive(fitted: Gaussian, encoder: Posterior) -> Mixture:
     )
 
 
-class Gaps(NamedTuple):
-    """ELBOs of two proposals for the same images, [..., N], float64, nats.
+class GapParts(NamedTuple):
+    """The gap ln p(x) − ELBO of an encoder in two parts (Cremer, Li & Duvenaud 2018, eqs. 3–5), [..., N], nats."""
 
-    With ln p(x) they split the gap of the encoder's ELBO (Cremer, Li & Duvenaud 2018, eqs. 3–5): diagonal − encoder is
-    the amortisation gap, ln p(x) − diagonal the approximation gap of the encoder's family, the diagonal Gaussians.
-    """
+    amortisation: Tensor  #: of the encoder's q against the best diagonal Gaussian of each image
+    approximation: Tensor  #: of that Gaussian, the best of the encoder's family, against the posterior
+
+
+class Gaps(NamedTuple):
+    """ELBOs of two proposals for the same images, [..., N], float64, nats."""
 
     encoder: Tensor
     diagonal: Tensor  #: of the best diagonal q that was found
+
+    def parts(self, log_likelihood: Tensor) -> GapParts:
+        """With ln p(x) of the same images, [..., N]."""
+        return GapParts(self.diagonal - self.encoder, log_likelihood - self.diagonal)
 
 
 def gaps(conditional: Conditional, encoder: Posterior, *, seed: int = 0, points: int | None = None) -> Gaps:
     """Fits a diagonal Gaussian to each image and judges it and the encoder's by the same draws; where the encoder's is
     better by these, it is the best found. Arguments as for `refine`."""
     fitted = refine(conditional, encoder, covariance="diagonal", seed=seed, points=points)
-    own, best = (
+    before, after = (
         elbo(conditional, q, encoder.mean.dtype, seed=seed, points=points)
         for q in (_start(encoder, slice(None)), fitted)
     )
-    return Gaps(own, torch.fmax(best, own))
+    return Gaps(before, torch.fmax(after, before))
 
 
 def elbo(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from vae_core.evaluate.conditional import Decode, Encode, Scorer, blocks, conditional
-from vae_core.evaluate.importance import Estimate, Tiling, importance_bounds
+from vae_core.evaluate.importance import Estimate, Key, Tiling, importance_bounds
 from vae_core.evaluate.refine import defensive, refine
 from vae_core.likelihoods import Likelihood
 from vae_core.objectives import Posterior
@@ -24,19 +24,24 @@ def refined_bounds(
     x: Tensor,
     encode: Encode,
     decode: Decode,
-    scorers: Mapping[str, Scorer],
+    scorers: Mapping[Key, Scorer],
     samples: Sequence[int],
     *,
-    fit: str,
+    fit: Key,
     seed: int | Sequence[int] = 0,
     tiling: Tiling | None = None,
-) -> dict[str, Estimate]:
+) -> dict[Key, Estimate]:
     """`importance_bounds` from the defensive mixture about a q that is fitted to each image under scorers[fit]."""
     encoder = encoded(x, encode)
     fitted = refine(conditional(decode, scorers[fit]), encoder, points=points_at_once(decode, encoder))
     return importance_bounds(
         x, encode, decode, scorers, samples, seed=seed, tiling=tiling, proposal=defensive(fitted, encoder)
     )
+
+
+def calls_for_refinement(refine: str, plain: Estimate) -> bool:
+    """Whether proposals are to be fitted, by one of REFINE and what the encoder's q gave."""
+    return refine == "always" or (refine == "auto" and plain.bad_share > BAD_SHARE)
 
 
 def encoded(x: Tensor, encode: Encode, rows: int = 500) -> Posterior:
@@ -98,30 +103,45 @@ def log_likelihood(
         ValueError: x is not [N, D] with N ≥ 1, or with `levels` not of integers 0…K−1; samples out of range; raw or q
             of the wrong shape; an unknown word for refine.
     """
+    require_refine(refine)
+    require_images(x, levels)
+    require_posterior(encode, x)
+    width = likelihood.outputs(x.shape[1])
+
+    def score(raw: Tensor, rows: slice) -> Tensor:
+        if raw.shape[-1] != width:
+            raise ValueError(f"decode gave {raw.shape[-1]} outputs, {likelihood.name} needs {width} for D={x.shape[1]}")
+        seen = x[rows].unsqueeze(1)
+        return likelihood.log_prob(seen, raw) if levels is None else likelihood.log_mass(seen, raw, levels)
+
+    plain = importance_bounds(x, encode, decode, {"": score}, samples, seed=seed, tiling=tiling)[""]
+    if not calls_for_refinement(refine, plain):
+        return plain
+    fitted = refined_bounds(x, encode, decode, {"": score}, samples, fit="", seed=seed, tiling=tiling)[""]
+    return dataclasses.replace(fitted, reconstruction=plain.reconstruction)
+
+
+def require_refine(refine: str) -> None:
+    """Raises ValueError for a word that is none of REFINE."""
     if refine not in REFINE:
         raise ValueError(f"refine={refine!r} is unknown (allowed: {', '.join(REFINE)})")
+
+
+def require_images(x: Tensor, levels: int | None) -> None:
+    """Raises ValueError unless x is [N, D] with N ≥ 1 and, with `levels`, of integers 0…K−1."""
     if x.ndim != 2:
         raise ValueError(f"x must be [N, D], given shape {list(x.shape)}: flatten the images")
     if not len(x):
         raise ValueError("x has no images: give at least one")
     if levels is not None and (x.is_floating_point() or int(x.min()) < 0 or int(x.max()) >= levels):
         raise ValueError(f"with levels={levels}, x must be integers 0…{levels - 1}; floats are scored without levels")
+
+
+def require_posterior(encode: Encode, x: Tensor) -> None:
+    """Raises ValueError unless `encode` gives two tensors [N, Z]."""
     with torch.no_grad():
         mean, log_variance = (part.shape for part in encode(x[:1]))
     if len(mean) != 2 or mean != log_variance:
         raise ValueError(
             f"encode must give mean and ln variance, each [N, Z], not {list(mean)} and {list(log_variance)}"
         )
-    width = likelihood.outputs(x.shape[1])
-
-    def score(raw: Tensor, rows: slice) -> Tensor:
-        if raw.shape[-1] != width:
-            raise ValueError(f"decode gave {raw.shape[-1]} outputs, {likelihood.name} needs {width} for D={x.shape[1]}")
-        own = x[rows].unsqueeze(1)
-        return likelihood.log_prob(own, raw) if levels is None else likelihood.log_mass(own, raw, levels)
-
-    plain = importance_bounds(x, encode, decode, {"": score}, samples, seed=seed, tiling=tiling)[""]
-    if refine == "never" or (refine == "auto" and not plain.bad_share > BAD_SHARE):
-        return plain
-    fitted = refined_bounds(x, encode, decode, {"": score}, samples, fit="", seed=seed, tiling=tiling)[""]
-    return dataclasses.replace(fitted, reconstruction=plain.reconstruction)

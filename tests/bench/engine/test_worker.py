@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,15 +13,13 @@ import torch
 
 from bench import store
 from bench.engine.from_cell import architecture_of, load_data, member_of, schedule_of, scored_images
-from bench.engine.worker import carry_out, inspect_data, inspect_precision, measure_throughput
+from bench.engine.worker import carry_out, inspect_data, inspect_precision
 from bench.grid.cell import Cell
 from bench.grid.plan import bundle_of
-from bench.speed.throughput import flops, matmul_gflops
 from bench.store import IMAGE_ARRAYS, RESULT_COLUMNS, CellResult
 from vae_core import likelihoods
 from vae_core.evaluate import importance_bounds, log_likelihood, scoring
 from vae_core.evaluate.pareto import khat_threshold
-from vae_core.networks import Architecture
 from vae_core.training import train
 
 BASE = Cell(
@@ -185,7 +183,7 @@ def test_a_cell_is_trained_in_its_precision_and_scored_in_full(monkeypatch: pyte
         seen.append(torch.backends.cuda.matmul.fp32_precision)
         return importance_bounds(*arguments, **named)
 
-    monkeypatch.setattr("bench.engine.worker.importance_bounds", spy)
+    monkeypatch.setattr(sys.modules["vae_core.evaluate.assess"], "importance_bounds", spy)
     torch.set_float32_matmul_precision("high")
     try:
         carry_out(bundle_of([BASE]), "cpu")
@@ -205,12 +203,12 @@ def test_the_binary_view_is_scored_on_fixed_zeros_and_ones(results: dict[str, Ce
     binary = cell("bernoulli")
     data = load_data("digits", None, "cpu")
     first, levels = scored_images(binary, data)
-    again, _ = scored_images(dataclasses.replace(binary, seed=7), data)
+    again, _ = scored_images(binary.but(seed=7), data)
     assert levels == 2
     assert set(first.unique().tolist()) == {0, 1}
     assert torch.equal(first, again)
     assert results["bernoulli itself "].values["currency"] == "pmf-2"
-    threshold, _ = scored_images(dataclasses.replace(binary, binarisation="threshold"), data)
+    threshold, _ = scored_images(binary.but(binarisation="threshold"), data)
     grey, _ = scored_images(BASE, data)
     assert torch.equal(threshold, (grey > 8).to(torch.uint8))
 
@@ -271,35 +269,6 @@ def test_pictures_are_bytes_of_the_data_s_shape(results: dict[str, CellResult]) 
     original = results["gaussian itself 0.2"].pictures["original"]
     k, _ = scored_images(BASE, data)
     np.testing.assert_array_equal(original[0], np.round(k[0].numpy().reshape(8, 8) / 16 * 255).astype(np.uint8))
-
-
-def test_throughput_has_one_row_for_each_kind() -> None:
-    """σ's value is not a kind, its mode is; shares are of a rate that was measured."""
-    other = BASE.but(options={"sigma": 0.5})
-    rows = measure_throughput([BASE, other, cell("gaussian"), cell("bernoulli")], "cpu")
-    assert [row["kind"] for row in rows] == [BASE.kind, cell("gaussian").kind, cell("bernoulli").kind]
-    for row in rows:
-        assert row["train_images_per_s"] > 0
-        assert row["eval_decodes_per_s"] > 0
-        assert 0 < row["train_flops_share"] < 1.5
-        expected = row["train_images_per_s"] * row["train_flops_per_image"] / row["matmul_gflops"] / 1e9
-        assert row["train_flops_share"] == pytest.approx(expected)
-
-
-def test_operations_are_counted_as_the_profiler_counts_them() -> None:
-    """Against torch's own count of the matrix products of one update."""
-    from torch.utils.flop_counter import FlopCounterMode
-
-    from vae_core.training import Trainer
-
-    architecture = Architecture((16, 12), "tanh", 3)
-    many = BASE.but(train_samples=4, hidden=(16, 12))
-    trainer = Trainer(load_data("digits", None, "cpu"), [member_of(many, 17)], architecture, schedule_of(many), "cpu")
-    with FlopCounterMode(display=False) as counter:
-        trainer.step(next(trainer.epoch()))
-    update, _ = flops(architecture, 64, 64, 4)
-    assert counter.get_total_flops() == update * trainer.batch
-    assert matmul_gflops("cpu") > 0.1
 
 
 def test_facts_of_the_data() -> None:

@@ -223,7 +223,7 @@ def test_several_scorers_share_one_pass(ppca: dict[str, Any]) -> None:
 
 
 def test_mass_bound_is_at_least_the_dequantised_bound() -> None:
-    """For the same z (DESIGN.md §2.2): averaged over u, each image's dequantised bound lies below."""
+    """For the same z (docs/RULES.md, rule 2): averaged over u, each image's dequantised bound lies below."""
     generator = torch.Generator().manual_seed(0)
     levels, dims = 5, 4
     k = torch.randint(levels, (6, dims), generator=generator)

@@ -24,9 +24,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from vae_core.evaluate.annealing.hmc import Evaluate, Point, transition
 from vae_core.evaluate.conditional import Conditional, blocks
-from vae_core.evaluate.hmc import Evaluate, Point, transition
-from vae_core.networks import generator_for
+from vae_core.numerics.random import generator_for
 from vae_core.objectives import Posterior
 
 #: acceptance that the step sizes are tuned to (Wu et al. 2017; Neal 2011, section 4.4)

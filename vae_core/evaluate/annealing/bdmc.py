@@ -16,11 +16,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from vae_core.evaluate import ais
-from vae_core.evaluate.ais import Annealed, Annealing
+from vae_core.evaluate.annealing import ais
+from vae_core.evaluate.annealing.ais import Annealed, Annealing
 from vae_core.evaluate.conditional import Conditional, Decode
 from vae_core.likelihoods import Likelihood
-from vae_core.networks import generator_for
+from vae_core.numerics.random import generator_for
 from vae_core.objectives import Posterior
 
 

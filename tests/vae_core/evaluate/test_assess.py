@@ -1,0 +1,286 @@
+"""An assessment is what the estimators give when they are called by hand, for any torch model."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from vae_core import likelihoods
+from vae_core.data import VIEWS, dequantise
+from vae_core.evaluate import (
+    Assessment,
+    Scoring,
+    Trained,
+    assess,
+    calibration,
+    importance_bounds,
+    latents,
+    log_likelihood,
+    refined_bounds,
+)
+from vae_core.evaluate.conditional import spaced
+from vae_core.likelihoods import Likelihood
+from vae_core.numerics.random import generator_for
+from vae_core.objectives import Posterior
+
+IMAGES, DIMS, LATENT, LEVELS = 40, 12, 2, 5
+SAMPLES = (1, 5, 30)
+
+
+class VAE(nn.Module):
+    """Somebody's own: parameters that want gradients, no stack, no view."""
+
+    def __init__(self, outputs: int, levels: int = LEVELS) -> None:
+        super().__init__()
+        self.levels = levels
+        self.encoder, self.decoder = nn.Linear(DIMS, 2 * LATENT), nn.Linear(LATENT, outputs)
+        with torch.no_grad():
+            for parameter in self.parameters():
+                parameter.copy_(
+                    0.5 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(len(parameter)))
+                )
+
+    def encode(self, k: Tensor) -> tuple[Tensor, Tensor]:
+        mean, log_variance = self.encoder(k / (self.levels - 1)).chunk(2, -1)
+        return mean, log_variance
+
+    def decode(self, z: Tensor) -> Tensor:
+        raw: Tensor = self.decoder(z)
+        return raw
+
+
+@pytest.fixture
+def k() -> Tensor:
+    return torch.randint(LEVELS, (IMAGES, DIMS), generator=torch.Generator().manual_seed(0))
+
+
+def one(k: Tensor, model: VAE, likelihood: Likelihood, refine: str = "never", **named: Any) -> Assessment:
+    given: dict[str, Any] = {"levels": LEVELS, "samples": SAMPLES, "seed": 3, **named}
+    (assessment,) = assess(k, model.encode, model.decode, [Scoring(likelihood, refine)], **given)
+    return assessment
+
+
+OPTIONS: dict[str, dict[str, Any]] = {"categorical": {"levels": LEVELS}, "gaussian": {"sigma": 0.3}}
+
+
+def family(name: str) -> Likelihood:
+    return likelihoods.make(name, **OPTIONS.get(name, {}))
+
+
+def same(left: Tensor, right: Tensor) -> None:
+    torch.testing.assert_close(left, right, rtol=0, atol=0, equal_nan=True)
+
+
+# -- by hand -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["gaussian", "categorical", "continuous_bernoulli"])
+@pytest.mark.parametrize("refine", ["never", "always"])
+def test_bounds_are_those_of_log_likelihood(k: Tensor, name: str, refine: str) -> None:
+    likelihood = family(name)
+    model = VAE(likelihood.outputs(DIMS))
+    assessment = one(k, model, likelihood, refine)
+    plain, asked = (
+        log_likelihood(k, model.encode, model.decode, likelihood, SAMPLES, LEVELS, refine=word, seed=3)
+        for word in ("never", refine)
+    )
+    assert assessment.samples == SAMPLES
+    assert assessment.refined == (refine == "always")
+    for size in SAMPLES:
+        same(assessment.encoder.bound[size], plain.bound[size])
+        same(assessment.mass.bound[size], asked.bound[size])
+        same(assessment.mass.standard_error[size], asked.standard_error[size])
+    same(assessment.log_likelihood, asked.bound[30])
+    same(assessment.mass.khat, asked.khat)
+    same(assessment.encoder.elbo, plain.elbo)
+    assert assessment.bits_per_dim == pytest.approx(-float(asked.bound[30].mean()) / (DIMS * math.log(2)))
+
+
+def test_the_density_is_of_dequantised_data(k: Tensor) -> None:
+    likelihood = family("gaussian")
+    model = VAE(likelihood.outputs(DIMS))
+    y = dequantise(k, LEVELS, torch.rand(k.shape, generator=generator_for("cpu", "test noise", 3)))
+    scorers = {
+        "mass": lambda raw, rows: likelihood.log_mass(k[rows].unsqueeze(1), raw, LEVELS),
+        "density": lambda raw, rows: likelihood.log_prob(y[rows].unsqueeze(1), raw),
+    }
+    for refine in ("never", "always"):
+        assessment = one(k, model, likelihood, refine)
+        if refine == "never":
+            expected = importance_bounds(k, model.encode, model.decode, scorers, SAMPLES, seed=3)
+        else:
+            expected = refined_bounds(k, model.encode, model.decode, scorers, SAMPLES, fit="mass", seed=3)
+        assert assessment.density is not None
+        same(assessment.density.bound[30], expected["density"].bound[30])
+    assert one(k, VAE(DIMS * LEVELS), family("categorical")).density is None
+
+
+def test_calibration_and_latents_are_those_called_by_hand(k: Tensor) -> None:
+    likelihood = family("gaussian")
+    model = VAE(likelihood.outputs(DIMS))
+    assessment = one(k, model, likelihood)
+    mean, log_variance = (part.detach() for part in model.encode(k))
+    eps = torch.randn(mean.shape, generator=generator_for("cpu", "calibration", 3))
+    raw = model.decode(Posterior(mean, log_variance).sample(eps.unsqueeze(-2))[:, 0])
+    for left, right in zip(assessment.calibration, calibration(k, raw, likelihood, LEVELS), strict=True):
+        same(left, right)
+    for left, right in zip(assessment.latents, latents(mean, log_variance), strict=True):
+        same(left, right)
+    assert assessment.sigma == pytest.approx(0.3)
+    assert one(k, VAE(DIMS * LEVELS), family("categorical")).sigma is None
+
+
+def test_the_gap_is_split_where_proposals_are_fitted(k: Tensor) -> None:
+    likelihood = family("gaussian")
+    model = VAE(likelihood.outputs(DIMS))
+    assert one(k, model, likelihood, "never").gaps is None
+    assessment = one(k, model, likelihood, "always", samples=(200,))
+    assert assessment.gaps is not None
+    parts = assessment.gaps.amortisation + assessment.gaps.approximation
+    some = spaced(IMAGES, 24)
+    assert len(parts) == 24
+    whole = (assessment.log_likelihood - assessment.encoder.elbo)[some]
+    torch.testing.assert_close(parts.mean(), whole.mean(), rtol=0.1, atol=0.1)
+    assert (assessment.gaps.amortisation >= 0).all()
+
+
+def test_what_is_refined_is_decided_by_khat(k: Tensor) -> None:
+    """A narrow decoder far from what the encoder says has bad weights; one whose posterior is nearly q has not."""
+    narrow = likelihoods.make("gaussian", sigma=0.02)
+    wide = likelihoods.make("gaussian", sigma=20.0)
+    model = VAE(DIMS)
+    prior = VAE(DIMS)
+    with torch.no_grad():
+        prior.encoder.weight.zero_()
+        prior.encoder.bias.zero_()
+    assert one(k, model, narrow, "auto", samples=(1, 100)).refined
+    assert not one(k, prior, wide, "auto", samples=(1, 100)).refined
+
+
+def test_pictures_are_bytes_of_the_shape_that_is_given(k: Tensor) -> None:
+    likelihood = family("gaussian")
+    model = VAE(DIMS)
+    shown = one(k, model, likelihood, shape=(4, 3)).pictures
+    assert all(picture.shape == (8, 4, 3) and picture.dtype == np.uint8 for picture in shown)
+    np.testing.assert_array_equal(shown.original[1], np.round(k[5].reshape(4, 3).numpy() / 4 * 255))
+    raw = model.decode(model.encode(k)[0])[5].detach()
+    grey = VIEWS["real"].to_grey(raw, LEVELS)
+    np.testing.assert_array_equal(shown.reconstruction[1], (grey * 255).round().reshape(4, 3).numpy())
+    assert one(k, model, likelihood).pictures.draw.shape == (8, DIMS)
+
+
+# -- what it was trained on --------------------------------------------------------------------------------------------
+
+
+def test_the_training_objective_of_test_images(k: Tensor) -> None:
+    """That of a density is of its density, binned of its mass; weighted it is the bound at its L, though not asked
+    for."""
+    likelihood = family("gaussian")
+    model = VAE(DIMS)
+    assert one(k, model, likelihood).trained_on is None
+    elbo, binned, iwae = (
+        one(k, model, likelihood, trained=Trained(likelihood, objective, 4)) for objective in ("elbo", "binned", "iwae")
+    )
+    for assessment in (elbo, binned, iwae):
+        assert assessment.density is not None
+        assert assessment.trained_on is not None
+        assert assessment.samples == SAMPLES
+    assert elbo.density is not None
+    assert iwae.density is not None
+    same(elbo.trained_on, elbo.density.elbo)  # type: ignore[arg-type]
+    same(binned.trained_on, binned.encoder.elbo)  # type: ignore[arg-type]
+    same(iwae.trained_on, iwae.density.bound[4])  # type: ignore[arg-type]
+
+
+def test_a_model_may_be_scored_as_what_it_was_not_trained_on(k: Tensor) -> None:
+    trained, other = (likelihoods.make("gaussian", sigma=sigma) for sigma in (0.3, 0.6))
+    model = VAE(DIMS)
+    alone = one(k, model, trained, trained=Trained(trained))
+    as_other = one(k, model, other, trained=Trained(trained))
+    same(as_other.trained_on, alone.trained_on)  # type: ignore[arg-type]
+    assert not torch.equal(as_other.log_likelihood, alone.log_likelihood)
+
+
+def test_a_recipe_s_ways_share_a_pass_and_its_own_number(k: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = likelihoods.make("mse_sum")
+    implied, fitted = (recipe.scored(how) for how in recipe.scorings)
+    fitted.set_residual_statistic(torch.tensor(0.05))
+    model, calls = VAE(DIMS), []
+
+    def counted(z: Tensor) -> Tensor:
+        calls.append(len(z))
+        return model.decode(z)
+
+    scorings = [Scoring(implied, "never"), Scoring(fitted, "never")]
+    named: dict[str, Any] = {"levels": LEVELS, "samples": SAMPLES, "seed": 3, "trained": Trained(recipe)}
+    both = assess(k, model.encode, counted, scorings, **named)
+    together = len(calls)
+    alone = [assess(k, model.encode, counted, [scoring], **named)[0] for scoring in scorings]
+    assert together < len(calls) - together
+    for left, right in zip(both, alone, strict=True):
+        same(left.log_likelihood, right.log_likelihood)
+        same(left.trained_on, right.trained_on)  # type: ignore[arg-type]
+    same(both[0].trained_on, both[1].trained_on)  # type: ignore[arg-type]
+    assert both[0].sigma != both[1].sigma
+    posterior = Posterior(*(part.detach() for part in model.encode(k)))
+    eps = torch.randn(IMAGES, 2000, LATENT, generator=torch.Generator().manual_seed(1))
+    squares = (k.unsqueeze(1) / 4 - model.decode(posterior.sample(eps)).detach()).square()
+    expected = -squares.sum(-1).mean(1) - posterior.kl()
+    assert float(both[0].trained_on.mean()) == pytest.approx(float(expected.mean()), rel=0.05)  # type: ignore[union-attr]
+
+
+def test_zeros_and_ones_are_scored_by_the_binary_view(k: Tensor) -> None:
+    likelihood = likelihoods.make("bernoulli")
+    model = VAE(DIMS, levels=2)
+    x = (k > 2).to(torch.uint8)
+    assessment = one(x, model, likelihood, levels=2, trained=Trained(likelihood))
+    expected = log_likelihood(x, model.encode, model.decode, likelihood, SAMPLES, 2, seed=3)
+    same(assessment.log_likelihood, expected.bound[30])
+    same(assessment.trained_on, expected.elbo)  # type: ignore[arg-type]
+    assert assessment.density is None
+
+
+# -- what is refused ---------------------------------------------------------------------------------------------------
+
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
+    "no scoring": ({"scorings": []}, "at least one scoring"),
+    "not flat": ({"k": torch.zeros(4, 3, 4, dtype=torch.long)}, r"x must be \[N, D\], given shape \[4, 3, 4\]"),
+    "no images": ({"k": torch.zeros(0, DIMS, dtype=torch.long)}, "no images"),
+    "floats": ({"k": torch.rand(4, DIMS)}, "must be integers 0…4"),
+    "too bright": ({"k": torch.full((4, DIMS), 5)}, "must be integers 0…4"),
+    "no L": ({"samples": ()}, "samples must be one or more integers"),
+    "L below 1": ({"samples": (0, 5)}, "samples must be one or more integers"),
+    "refine": ({"scorings": [Scoring(family("gaussian"), "perhaps")]}, "refine='perhaps' is unknown"),
+    "stack": (
+        {"scorings": [Scoring(likelihoods.stack([family("gaussian")] * 2))]},
+        "gaussian is a stack of 2 models: select one",
+    ),
+    "binary": ({"scorings": [Scoring(family("bernoulli"))]}, "bernoulli scores 0 and 1: binarise k and give levels=2"),
+    "width": ({"scorings": [Scoring(family("categorical"))]}, "decode gave 12 outputs, categorical needs 60 for D=12"),
+    "shape": ({"shape": (4, 4)}, r"images of shape \[4, 4\] have 16 values, but k is \[4, 12\]"),
+    "objective": ({"trained": Trained(family("gaussian"), "elbow")}, "unknown objective 'elbow' .allowed: elbo, iwae"),
+    "encode": ({"encode": lambda k: (torch.zeros(2), torch.zeros(2))}, "encode must give mean and ln variance"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_wrong_input_is_refused_in_one_sentence(what: str) -> None:
+    changes, sentence = WRONG[what]
+    model = VAE(DIMS)
+    given: dict[str, Any] = {
+        "k": torch.zeros(4, DIMS, dtype=torch.long),
+        "encode": model.encode,
+        "decode": model.decode,
+        "scorings": [Scoring(family("gaussian"))],
+        "levels": LEVELS,
+        "samples": SAMPLES,
+        **changes,
+    }
+    with pytest.raises(ValueError, match=sentence) as caught:
+        assess(**given)
+    assert "\n" not in str(caught.value)

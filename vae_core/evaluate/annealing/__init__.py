@@ -1,0 +1,1 @@
+"""ln p(x) by annealing: chains from a distribution that is known to the posterior, and back."""

@@ -1,0 +1,286 @@
+"""All that is said of one trained model: ln P(k) of test images, what it rests on, and what the model does to images.
+
+One pass of importance sampling from the encoder's q serves every way in which a model is scored; where that pass cannot
+be trusted, proposals are fitted to the images (refine). Axes: images N, samples L, dimensions D, latent Z, raw R.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vae_core.data import VIEWS, dequantise
+from vae_core.evaluate.calibration import Calibration, Latents, calibration_at_draws, latents
+from vae_core.evaluate.compiled import fused
+from vae_core.evaluate.conditional import Decode, Encode, Scorer, conditional, spaced
+from vae_core.evaluate.importance import Estimate, grid_of, importance_bounds
+from vae_core.evaluate.pictures import Pictures, pictures
+from vae_core.evaluate.refine import GapParts, gaps
+from vae_core.evaluate.scoring import (
+    calls_for_refinement,
+    encoded,
+    points_at_once,
+    refined_bounds,
+    require_images,
+    require_posterior,
+    require_refine,
+)
+from vae_core.likelihoods import Likelihood
+from vae_core.numerics.random import generator_for
+from vae_core.objectives import OBJECTIVES, Posterior
+
+GAPPED = 24  # test images at most whose gap is split in two, at the price of a slow fit each
+#: what an image is scored by: the exact mass of its integers, which is ranked, the density of the dequantised data, and
+#: the number that a folk recipe calls its log-likelihood
+MASS, DENSITY, RECIPE = "mass", "density", "recipe"
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """One way to score a model: the distribution that its raw output is read as (single, its learned or fitted scale
+    set), and whether proposals are fitted to the images: "never", "auto" (where more than BAD_SHARE of the k̂ are bad),
+    or "always"."""
+
+    likelihood: Likelihood
+    refine: str = "auto"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a model was trained on: the likelihood as it was in training, the objective's name, the samples L of it."""
+
+    likelihood: Likelihood
+    objective: str = "elbo"
+    samples: int = 1
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """One model under one scoring, on N test images of D dimensions and K levels; nats."""
+
+    likelihood: Likelihood
+    levels: int  #: K
+    dims: int  #: D
+    samples: tuple[int, ...]  #: the grid of L, smallest first
+    encoder: Estimate  #: of ln P(k), from the encoder's q alone
+    mass: Estimate  #: of ln P(k), from the proposals that were called for; the encoder's own estimate where none were
+    density: Estimate | None  #: of ln p of the dequantised data in the unit view, likewise; None without a density
+    trained_on: Tensor | None  #: the training objective of each image, [N]; None where `trained` was not given
+    gaps: GapParts | None  #: of images at even spacing; None where nothing was refined
+    latents: Latents
+    calibration: Calibration  #: of images at even spacing, at one z ~ q(z|x) each
+    sigma: float | None  #: in use, averaged where the decoder gives it; None for a family without
+    pictures: Pictures
+    seconds: float  #: by the clock, pictures apart, its share of the common pass included
+
+    @property
+    def refined(self) -> bool:
+        return self.mass is not self.encoder
+
+    @property
+    def log_likelihood(self) -> Tensor:
+        """The bound on ln P(k) at the largest L, [N]."""
+        return self.mass.bound[self.samples[-1]]
+
+    @property
+    def bits_of_a_nat(self) -> float:
+        """bits/dim that a nat is, 1 / (D ln 2)."""
+        return 1 / (self.dims * math.log(2))
+
+    @property
+    def bits_per_dim(self) -> float:
+        """−ln P(k) / (D ln 2), the mean over images."""
+        return -float(self.log_likelihood.mean()) * self.bits_of_a_nat
+
+
+def assess(
+    k: Tensor,
+    encode: Encode,
+    decode: Decode,
+    scorings: Sequence[Scoring],
+    *,
+    levels: int,
+    samples: Sequence[int] = (1, 10, 100, 1000, 5000),
+    trained: Trained | None = None,
+    shape: Sequence[int] | None = None,
+    seed: int = 0,
+) -> list[Assessment]:
+    """Assesses one trained VAE, of this suite or not, in each of some ways; they share the draws of z.
+
+    >>> from vae_core import likelihoods
+    >>> scoring = Scoring(likelihoods.make("gaussian", sigma=1.0), refine="never")
+    >>> (model,) = assess(
+    ...     torch.arange(12).reshape(3, 4), lambda k: (k[:, :2] / 11, k[:, :2] / 11),
+    ...     lambda z: z.repeat_interleave(2, -1), [scoring], levels=12, samples=(1, 10),
+    ... )
+    >>> model.log_likelihood.shape, model.refined
+    (torch.Size([3]), False)
+
+    Args:
+        k: test images as integers 0…K−1, [N, D]; for a family of the binary view 0/1, with levels = 2.
+        encode: k -> (mean, ln variance) of q(z|x), each [N, Z].
+        decode: z [..., Z] -> raw [..., R]; R = likelihood.outputs(D).
+        scorings: the ways to score it.
+        levels: K.
+        samples: the grid of L.
+        trained: what it was trained on, for `trained_on`.
+        shape: of an image, (H, W) or (H, W, C), for the pictures; (D,) by default.
+        seed: of all noise.
+
+    Returns:
+        an assessment for each scoring.
+
+    Raises:
+        ValueError: nothing to score as; a stacked likelihood; k is not [N, D] with N ≥ 1, not of integers 0…K−1, or not
+            of images of that shape; a binary view and more than two levels; samples out of range; raw or q of the wrong
+            shape; an unknown word for refine or the objective.
+    """
+    grid, shape = grid_of(samples), tuple(shape or k.shape[1:])
+    _require(k, encode, decode, scorings, levels, trained, shape)
+    uniform = torch.rand(k.shape, generator=generator_for("cpu", "test noise", seed)).to(k.device)
+    seen = {MASS: k, DENSITY: dequantise(k, levels, uniform)}
+    kinds = [(MASS, DENSITY) if scoring.likelihood.has_density else (MASS,) for scoring in scorings]
+    scorers = {
+        (way, kind): _scorer(kind, scoring.likelihood, seen[kind], levels, grid[-1])
+        for way, scoring in enumerate(scorings)
+        for kind in kinds[way]
+    }
+    if trained is not None:
+        in_training = _key_of(trained, scorings)
+        if in_training not in scorers:
+            if trained.likelihood.recipe:
+                seen[RECIPE] = _own_view(trained.likelihood, k, levels, uniform)
+            kind = in_training[1]
+            scorers[in_training] = _scorer(kind, trained.likelihood, seen[kind], levels, grid[-1])
+
+    started = time.perf_counter()
+    every = grid if trained is None else [*grid, trained.samples]
+    by_encoder = importance_bounds(k, encode, decode, scorers, every, seed=seed)
+    with torch.no_grad():
+        posterior = Posterior(*encode(k))
+        raw = decode(posterior.mean)
+    _wait(k.device)
+    shared_seconds = (time.perf_counter() - started) / len(scorings)
+    trained_on = None if trained is None else _objective(trained, by_encoder[in_training])
+
+    assessments = []
+    for way, scoring in enumerate(scorings):
+        started = time.perf_counter()
+        likelihood = scoring.likelihood
+        estimates = {kind: by_encoder[way, kind] for kind in kinds[way]}
+        encoder = estimates[MASS]
+        split = None
+        if calls_for_refinement(scoring.refine, encoder):
+            own_scorers = {kind: scorers[way, kind] for kind in kinds[way]}
+            estimates = refined_bounds(k, encode, decode, own_scorers, grid, fit=MASS, seed=seed)
+            split = _gap_parts(k, encode, decode, likelihood, levels, estimates[MASS].bound[grid[-1]], seed)
+        of_latents = latents(posterior.mean, posterior.log_variance)
+        of_noise = calibration_at_draws(k, encode, decode, likelihood, levels, seed=seed)
+        in_use = likelihood.sigma_in_use(raw)
+        sigma = None if in_use is None else float(in_use)
+        _wait(k.device)
+        seconds = shared_seconds + time.perf_counter() - started
+        assessments.append(
+            Assessment(
+                likelihood=likelihood,
+                levels=levels,
+                dims=k.shape[1],
+                samples=tuple(grid),
+                encoder=encoder,
+                mass=estimates[MASS],
+                density=estimates.get(DENSITY),
+                trained_on=trained_on,
+                gaps=split,
+                latents=of_latents,
+                calibration=of_noise,
+                sigma=sigma,
+                pictures=pictures(k, raw, decode, likelihood, levels, posterior.mean.shape[-1], shape, seed),
+                seconds=seconds,
+            )
+        )
+    return assessments
+
+
+def _require(
+    k: Tensor,
+    encode: Encode,
+    decode: Decode,
+    scorings: Sequence[Scoring],
+    levels: int,
+    trained: Trained | None,
+    shape: tuple[int, ...],
+) -> None:
+    """Raises what `assess` says it raises, but for the grid of L."""
+    if not scorings:
+        raise ValueError("nothing to score the model as: give at least one scoring")
+    if trained is not None and trained.objective not in OBJECTIVES:
+        raise ValueError(f"unknown objective {trained.objective!r} (allowed: {', '.join(OBJECTIVES)})")
+    require_images(k, levels)
+    if math.prod(shape) != k.shape[1]:
+        raise ValueError(f"images of shape {list(shape)} have {math.prod(shape)} values, but k is {list(k.shape)}")
+    require_posterior(encode, k)
+    with torch.no_grad():
+        width = decode(encode(k[:1])[0]).shape[-1]
+    for scoring in scorings:
+        likelihood = scoring.likelihood
+        require_refine(scoring.refine)
+        if likelihood.models is not None:
+            raise ValueError(f"{likelihood.name} is a stack of {likelihood.models} models: select one")
+        if VIEWS[likelihood.view].binary and levels != 2:
+            raise ValueError(f"{likelihood.name} scores 0 and 1: binarise k and give levels=2, not {levels}")
+        if width != likelihood.outputs(k.shape[1]):
+            wanted = likelihood.outputs(k.shape[1])
+            raise ValueError(f"decode gave {width} outputs, {likelihood.name} needs {wanted} for D={k.shape[1]}")
+
+
+def _scorer(kind: str, likelihood: Likelihood, seen: Tensor, levels: int, samples: int) -> Scorer:
+    """ln p(x|z) of one kind for images as that kind sees them, [N, D]; `samples` z an image are to come."""
+    score: dict[str, Callable[..., Tensor]] = {
+        MASS: likelihood.log_mass,
+        DENSITY: likelihood.log_density,
+        RECIPE: lambda x, raw, levels: likelihood.log_prob(x, raw),
+    }
+    fast = fused(score[kind], seen.device, samples * len(seen) * likelihood.outputs(seen.shape[1]))
+    return lambda raw, rows: fast(seen[rows].unsqueeze(1), raw, levels)
+
+
+def _own_view(likelihood: Likelihood, k: Tensor, levels: int, uniform: Tensor) -> Tensor:
+    view = VIEWS[likelihood.view]
+    return k.float() if view.binary else view.see(k, levels, uniform)
+
+
+def _key_of(trained: Trained, scorings: Sequence[Scoring]) -> tuple[int, str]:
+    """Which scorer gives the ln p(x|z) that the model was trained on: one of a scoring's where it is scored as what it
+    was in training, or one more, a recipe's own number among them."""
+    likelihood = trained.likelihood
+    if likelihood.recipe:
+        return len(scorings), RECIPE
+    kind = DENSITY if likelihood.has_density and not OBJECTIVES[trained.objective].binned else MASS
+    same = (way for way, scoring in enumerate(scorings) if scoring.likelihood is likelihood)
+    return next(same, len(scorings)), kind
+
+
+def _objective(trained: Trained, estimate: Estimate) -> Tensor:
+    """The training objective of each image, [N], from what the encoder's q gives for the ln p(x|z) of training."""
+    return estimate.bound[trained.samples] if OBJECTIVES[trained.objective].weighted else estimate.elbo
+
+
+def _gap_parts(
+    k: Tensor, encode: Encode, decode: Decode, likelihood: Likelihood, levels: int, best: Tensor, seed: int
+) -> GapParts:
+    """Over some of the images; best: the bound of every image that stands for ln P(k), [N]."""
+    some = spaced(len(k), GAPPED, k.device)
+    encoder = encoded(k[some], encode)
+    behind = conditional(decode, _scorer(MASS, likelihood, k[some], levels, samples=1))
+    elbo = gaps(behind, encoder, seed=seed, points=points_at_once(decode, encoder))
+    return elbo.parts(best[some])
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
