@@ -35,14 +35,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from vae_core.statistics.significance import (
-    SeedNoise,
-    moderated,
-    not_the_best,
-    of_differences,
-    seed_variances,
-    upper_tail,
-)
+from vae_core.statistics.significance import among_the_best, image_variance, moderated, seed_variance, upper_tail
 
 Floats = NDArray[np.float64]
 
@@ -132,11 +125,11 @@ def intervals(
     tail = (1 - level) / 2
     image_low, image_high = np.quantile(bootstrap_means(columns, generator, replicates), [tail, 1 - tail], axis=0)
     reach = np.array([_seed_reach(means, 1 - tail) for means in seed_means])
-    known = np.nan_to_num(reach, nan=0.0)
+    by_seeds = np.nan_to_num(reach, nan=0.0)
     return Interval(
         mean=mean,
-        low=mean - np.hypot(image_low, known),
-        high=mean + np.hypot(image_high, known),
+        low=mean - np.hypot(image_low, by_seeds),
+        high=mean + np.hypot(image_high, by_seeds),
         image_low=mean + image_low,
         image_high=mean + image_high,
         seed_low=mean - reach,
@@ -176,11 +169,11 @@ def changes(
     """
     interval = intervals(differences, generator, level, replicates)
     freedoms = interval.seeds - 1
-    variances = np.array([_seed_variance(difference.mean(axis=1)) for difference in differences])
+    variances = np.array([seed_variance(difference.mean(axis=1)) for difference in differences])
     noise = moderated(variances, freedoms)
-    image_variance = np.array([_image_variance(difference) for difference in differences])
+    of_images = np.array([image_variance(difference) for difference in differences])
     images = differences[0].shape[1]
-    tail = upper_tail(np.abs(interval.mean), image_variance, images, noise.variance / interval.seeds, noise.freedom)
+    tail = upper_tail(np.abs(interval.mean), of_images, images, noise.variance / interval.seeds, noise.freedom)
     return Changes(interval, 2 * tail)
 
 
@@ -215,7 +208,7 @@ def rank(
     both = intervals([*samples, *deficits.values()], generator, level, replicates)
     mean = Interval(*(field[: len(samples)] for field in both))
     deficit = _scatter(Interval(*(field[len(samples) :] for field in both)), list(deficits), len(samples))
-    p_adjusted = _p_of_being_best(samples, seeds, best, deficits)
+    p_adjusted = among_the_best(samples, seeds, best, deficits)
     verdicts = [
         Verdict.BEST
         if index == best
@@ -227,39 +220,6 @@ def rank(
         for index in range(len(samples))
     ]
     return Ranking(np.argsort(-mean.mean, kind="stable"), mean, deficit, verdicts, p_adjusted)
-
-
-def _p_of_being_best(
-    samples: Sequence[Floats], seeds: Sequence[Sequence[int]], best: int, deficits: dict[int, Floats]
-) -> Floats:
-    """The corrected p-value [C] of each configuration being among the best, from its deficit to the observed best."""
-    adjusted = np.full(len(samples), np.nan)
-    adjusted[best] = 1.0
-    rivals = [index for index in deficits if index != best]
-    if not rivals:
-        return adjusted
-    own = [deficits[index] for index in rivals]
-    shared = np.array([float(len(deficit)) for deficit in own])
-    noise = moderated(seed_variances(_table(samples, seeds)), np.array([len(sample) - 1.0 for sample in samples]))
-    if noise.weight > 0:
-        pair = of_differences(noise, best, rivals)
-    else:  # too few configurations to learn from one another: the difference's own variance
-        variances = np.array([_seed_variance(deficit.mean(axis=1)) for deficit in own])
-        pair = SeedNoise(variances, shared - 1, 0.0)
-    mean = np.array([deficit.mean() for deficit in own])
-    image_variance = np.array([_image_variance(deficit) for deficit in own])
-    tails = upper_tail(mean, image_variance, samples[0].shape[1], pair.variance / shared, pair.freedom)
-    adjusted[rivals] = not_the_best(tails, len(samples))
-    return adjusted
-
-
-def _table(samples: Sequence[Floats], seeds: Sequence[Sequence[int]]) -> Floats:
-    """Per-seed means [C, seeds of any], NaN where a configuration lacks a seed."""
-    named = sorted({seed for names in seeds for seed in names})
-    table = np.full((len(samples), len(named)), np.nan)
-    for row, sample, names in zip(table, samples, seeds, strict=True):
-        row[[named.index(seed) for seed in names]] = sample.mean(axis=1)
-    return table
 
 
 def _check(samples: Sequence[Floats]) -> None:
@@ -281,16 +241,6 @@ def _seed_reach(seed_means: Floats, quantile: float) -> float:
     if count < 2:
         return float("nan")
     return float(stdtrit(count - 1, quantile) * seed_means.std(ddof=1) / np.sqrt(count))
-
-
-def _seed_variance(seed_means: Floats) -> float:
-    """Variance between seeds [S]; 0 with one seed."""
-    return float(seed_means.var(ddof=1)) if len(seed_means) > 1 else 0.0
-
-
-def _image_variance(sample: Floats) -> float:
-    """Variance of the mean of a sample [S, N] over images."""
-    return float(sample.mean(axis=0).var(ddof=1) / sample.shape[1])
 
 
 def _scatter(interval: Interval, places: list[int], size: int) -> Interval:
