@@ -53,8 +53,8 @@ class Machine:
 
 
 def test_the_simulated_machine_is_as_restless_as_a_shared_one():
-    """Between identical codes the median of nine rounds is off by 6–8 % at the 95th percentile, and a block's time alone by a
-    third (docs/RULES.md, Speed)."""
+    """Between identical codes the median of nine rounds is off by 6–8 % at the 95th percentile, and a block's time
+    alone by a third (docs/RULES.md, Speed)."""
     off = [abs(float(np.median(Machine(seed).ratios(1.0, 9))) - 1) for seed in range(400)]
     assert 0.06 <= np.quantile(off, 0.95) <= 0.08
     machine = Machine(0)

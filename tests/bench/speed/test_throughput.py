@@ -140,19 +140,17 @@ def test_operations_are_counted_as_the_profiler_counts_them(name: str) -> None:
     assert counter.get_total_flops() == cost_of(trainer).update_operations(4) * trainer.batch
 
 
-def test_a_new_network_has_its_throughput(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_network_has_its_throughput() -> None:
     """One file more in vae_core/networks, and no line here or there."""
     with beside(ONE_MORE):
-        linear = Architecture((), "none", 2, "linear")
-        monkeypatch.setattr("bench.speed.throughput.architecture_of", lambda cell: linear)
-        monkeypatch.setattr("bench.speed.work.architecture_of", lambda cell: linear)
-        (row,) = measure_throughput([CELLS["gaussian σ fixed"]], "cpu")
+        cell = CELLS["gaussian σ fixed"].but(network="linear", hidden=())
+        (row,) = measure_throughput([cell], "cpu")
         assert row["decode_flops"] == 2 * 2 * 64
         assert row["train_flops_per_image"] == 3 * (2 * 64 * 4 + 2 * 2 * 64) - 2 * 64 * 4
-        work = training(CELLS["gaussian σ fixed"], 3, "cpu")
+        work = training(cell, 3, "cpu")
         assert work.flops == 3 * 20 * row["train_flops_per_image"]
         assert work.bytes == 3 * 4 * (8 * (65 * 4 + 3 * 64) + 20 * (2 * 64 + 4 * (4 + 2 + 64)))
-        stack = stacked_evaluation(CELLS["gaussian σ fixed"], 3, "cpu")
+        stack = stacked_evaluation(cell, 3, "cpu")
         assert stack is not None
         assert stack.flops == stack.units * row["decode_flops"]
 
