@@ -294,7 +294,9 @@ def test_results_stay_where_a_run_was_made(
     workplace: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made_up = survey.Tasks(
-        kind="tests.bench.speed.test_throughput:makes_up", curve="tests.bench.speed.test_throughput:makes_up_a_curve"
+        inspect="tests.bench.speed.test_throughput:looks_at_what_the_fake_run_saw",
+        kind="tests.bench.speed.test_throughput:makes_up",
+        curve="tests.bench.speed.test_throughput:makes_up_a_curve",
     )
     monkeypatch.setattr("bench.speed.survey.Tasks", lambda: made_up)
     Path("results").mkdir()
@@ -346,6 +348,11 @@ def test_a_kind_that_fails_costs_no_other_its_numbers(
     tables = read_run(Path("results/tiny.sqlite"))
     assert len(tables.throughput) == 2
     assert set(tables.scaling["curve"]) == set(survey.CURVES) - {"batch"}
+
+
+def looks_at_what_the_fake_run_saw(name: str, levels: int | None) -> dict[str, Any]:
+    facts: dict[str, Any] = fake_run.tables(fake_run.few(), images=40, pictures=False).meta["data"][name]
+    return facts
 
 
 def fails_on_recipes(cell: Any, device: str, quick: bool) -> dict[str, Any]:
