@@ -97,6 +97,7 @@ def test_workers_train_and_score_a_plug_in(finished):
     assert cells.loc["tent", "iw_nats"] != cells.loc["tent binned", "iw_nats"]
 
 
+@pytest.mark.slow
 def test_the_run_file_says_which_code_it_was(finished):
     tables = read_run(finished / "results/tiny.sqlite")
     known = {name: {"file": f"{name}.py", "sha256": checksum(finished / f"{name}.py")} for name in ("copycat", "tent")}

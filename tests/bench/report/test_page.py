@@ -211,6 +211,7 @@ def test_doubts_begin_beyond_the_stated_limits() -> None:
     assert len(doubts(0.06, 9.0, 0.2, 1000, "nats")) == 3
 
 
+@pytest.mark.slow
 @settings(max_examples=15)
 @given(data=st.data())
 def test_the_ranking_is_that_of_the_tables_without_what_is_left_out(data: st.DataObject) -> None:
@@ -639,6 +640,7 @@ def test_bundle_speed_stands_beside_and_apart(shown: Element) -> None:
     assert {row[4] for row in table.rows()}.isdisjoint({row[1] for row in table.rows()})
 
 
+@pytest.mark.slow
 def test_the_same_tables_give_the_same_page(tmp_path: Path) -> None:
     one, other = (build(_few(), tmp_path / name / "index.html").read_bytes() for name in "ab")
     assert one == other

@@ -47,7 +47,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     return path.as_uri()
 
 
-@pytest.fixture(params=[1280, 390], ids=["desktop", "phone"])
+@pytest.fixture(params=[pytest.param(1280, id="desktop"), pytest.param(390, id="phone", marks=pytest.mark.slow)])
 def page(browser: Browser, address: str, request: pytest.FixtureRequest) -> Iterator[Page]:
     """The page at one width; every test that uses it also fails on a message in the console or a request."""
     complaints: list[str] = []

@@ -234,6 +234,7 @@ def test_the_generator_decides_everything() -> None:
     assert mean_interval(sample, generator(5)) != mean_interval(sample, generator(6))
 
 
+@pytest.mark.slow
 def test_sixty_configurations_of_ten_thousand_images_are_ranked_quickly() -> None:
     samples = list(generator(1).normal(-90, 20, size=(60, 3, 10_000)))
     start = time.process_time()
