@@ -5,8 +5,8 @@ Reads only the store.
 
 from __future__ import annotations
 
+from bench.report.frame import ranking
 from bench.report.page import build
 from bench.report.terminal import ranking_text
-from bench.statistics.boards import ranking
 
 __all__ = ["build", "ranking", "ranking_text"]

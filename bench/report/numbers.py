@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-import pandas as pd
+from bench.statistics.rows import Estimate, Row
 
 DIGITS = {"bits/dim": 3, "nats": 2}
 NOTHING = "–"
@@ -25,15 +25,21 @@ def measured(value: float | None, unit: str) -> str:
     return number(value, DIGITS[unit])
 
 
-def bracket(low: float, high: float, unit: str) -> str:
+def bracket(estimate: Estimate, unit: str) -> str:
     """'[1.629, 1.673]' with a space that does not break, or '' where there is no interval."""
+    low, high = estimate.low, estimate.high
     return "" if math.isnan(low) else f"[{measured(low, unit)},\u00a0{measured(high, unit)}]"
 
 
-def bound(row: pd.Series, unit: str) -> str:
-    """The value of a configuration: '1.629', or '≤ 1.629' where it is only known to be at least as good as that."""
-    sign = "" if row["trusted"] else "≤ " if unit == "bits/dim" else "≥ "
-    return sign + measured(row["value"], unit)
+def amount(estimate: Estimate, unit: str) -> str:
+    """'1.651 bits/dim [1.629, 1.673]'."""
+    return f"{measured(estimate.mean, unit)} {unit} {bracket(estimate, unit)}"
+
+
+def bound(row: Row, unit: str) -> str:
+    """The value of a row: '1.629', or '≤ 1.629' where it is only known to be at least as good as that."""
+    sign = "" if row.trusted else "≤ " if unit == "bits/dim" else "≥ "
+    return sign + measured(row.value.mean, unit)
 
 
 def percent(share: float | None) -> str:
@@ -81,3 +87,8 @@ def ordinal(place: int) -> str:
 def listed(names: list[str]) -> str:
     """'', 'a', 'a and b', 'a, b and c'."""
     return "".join(names) if len(names) < 2 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def all_of(part: int, whole: int) -> str:
+    """'all 3', 'both', '2 of 3'."""
+    return (f"all {whole}" if whole > 2 else "both") if part == whole else f"{part} of {whole}"

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from bench.statistics.boards import Board
+from bench.statistics.rows import Row, by_family
 
 MOST = 8  # images in a strip
 
@@ -43,31 +44,30 @@ class Gallery:
 
 def galleries(board: Board, pictures: Mapping[tuple[str, str], np.ndarray]) -> list[Gallery]:
     """The first configuration of each family that has pictures, in the board's order, grouped by their originals."""
-    found: dict[bytes, Gallery] = {}
-    for family, own in board.everything.groupby("family", sort=False):
-        shown = _first_with_pictures(board, own["config"].tolist(), pictures)
+    by_originals: dict[bytes, Gallery] = {}
+    for family, rows in by_family(board.everything).items():
+        shown = _first_with_pictures(board, rows, pictures)
         if shown is None:
             continue
-        config, cell, seed = shown
+        row, cell, seed = shown
         original = pictures[cell, "original"][:MOST]
-        key = original.tobytes() + bytes([seed % 256])
-        row = own[own["config"] == config].iloc[0]
-        gallery = found.setdefault(
-            key, Gallery(board.name, seed, len(original), strip(original), 34 if original.shape[1] < 40 else 48)
+        gallery = by_originals.setdefault(
+            original.tobytes() + bytes([seed % 256]),
+            Gallery(board.name, seed, len(original), strip(original), 34 if original.shape[1] < 40 else 48),
         )
         gallery.strips.append(
             Strip(
                 family,
-                str(row["label"]),
-                bool(row["recipe"]),
-                bool(row["trusted"]),
+                row.label,
+                row.recipe,
+                row.trusted,
                 *(
                     strip(pictures[cell, kind][:MOST]) if (cell, kind) in pictures else ""
                     for kind in ("reconstruction", "sample", "draw")
                 ),
             )
         )
-    return list(found.values())
+    return list(by_originals.values())
 
 
 def strip(images: np.ndarray) -> str:
@@ -92,12 +92,12 @@ def strip(images: np.ndarray) -> str:
 
 
 def _first_with_pictures(
-    board: Board, configs: list[str], pictures: Mapping[tuple[str, str], np.ndarray]
-) -> tuple[str, str, int] | None:
-    """(config, cell, seed) of the first configuration, then the lowest seed, that has pictures."""
-    for config in configs:
-        sample = board.samples[config]
+    board: Board, rows: list[Row], pictures: Mapping[tuple[str, str], np.ndarray]
+) -> tuple[Row, str, int] | None:
+    """The first configuration that has pictures, with the cell of its lowest seed that has them, and that seed."""
+    for row in rows:
+        sample = board.samples[row.config]
         for seed, cell in zip(sample.seeds, sample.cells, strict=True):
             if (cell, "original") in pictures:
-                return config, cell, seed
+                return row, cell, seed
     return None

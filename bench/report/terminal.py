@@ -4,49 +4,50 @@ from __future__ import annotations
 
 import textwrap
 
-import pandas as pd
-
-from bench.report.numbers import bound, bracket, measured, several
+from bench.report.numbers import NOTHING, bound, bracket, measured, several
+from bench.report.text.doubts import caution
 from bench.report.text.findings import estimator
-from bench.report.text.verdict import words
-from bench.statistics.boards import Board, boards, unusable
+from bench.report.text.verdict import sentences
+from bench.statistics.boards import Board, boards
+from bench.statistics.rows import Row
+from bench.statistics.scored import unusable
 from bench.store import RunTables
 from vae_core.statistics.intervals import Verdict
 
 NARROWEST = 10  # columns that a label is given at least
+TYPED = {"−": "-", "\u00a0": " ", "≤": "<=", "≥": ">="}  # what every terminal can show
 
 
 def ranking_text(tables: RunTables, width: int = 80) -> str:
     """For each currency a verdict and the ranked configurations with intervals, in lines of at most `width` columns."""
-    found = boards(tables)
-    lines = [line for board in found for line in (*_board(board, width), "")]
+    ranked = boards(tables)
+    lines = [line for board in ranked for line in (*_board(board, width), "")]
     failed = len(unusable(tables))
-    if not found:
+    if not ranked:
         lines.append("Nothing can be ranked: no cell has usable numbers.")
     if failed:
         lines += _wrapped(f"{failed} of {len(tables.cells)} cells failed; the report says why.", width)
     text = "\n".join(lines).rstrip()
-    for shown, typed in (("−", "-"), ("\u00a0", " "), ("≤", "<="), ("≥", ">=")):
+    for shown, typed in TYPED.items():
         text = text.replace(shown, typed)
     return text
 
 
 def _board(board: Board, width: int) -> list[str]:
-    said = words(board)
+    spoken = sentences(board)
     whole = board.everything
     title = (
         f"{board.name}: {several(len(whole), 'configuration')}, {board.unit} ({board.better} is better), "
-        f"{several(board.images, 'test image')}, {several(int(whole['seeds'].max()), 'seed')}"
+        f"{several(board.images, 'test image')}, {several(max(row.seeds for row in whole), 'seed')}"
     )
-    verdict = f"{said.headline.striptags()}. {said.gap.striptags()}"
-    samples = sorted(set(whole["iw_samples"]))
-    bound_of = (
-        f"Bounds on ln P with L = {' or '.join(map(str, samples))} samples of z; intervals over images and seeds."
-    )
-    notes = [bound_of, *(text.striptags() for finding in estimator(board) for text in finding.texts)]
+    samples = " or ".join(str(count) for count in sorted({row.results.iw_samples for row in whole}))
+    notes = [
+        f"Bounds on ln P with L = {samples} samples of z; intervals over images and seeds.",
+        *(text.striptags() for finding in estimator(board) for text in finding.texts),
+    ]
     return [
         *_wrapped(title, width),
-        *_wrapped(verdict, width),
+        *_wrapped(f"{spoken.headline.striptags()}. {spoken.gap.striptags()}", width),
         *_ranked(board, width),
         *_left_out(board, width),
         *_wrapped(" ".join(notes), width),
@@ -54,53 +55,60 @@ def _board(board: Board, width: int) -> list[str]:
 
 
 def _ranked(board: Board, width: int) -> list[str]:
-    """The ranking as a table."""
-    rows = board.rows
-    if rows.empty:
+    """The ranking as a table, references at their places in it; nothing where nothing is ranked."""
+    if not board.ranked:
         return []
-    values = [
-        f"{measured(r['value'], board.unit)} {bracket(r['low'], r['high'], board.unit)}" for _, r in rows.iterrows()
+    table = [
+        ("#", "likelihood", f"{board.unit} [95 %]", "worse than best by"),
+        *(
+            (
+                NOTHING if row.rank is None else str(row.rank),
+                row.label,
+                f"{measured(row.value.mean, board.unit)} {bracket(row.value, board.unit)}",
+                _verdict(row, board.unit),
+            )
+            for row in board.standing
+        ),
     ]
-    verdicts = [_verdict(row, board.unit) for _, row in rows.iterrows()]
-    heads = ("#", "likelihood", f"{board.unit} [95 %]", "worse than best by")
-    columns = ([str(rank) for rank in rows["rank"]], list(rows["label"]), values, verdicts)
-    widths = [max(len(head), *map(len, column)) for head, column in zip(heads, columns, strict=True)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     widths[1] = max(NARROWEST, min(widths[1], width - widths[0] - widths[2] - widths[3] - 6))
     return [
         f"{rank:>{widths[0]}}  {_cut(label, widths[1]):<{widths[1]}}  {value:>{widths[2]}}  {verdict}".rstrip()
-        for rank, label, value, verdict in zip(
-            *((head, *column) for head, column in zip(heads, columns, strict=True)), strict=True
-        )
+        for rank, label, value, verdict in table
     ]
 
 
 def _left_out(board: Board, width: int) -> list[str]:
     """What is not ranked, a line each: its name, what it is at least, and why as far as it fits."""
     rows = board.left_out
-    if rows.empty:
+    if not rows:
         return []
-    bounds = [bound(row, board.unit) for _, row in rows.iterrows()]
+    bounds = [bound(row, board.unit) for row in rows]
     widest = max(map(len, bounds)) + 1  # "≤" is typed with two letters
-    room = max(NARROWEST, min(max(map(len, rows["label"])), width // 3))
+    room = max(NARROWEST, min(max(len(row.label) for row in rows), width // 3))
     left = width - room - widest - 7
     return [
         f"left out of the ranking, at least this good in {board.unit}:",
         *(
-            f"!  {_cut(str(row['label']), room):<{room}}  {shown:>{widest - 1}}  {_cut(str(row['caution']), left)}"
-            for shown, (_, row) in zip(bounds, rows.iterrows(), strict=True)
+            f"!  {_cut(row.label, room):<{room}}  {shown:>{widest - 1}}  {_cut(caution(row.doubts, board.unit), left)}"
+            for shown, row in zip(bounds, rows, strict=True)
         ),
     ]
 
 
-def _verdict(row: pd.Series, unit: str) -> str:
-    match row["verdict"]:
+def _verdict(row: Row, unit: str) -> str:
+    """What stands in the last column; of a reference, that it is one."""
+    match row.verdict:
+        case None:
+            return "reference"
         case Verdict.BEST:
             return "best"
         case Verdict.INDISTINGUISHABLE:
             return "indistinguishable"
         case Verdict.UNPAIRED:
             return "no seed in common"
-    return f"{measured(row['worse_by'], unit)} {bracket(row['worse_low'], row['worse_high'], unit)}"
+        case Verdict.WORSE:
+            return f"{measured(row.behind.mean, unit)} {bracket(row.behind, unit)}"
 
 
 def _cut(text: str, width: int) -> str:

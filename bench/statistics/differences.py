@@ -7,28 +7,28 @@ densities or unnormalised objectives. Numbers of different images are not paired
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from bench.grid.errors import UserError
+from bench.statistics.contests import UNITS, Contest, contests, generator
+from bench.statistics.rows import Estimate
 from bench.store import BAD_SHARE, RunTables
 from vae_core.statistics import intervals as compare
 from vae_core.statistics.intervals import Floats
 from vae_core.statistics.significance import holm
 
-LN2 = float(np.log(2))
 # What is worth failing a check for: half or one unit of the last digit that people quote of such numbers.
 THRESHOLDS = {"bits/dim": 0.005, "nats": 0.1}
-UNITS = {"pmf-K": "bits/dim", "pmf-2": "nats"}
-BOOTSTRAP_SEED = 0  # the same runs give the same answer
 SPEEDS = ("train_images_per_s", "eval_decodes_per_s")
 
 
-class DifferencesError(Exception):
+class DifferencesError(UserError):
     """Two runs that cannot be compared; the message is one sentence."""
 
 
@@ -75,7 +75,7 @@ class Comparison:
 def differences(before: RunTables, after: RunTables, thresholds: Mapping[str, float] = THRESHOLDS) -> Comparison:
     """Compare the run `after` (B) with the run `before` (A). Raises DifferencesError where data or images differ."""
     _refuse_other_data(before, after)
-    a, b = before.cells.set_index("cell"), after.cells.set_index("cell")
+    a, b = (tables.cells.set_index("cell", drop=False).rename_axis(None) for tables in (before, after))
     both = a.index.intersection(b.index, sort=False)
     was, now = a.loc[both, "status"] == "done", b.loc[both, "status"] == "done"
     paired = both[was & now]
@@ -83,7 +83,7 @@ def differences(before: RunTables, after: RunTables, thresholds: Mapping[str, fl
     reasons = {cell: reason for cell in paired if (reason := _unfit(a.loc[cell], b.loc[cell], cell in pairs))}
     usable = b.loc[[cell for cell in paired if cell not in reasons]]
     return Comparison(
-        configurations=_configurations(usable, a, pairs, thresholds),
+        configurations=_configurations(usable, a, pairs, thresholds, after.meta or before.meta),
         new=_listed(b.drop(index=both)),
         missing=_listed(a.drop(index=both)),
         newly_failed=_listed(b.loc[both[was & ~now]]),
@@ -149,76 +149,92 @@ def _doubtful(cells: pd.DataFrame) -> bool:
     return column is None or not bool((pd.to_numeric(column) <= BAD_SHARE).all())
 
 
+@dataclass(frozen=True)
+class _Line:
+    """One configuration of both runs: a row of Comparison.configurations, and what its change follows from."""
+
+    board: str
+    unit: str
+    images: int
+    label: str
+    config: str
+    seeds: int
+    before: float
+    after: float
+    difference: float
+    low: float
+    high: float
+    loss: float
+    doubtful: bool
+    p: float  # not yet corrected
+    same: bool = False  # every number of every image
+    clear: bool = False  # the interval leaves zero out
+
+
 def _configurations(
-    cells: pd.DataFrame, before: pd.DataFrame, pairs: Mapping[str, Floats], thresholds: Mapping[str, float]
+    cells: pd.DataFrame,
+    before: pd.DataFrame,
+    pairs: Mapping[str, Floats],
+    thresholds: Mapping[str, float],
+    meta: Mapping[str, Any],
 ) -> pd.DataFrame:
-    """One row per configuration of `cells` (of B, indexed by cell); noise is judged within a board, p over all."""
-    images = pd.Series({cell: pairs[cell].shape[1] for cell in cells.index}, dtype=int)
-    binarisation = cells["binarisation"].where(cells["currency"] == "pmf-2", "").fillna("")
-    keys = [cells["currency"], cells["dataset"], cells["measure"], binarisation, images.reindex(cells.index)]
-    rows = [row for _, board in cells.groupby(keys, sort=False) for row in _board(board, before, pairs)]
-    found = pd.DataFrame(rows, columns=[*_ROW, "p", "clear"])
-    tested = ~found["same"].astype(bool)
-    found.loc[tested, "p"] = holm(found.loc[tested, "p"].to_numpy(dtype=float))
-    found["change"] = [
-        _change(row.same, row.clear and row.p < 1 - compare.LEVEL, row.loss, thresholds[row.unit])
-        for row in found.itertuples(index=False)
+    """One row per configuration of `cells` (of B, indexed by cell); noise is judged within a contest, p over all."""
+    images = {cell: pairs[cell].shape[1] for cell in cells["cell"]}
+    lines = [line for contest, own in contests(cells, images, meta) for line in _lines(contest, own, before, pairs)]
+    table = pd.DataFrame(lines, columns=[field.name for field in fields(_Line)])
+    tested = ~table["same"].astype(bool)
+    table.loc[tested, "p"] = holm(table.loc[tested, "p"].to_numpy(dtype=float))
+    table["change"] = [
+        _change(line.same, line.clear and line.p < 1 - compare.LEVEL, line.loss, thresholds[line.unit])
+        for line in table.itertuples(index=False)
     ]
-    order = {change: place for place, change in enumerate(Change)}
-    found["place"] = found["change"].map(order)
-    found = found.sort_values(["place", "loss"], ascending=[True, False], kind="stable")
-    return found.drop(columns=["same", "clear", "place"]).reset_index(drop=True)
+    table["order"] = table["change"].map(list(Change).index)
+    table = table.sort_values(["order", "loss"], ascending=[True, False], kind="stable")
+    return table.drop(columns=["same", "clear", "order"]).reset_index(drop=True)
 
 
-_ROW = (
-    "board",
-    "unit",
-    "images",
-    "label",
-    "config",
-    "seeds",
-    "before",
-    "after",
-    "difference",
-    "low",
-    "high",
-    "loss",
-    "doubtful",
-    "same",
-)
-
-
-def _board(cells: pd.DataFrame, before: pd.DataFrame, pairs: Mapping[str, Floats]) -> list[tuple[Any, ...]]:
-    """Rows of one data set in one measure; those that could differ carry an uncorrected p."""
-    first = cells.iloc[0]
-    unit = UNITS[first["currency"]]
-    dims = round(float(np.median(-cells["iw_nats"] / (cells["bits_per_dim"] * LN2))))
-    factor = 1.0 if unit == "nats" else -1 / (dims * LN2)
-    name = f"{first['dataset']} {first['measure']}"
-    rows, gains = [], []
-    for config, group in cells.groupby("config", sort=False):
-        pair = np.stack([pairs[cell] for cell in group.index])  # [S, 2, N]
-        gain = pair[:, 1] - pair[:, 0]
-        gains.append(gain)
-        was, now = factor * pair.mean(axis=(0, 2))
-        doubtful = _doubtful(group) or _doubtful(before.loc[group.index])
-        rows.append((name, unit, gain.shape[1], group.iloc[0]["label"], config, len(group), was, now, doubtful))
-    changed = [place for place, gain in enumerate(gains) if gain.any()]
-    found = None
-    if changed:
-        generator = np.random.default_rng(BOOTSTRAP_SEED)
-        found = compare.changes([gains[place] for place in changed], generator)
-    said = []
-    for place, (*head, doubtful) in enumerate(rows):
-        if found is None or place not in changed:
-            said.append((*head, 0.0, 0.0, 0.0, 0.0, doubtful, True, 1.0, False))
+def _lines(contest: Contest, cells: pd.DataFrame, before: pd.DataFrame, pairs: Mapping[str, Floats]) -> Iterator[_Line]:
+    """The configurations of one contest; those that could differ carry an uncorrected p."""
+    factor = contest.sign * contest.scale
+    groups = dict(list(cells.groupby("config", sort=False)))
+    both = {config: np.stack([pairs[cell] for cell in group["cell"]]) for config, group in groups.items()}  # [S, 2, N]
+    gains = {config: pair[:, 1] - pair[:, 0] for config, pair in both.items()}
+    changed = [config for config, gain in gains.items() if gain.any()]
+    changes = compare.changes([gains[config] for config in changed], generator()) if changed else None
+    for config, group in groups.items():
+        was, now = factor * both[config].mean(axis=(0, 2))
+        line = _Line(
+            board=f"{contest.dataset} {contest.measure}",
+            unit=contest.unit,
+            images=contest.images,
+            label=group["label"].iloc[0],
+            config=config,
+            seeds=len(group),
+            before=was,
+            after=now,
+            difference=0.0,
+            low=0.0,
+            high=0.0,
+            loss=0.0,
+            doubtful=_doubtful(group) or _doubtful(before.loc[group.index]),
+            p=1.0,
+            same=True,
+        )
+        if changes is None or config not in changed:
+            yield line
             continue
-        at = changed.index(place)
-        own = found.interval.at(at)
-        low, high = sorted((factor * own.low, factor * own.high))
-        loss = -abs(factor) * own.mean
-        said.append((*head, factor * own.mean, low, high, loss, doubtful, False, found.p[at], found.clear[at]))
-    return said
+        index = changed.index(config)
+        gain = Estimate.of(changes.interval, index).times(factor)
+        yield replace(
+            line,
+            difference=gain.mean,
+            low=gain.low,
+            high=gain.high,
+            loss=-contest.sign * gain.mean,
+            p=float(changes.p[index]),
+            same=False,
+            clear=bool(changes.clear[index]),
+        )
 
 
 def _change(same: bool, significant: bool, loss: float, threshold: float) -> Change:
@@ -233,7 +249,7 @@ def _change(same: bool, significant: bool, loss: float, threshold: float) -> Cha
 
 def _listed(cells: pd.DataFrame) -> pd.DataFrame:
     reason = cells["reason"].where(cells["reason"].notna(), "").astype(str)
-    listed = cells.assign(reason=reason).reset_index()
+    listed = cells.assign(reason=reason).reset_index(drop=True)
     return listed[["cell", "label", "seed", "status", "reason"]]
 
 

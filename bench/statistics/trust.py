@@ -6,16 +6,37 @@ the tail of its weights (Pareto k̂), by how few of them count (ESS), and by wha
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum, auto
+
 import numpy as np
 import pandas as pd
 
-from bench.report.numbers import measured
 from bench.store import BAD_SHARE
 
 ESS_FLOOR = 10.0  # effective samples in the median image below which an importance-weighted bound is not believed
 RISE_FLOOR = {"bits/dim": 0.005, "nats": 0.1}  # gain per doubling of L: half or one unit of the last digit people quote
 LONGEST_STEP = 10  # from one L to the next, over which a rise per doubling says how it goes on
 KHAT_NEEDS = 25  # samples with which a Pareto shape is fitted at all
+
+
+class Against(Enum):
+    """What speaks against a bound, and what the amount of it is."""
+
+    TOO_FEW_SAMPLES = auto()  # to fit a k̂: L
+    NO_KHAT = auto()  # though L would do: L
+    BAD_KHAT = auto()  # the share of images
+    FEW_EFFECTIVE = auto()  # the effective samples
+    STILL_RISING = auto()  # the gain per doubling of L, in the board's unit
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """One reason why a bound is not to be believed."""
+
+    against: Against
+    amount: float
 
 
 def rise_per_doubling(bounds: pd.DataFrame) -> float:
@@ -32,20 +53,21 @@ def rise_per_doubling(bounds: pd.DataFrame) -> float:
     return float((means[last] - means[before]) / np.log2(last / before))
 
 
-def doubts(bad_share: float, ess: float, rise: float, samples: int, unit: str) -> list[str]:
+def doubts(bad_share: float, ess: float, rise: float, samples: int, unit: str) -> tuple[Doubt, ...]:
     """Why a bound is not to be believed; nothing where nothing speaks against it.
 
     bad_share: of images with a bad k̂ (NaN: unknown); ess: of the median image; rise: per doubling of L, in `unit`.
     Each is that of the worst seed.
     """
-    found = []
-    if np.isnan(bad_share):
-        few = f"too few samples to judge (L = {samples}; k̂ needs {KHAT_NEEDS})"
-        found.append(few if samples < KHAT_NEEDS else "its weights have no k̂ to judge them by")
-    elif bad_share > BAD_SHARE:
-        found.append(f"k̂ bad in {100 * bad_share:.0f} % of images")
-    if ess < ESS_FLOOR:
-        found.append(f"{ess:.1f} effective samples")
-    if rise > RISE_FLOOR[unit]:
-        found.append(f"gains {measured(rise, unit)} {unit} per doubling of L")
-    return found
+
+    def found() -> Iterator[Doubt]:
+        if np.isnan(bad_share):
+            yield Doubt(Against.TOO_FEW_SAMPLES if samples < KHAT_NEEDS else Against.NO_KHAT, samples)
+        elif bad_share > BAD_SHARE:
+            yield Doubt(Against.BAD_KHAT, bad_share)
+        if ess < ESS_FLOOR:
+            yield Doubt(Against.FEW_EFFECTIVE, ess)
+        if rise > RISE_FLOOR[unit]:
+            yield Doubt(Against.STILL_RISING, rise)
+
+    return tuple(found())

@@ -74,10 +74,22 @@ class Results:
         "share", "of the images with a bad k̂ of the density's own weights: q was fitted under the mass"
     )
     training_objective_nats: float = _column("nats", "what was trained on, of test data", "mean and deviation")
-    kl_nats: float = _column("nats", "KL(q(z|x) ‖ p(z)) of the encoder")
-    reconstruction_nats: float = _column("nats", "E_q ln P(x|z) of the encoder")
-    amortisation_gap_nats: float = _column("nats", "ELBO of the best diagonal q less the encoder's, over some images")
-    approximation_gap_nats: float = _column("nats", "the score less the ELBO of the best diagonal q, over some images")
+    kl_nats: float = _column("nats", "KL(q(z|x) ‖ p(z)) of the encoder", table="diagnostics", head="KL")
+    reconstruction_nats: float = _column(
+        "nats", "E_q ln P(x|z) of the encoder", table="diagnostics", head="Reconstruction"
+    )
+    amortisation_gap_nats: float = _column(
+        "nats",
+        "ELBO of the best diagonal q less the encoder's, over some images",
+        table="diagnostics",
+        head="Amortisation gap",
+    )
+    approximation_gap_nats: float = _column(
+        "nats",
+        "the score less the ELBO of the best diagonal q, over some images",
+        table="diagnostics",
+        head="Approximation gap",
+    )
     active_units: int = _column("", "latent dimensions whose mean varies over images by more than 0.01")
     collapsed: int = _column("", "1 where the posterior is the prior in every dimension, for nearly all images", "sum")
     pit_deviation: float = _column("share", "of the values in other bins of the PIT histogram than if calibrated")

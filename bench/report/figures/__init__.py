@@ -1,1 +1,83 @@
-"""What a report draws."""
+"""The figures of the page: each public module of this folder is one, and its file name is its name.
+
+A figure's file holds what it draws, the title that says what it shows, what to know when reading it, and where it
+stands, as one `FIGURE`. The page shows whatever is found here.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from dataclasses import dataclass
+from typing import TypeVar
+
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from bench.report.figures._kinds import SECTIONS, Numbers, OfBoard, OfRun
+from bench.report.figures._svg import Looks, to_svg
+from bench.statistics.boards import Board
+from bench.store import RunTables
+
+__all__ = ["Looks", "Numbers", "OfBoard", "OfRun", "Shown", "found", "of_board", "of_run"]
+
+K = TypeVar("K", OfBoard, OfRun)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A drawn figure with the title that states what it shows, and what to know when reading it."""
+
+    title: Markup
+    svg: Markup
+    note: str
+    heading: str = ""
+    numbers: Numbers | None = None
+
+
+def found() -> dict[str, OfBoard | OfRun]:
+    """Every figure by its name. Raises ImportError for a module of this folder that is none."""
+    figures = {}
+    for info in pkgutil.iter_modules(__path__):
+        if not info.name.startswith("_"):
+            figure = getattr(importlib.import_module(f"{__name__}.{info.name}"), "FIGURE", None)
+            if not isinstance(figure, OfBoard | OfRun) or figure.section not in SECTIONS:
+                raise ImportError(f"{__name__}.{info.name} needs a FIGURE, in one of {', '.join(SECTIONS)}")
+            figures[info.name] = figure
+    return figures
+
+
+def of_board(board: Board, tables: RunTables, looks: Looks, anchor: str) -> dict[str, list[Shown]]:
+    """What there is to draw of a board, by section; ids inside begin with the anchor."""
+    return {
+        section: [
+            _shown(drawing, f"{anchor}-{figure.ids or name}", figure.title(board), figure.note)
+            for name, figure in _standing(section, OfBoard)
+            if (drawing := figure.draw(board, tables, looks)) is not None
+        ]
+        for section in SECTIONS
+    }
+
+
+def of_run(tables: RunTables) -> dict[str, list[Shown]]:
+    """What there is to draw of the run as a whole, by section."""
+    return {
+        section: [
+            _shown(drawing, name, figure.title(tables), figure.note(tables), figure.heading, figure.numbers(tables))
+            for name, figure in _standing(section, OfRun)
+            if (drawing := figure.draw(tables)) is not None
+        ]
+        for section in SECTIONS
+    }
+
+
+def _standing(section: str, kind: type[K]) -> list[tuple[str, K]]:
+    """The figures of one kind in a section, in their order."""
+    figures = [(name, figure) for name, figure in found().items() if isinstance(figure, kind)]
+    return sorted((item for item in figures if item[1].section == section), key=lambda item: item[1].order)
+
+
+def _shown(
+    drawing: Figure, ids: str, title: Markup, note: str, heading: str = "", numbers: Numbers | None = None
+) -> Shown:
+    return Shown(title, to_svg(drawing, ids, f"{title.striptags()}. {note}"), note, heading, numbers)

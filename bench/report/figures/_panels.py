@@ -11,6 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from bench.report.figures._svg import MUTED, POINTS
+from bench.statistics.boards import Board
+from bench.statistics.rows import Row
 
 WIDTH = 1160  # CSS pixels of a full-width figure
 MOST_LETTERS = 22  # of a label beside a plot
@@ -47,19 +49,25 @@ def layout(
     return figure, panels
 
 
-def setting(row: pd.Series) -> str:
+def by_config(board: Board, table: pd.DataFrame, key: str, value: str) -> pd.DataFrame:
+    """[configuration, key] of a table of cells: means over seeds, for the configurations of the board that have any."""
+    configs = {cell: config for config, sample in board.samples.items() for cell in sample.cells}
+    own = table[table["cell"].isin(configs)]
+    return own.groupby([own["cell"].map(configs), key])[value].mean().unstack(key)
+
+
+def setting(row: Row) -> str:
     """A configuration's label without its family's name, shortened to what fits beside a plot."""
-    rest = str(row["label"]).removeprefix(str(row["family"])).replace("(", "").replace(")", "").strip()
-    return cut(rest)
+    return cut(row.label.removeprefix(row.family).replace("(", "").replace(")", "").strip())
 
 
 def cut(text: str) -> str:
     return text if len(text) <= MOST_LETTERS else text[: MOST_LETTERS - 1] + "…"
 
 
-def stem(row: pd.Series) -> str:
+def stem(row: Row) -> str:
     """A configuration's label without its σ."""
-    return str(row["label"]).replace(f" σ={row['sigma']}", "")
+    return row.label.replace(f" σ={row.sigma}", "")
 
 
 def spread(axes: Axes, labels: Sequence[tuple[float, str]], pitch: float = 12.5) -> None:

@@ -1,7 +1,4 @@
-"""How speed grows with the size of bundles, batches, L and the latent: curves of one kind of cell, with their limits.
-
-Each is a function from the run's table of curves to a figure, its title, its note or its rows.
-"""
+"""How speed grows with the size of bundles, batches, L and the latent: curves of one kind of cell, and limits."""
 
 from __future__ import annotations
 
@@ -12,10 +9,12 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from bench.report.figures._kinds import Numbers, OfRun
 from bench.report.figures._panels import layout, log_ticks, spread
 from bench.report.figures._svg import INK, MUTED, PAPER, styled
 from bench.report.numbers import count, percent, rate, several, times
-from bench.report.tables.ranking import Entry, megabytes
+from bench.report.tables.entries import Entry, key
+from bench.store import RunTables
 
 CURVES = {
     "bundle": ("Bundle", "models in training together"),
@@ -32,11 +31,14 @@ LINES: dict[str, dict[str, Any]] = {
 
 
 @styled
-def curves(points: pd.DataFrame) -> Figure | None:
+def draw(tables: RunTables) -> Figure | None:
     """The shares of both limits over each size, a panel per curve, all on one scale; above them the rates at the ends.
 
-    None without a curve of two points or more.
+    None without a survey, and without a curve of two points or more.
     """
+    points = tables.scaling
+    if points.empty:
+        return None
     shown = [curve for curve in CURVES if (points["curve"] == curve).sum() > 1]
     if not shown:
         return None
@@ -63,8 +65,9 @@ def curves(points: pd.DataFrame) -> Figure | None:
     return figure
 
 
-def title(points: pd.DataFrame, throughput: pd.DataFrame) -> Markup:
+def title(tables: RunTables) -> Markup:
     """What bundling gives, and the bundle beyond which it gives no more."""
+    points = tables.scaling
     label = str(points["label"].iloc[0])
     own = points[points["curve"] == "bundle"].sort_values("size")
     if len(own) < 2:
@@ -76,15 +79,16 @@ def title(points: pd.DataFrame, throughput: pd.DataFrame) -> Markup:
     )
     if gain < 1.05 or best["size"] == own["size"].iloc[0]:
         text = Markup("Bundling does not train <b>{}</b> faster").format(label)
-    suggested = _suggested(throughput, str(points["kind"].iloc[0]))
+    suggested = _suggested(tables.throughput, str(points["kind"].iloc[0]))
     reached = own.loc[own["size"] == suggested, "rate"]
     if suggested == best["size"] or reached.empty or reached.iloc[0] < 0.95 * best["rate"]:
         return text
     return text + Markup("; {} already reach 95 % of that").format(several(int(suggested), "model"))
 
 
-def note(points: pd.DataFrame) -> str:
+def note(tables: RunTables) -> str:
     """How to read the curves, and where they were measured."""
+    points = tables.scaling
     first = points.iloc[0]
     where = f"{first['device']}, {several(int(first['threads']), 'thread')}"
     products, copies = (float(points[name].median()) for name in ("matmul_gflops", "copy_gbytes_per_s"))
@@ -98,18 +102,27 @@ def note(points: pd.DataFrame) -> str:
     )
 
 
-def rows(points: pd.DataFrame) -> list[list[Entry]]:
-    """The points as lines of a table: curve, size, rate, its unit, shares, memory."""
-    return [
-        [
-            Entry(CURVES[point["curve"]][0], point["curve"]),
-            Entry(count(point["size"]), point["size"]),
-            Entry(rate(point["rate"]), point["rate"], str(point["unit"])),
-            *(Entry(percent(point[name]), point[name]) for name in LIMITS),
-            megabytes("peak_bytes")(point),
-        ]
-        for _, point in points[points["curve"].isin(CURVES)].iterrows()
-    ]
+def numbers(tables: RunTables) -> Numbers:
+    """The points as a table."""
+    points = tables.scaling
+    return Numbers(
+        summary="The curves as numbers",
+        label="Curves of speed",
+        heads=(
+            *(("What grows", ""), ("Size", ""), ("Speed", "")),
+            *(("Of matrix products", ""), ("Of copying", ""), ("Memory", "MB")),
+        ),
+        rows=[
+            [
+                Entry(CURVES[point["curve"]][0], point["curve"]),
+                Entry(count(point["size"]), point["size"]),
+                Entry(rate(point["rate"]), point["rate"], str(point["unit"])),
+                *(Entry(percent(point[name]), point[name]) for name in LIMITS),
+                Entry(rate(point["peak_bytes"] / 1e6), key(point["peak_bytes"])),
+            ]
+            for _, point in points[points["curve"].isin(CURVES)].iterrows()
+        ],
+    )
 
 
 def _suggested(throughput: pd.DataFrame, kind: str) -> float:
@@ -117,3 +130,14 @@ def _suggested(throughput: pd.DataFrame, kind: str) -> float:
         return float("nan")
     found = pd.to_numeric(throughput.loc[throughput["kind"] == kind, "suggested_bundle"], errors="coerce").dropna()
     return float(found.iloc[0]) if len(found) else float("nan")
+
+
+FIGURE = OfRun(
+    section="speed",
+    order=1,
+    heading="What sizes do to speed",
+    draw=draw,
+    title=title,
+    note=note,
+    numbers=numbers,
+)

@@ -1,48 +1,33 @@
-"""The tables of the page: a board's ranked configurations, what is left out, diagnostics, speeds, unranked numbers."""
+"""The ranking as a table, with a drawing of every interval; and the table of what is left out of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
-from bench.report.figures._svg import Looks
-from bench.report.numbers import NOTHING, bound, bracket, measured, number, percent, rate, times
+from bench.report.figures import Looks
+from bench.report.figures._scores import limits
+from bench.report.numbers import NOTHING, bound, bracket, measured, number, percent
+from bench.report.tables.entries import NONE, Column, Entry, Named, key, known, plain, some_seeds
+from bench.report.text.doubts import caution
 from bench.statistics.boards import Board
+from bench.statistics.rows import Row
 from bench.statistics.trust import ESS_FLOOR
 from bench.store import BAD_SHARE
 from vae_core.statistics.intervals import Verdict
 
-DRAWN = 110  # width of a row's whisker in CSS pixels
+DRAWN = 110  # width of a row's drawing in CSS pixels
+REACH = 2.0  # of the drawings: tighter than the figures, for the top of the table is what is read
 TAGS = {
     Verdict.BEST: ("best", "best"),
     Verdict.INDISTINGUISHABLE: ("indistinguishable", "tied"),
     Verdict.WORSE: ("worse", "worse"),
     Verdict.UNPAIRED: ("no seed in common", "worse"),
+    None: ("reference", "reference"),
 }
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One cell of a table: what is shown, and what it is sorted by."""
-
-    text: str
-    key: float | str
-    small: str = ""  # shown after the text, smaller
-    marked: bool = False
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of a board's table, and what a configuration has in it."""
-
-    head: str
-    unit: str
-    show: Callable[[pd.Series], Entry]
-    numeric: bool = True
-    apart: bool = False  # begins a group of another quantity
 
 
 @dataclass(frozen=True)
@@ -57,9 +42,9 @@ class Whisker:
 
 @dataclass(frozen=True)
 class Line:
-    """One ranked configuration."""
+    """One row of the ranking."""
 
-    rank: int
+    rank: int | str  # '' of a reference
     label: str  # the whole label
     name: str  # without its σ, which has a column of its own
     recipe: bool
@@ -72,303 +57,183 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Named:
-    """A configuration in a table that does not rank."""
+class Ranking:
+    """The table of a board's ranked rows."""
 
-    label: str
-    recipe: bool
-    hue: str
-    caution: str  # why it is left out of the ranking, '' where it is ranked
-    entries: list[Entry]
+    before: list[Column[Row]]
+    after: list[Column[Row]]
+    lines: list[Line]
+    axis: tuple[str, str]  # the ends of the drawings
+    best: float  # where the best lies in the drawings; of no use without lines
 
 
-def columns(board: Board) -> tuple[list[Column], list[Column]]:
-    """The columns left and right of the drawing and the verdict; what the whole board lacks has no column."""
-    rows, unit = board.rows, board.unit
-    most = int(board.everything["seeds"].max())
+@dataclass(frozen=True)
+class LeftOut:
+    """The table of what is left out; the reasons stand after the first column."""
 
-    def value(row: pd.Series) -> Entry:
-        return Entry(measured(row["value"], unit), row["value"], bracket(row["low"], row["high"], unit))
+    columns: list[Column[Row]]
+    lines: list[Named]
 
-    def spread(row: pd.Series) -> Entry:
-        some = f"{row['seeds']} of {most} seeds" if row["seeds"] < most else ""
-        shown = "" if some and np.isnan(row["seed_deviation"]) else measured(row["seed_deviation"], unit)
-        return Entry(shown, _key(row["seed_deviation"]), some)
 
-    def worse(row: pd.Series) -> Entry:
-        if row["verdict"] == Verdict.BEST:
+def ranking(board: Board, looks: Looks) -> Ranking:
+    """The ranked configurations of a board and its references, best first; nothing where nothing is ranked."""
+    before, after = _before(board), _after(board)
+    window = limits(board, reach=REACH)
+    ends = [number(value, 2) for value in sorted(window)]
+    rows = board.standing if board.ranked else ()
+    return Ranking(
+        before=before,
+        after=after,
+        lines=[_line(row, before, after, looks, window) for row in rows],
+        axis=(ends[0], ends[1]),
+        best=_place(board.ranked[0].value.mean, window) if board.ranked else 0.0,
+    )
+
+
+def left_out(board: Board, looks: Looks) -> LeftOut:
+    """What is not ranked, best bound first."""
+    columns = [
+        Column("At least this good", board.unit, lambda row: Entry(bound(row, board.unit), row.value.mean)),
+        *_estimation(board),
+    ]
+    return LeftOut(columns, named(board.left_out, columns, looks, board.unit))
+
+
+def named(rows: Sequence[Row], columns: list[Column[Row]], looks: Looks, unit: str) -> list[Named]:
+    """The rows of a table that does not rank."""
+    return [
+        Named(
+            label=row.label,
+            recipe=row.recipe,
+            hue=looks.variable(row.family),
+            caution=caution(row.doubts, unit),
+            entries=[column.show(row) for column in columns],
+        )
+        for row in rows
+    ]
+
+
+def _before(board: Board) -> list[Column[Row]]:
+    """The columns left of the drawing and the verdict."""
+
+    def scale(row: Row) -> Entry:
+        return Entry(row.sigma or NOTHING, row.sigma if math.isfinite(row.fixed_sigma) else 1e9)
+
+    def value(row: Row) -> Entry:
+        return Entry(measured(row.value.mean, board.unit), row.value.mean, bracket(row.value, board.unit))
+
+    score = Column("Score", f"{board.unit} [95 %]", value, of_references=True)
+    if any(row.sigma for row in board.ranked):
+        return [Column("σ", "or its mode", scale), score]
+    return [score]
+
+
+def _after(board: Board) -> list[Column[Row]]:
+    """The columns right of them; what no configuration has is not shown."""
+    unit = board.unit
+    most = max(row.seeds for row in board.everything)
+
+    def worse(row: Row) -> Entry:
+        if row.verdict == Verdict.BEST:
             return Entry(NOTHING, -1.0)
-        shown = bracket(row["worse_low"], row["worse_high"], unit)
-        return Entry(measured(row["worse_by"], unit), _key(row["worse_by"]), shown)
+        return Entry(measured(row.behind.mean, unit), key(row.behind.mean), bracket(row.behind, unit))
 
-    def chance(row: pd.Series) -> Entry:
-        p = row["p_adjusted"]
-        if row["verdict"] == Verdict.BEST or np.isnan(p):
-            return Entry(NOTHING, "" if np.isnan(p) else p)
-        return Entry("< 0.001" if p < 0.001 else number(p, 3), p)
+    def chance(row: Row) -> Entry:
+        if row.verdict == Verdict.BEST or math.isnan(row.p):
+            return Entry(NOTHING, key(row.p))
+        return Entry("< 0.001" if row.p < 0.001 else number(row.p, 3), row.p)
 
-    def scale(row: pd.Series) -> Entry:
-        fixed = pd.to_numeric(row["sigma"], errors="coerce")
-        return Entry(row["sigma"] or NOTHING, fixed if np.isfinite(fixed) else 1e9)
+    def spread(row: Row) -> Entry:
+        some = f"{row.seeds} of {most} seeds" if row.seeds < most else ""
+        text = "" if some and math.isnan(row.seed_deviation) else measured(row.seed_deviation, unit)
+        return Entry(text, key(row.seed_deviation), some)
 
-    def in_use(row: pd.Series) -> Entry:
-        known = np.isfinite(row["sigma_fitted"])
-        return Entry(f"{row['sigma_fitted']:.3g}" if known else NOTHING, _key(row["sigma_fitted"]))
+    def in_use(row: Row) -> Entry:
+        sigma = row.results.sigma_fitted
+        return Entry(f"{sigma:.3g}", sigma) if math.isfinite(sigma) else NONE
 
-    before = [Column("Score", f"{unit} [95 %]", value)]
-    if (rows["sigma"] != "").any():
-        before.insert(0, Column("σ", "or its mode", scale))
-    after = [
+    def trained(row: Row) -> Entry:
+        name = f"{row.objective.upper()}, L={row.train_samples}"
+        return Entry(f"its own, L={row.train_samples}" if row.recipe else name, name)
+
+    columns = [
         Column("Worse than best by", f"{unit} [95 %]", worse),
         Column("p", "corrected", chance),
         *_estimation(board),
         Column("Seed SD", unit, spread),
-        Column("ELBO", "nats", plain("elbo_nats", 2)),
-        Column("Dequantised", "bits/dim", plain("dequantised_bits_per_dim", 3)),
-        Column("σ in use", "at test", in_use),
-        Column("Trained on", "objective", trained, numeric=False),
+        Column("ELBO", "nats", plain(lambda row: row.results.elbo_nats, 2)),
     ]
-    optional = {"Dequantised": "dequantised_bits_per_dim", "σ in use": "sigma_fitted"}
-    lacking = {head for head, name in optional.items() if rows[name].isna().all()}
-    return before, [column for column in after if column.head not in lacking]
+    if known(board.ranked, lambda row: row.results.dequantised_bits_per_dim):
+        columns.append(Column("Dequantised", "bits/dim", plain(lambda row: row.results.dequantised_bits_per_dim, 3)))
+    if known(board.ranked, lambda row: row.results.sigma_fitted):
+        columns.append(Column("σ in use", "at test", in_use))
+    return [*columns, Column("Trained on", "objective", trained, numeric=False)]
 
 
-def left_out(board: Board) -> list[Column]:
-    """The columns of what is left out of the ranking; the reasons come after them."""
-    return [
-        Column("At least this good", board.unit, lambda row: Entry(bound(row, board.unit), row["value"])),
-        *_estimation(board),
-    ]
-
-
-def diagnostics(board: Board) -> list[Column]:
-    """What lies behind the score of a configuration; what the whole board lacks has no column."""
-    rows = board.everything
-
-    def share(name: str) -> Callable[[pd.Series], Entry]:
-        return lambda row: Entry(percent(row[name]), _key(row[name]))
-
-    def units(row: pd.Series) -> Entry:
-        shown = f"of {row['latent']:.0f}" if np.isfinite(row["latent"]) else ""
-        return Entry(number(row["active_units"], 1).removesuffix(".0"), _key(row["active_units"]), shown)
-
-    def collapsed(row: pd.Series) -> Entry:
-        some = f"{row['collapsed']} of {row['seeds']} seeds" if 0 < row["collapsed"] < row["seeds"] else ""
-        return Entry("yes" if row["collapsed"] else "no", row["collapsed"], some, marked=row["collapsed"] > 0)
-
-    def bias(row: pd.Series) -> Entry:
-        gain = row["jackknife_nats"] - row["iw_nats"]
-        return Entry(number(gain, 3), _key(gain))
-
-    def ratio(row: pd.Series) -> Entry:
-        found = row["noise_predicted"] / row["noise_realised"] if row["noise_realised"] > 0 else float("nan")
-        shown = f"{row['noise_predicted']:.3g} / {row['noise_realised']:.3g}"
-        return Entry(times(found), found, shown) if np.isfinite(found) else Entry(NOTHING, "")
-
-    found = [
-        ("reconstruction_nats", Column("Reconstruction", "nats", plain("reconstruction_nats", 2))),
-        ("kl_nats", Column("KL", "nats", plain("kl_nats", 2))),
-        ("active_units", Column("Active", "units", units)),
-        ("active_units", Column("Collapsed", "", collapsed)),
-        ("amortisation_gap_nats", Column("Amortisation gap", "nats", plain("amortisation_gap_nats", 2))),
-        ("approximation_gap_nats", Column("Approximation gap", "nats", plain("approximation_gap_nats", 2))),
-        ("jackknife_nats", Column("Jackknife − bound", "nats", bias)),
-        ("noise_predicted", Column("Noise", "× of what is there", ratio)),
-        ("coverage_50", Column("In 50 %", "of the values", share("coverage_50"))),
-        ("coverage_95", Column("In 95 %", "of the values", share("coverage_95"))),
-        ("pit_deviation", Column("Lie elsewhere", "of the values", share("pit_deviation"))),
-    ]
-    return [column for name, column in found if rows[name].notna().any()]
-
-
-def _estimation(board: Board) -> list[Column]:
+def _estimation(board: Board) -> list[Column[Row]]:
     """How the bound was estimated, and how far it is to be believed."""
 
-    def proposal(row: pd.Series) -> Entry:
-        some = f"{row['refined']} of {row['seeds']} seeds" if 0 < row["refined"] < row["seeds"] else ""
-        return Entry("refined" if row["refined"] else "encoder", str(bool(row["refined"])), some)
+    def proposal(row: Row) -> Entry:
+        return Entry("refined" if row.refined else "encoder", str(row.refined > 0), some_seeds(row.refined, row))
 
-    def lift(row: pd.Series) -> Entry:
-        return Entry(measured(row["lift"], board.unit), row["lift"]) if row["refined"] else Entry(NOTHING, "")
+    def tail(row: Row) -> Entry:
+        bad, median = row.results.khat_bad_fraction, row.results.khat_median
+        small = f"{percent(bad)} bad" if math.isfinite(bad) else ""
+        return Entry(number(median, 2), key(median), small, marked=not bad <= BAD_SHARE)
 
-    def tail(row: pd.Series) -> Entry:
-        bad = row["khat_bad_fraction"]
-        shown = f"{percent(bad)} bad" if np.isfinite(bad) else ""
-        return Entry(number(row["khat_median"], 2), _key(row["khat_median"]), shown, marked=not bad <= BAD_SHARE)
+    def lift(row: Row) -> Entry:
+        return Entry(measured(row.lift, board.unit), row.lift) if row.refined else NONE
 
-    def effective(row: pd.Series) -> Entry:
-        few = row["ess_median"] < ESS_FLOOR
-        return Entry(number(row["ess_median"], 1 if few else 0), _key(row["ess_median"]), marked=bool(few))
+    def effective(row: Row) -> Entry:
+        ess = row.results.ess_median
+        return Entry(number(ess, 1 if ess < ESS_FLOOR else 0), key(ess), marked=ess < ESS_FLOOR)
 
-    found = [
-        Column("Estimator", "proposal", proposal, numeric=False),
-        Column("k̂", "median", tail),
-        Column("Encoder’s bound", f"short by, {board.unit}", lift),
-        Column("ESS", "median", effective),
-        Column("L", "evaluated", plain("iw_samples", 0)),
-    ]
-    return [column for column in found if column.head != "Encoder’s bound" or board.everything["refined"].any()]
-
-
-def plain(name: str, digits: int) -> Callable[[pd.Series], Entry]:
-    """A number as it is."""
-    return lambda row: Entry(number(row[name], digits), _key(row[name]))
-
-
-def trained(row: pd.Series) -> Entry:
-    name = f"{row['objective'].upper()}, L={row['train_samples']}"
-    return Entry(f"its own, L={row['train_samples']}" if row["recipe"] else name, name)
-
-
-def named(rows: pd.DataFrame, wanted: list[Column], looks: Looks) -> list[Named]:
-    """The rows of a table that does not rank."""
+    columns = [Column("Estimator", "proposal", proposal, numeric=False), Column("k̂", "median", tail)]
+    if any(row.refined for row in board.everything):
+        columns.append(Column("Encoder’s bound", f"short by, {board.unit}", lift))
     return [
-        Named(
-            label=str(row["label"]),
-            recipe=bool(row["recipe"]),
-            hue=looks.variable(row["family"]),
-            caution=str(row["caution"]),
-            entries=[column.show(row) for column in wanted],
-        )
-        for _, row in rows.iterrows()
+        *columns,
+        Column("ESS", "median", effective),
+        Column("L", "evaluated", plain(lambda row: row.results.iw_samples, 0)),
     ]
 
 
-def line(row: pd.Series, before: list[Column], after: list[Column], looks: Looks, window: tuple[float, float]) -> Line:
-    """The row of one configuration, its drawing on an axis that shows `window`."""
-    tag, tag_class = TAGS[Verdict(row["verdict"])]
+def _line(
+    row: Row, before: list[Column[Row]], after: list[Column[Row]], looks: Looks, window: tuple[float, float]
+) -> Line:
+    """A row with its drawing on an axis that shows `window`; of a reference there is the score alone."""
+    tag, tag_class = TAGS[row.verdict]
     return Line(
-        rank=int(row["rank"]),
-        label=str(row["label"]),
-        name=str(row["label"]).replace(f" σ={row['sigma']}", ""),
-        recipe=bool(row["recipe"]),
-        hue=looks.variable(row["family"]),
+        rank="" if row.rank is None else row.rank,
+        label=row.label,
+        name=row.label.replace(f" σ={row.sigma}", ""),
+        recipe=row.recipe,
+        hue="--muted" if row.reference else looks.variable(row.family),
         whisker=_whisker(row, window),
         tag=tag,
         tag_class=tag_class,
-        before=[column.show(row) for column in before],
-        after=[column.show(row) for column in after],
+        before=_entries(row, before),
+        after=_entries(row, after),
     )
 
 
-def _whisker(row: pd.Series, window: tuple[float, float]) -> Whisker:
-    if row["value"] > max(window):
+def _entries(row: Row, columns: list[Column[Row]]) -> list[Entry]:
+    return [NONE if row.reference and not column.of_references else column.show(row) for column in columns]
+
+
+def _whisker(row: Row, window: tuple[float, float]) -> Whisker:
+    value = row.value
+    if value.mean > max(window):
         return Whisker(DRAWN - 4, DRAWN - 4, DRAWN - 4, "right")
-    if row["value"] < min(window):
+    if value.mean < min(window):
         return Whisker(4, 4, 4, "left")
-    return Whisker(place(row["value"], window), place(row["low"], window), place(row["high"], window))
+    dot = _place(value.mean, window)
+    if math.isnan(value.low):
+        return Whisker(dot, dot, dot)
+    return Whisker(dot, _place(value.low, window), _place(value.high, window))
 
 
-def place(value: float, window: tuple[float, float]) -> float:
+def _place(value: float, window: tuple[float, float]) -> float:
+    """Where a value lies in a drawing, in CSS pixels."""
     share = (value - min(window)) / (max(window) - min(window))
     return round(4 + (DRAWN - 8) * float(np.clip(share, 0, 1)), 1)
-
-
-def speed_columns(throughput: pd.DataFrame) -> list[Column]:
-    """The speed of a kind: one model alone, then apart from it the bundles of the run; where a survey was made, also
-    its limits, memory, and a bundle of the kind alone."""
-
-    def share(name: str) -> Callable[[pd.Series], Entry]:
-        return lambda row: Entry(percent(row[name]), _key(row[name]))
-
-    def speed(name: str) -> Callable[[pd.Series], Entry]:
-        return lambda row: Entry(rate(row[name]), _key(row[name]))
-
-    alone = [
-        Column("Training", "images/s, alone", speed("train_images_per_s")),
-        Column("Evaluation", "decodes/s, alone", speed("eval_decodes_per_s")),
-        Column("Of the machine’s", "matrix-product rate", share("matmul_share")),
-    ]
-    bundles = [
-        Column("Its bundle", "images/s, all models", speed("bundle_train_images_per_s"), apart=True),
-        Column("Models", "in the bundle", plain("bundle_models", 0)),
-    ]
-    if not _surveyed(throughput):
-        return alone + bundles
-    alone += [
-        Column("Of its copy rate", "training", share("train_bytes_share")),
-        Column("Evaluation", "of matrix products", share("eval_flops_share")),
-        Column("Evaluation", "of copying", share("eval_bytes_share")),
-        Column("Memory", "training, MB", megabytes("train_peak_bytes")),
-    ]
-    bundled = [
-        Column("Bundled by kind", "images/s, all models", speed("bundled_images_per_s"), apart=True),
-        Column("Models", "of the kind", plain("bundled_models", 0)),
-        Column("Of the machine’s", "matrix-product rate", share("bundled_flops_share")),
-        Column("Of its copy rate", "bundled", share("bundled_bytes_share")),
-        Column("Memory", "bundled, MB", megabytes("bundled_peak_bytes")),
-    ]
-    if "stacked_decodes_per_s" in throughput.columns and throughput["stacked_decodes_per_s"].notna().any():
-        bundled.append(Column("Evaluated together", "decodes/s, all models", speed("stacked_decodes_per_s")))
-    return alone + bundles + bundled
-
-
-def speeds(board: Board, throughput: pd.DataFrame) -> list[tuple[Entry, list[Entry]]]:
-    """The name of every kind of configuration that was timed, and what it has in the columns; fastest alone first."""
-    rows = board.everything
-    rows = rows[rows["train_images_per_s"].notna()].drop_duplicates("kind")
-    if _surveyed(throughput):
-        numbers = throughput.set_index("kind")
-        numbers = numbers[[name for name in numbers.columns if name not in rows.columns]].apply(
-            pd.to_numeric, errors="coerce"
-        )
-        rows = rows.join(numbers, on="kind")
-    wanted = speed_columns(throughput)
-    lines = []
-    for _, row in rows.sort_values("train_images_per_s", ascending=False).iterrows():
-        name = str(row["label"])
-        if np.isfinite(pd.to_numeric(row["sigma"], errors="coerce")):
-            name = name.replace(f"σ={row['sigma']}", "σ fixed")
-        lines.append((Entry(name, name), [column.show(row) for column in wanted]))
-    return lines
-
-
-def megabytes(name: str) -> Callable[[pd.Series], Entry]:
-    """Bytes to three digits in MB."""
-    return lambda row: Entry(rate(row[name] / 1e6), _key(row[name]))
-
-
-def _surveyed(throughput: pd.DataFrame) -> bool:
-    """Whether vae-bench throughput was there, beside the short timing of a run."""
-    return "bundled_images_per_s" in throughput.columns
-
-
-def recipe_rows(found: list[Board]) -> list[dict[str, str]]:
-    return [
-        {
-            "label": str(row["label"]),
-            "scored": str(row["scored_as"]).replace("_", " "),
-            "objective": _with_deviation(row, "training_objective_nats"),
-            "score": f"{bound(row, board.unit)} {board.unit}",
-        }
-        for board in found
-        for _, row in board.everything.iterrows()
-        if row["recipe"]
-    ]
-
-
-def density_rows(found: list[Board]) -> list[dict[str, str]]:
-    return [
-        {
-            "label": str(row["label"]),
-            "density": _with_deviation(row, "density_nats"),
-            "dequantised": f"{number(row['dequantised_bits_per_dim'], 3)}",
-            "bad": percent(row["density_khat_bad_fraction"]),
-            "doubtful": "" if row["density_khat_bad_fraction"] <= BAD_SHARE else "not converged",
-            "mass": bound(row, board.unit),
-        }
-        for board in found
-        for _, row in board.everything.sort_values("label").iterrows()
-        if np.isfinite(row["density_nats"])
-    ]
-
-
-def _with_deviation(row: pd.Series, name: str) -> str:
-    """A mean over seeds, with the standard deviation between them where there are several."""
-    deviation = row[f"{name}_sd"]
-    return number(row[name], 2) + ("" if np.isnan(deviation) else f" ± {number(deviation, 2)}")
-
-
-def _key(value: float) -> float | str:
-    """What a column is sorted by; what is missing has no key and goes last."""
-    return "" if pd.isna(value) else float(value)

@@ -1,20 +1,20 @@
 """What there is to remark about the numbers themselves: how they were estimated, what is left out of the ranking and
-why, whether the predicted noise is the noise there is, and what has collapsed.
+why, whether the predicted noise is the noise there is, what has collapsed, and what the intervals cannot hold.
 
 Each remark is computed from the numbers, and made only where they give cause for it.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
-import pandas as pd
 from markupsafe import Markup
 
 from bench.report.numbers import DIGITS, bound, listed, measured, percent, several, times
 from bench.statistics.boards import Board
+from bench.statistics.rows import Row, median
 
 NOISE_OFF = 1.5  # a predicted noise that is this many times too wide or too narrow is remarked upon
 MOST_NAMED = 4
@@ -34,119 +34,130 @@ def estimator(board: Board) -> Iterator[Finding]:
     The order by the encoder's bounds is that of the ranked configurations alone.
     """
     whole = board.everything
-    refined = whole[(whole["refined"] > 0) & whole["lift"].notna()]
-    if refined.empty:
+    refined = [row for row in whole if row.refined and not math.isnan(row.lift)]
+    if not refined:
         return
-    most = refined.loc[refined["lift"].idxmax()]
+    most = max(refined, key=lambda row: row.lift)
     which = "The bound is" if len(whole) == 1 else f"{len(refined)} of {len(whole)} bounds {_are(len(refined))}"
-    said = Markup("{} refined: the proposal was fitted to each image").format(which)
-    bad = float(refined["encoder_khat_bad_fraction"].median())
-    if np.isfinite(bad):
-        said += Markup("; the encoder's had a bad k̂ in {} of the images (median)").format(percent(bad))
-    texts = [said + "."]
-    if round(float(most["lift"]), DIGITS[board.unit]) <= 0:
+    first = Markup("{} refined: the proposal was fitted to each image").format(which)
+    bad = median([row.results.encoder_khat_bad_fraction for row in refined])
+    if math.isfinite(bad):
+        first += Markup("; the encoder's had a bad k̂ in {} of the images (median)").format(percent(bad))
+    texts = [first + "."]
+    if round(most.lift, DIGITS[board.unit]) <= 0:
         yield Finding("Estimator", (*texts, Markup("The encoder's own bounds were no worse.")))
         return
     short = Markup("Importance sampling from the encoder alone falls short by {} {} (<b>{}</b>)").format(
-        measured(most["lift"], board.unit), board.unit, most["label"]
+        measured(most.lift, board.unit), board.unit, most.label
     )
     if len(refined) > 1:
-        short += Markup(" at most, {} in the median").format(measured(float(refined["lift"].median()), board.unit))
+        half = median([row.lift for row in refined])
+        short += Markup(" at most, {} in the median").format(measured(half, board.unit))
     texts.append(short + ".")
-    texts += _other_order(board)
+    texts += _other_order(board.ranked)
     yield Finding("Estimator", tuple(texts))
 
 
-def _other_order(board: Board) -> list[Markup]:
+def _other_order(ranked: tuple[Row, ...]) -> list[Markup]:
     """How the ranked configurations would stand by the encoder's own bounds."""
-    rows = board.rows
-    by_encoder = rows.iloc[np.argsort(-(rows["encoder_iw_nats"].fillna(rows["iw_nats"])), kind="stable")]
-    moved = int((by_encoder["config"].to_numpy() != rows["config"].to_numpy()).sum())
+
+    def by_encoder(row: Row) -> float:
+        nats = row.results.encoder_iw_nats
+        return -(row.results.iw_nats if math.isnan(nats) else nats)
+
+    other = sorted(ranked, key=by_encoder)
+    moved = sum(before is not after for before, after in zip(ranked, other, strict=True))
     if not moved:
         return []
-    text = Markup("By those bounds {} of {} ranks would have been others").format(moved, len(rows))
-    if by_encoder.iloc[0]["config"] != rows.iloc[0]["config"]:
+    text = Markup("By those bounds {} of {} ranks would have been others").format(moved, len(ranked))
+    if other[0] is not ranked[0]:
         text += Markup(", and <b>{}</b> would have come first instead of <b>{}</b>").format(
-            by_encoder.iloc[0]["label"], rows.iloc[0]["label"]
+            other[0].label, ranked[0].label
         )
     return [text + "."]
 
 
 def left_out(board: Board) -> Iterator[Finding]:
     """What is not ranked."""
-    rows = board.left_out
-    if rows.empty:
+    left = board.left_out
+    if not left:
         return
     text = Markup("{} of {} bounds cannot be trusted and {} not ranked: {}.").format(
-        len(rows),
+        len(left),
         len(board.everything),
-        _are(len(rows)),
-        first_of([Markup("<b>{}</b> ({})").format(row["label"], bound(row, board.unit)) for _, row in rows.iterrows()]),
+        _are(len(left)),
+        _first_of([Markup("<b>{}</b> ({})").format(row.label, bound(row, board.unit)) for row in left]),
     )
-    yield Finding("Left out of the ranking", (text + " " + _what_that_means(rows),))
+    meaning = (
+        "Its true value is better than that, by an unknown amount."
+        if len(left) == 1
+        else "Their true values are better than those, by unknown amounts."
+    )
+    yield Finding("Left out of the ranking", (text + " " + meaning,))
+
+
+def noise(board: Board) -> Iterator[Finding]:
+    """Whether the noise that decoders predict is the noise there is: the widest, the narrowest, the best ranked."""
+    known = [row for row in board.everything if row.noise_ratio > 0]
+    off = [row for row in known if max(row.noise_ratio, 1 / row.noise_ratio) > NOISE_OFF]
+    if not off:
+        return
+    texts = [
+        Markup("{} of {} {} a noise that is off by more than a factor of {:g}.").format(
+            len(off), several(len(known), "configuration"), "predicts" if len(off) == 1 else "predict", NOISE_OFF
+        )
+    ]
+    wide = max((row for row in off if row.noise_ratio > 1), key=lambda row: row.noise_ratio, default=None)
+    narrow = min((row for row in off if row.noise_ratio < 1), key=lambda row: row.noise_ratio, default=None)
+    for row, predicts in ((wide, "predicts"), (narrow, "predicts only")):
+        if row is not None:
+            text = Markup("<b>{}</b> {} {} times the noise there is").format(
+                row.label, predicts, times(row.noise_ratio)
+            )
+            if math.isfinite(row.results.coverage_95):
+                text += Markup(": its 95 % intervals hold {} of the values").format(percent(row.results.coverage_95))
+            texts.append(text + ".")
+    top = board.ranked[0] if board.ranked else None
+    if top and math.isfinite(top.results.coverage_95) and all(row is not top for row in off):
+        texts.append(Markup("Those of the first-ranked hold {}.").format(percent(top.results.coverage_95)))
+    yield Finding("Predicted noise", tuple(texts))
+
+
+def collapse(board: Board) -> Iterator[Finding]:
+    """Configurations whose latent says nothing of the image, in some seed."""
+    collapsed = [row for row in board.everything if row.results.collapsed > 0]
+    if not collapsed:
+        return
+    names = [
+        Markup("<b>{}</b>{}").format(
+            row.label,
+            "" if row.results.collapsed == row.seeds else f" ({row.results.collapsed} of {row.seeds} seeds)",
+        )
+        for row in collapsed
+    ]
+    text = Markup(
+        "The posterior has collapsed onto the prior in {}: z says nothing of the image, and the "
+        "decoder is one distribution for all images."
+    ).format(_first_of(names))
+    yield Finding("Posterior collapse", (text,))
+
+
+def one_seed(board: Board) -> Iterator[Finding]:
+    """What the intervals cannot hold."""
+    if all(row.seeds < 2 for row in board.everything):
+        text = (
+            "Every configuration was trained once: the intervals cover the choice of test images only, and what "
+            "another training run would change is unknown."
+        )
+        yield Finding("One seed", (Markup(text),))
 
 
 def _are(count: int) -> str:
     return "is" if count == 1 else "are"
 
 
-def first_of(names: list[Markup]) -> Markup:
+def _first_of(names: list[Markup]) -> Markup:
     """'a, b, c and 3 more'."""
     if len(names) > MOST_NAMED:
         names = [*names[: MOST_NAMED - 1], Markup("{} more").format(len(names) - MOST_NAMED + 1)]
     return Markup(listed([str(name) for name in names]))
-
-
-def _what_that_means(rows: pd.DataFrame) -> str:
-    if len(rows) == 1:
-        return "Its true value is better than that, by an unknown amount."
-    return "Their true values are better than those, by unknown amounts."
-
-
-def noise(board: Board) -> Iterator[Finding]:
-    """Whether the noise that decoders predict is the noise there is: the widest, the narrowest, the best ranked."""
-    whole = board.everything
-    known = whole[(whole["noise_predicted"] > 0) & (whole["noise_realised"] > 0)]
-    ratio = known["noise_predicted"] / known["noise_realised"]
-    off = np.fmax(ratio, 1 / ratio) > NOISE_OFF
-    if not off.any():
-        return
-    texts = [
-        Markup("{} of {} {} a noise that is off by more than a factor of {:g}.").format(
-            int(off.sum()), several(len(known), "configuration"), "predicts" if off.sum() == 1 else "predict", NOISE_OFF
-        )
-    ]
-    for wide, word in ((True, "predicts"), (False, "predicts only")):
-        some = ratio[off & ((ratio > 1) == wide)]
-        if len(some):
-            row = known.loc[some.idxmax() if wide else some.idxmin()]
-            text = Markup("<b>{}</b> {} {} times the noise there is").format(
-                row["label"], word, times(float(some.max() if wide else some.min()))
-            )
-            if np.isfinite(row["coverage_95"]):
-                text += Markup(": its 95 % intervals hold {} of the values").format(percent(row["coverage_95"]))
-            texts.append(text + ".")
-    if len(board.rows):
-        top = board.rows.iloc[0]
-        if np.isfinite(top["coverage_95"]) and top["config"] not in set(known.loc[off, "config"]):
-            texts.append(Markup("Those of the first-ranked hold {}.").format(percent(top["coverage_95"])))
-    yield Finding("Predicted noise", tuple(texts))
-
-
-def collapse(board: Board) -> Iterator[Finding]:
-    """Configurations whose latent says nothing of the image, in some seed."""
-    rows = board.everything
-    rows = rows[rows["collapsed"] > 0]
-    if rows.empty:
-        return
-    names = [
-        Markup("<b>{}</b>{}").format(
-            row["label"], "" if row["collapsed"] == row["seeds"] else f" ({row['collapsed']} of {row['seeds']} seeds)"
-        )
-        for _, row in rows.iterrows()
-    ]
-    text = Markup(
-        "The posterior has collapsed onto the prior in {}: z says nothing of the image, and the "
-        "decoder is one distribution for all images."
-    ).format(first_of(names))
-    yield Finding("Posterior collapse", (text,))

@@ -1,0 +1,57 @@
+"""The axis of scores: what it is called, which part of it is shown, and where a uniform guess lies on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from bench.report.figures._svg import MUTED
+from bench.statistics.boards import Board
+from bench.statistics.rows import Row
+
+
+def quantity(board: Board) -> str:
+    """What a board's axis shows, with its unit and measure."""
+    return f"ln P(x), nats ({board.measure})" if board.unit == "nats" else f"bits/dim ({board.measure})"
+
+
+def limits(board: Board, rows: Sequence[Row] = (), reach: float = 4.0) -> tuple[float, float]:
+    """The best and the worst value that an axis shows, with a margin; of all that may be best, where no rows are given.
+
+    What is farther from the best than `reach` times the median's distance is cut off, and so is what is worse than a
+    uniform guess over the levels, unless that is where most of them lie.
+    """
+    values = [row.value for row in rows or (*board.ranked, *board.better_unranked)]
+    sign = -board.sign
+    losses = np.array([sign * value.mean for value in values])
+    best, median, worst = float(losses.min()), float(np.median(losses)), float(losses.max())
+    cut = best + reach * (median - best) if median > best else worst
+    if sign * board.uniform > median:
+        cut = min(cut, sign * board.uniform)
+    widest = max(value.high - value.low for value in values[:3])
+    end = max(min(worst, cut), best + widest)
+    near, far = zip(*(sorted((sign * value.low, sign * value.high)) for value in values), strict=True)
+    end = max(end, *(far[place] for place in np.flatnonzero(losses <= end)))
+    margin = 0.04 * (end - best) or 0.01 * abs(best) or 1.0
+    return sign * (min(best, *near) - margin), sign * (end + margin)
+
+
+def uniform_line(axes: Axes, board: Board, window: tuple[float, float], *, vertical: bool) -> None:
+    """The score of a uniform guess, where it lies in the window."""
+    if not min(window) <= board.uniform <= max(window):
+        return
+    (axes.axvline if vertical else axes.axhline)(board.uniform, color=MUTED, linewidth=1)
+    where = (board.uniform, 1) if vertical else (0, board.uniform)
+    axes.annotate(
+        "uniform guess",
+        where,
+        xycoords=("data", "axes fraction") if vertical else ("axes fraction", "data"),
+        xytext=(-4, -3) if vertical else (3, -3),
+        textcoords="offset points",
+        ha="right" if vertical else "left",
+        va="top",
+        fontsize=10,
+        color=MUTED,
+    )

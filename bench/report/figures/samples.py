@@ -1,0 +1,105 @@
+"""How the bound grows with the number of samples L."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+from markupsafe import Markup
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from bench.report.figures._kinds import OfBoard
+from bench.report.figures._panels import layout, log_ticks, setting, spread
+from bench.report.figures._svg import PAPER, Looks, styled
+from bench.report.numbers import count, measured
+from bench.statistics.boards import Board
+from bench.statistics.rows import by_family, median
+from bench.store import RunTables
+
+
+@styled
+def draw(board: Board, tables: RunTables, looks: Looks) -> Figure | None:
+    """What the bound gains as L grows over the encoder's own bound at the first L, a panel per family.
+
+    Where proposals were refined, the encoder's own curve is dashed. None where there is only one L.
+    """
+    gains, encoders = _gains(board, tables.bounds)
+    if gains.shape[1] < 2:
+        return None
+    families = by_family(row for row in board.everything if row.config in gains.index)
+    figure, panels = layout(len(families), height=165, columns=3, left=64, right=136, top=30, gap=190)
+    for axes, (family, rows) in zip(panels, families.items(), strict=True):
+        hue = looks.hue(family)
+        ends = []
+        for row in rows:
+            curve = gains.loc[row.config].dropna()
+            axes.plot(curve.index, curve, color=hue, linewidth=1.6)
+            axes.plot(curve.index[-1], curve.iloc[-1], "o", color=hue, markersize=4.5,
+                      markerfacecolor=hue if row.trusted else PAPER)  # fmt: skip
+            ends.append((float(curve.iloc[-1]), setting(row) if len(rows) > 1 else ""))
+            if row.refined:
+                encoder = encoders.loc[row.config].dropna()
+                axes.plot(encoder.index, encoder, color=hue, linewidth=1.2, linestyle=(0, (3, 2)), alpha=0.75)
+        axes.set_xscale("log")
+        top, low = max(0.0, axes.dataLim.y1), min(0.0, axes.dataLim.y0)
+        low = max(low, -0.2 * top) if top > 0 else low  # refined proposals are wide: low at L = 1
+        margin = 0.1 * (top - low) or 1.0
+        axes.set_ylim(low - margin, top + margin)
+        axes.yaxis.set_major_locator(MaxNLocator(4))
+        spread(axes, ends)
+        axes.set_title(family, color=hue)
+        axes.set(xlabel="L, samples of z per image", ylabel="")
+        log_ticks(axes, gains.columns, lambda value: f"{value:,.0f}")
+    for axes in panels[::3]:
+        axes.set_ylabel("nats gained")
+    return figure
+
+
+def _gains(board: Board, bounds: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """[configuration, L] of the final bounds and of the encoder's own, in nats over the encoder's at the first L.
+
+    Where the encoder's is not known, the final bound stands for it.
+    """
+    configs = {cell: config for config, sample in board.samples.items() for cell in sample.cells}
+    long = bounds[bounds["cell"].isin(configs)].dropna(subset=["bound_nats"])
+    long = long.assign(encoder_bound_nats=long["encoder_bound_nats"].fillna(long["bound_nats"]))
+    columns = ["bound_nats", "encoder_bound_nats"]
+    means = long.groupby([long["cell"].map(configs), "samples"])[columns].mean()
+    final, encoder = (means[column].unstack("samples") for column in columns)
+    start = encoder.bfill(axis=1).iloc[:, 0] if encoder.shape[1] else pd.Series(dtype=float)
+    return final.sub(start, axis=0), encoder.sub(start, axis=0)
+
+
+def title(board: Board) -> Markup:
+    """How many bounds can be trusted at the largest L, and what refinement lifted them by."""
+    whole, lost = board.everything, len(board.left_out)
+    most = count(max(row.results.iw_samples for row in whole))
+    if len(whole) == 1:
+        text = Markup("The bound can{} be trusted at L = {}").format("not" if lost else "", most)
+    elif lost == 0:
+        text = Markup("All {} bounds can be trusted at L = {}").format(len(whole), most)
+    else:
+        text = Markup("{} of {} bounds cannot be trusted at L = {}").format(lost, len(whole), most)
+    lifts = [row.lift / board.scale for row in whole if row.refined and not math.isnan(row.lift)]
+    if not lifts or median(lifts) <= 0:
+        return text
+    which = f"{len(lifts)} of the {len(whole)}" if len(whole) > 1 else "it"
+    lifted = Markup("; fitting the proposal to the image lifted {}").format(which)
+    by = measured(median(lifts), "nats")
+    return text + lifted + (f" by {by} nats" if len(lifts) == 1 else f", by {by} nats in the median")
+
+
+FIGURE = OfBoard(
+    section="samples",
+    order=1,
+    draw=draw,
+    title=title,
+    note=(
+        "Every curve is a lower bound on the log-likelihood, in nats over the encoder's bound at the first L, and "
+        "rises with L. Solid: the bound that is reported. Dashed: the encoder's own, where a proposal was fitted to "
+        "each image; what lies between their ends is what importance sampling from the encoder misses. Hollow end: "
+        "left out of the ranking. Refined proposals are wide: their curves may begin below the panel. The panels have "
+        "scales of their own."
+    ),
+)

@@ -1,0 +1,73 @@
+"""The ranking as a table of pandas, for whoever goes on from the numbers."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import pandas as pd
+
+from bench.report.text.doubts import caution
+from bench.statistics.boards import Board, boards
+from bench.statistics.rows import Row
+from bench.store import RunTables
+from bench.store.columns import columns
+
+EMPTY = ("board", "currency", "rank", "config", "label", "value", "verdict")
+
+
+def ranking(tables: RunTables) -> pd.DataFrame:
+    """One row per configuration and currency: within each board the ranked ones, best first, then those left out.
+
+    `trusted` says whether the bound can be believed in every seed; if not, `caution` says why, and the row has no
+    rank (NA), no verdict ('') and no difference to the best (NaN): its value is "at least this good", no more.
+    `value [low, high]` is the log-likelihood in `unit` (nats: higher is better, bits/dim: lower is better) with its
+    95 % interval over images and seeds; `seed_deviation` the standard deviation of the value between seeds (NaN with
+    one seed); `worse_by [worse_low, worse_high]` the paired difference to the board's first row, positive is worse,
+    over `shared_seeds` seeds; `verdict` one of `intervals.Verdict`, by `p_adjusted` and that interval.
+    `khat_bad_fraction`, `ess_median` and `rise` (gain per doubling of L) are those of the worst seed, `refined` and
+    `collapsed` count seeds, `lift` is what refinement gained over the encoder's own bound, in `unit`. The cells' other
+    columns follow under the names of the run file, joined over seeds.
+    """
+    records = [_record(board, row) for board in boards(tables) for row in board.everything]
+    if not records:
+        return pd.DataFrame(columns=list(EMPTY))
+    return pd.DataFrame(records).astype({"rank": "Int64"})
+
+
+def _record(board: Board, row: Row) -> dict[str, object]:
+    value = asdict(row.value)
+    return {
+        "rank": row.rank,
+        "board": board.name,
+        "dataset": board.dataset,
+        "currency": board.currency,
+        "measure": board.measure,
+        "unit": board.unit,
+        "config": row.config,
+        "label": row.label,
+        "kind": row.kind,
+        "family": row.family,
+        "sigma": row.sigma,
+        "options": row.options,
+        "scored_as": row.scored_as,
+        "recipe": int(row.recipe),
+        "view": row.view,
+        **row.settings,
+        "value": value.pop("mean"),
+        **{name: end for name, end in value.items() if name != "seeds"},
+        "worse_by": row.behind.mean,
+        "worse_low": row.behind.low,
+        "worse_high": row.behind.high,
+        "shared_seeds": row.behind.seeds,
+        "p_adjusted": row.p,
+        "verdict": str(row.verdict or ""),
+        "trusted": row.trusted,
+        "caution": caution(row.doubts, board.unit),
+        "seeds": row.seeds,
+        "seed_deviation": row.seed_deviation,
+        "rise": row.rise,
+        "refined": row.refined,
+        "lift": row.lift,
+        **{name: getattr(row.results, name) for name, column in columns() if column.joined},
+        **{f"{name}_sd": getattr(row.deviations, name) for name, column in columns() if "deviation" in column.joined},
+    }

@@ -1,0 +1,79 @@
+"""What all tables are made of: columns, each of which says what a row has in it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from bench.report.numbers import NOTHING, number, percent, rate
+from bench.statistics.rows import Row
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One cell of a table: what is shown, and what it is sorted by."""
+
+    text: str
+    key: float | str
+    small: str = ""  # shown after the text, smaller
+    marked: bool = False
+
+
+NONE = Entry(NOTHING, "")
+
+
+@dataclass(frozen=True)
+class Column(Generic[T]):
+    """A column of a table, and what it shows of a row."""
+
+    head: str
+    unit: str
+    show: Callable[[T], Entry]
+    numeric: bool = True
+    apart: bool = False  # begins a group of another quantity
+    of_references: bool = False  # which have it too
+
+
+@dataclass(frozen=True)
+class Named:
+    """A configuration in a table that does not rank."""
+
+    label: str
+    recipe: bool
+    hue: str
+    caution: str  # why it is left out of the ranking, '' where it is ranked
+    entries: list[Entry]
+
+
+def key(value: float) -> float | str:
+    """What a column is sorted by; what is missing has no key and goes last."""
+    return "" if math.isnan(value) else float(value)
+
+
+def plain(read: Callable[[T], float], digits: int) -> Callable[[T], Entry]:
+    """A number as it is."""
+    return lambda row: Entry(number(read(row), digits), key(read(row)))
+
+
+def share(read: Callable[[T], float]) -> Callable[[T], Entry]:
+    """A share in percent."""
+    return lambda row: Entry(percent(read(row)), key(read(row)))
+
+
+def speed(read: Callable[[T], float]) -> Callable[[T], Entry]:
+    """A rate to three digits."""
+    return lambda row: Entry(rate(read(row)), key(read(row)))
+
+
+def some_seeds(count: int, row: Row) -> str:
+    """'2 of 3 seeds' where it is some of them and not all."""
+    return f"{count} of {row.seeds} seeds" if 0 < count < row.seeds else ""
+
+
+def known(rows: Iterable[Row], read: Callable[[Row], float]) -> bool:
+    """Whether a number is known of any row: a column without one is not shown."""
+    return any(not math.isnan(read(row)) for row in rows)

@@ -1,0 +1,75 @@
+"""What is said of a run as a whole: its headline facts, what to know before believing a number, in what precision it
+was computed."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from bench.report.numbers import NOTHING, listed, several
+from bench.report.provenance import git, invocations
+from bench.statistics.boards import Board
+from bench.store import RunTables
+
+# how the matrix products of training were done, by the grid's word for it
+TRAINED_IN = {
+    "float32": "full float32",
+    "tf32": "TF32 (tf32: factors rounded to 10 bits of mantissa)",
+    "bf16": "bfloat16 (bf16: factors and results rounded to 7 bits of mantissa)",
+}
+
+
+def headline_facts(tables: RunTables, boards: list[Board]) -> list[str]:
+    cells = tables.cells
+    done = sum(len(sample.cells) for board in boards for sample in board.samples.values())
+    facts = [
+        f"run {tables.meta.get('name', '')}".strip(),
+        f"{done} of {_planned(tables)} cells scored",
+        f"{several(cells['config'].nunique(), 'configuration')}, seeds {ranges(cells['seed'])}",
+    ]
+    times = [str(entry["time"]) for entry in tables.provenance if entry.get("time")]
+    return facts + ([max(times)[:10]] if times else [])
+
+
+def notices(tables: RunTables, failed: pd.DataFrame) -> list[str]:
+    """What a reader must know before believing a number."""
+    texts = []
+    missing = _planned(tables) - len(tables.cells)
+    if missing:
+        texts.append(
+            f"Incomplete run: {missing} of {_planned(tables)} cells have not ended yet; rankings may still change."
+        )
+    if len(failed):
+        ends = ", ".join(f"{count} {status}" for status, count in failed["status"].value_counts().items())
+        texts.append(f"{len(failed)} of {len(tables.cells)} cells gave no result ({ends}); the reasons are below.")
+    commits = {git(entry).get("commit") for entry in invocations(tables)}
+    if len(commits) > 1:
+        texts.append(f"The cells come from {len(commits)} different commits: they may not be comparable.")
+    if None in commits:
+        texts.append("The code's commit is unknown for some cells: they cannot be traced to a version.")
+    if any(git(entry).get("dirty") for entry in invocations(tables)):
+        texts.append("The code had uncommitted changes when cells were computed: nobody else has this version.")
+    return texts
+
+
+def precision(chosen: pd.Series) -> str:
+    """In what precision the cells were trained, and in what they were scored."""
+    trained_in = [text for name, text in TRAINED_IN.items() if (chosen == name).any()]
+    which = ", as the labels say" if len(trained_in) > 1 else ""
+    return (
+        f"While training, the networks’ matrix products were done in {listed(trained_in) or NOTHING}{which}. All else "
+        "in training (parameters, Adam, likelihood, KL, sums), and the whole of validation and evaluation, is in full "
+        "float32."
+    )
+
+
+def ranges(seeds: pd.Series) -> str:
+    """'0–2' or '0, 3, 7'."""
+    numbers = sorted({int(seed) for seed in seeds})
+    if len(numbers) > 2 and numbers == list(range(numbers[0], numbers[-1] + 1)):
+        return f"{numbers[0]}–{numbers[-1]}"
+    return ", ".join(map(str, numbers)) or NOTHING
+
+
+def _planned(tables: RunTables) -> int:
+    planned = tables.meta.get("cells")
+    return max(planned if isinstance(planned, int) else 0, len(tables.cells))

@@ -1,0 +1,178 @@
+"""One row of a ranking: a configuration, joined over its seeds; or a reference, a number that others are held against.
+
+A configuration is a cell without its seed. What is not known of a row, or does not apply to it, is NaN, '', 0 or None.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import numpy as np
+import pandas as pd
+
+from bench.grid.settings import keys_of
+from bench.statistics.trust import Doubt
+from bench.store import RESULT_COLUMNS, Results
+from bench.store.columns import columns
+from vae_core.statistics.intervals import Interval, Verdict
+
+NOTHING_KNOWN = Results()
+K = TypeVar("K", bound=Hashable)
+
+NAN = math.nan
+MATCHED = keys_of("training", "network", "schedule")  # settings that two rows of a fair comparison agree in
+
+#: how a column is joined over the seeds of a configuration, by the word with which it is declared
+JOINS: dict[str, Callable[[pd.Series], float]] = {
+    "mean": lambda values: float(values.mean()),
+    "mean and deviation": lambda values: float(values.mean()),
+    "highest": lambda values: float(values.max(skipna=False)),  # what is unknown of one seed may be the highest
+    "lowest": lambda values: float(values.min()),
+    "sum": lambda values: float(values.sum()),
+}
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over images and seeds with its 95 % interval, and the parts of that; NaN where one is not known."""
+
+    mean: float
+    low: float = NAN
+    high: float = NAN
+    image_low: float = NAN
+    image_high: float = NAN
+    seed_low: float = NAN
+    seed_high: float = NAN
+    seeds: int = 0
+
+    @classmethod
+    def of(cls, intervals: Interval, index: int) -> Estimate:
+        """One of several intervals."""
+        one = intervals.at(index)
+        mean, low, high, image_low, image_high, seed_low, seed_high = map(float, one[:-1])
+        return cls(mean, low, high, image_low, image_high, seed_low, seed_high, int(one.seeds))
+
+    def times(self, factor: float) -> Estimate:
+        """That of `factor` times the quantity: a negative factor exchanges the ends."""
+        mean, low, high = factor * self.mean, factor * self.low, factor * self.high
+        images = factor * self.image_low, factor * self.image_high
+        seeds = factor * self.seed_low, factor * self.seed_high
+        if factor < 0:
+            low, high, images, seeds = high, low, images[::-1], seeds[::-1]
+        return Estimate(mean, low, high, *images, *seeds, self.seeds)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One row; numbers without a unit in their name are in the unit of its board."""
+
+    label: str
+    value: Estimate
+    reference: bool = False  # one number to hold others against: without rank, verdict, seeds and results
+
+    # what was asked
+    config: str = ""
+    kind: str = ""
+    family: str = ""
+    sigma: str = ""  # a number, or how it is learned; '' without one
+    options: str = ""
+    scored_as: str = ""
+    view: str = ""
+    recipe: bool = False
+    settings: Mapping[str, Any] = field(default_factory=dict)  # by the keys of MATCHED
+
+    # what came out, over the seeds
+    seeds: int = 0
+    seed_deviation: float = NAN  # of the value
+    results: Results = NOTHING_KNOWN  # joined as each column declares
+    deviations: Results = NOTHING_KNOWN  # between seeds, of the columns that declare one
+    refined: int = 0  # seeds whose proposals were fitted to each image
+    lift: float = NAN  # by which that raised the bound over the encoder's own
+    rise: float = NAN  # per doubling of L, in the worst seed
+    doubts: tuple[Doubt, ...] = ()  # why it is not ranked
+
+    # how it stands
+    rank: int | None = None
+    behind: Estimate = Estimate(NAN)  # paired difference to the first of the board, positive is worse
+    p: float = NAN  # of "this one is among the best", corrected
+    verdict: Verdict | None = None
+
+    @property
+    def trusted(self) -> bool:
+        """Whether its bound can be believed in every seed."""
+        return not self.doubts
+
+    @property
+    def objective(self) -> str:
+        return str(self.settings["objective"])
+
+    @property
+    def train_samples(self) -> int:
+        return int(self.settings["train_samples"])
+
+    @property
+    def latent(self) -> int:
+        """The size of the latent."""
+        return int(self.settings["latent"])
+
+    @property
+    def fixed_sigma(self) -> float:
+        """σ where the grid gives a number, NaN where it is learned or there is none."""
+        try:
+            return float(self.sigma)
+        except ValueError:
+            return NAN
+
+    @property
+    def learns_sigma(self) -> bool:
+        return self.sigma != "" and math.isnan(self.fixed_sigma)
+
+    @property
+    def noise_ratio(self) -> float:
+        """The noise that the decoder predicts, as a multiple of the noise there is."""
+        there_is = self.results.noise_realised
+        return self.results.noise_predicted / there_is if there_is > 0 else NAN
+
+
+def joined(cells: pd.DataFrame) -> tuple[Results, Results]:
+    """What the cells of one configuration ended with, over its seeds as each column declares; and the standard
+    deviations between them, of the columns that declare one."""
+    declared = [(name, column.joined) for name, column in columns() if column.joined]
+    numbers: dict[str, Any] = {name: JOINS[word](cells[name]) for name, word in declared}
+    for name, word in declared:  # a count stays one, but for a mean of counts
+        if RESULT_COLUMNS[name] == "INTEGER" and not word.startswith("mean") and math.isfinite(numbers[name]):
+            numbers[name] = int(numbers[name])
+    spread: dict[str, Any] = {name: float(cells[name].std()) for name, word in declared if word == "mean and deviation"}
+    return Results(**numbers), Results(**spread)
+
+
+def matched(rows: Iterable[Row], row: Row) -> list[Row]:
+    """Those of `rows` whose training settings (samples, objective, network, schedule) are those of `row`."""
+    return [other for other in rows if other.settings == row.settings]
+
+
+def grouped(rows: Iterable[Row], key: Callable[[Row], K]) -> dict[K, list[Row]]:
+    """Rows with one key together, both in the order in which they come."""
+    groups: dict[K, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(key(row), []).append(row)
+    return groups
+
+
+def by_family(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    """The rows of each family, in the order in which they come."""
+    return grouped(rows, lambda row: row.family)
+
+
+def first_of_each(rows: Iterable[Row], key: Callable[[Row], Hashable]) -> list[Row]:
+    """The first row with each key."""
+    return [group[0] for group in grouped(rows, key).values()]
+
+
+def median(numbers: Sequence[float]) -> float:
+    """Of the numbers that are known; NaN of none."""
+    known = [number for number in numbers if not math.isnan(number)]
+    return float(np.median(known)) if known else NAN
