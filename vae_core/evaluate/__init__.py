@@ -1,4 +1,6 @@
-"""Estimators of ln p(x): pure functions of an encoder, a decoder and a likelihood, for any VAE."""
+"""Estimators of ln p(x): pure functions of an encoder, a decoder and a likelihood, for any VAE.
+
+`log_likelihood` gives the bounds of one data set; `assess` all that a grid says of a model besides."""
 
 from __future__ import annotations
 
@@ -8,8 +10,9 @@ from vae_core.evaluate.assess import Assessment, Scoring, Trained, assess
 from vae_core.evaluate.calibration import Calibration, Latents, calibration, latents
 from vae_core.evaluate.exact import Quadrature, ppca_log_likelihood, ppca_posterior, quadrature
 from vae_core.evaluate.importance import Estimate, importance_bounds
+from vae_core.evaluate.pictures import Pictures
 from vae_core.evaluate.proposals import Gaussian, Mixture, Proposal
-from vae_core.evaluate.refine import Gaps, defensive, gaps, refine
+from vae_core.evaluate.refine import GapParts, Gaps, defensive, gaps, refine
 from vae_core.evaluate.scoring import log_likelihood, refined_bounds
 
 __all__ = [
@@ -18,10 +21,12 @@ __all__ = [
     "Assessment",
     "Calibration",
     "Estimate",
+    "GapParts",
     "Gaps",
     "Gaussian",
     "Latents",
     "Mixture",
+    "Pictures",
     "Proposal",
     "Quadrature",
     "Sandwich",
