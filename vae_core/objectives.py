@@ -50,8 +50,8 @@ def split_posterior(encoded: Tensor) -> Posterior:
 def elbo(log_likelihood: Tensor, kl: Tensor) -> Tensor:
     """mean_l ln p(x|z_l) − KL(q ‖ p), the KL in closed form (Kingma & Welling 2014, eq. 7): [M, B, L] and kl [M, B]
     (`Posterior.kl`) -> [M, B]."""
-    one = log_likelihood.shape[-1] == 1
-    return (log_likelihood.squeeze(-1) if one else log_likelihood.mean(-1)) - kl
+    single_sample = log_likelihood.shape[-1] == 1
+    return (log_likelihood.squeeze(-1) if single_sample else log_likelihood.mean(-1)) - kl
 
 
 def iwae(log_likelihood: Tensor, log_ratio: Tensor) -> Tensor:

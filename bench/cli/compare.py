@@ -38,7 +38,7 @@ def verb(
         raise Refused("--threshold and --threshold-nats: give numbers >= 0; 0 lets every significant loss fail.")
     before, after = (tables_of(run) for run in (a, b))
     thresholds = {"bits/dim": threshold, "nats": threshold_nats}
-    found = differences(before, after, thresholds)
+    comparison = differences(before, after, thresholds)
     width = min(columns(), WIDEST)
-    typer.echo(differences_text(found, origin(a, before), origin(b, after), width, thresholds), nl=False)
-    return 1 if found.regressed else 0
+    typer.echo(differences_text(comparison, origin(a, before), origin(b, after), width, thresholds), nl=False)
+    return 1 if comparison.regressed else 0

@@ -46,20 +46,20 @@ def look() -> list[Check]:
     from bench.engine.provenance import cores, cpu_model, package_version
     from vae_core import data
 
-    found = [Check("torch", f"{torch.__version__}, torchvision {package_version('torchvision')}")]
+    results = [Check("torch", f"{torch.__version__}, torchvision {package_version('torchvision')}")]
     if torch.cuda.is_available():
-        found.append(Check("CUDA", torch.cuda.get_device_name()))
+        results.append(Check("CUDA", torch.cuda.get_device_name()))
     else:
         remedy = "Where there is a GPU, nvidia-smi and torch's CUDA build say why it is not seen"
-        found.append(Check("CUDA", "none: --device auto means the CPU", remedy))
-    found.append(Check("CPU", f"{cpu_model()}, {cores()} cores, {torch.get_num_threads()} threads"))
+        results.append(Check("CUDA", "none: --device auto means the CPU", remedy))
+    results.append(Check("CPU", f"{cpu_model()}, {cores()} cores, {torch.get_num_threads()} threads"))
     here, absent = _data_sets(data)
     remedy = "Most are downloaded when first used; VAE_BENCH_DATA names another folder"
-    found.append(Check("data root", str(data.data_root())))
-    found.append(Check("data sets here", ", ".join(here)))
+    results.append(Check("data root", str(data.data_root())))
+    results.append(Check("data sets here", ", ".join(here)))
     if absent:
-        found.append(Check("not here yet", ", ".join(absent), remedy))
-    return found
+        results.append(Check("not here yet", ", ".join(absent), remedy))
+    return results
 
 
 def _data_sets(data: Any) -> tuple[list[str], list[str]]:
@@ -74,8 +74,8 @@ def _data_sets(data: Any) -> tuple[list[str], list[str]]:
 
 
 def _python() -> Check:
-    found = ".".join(map(str, sys.version_info[:3]))
-    return Check("Python", found, "" if sys.version_info >= (3, 11) else "Use Python 3.11 or newer", needed=True)
+    version = ".".join(map(str, sys.version_info[:3]))
+    return Check("Python", version, "" if sys.version_info >= (3, 11) else "Use Python 3.11 or newer", needed=True)
 
 
 def _disk(folder: Path) -> Check:
@@ -93,7 +93,7 @@ def verb() -> int:
     """
     from bench.cli.text.table import table
 
-    found = checks()
-    rows = [(check.what, f"{check.found}. {check.remedy}." if check.remedy else check.found) for check in found]
+    results = checks()
+    rows = [(check.what, f"{check.found}. {check.remedy}." if check.remedy else check.found) for check in results]
     typer.echo(table(rows, columns()), nl=False)
-    return 1 if any(check.needed and check.remedy for check in found) else 0
+    return 1 if any(check.needed and check.remedy for check in results) else 0

@@ -70,7 +70,7 @@ def run_file(run: str) -> Path:
         return path
     path = Path("results") / f"{run}.sqlite"
     if not path.is_file():
-        near = difflib.get_close_matches(run, [found.stem for found in Path("results").glob("*.sqlite")], n=1)
+        near = difflib.get_close_matches(run, [file.stem for file in Path("results").glob("*.sqlite")], n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"vae-bench run {run} makes it"
         raise Refused(f"there is no run {path} ({hint}).")
     return path

@@ -263,10 +263,10 @@ def _resolve(function: str) -> Any:
 def _told(error: Exception) -> Failure:
     words = " ".join(str(error).split())[:500]
     frame = traceback.extract_tb(error.__traceback__)[-1]
-    place = f"{os.path.basename(frame.filename)}:{frame.lineno}"  # noqa: PTH119  a path's last part, no file
+    raised_at = f"{os.path.basename(frame.filename)}:{frame.lineno}"  # noqa: PTH119  a path's last part, no file
     memory = isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__ or "can't allocate memory" in words
     said = words if isinstance(error, ValueError | OSError) else None
-    return Failure("oom" if memory else "failed", f"{type(error).__name__}: {words} ({place})", said)
+    return Failure("oom" if memory else "failed", f"{type(error).__name__}: {words} ({raised_at})", said)
 
 
 def _die_with(parent: int) -> None:

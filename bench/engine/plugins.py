@@ -44,16 +44,16 @@ def add(files: Iterable[Path]) -> list[str]:
 
 def origins(families: Iterable[str]) -> tuple[Origin, ...]:
     """The plug-ins among the families."""
-    known = registry().plugins()
-    found = (known[family] for family in sorted(set(families)) if family in known)
-    return tuple(Origin(p.name, None if p.installed else p.file, p.sha256) for p in found)
+    plugins = registry().plugins()
+    used = (plugins[family] for family in sorted(set(families)) if family in plugins)
+    return tuple(Origin(p.name, None if p.installed else p.file, p.sha256) for p in used)
 
 
 def facts(cells: Iterable[Cell]) -> dict[str, dict[str, str]]:
     """What a run file says of each plug-in among the cells' families: its file's name and its checksum."""
-    known = registry().plugins()
-    families = sorted({cell.family for cell in cells} & set(known))
-    return {family: {"file": known[family].file.name, "sha256": known[family].sha256} for family in families}
+    plugins = registry().plugins()
+    families = sorted({cell.family for cell in cells} & set(plugins))
+    return {family: {"file": plugins[family].file.name, "sha256": plugins[family].sha256} for family in families}
 
 
 def task(wanted: tuple[Origin, ...]) -> Task | None:

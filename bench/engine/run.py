@@ -208,9 +208,9 @@ class _Run:
 
     def _unmeasured(self, file: RunFile) -> list[Cell]:
         """One cell that is done for every kind whose speed is not known yet."""
-        known = file.measured_kinds()
+        measured = file.measured_kinds()
         done = (item.cell for name, item in self.described.items() if self.statuses.get(name) == "done")
-        return list({cell.kind: cell for cell in done if cell.kind not in known}.values())
+        return list({cell.kind: cell for cell in done if cell.kind not in measured}.values())
 
     def _measure(self, work: _Work) -> None:
         """Time every kind of cell, alone; a measurement that fails costs no result."""

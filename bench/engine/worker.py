@@ -92,7 +92,7 @@ def carry_out(bundle: Bundle, device: str) -> list[CellResult]:
             results += [CellResult(cell.id, "failed", failure, _of_training(trained, index, device)) for cell in cells]
         else:
             assessed = list(_assessed(cells, trained.models[index], data))  # before its row: the peak memory holds it
-            results += [_row(cell, _of_training(trained, index, device), one) for cell, one in assessed]
+            results += [_row(cell, _of_training(trained, index, device), assessment) for cell, assessment in assessed]
     return results
 
 

@@ -167,6 +167,6 @@ def _without(spec: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
 
 def _digest(spec: Mapping[str, Any]) -> str:
     """Of what differs from what cells had before a key existed: so a new key leaves the names of old cells alone."""
-    known = {name: value for name, value in spec.items() if name not in KEYS or value != _plain(KEYS[name].absent)}
-    text = json.dumps(known, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    differing = {name: value for name, value in spec.items() if name not in KEYS or value != _plain(KEYS[name].absent)}
+    text = json.dumps(differing, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:8]

@@ -118,8 +118,8 @@ def _reasons(where: str, name: str, options: Mapping[str, Scalar]) -> dict[str, 
     except ValueError as error:
         raise GridError(f"{where}: {sentence(error)}") from None
     if alias := registry().ALIASES.get(name):
-        other = f"{name} is {alias.family} trained on {alias.objective!r}: give that objective, or {alias.family}"
-        reasons |= {objective: other for objective in reasons if objective != alias.objective}
+        refusal = f"{name} is {alias.family} trained on {alias.objective!r}: give that objective, or {alias.family}"
+        reasons |= {objective: refusal for objective in reasons if objective != alias.objective}
     return reasons
 
 
@@ -130,8 +130,8 @@ def exclusion(where: str, table: dict[str, Any]) -> dict[str, tuple[Any, ...]]:
 
 
 def _derived(where: str, key: str, value: Any) -> tuple[str, ...]:
-    known = registry()
-    families = [known.get(name) for name in known.names()]
+    catalogue = registry()
+    families = [catalogue.get(name) for name in catalogue.names()]
     allowed = {"view": [f.view for f in families], "scored_as": [s for f in families for s in f.scorings]}[key]
     values = value if isinstance(value, list) else [value]
     for item in values:

@@ -60,28 +60,28 @@ def require_network(asked: Mapping[str, Any]) -> None:
 
 def make(family: str, options: Mapping[str, Scalar], levels: int = NOMINAL_LEVELS) -> Any:
     """The likelihood of a cell while no data is at hand; `levels` reaches the families that need it."""
-    known = registry()
-    needed = {"levels": levels} if known.get(family).takes_levels else {}
-    return known.make(family, **options, **needed)
+    catalogue = registry()
+    needed = {"levels": levels} if catalogue.get(family).takes_levels else {}
+    return catalogue.make(family, **options, **needed)
 
 
 def trainable_on(likelihood: Any) -> dict[str, str]:
     """Every objective, and why the likelihood cannot be trained on it; "" where it can."""
-    found = {}
+    reasons = {}
     for objective in objectives():
         try:
             likelihood.require_objective(objective)
-            found[objective] = ""
+            reasons[objective] = ""
         except ValueError as error:
-            found[objective] = str(error)
-    return found
+            reasons[objective] = str(error)
+    return reasons
 
 
 def option_names(families: Iterable[str] | None = None) -> list[str]:
     """Names of the options that any of the families takes (of all, if none are given): σ, but neither the data's levels
     nor a recipe's scoring, which the harness fills in."""
-    known = registry()
-    taken = (name for family in families or known.names() for name in known.get(family).option_names())
+    catalogue = registry()
+    taken = (name for family in families or catalogue.names() for name in catalogue.get(family).option_names())
     return [name for name in dict.fromkeys(taken) if name not in ("levels", "score")]
 
 
@@ -97,18 +97,20 @@ def measure_said(family: Any) -> str:
 
 def needed_options(family: str) -> dict[str, Scalar]:
     """What a family cannot be made without, but for the data's levels, with the values of its first example."""
-    known = registry().get(family)
-    defaults = {name: parameter.default for name, parameter in inspect.signature(known).parameters.items()}
-    return {name: value for name, value in known.examples[0].items() if defaults.get(name) is inspect.Parameter.empty}
+    likelihood = registry().get(family)
+    defaults = {name: parameter.default for name, parameter in inspect.signature(likelihood).parameters.items()}
+    return {
+        name: value for name, value in likelihood.examples[0].items() if defaults.get(name) is inspect.Parameter.empty
+    }
 
 
 def scales(family: str) -> dict[str, dict[str, Scalar]]:
     """Options for each way that σ can be given, "a number" among them; "" stands for a family without σ."""
-    known = registry().get(family)
+    likelihood = registry().get(family)
     needed = needed_options(family)
-    if not known.takes_sigma:
+    if not likelihood.takes_sigma:
         return {"": needed}
-    return {"a number": {**needed, "sigma": 0.1}} | {mode: {**needed, "sigma": mode} for mode in known.sigma_modes}
+    return {"a number": {**needed, "sigma": 0.1}} | {mode: {**needed, "sigma": mode} for mode in likelihood.sigma_modes}
 
 
 def widths(family: str) -> dict[str, str]:
@@ -126,15 +128,15 @@ def cards(families: Iterable[str]) -> dict[str, dict[str, Any]]:
     """What a person wants to know of every one of the families, as plain text: its card, how it sees the data, what
     its numbers are, what the decoder must give, and which file it is where it is a plug-in. The report shows them
     without knowing the registry."""
-    known = registry()
-    plugins = known.plugins()
-    found = {}
+    catalogue = registry()
+    plugins = catalogue.plugins()
+    described = {}
     for name in sorted(set(families)):
-        family = known.get(name)
-        own = {"view": view_said(family), "measure": measure_said(family), "outputs": widths(name)}
-        own["plugin"] = plugins[name].file.name if name in plugins else ""
-        found[name] = asdict(family.card) | own
-    return found
+        family = catalogue.get(name)
+        facts = {"view": view_said(family), "measure": measure_said(family), "outputs": widths(name)}
+        facts["plugin"] = plugins[name].file.name if name in plugins else ""
+        described[name] = asdict(family.card) | facts
+    return described
 
 
 def _width(family: str, options: Mapping[str, Scalar]) -> str:

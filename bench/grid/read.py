@@ -156,10 +156,12 @@ def _override(text: str) -> tuple[str, Any]:
 def _blocks(file: str, shared: dict[str, Any], tables: list[dict[str, Any]], given: dict[str, Any]) -> list[Block]:
     """[grid] and --set merged into every block, all axes valid; options only where some family takes them."""
     single = tables == [{}]
-    places = {f"{file}, [grid]": shared, "--set": given}
+    sources = {f"{file}, [grid]": shared, "--set": given}
     if not single:
-        places |= {f"{file}, [[cells]] {number}": table for number, table in enumerate(tables, 1)}
-    axes = {place: {key: axis(place, key, value) for key, value in table.items()} for place, table in places.items()}
+        sources |= {f"{file}, [[cells]] {number}": table for number, table in enumerate(tables, 1)}
+    axes = {
+        source: {key: axis(source, key, value) for key, value in table.items()} for source, table in sources.items()
+    }
     blocks = []
     for number, table in enumerate(tables, 1):
         where = f"{file}, [grid]" if single else f"{file}, [[cells]] {number}"
@@ -170,8 +172,8 @@ def _blocks(file: str, shared: dict[str, Any], tables: list[dict[str, Any]], giv
         if not single:
             _check_options_are_taken(where, [key for key in table if key not in given], merged["family"])
     everywhere = {family for block in blocks for family in block.axes["family"]}
-    for place in (f"{file}, [grid]", "--set"):
-        _check_options_are_taken(place, places[place], sorted(everywhere))
+    for source in (f"{file}, [grid]", "--set"):
+        _check_options_are_taken(source, sources[source], sorted(everywhere))
     return blocks
 
 

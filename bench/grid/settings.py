@@ -156,8 +156,8 @@ def axis(where: str, key: str, value: Any) -> tuple[Any, ...]:
     elif key in option_names():
         cleaned = tuple(_option(where, key, item) for item in values)
     else:
-        known = [*Settings.model_fields, *option_names()]
-        raise GridError(f"{where}: unknown key {key!r} {suggestion(key, known, 'allowed: ' + ', '.join(known))}.")
+        allowed = [*Settings.model_fields, *option_names()]
+        raise GridError(f"{where}: unknown key {key!r} {suggestion(key, allowed, 'allowed: ' + ', '.join(allowed))}.")
     for position, item in enumerate(cleaned):
         if item in cleaned[:position]:
             raise GridError(f"{where}: {key} lists {shown(item)} twice; remove one.")

@@ -13,8 +13,8 @@ The rule has two looks, the second with three times the rounds:
 * both intervals wholly above the limit: failed, so that one unlucky minute fails nobody;
 * anything else: inconclusive, the machine was too busy to tell. That is no pass, and the message says so.
 
-Measured (tests/test_gate.py) where the median of nine rounds is off by 6–8 % in one of twenty tries between identical
-codes: of 100 tries with the limit at 1.15, identical codes pass in all, a path slowed by 1.3 fails in all.
+Measured (tests/bench/speed/test_gate.py) where the median of nine rounds is off by 6–8 % in one of twenty tries between
+identical codes: of 100 tries with the limit at 1.15, identical codes pass in all, a path slowed by 1.3 fails in all.
 """
 
 from __future__ import annotations
@@ -127,9 +127,9 @@ class Verdict:
         return "inconclusive"
 
     def __str__(self) -> str:
-        found = ", then ".join(map(str, self.looks))
+        looks = ", then ".join(map(str, self.looks))
         advice = ": the machine was too busy to tell, run it again" if self.outcome == "inconclusive" else ""
-        return f"{self.what}: {found}, at most {self.limit:.2f} allowed: {self.outcome}{advice}"
+        return f"{self.what}: {looks}, at most {self.limit:.2f} allowed: {self.outcome}{advice}"
 
 
 def verdict(what: str, measure: Callable[[int], Sequence[float]], limit: float, rounds: int = ROUNDS) -> Verdict:

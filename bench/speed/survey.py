@@ -60,18 +60,18 @@ class Survey:
 def kinds(cells: Iterable[Cell]) -> dict[str, Cell]:
     """The first cell of each kind, under a name without what makes no difference to speed: `gaussian σ fixed`."""
     described = describe(cells)
-    found: dict[str, Cell] = {}
-    known: set[str] = set()
+    by_name: dict[str, Cell] = {}
+    seen: set[str] = set()
     for item in described.values():
         cell = item.cell
-        if cell.kind in known:
+        if cell.kind in seen:
             continue
-        known.add(cell.kind)
+        seen.add(cell.kind)
         name = item.label.replace(f" ({cell.scored_as.replace('_', ' ')})", "")
         if cell.sigma_mode == "fixed":
             name = name.replace(f"σ={cell.sigma}", "σ fixed")
-        found[name if name not in found else cell.kind] = cell
-    return found
+        by_name[name if name not in by_name else cell.kind] = cell
+    return by_name
 
 
 def chosen(found: dict[str, Cell], kind: str | None) -> str:

@@ -169,7 +169,7 @@ def _in_turn(works: dict[str, Work], device: str, effort: Effort) -> dict[str, d
     speeds = take_turns(blocks, effort.rounds)  # calls/s, round by round
 
     def over(name: str, limit: str) -> float:
-        return statistics.median(one / other for one, other in zip(speeds[name], speeds[limit], strict=True))
+        return statistics.median(rate / bound for rate, bound in zip(speeds[name], speeds[limit], strict=True))
 
     rates = {
         "matmul_gflops": 1e-9 * operations * statistics.median(speeds[PRODUCTS]),

@@ -40,13 +40,13 @@ class Names:
         names = cls({}, {}, {})
         for cell, config, kind, spec in rows:
             today = _cell(spec)
-            for before, now, known in (
+            for before, now, renamed in (
                 (cell, today.id, names.cell),
                 (config, today.config, names.config),
                 (kind, today.kind, names.kind),
             ):
                 if before != now:
-                    known[before] = now
+                    renamed[before] = now
         return names
 
 
@@ -103,10 +103,10 @@ def bring_along_exported(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFr
     specs = [json.dumps(cell.spec, sort_keys=True) for cell in today]
     tables = tables | {"cells": cells.assign(**lacking, spec=specs)}
     for column in ("cell", "config", "kind"):
-        known: dict[str, str] = getattr(names, column)
+        renamed: dict[str, str] = getattr(names, column)
         for table, frame in tables.items():
             if column in frame.columns:
-                tables[table] = frame.assign(**{column: frame[column].replace(known)})
+                tables[table] = frame.assign(**{column: frame[column].replace(renamed)})
     return tables
 
 

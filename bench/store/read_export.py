@@ -59,8 +59,8 @@ def _origin(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {"meta": {}, "provenance": []}
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return {"meta": dict(found["meta"]), "provenance": list(found["provenance"])}
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        return {"meta": dict(stored["meta"]), "provenance": list(stored["provenance"])}
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{path} is damaged; remove it, and the tables are read without their provenance.") from error
 

@@ -131,12 +131,12 @@ class RunFile:
 
     def write_throughput(self, measured: Iterable[Mapping[str, Any]], provenance: int) -> None:
         """Store the speed of each kind of cell, and copy it to the cells of that kind."""
-        own = set(THROUGHPUT_COLUMNS) - {"extra"}
+        columns = set(THROUGHPUT_COLUMNS) - {"extra"}
         with transaction(self._connection, self.path):
             for given in measured:
                 facts = {**given, "provenance": provenance}
-                row = {key: _cleaned(facts.get(key)) for key in own}
-                row["extra"] = _json({key: value for key, value in facts.items() if key not in own})
+                row = {key: _cleaned(facts.get(key)) for key in columns}
+                row["extra"] = _json({key: value for key, value in facts.items() if key not in columns})
                 insert(self._connection, "throughput", row)
         self.share_throughput()
 
@@ -169,7 +169,7 @@ class RunFile:
         insert(self._connection, "cells", {**_spec_row(described), **end, **values})
         rows = {
             "bounds": result.bounds,
-            "latents": [(place, *numbers) for place, numbers in enumerate(result.latents)],
+            "latents": [(dimension, *numbers) for dimension, numbers in enumerate(result.latents)],
             "calibration": list(enumerate(result.calibration)),
         }
         for table, listed in rows.items():

@@ -102,8 +102,8 @@ def digest() -> str:
     """Of all that a format fixes: tables, their columns, the unit of each result and how it is joined over seeds. The
     grid's keys are left out: a column for a new one is made in older files without being asked."""
     fixed = {
-        table: {name: kind for name, kind in own.items() if table != "cells" or name not in KEY_COLUMNS}
-        for table, own in TABLES.items()
+        table: {name: kind for name, kind in column_kinds.items() if table != "cells" or name not in KEY_COLUMNS}
+        for table, column_kinds in TABLES.items()
     }
     units = {name: [column.unit, column.joined] for name, column in columns()}
     return hashlib.sha256(json.dumps([fixed, units], sort_keys=True).encode()).hexdigest()[:16]

@@ -61,8 +61,8 @@ def read_run(path: Path) -> RunTables:
     cells = cells[cells["current"] == 1].reset_index(drop=True)
     numeric = [name for name, kind in CELL_COLUMNS.items() if kind in ("REAL", "INTEGER")]
     cells[numeric] = cells[numeric].apply(pd.to_numeric)  # a column of NULLs only would be one of objects
-    known = set(cells["cell"])
-    long = [_images(cell, blobs) for cell, *blobs in images if cell in known]
+    current = set(cells["cell"])
+    long = [_images(cell, blobs) for cell, *blobs in images if cell in current]
     none = pd.DataFrame(
         {"cell": pd.Series(dtype=str), "image": pd.Series(dtype=int)}
         | {name: pd.Series(dtype=float) for name in IMAGE_ARRAYS}
@@ -70,14 +70,14 @@ def read_run(path: Path) -> RunTables:
     extra = pd.DataFrame([json.loads(text or "{}") for text in speed.pop("extra")], index=speed.index)
     return RunTables(
         cells=cells,
-        bounds=_of(known, bounds),
+        bounds=_of(current, bounds),
         per_image=pd.concat(long, ignore_index=True) if long else none,
-        latents=_of(known, latents),
-        calibration=_of(known, calibration),
+        latents=_of(current, latents),
+        calibration=_of(current, calibration),
         pictures={
             (cell, kind): np.frombuffer(data, dtype=np.uint8).reshape(json.loads(shape))
             for cell, kind, shape, data in pictures
-            if cell in known
+            if cell in current
         },
         throughput=speed.join(extra),
         scaling=scaling,

@@ -49,8 +49,8 @@ class Dataset:
         tensors: list[torch.Tensor] = []
         for split in (train, valid, test):
             if not len(split) or split.shape[1:] != shape:
-                found = ", ".join(str(list(part.shape)) for part in (train, valid, test))
-                raise DataError(f"{name} needs images of one shape in each of its three splits, but has {found}.")
+                shapes = ", ".join(str(list(part.shape)) for part in (train, valid, test))
+                raise DataError(f"{name} needs images of one shape in each of its three splits, but has {shapes}.")
             require_values(name, split, levels)
             flat = np.ascontiguousarray(split.reshape(len(split), math.prod(shape)), dtype=dtype)
             digest.update(flat.data)

@@ -77,8 +77,8 @@ def read_array(path: Path) -> tuple[np.ndarray, int | None]:
     if stated is not None and (stated.size != 1 or stated.dtype.kind not in "iu"):
         raise DataError(f"{path} states levels as {stated.dtype}{list(stated.shape)}, but it must be one integer.")
     if "images" not in arrays and len(arrays) != 1:
-        found = ", ".join(sorted(arrays)) or "no array"
-        raise DataError(f"{path} holds {found}, but none is called images: name the array of images so.")
+        array_names = ", ".join(sorted(arrays)) or "no array"
+        raise DataError(f"{path} holds {array_names}, but none is called images: name the array of images so.")
     images = arrays["images"] if "images" in arrays else next(iter(arrays.values()))
     return images, None if stated is None else int(stated.item())
 
@@ -142,8 +142,8 @@ def _levels_of(name: str, dtype: np.dtype, asked: int | None, stated: int | None
     """K from what was asked for, what the file states and what the type says, which must agree."""
     if asked is not None and stated is not None and asked != stated:
         raise DataError(f"{name} states {stated} levels, but {asked} were asked for: leave one of the two out.")
-    known = {np.dtype(np.bool_): 2, np.dtype(np.uint8): 256}.get(dtype)
-    levels = next((k for k in (asked, stated, known) if k is not None), None)
+    of_type = {np.dtype(np.bool_): 2, np.dtype(np.uint8): 256}.get(dtype)
+    levels = next((k for k in (asked, stated, of_type) if k is not None), None)
     if levels is None:
         raise DataError(
             f"{name} holds {dtype} values, from which the number of levels is not clear: state it as levels = K, or "

@@ -82,7 +82,7 @@ def calibration(
     wanted = (*models, len(k), likelihood.outputs(k.shape[1]))
     if raw.shape != wanted:
         raise ValueError(f"raw must be {list(wanted)} for k {list(k.shape)}, given shape {list(raw.shape)}")
-    edges = [place / bins for place in range(1, bins)]
+    edges = [index / bins for index in range(1, bins)]
     edges += [edge for interval in INTERVALS for edge in interval]
     floats = floats or (1 << 26 if raw.device.type == "cuda" else 1 << 16)
     a_level = math.prod(models) * k.shape[1]  # masses of one level of one image
@@ -90,10 +90,10 @@ def calibration(
     below, predicted, realised = [], [], []
     with torch.no_grad():
         for rows in blocks(len(k), max(1, floats // (a_level * levels_at_once))):
-            own = _predict(k[rows], raw[..., rows, :], likelihood, levels, levels_at_once)
-            below.append(torch.stack([own.pit_below(edge) for edge in edges], -1))
-            predicted.append(own.variance.mean(-1))
-            realised.append((k[rows] - own.mean).square().mean(-1))
+            prediction = _predict(k[rows], raw[..., rows, :], likelihood, levels, levels_at_once)
+            below.append(torch.stack([prediction.pit_below(edge) for edge in edges], -1))
+            predicted.append(prediction.variance.mean(-1))
+            realised.append((k[rows] - prediction.mean).square().mean(-1))
     shares = torch.cat(below, -2)  # [..., N, edges]
     inner, ends = shares[..., : bins - 1], shares[..., bins - 1 :]
     none = torch.zeros_like(shares[..., :1])

@@ -188,10 +188,10 @@ def _drawn_closer(values: Tensor, box: _Box) -> _Box:
 
     along = box.edges @ directions  # of each edge along each direction
     spacing = along.abs().sum(-2) / (points - 1)
-    place = unit @ along  # [..., n, points^Z, Z], from the corner
+    offset = unit @ along  # [..., n, points^Z, Z], from the corner
     inside = matters.unsqueeze(-1)
-    low = torch.where(inside, place, math.inf).amin(-2) - spacing
-    high = torch.where(inside, place, -math.inf).amax(-2) + spacing
+    low = torch.where(inside, offset, math.inf).amin(-2) - spacing
+    high = torch.where(inside, offset, -math.inf).amax(-2) + spacing
     corner = box.corner + (directions @ low.unsqueeze(-1)).squeeze(-1)
     return _Box(corner, (high - low).unsqueeze(-1) * directions.mT)
 

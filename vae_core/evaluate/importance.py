@@ -236,17 +236,17 @@ def _noise(
     """
     images, latent = mean.shape[-2:]
     drawn: dict[int, tuple[Tensor, Tensor]] = {}
-    for one in {seed} if isinstance(seed, int) else set(seed):
-        generator = generator_for(mean.device, "importance", one, *tile)
+    for model_seed in {seed} if isinstance(seed, int) else set(seed):
+        generator = generator_for(mean.device, "importance", model_seed, *tile)
         eps = torch.empty(tiling.images, tiling.samples, latent, dtype=mean.dtype, device=mean.device)
         eps.normal_(generator=generator)
         uniform = torch.zeros(tiling.images, tiling.samples, dtype=mean.dtype, device=mean.device)
         if mixture:
             uniform.uniform_(generator=generator)
-        drawn[one] = tuple(noise[:images, : span.stop - span.start] for noise in (eps, uniform))  # type: ignore[assignment]
+        drawn[model_seed] = tuple(noise[:images, : span.stop - span.start] for noise in (eps, uniform))  # type: ignore[assignment]
     if isinstance(seed, int):
         return tuple(noise.expand(*mean.shape[:-2], *noise.shape) for noise in drawn[seed])  # type: ignore[return-value]
-    return tuple(torch.stack([drawn[one][kind] for one in seed]) for kind in (0, 1))  # type: ignore[return-value]
+    return tuple(torch.stack([drawn[model_seed][kind] for model_seed in seed]) for kind in (0, 1))  # type: ignore[return-value]
 
 
 def _score(z: Tensor, decode: Decode, scorers: Mapping[Key, Scorer], rows: slice, floats: int) -> dict[Key, Tensor]:

@@ -121,18 +121,18 @@ class Mixture(Proposal):
     mixture = True
 
     def draw(self, eps: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
-        flat = [(place, w, share) for place, part in enumerate(self.parts) for w, share in part.shares.items()]
+        flat = [(index, w, share) for index, part in enumerate(self.parts) for w, share in part.shares.items()]
         owners, widths, shares = (torch.tensor(column, device=eps.device) for column in zip(*flat, strict=True))
         chosen = torch.bucketize(uniform.contiguous(), shares[:-1].cumsum(0).to(uniform.dtype), right=True).unsqueeze(
             -1
         )
         owner, scaled = owners[chosen], widths.to(eps.dtype)[chosen] * eps
         z, log_q = torch.zeros_like(eps), []
-        for place, part in enumerate(self.parts):
-            z = torch.where(owner == place, part.gaussian.sample(scaled), z)
+        for index, part in enumerate(self.parts):
+            z = torch.where(owner == index, part.gaussian.sample(scaled), z)
         for part in self.parts:
             densities = part.gaussian.log_probs(z, list(part.shares))
-            log_q += [math.log(share) + one for share, one in zip(part.shares.values(), densities, strict=True)]
+            log_q += [math.log(share) + density for share, density in zip(part.shares.values(), densities, strict=True)]
         log_prior = -0.5 * z.double().square().sum(-1) - z.shape[-1] * _HALF_LOG_2PI
         return z, log_prior - torch.stack(log_q).logsumexp(0)
 

@@ -134,10 +134,10 @@ def elbo(
     parts = []
     with torch.no_grad():
         for rows in blocks(q.mean.shape[-2], _images_at_once(q.mean, len(eps), points)):
-            own, values = q.rows(rows), []
+            q_rows, values = q.rows(rows), []
             for some in blocks(len(eps), _draws_at_once(q.mean, points)):
-                z = own.sample(eps[some].expand(*own.mean.shape[:-1], -1, -1)).to(dtype)
-                values.append(conditional(z, rows).double() + own.log_ratio(z, eps[some]))
+                z = q_rows.sample(eps[some].expand(*q_rows.mean.shape[:-1], -1, -1)).to(dtype)
+                values.append(conditional(z, rows).double() + q_rows.log_ratio(z, eps[some]))
             parts.append(torch.cat(values, -1).mean(-1))
     return torch.cat(parts, -1)
 

@@ -42,16 +42,16 @@ __all__ = [
 
 def _discover() -> dict[str, type[Likelihood]]:
     """Imports every public module of this folder; each must define exactly one concrete likelihood."""
-    found: dict[str, type[Likelihood]] = {}
+    families: dict[str, type[Likelihood]] = {}
     for info in pkgutil.iter_modules(__path__):
         if info.name.startswith("_"):
             continue
         module = importlib.import_module(f"{__name__}.{info.name}")
         try:
-            found[info.name] = _plugins.the_likelihood_of(module)
+            families[info.name] = _plugins.the_likelihood_of(module)
         except ValueError as error:
             raise ImportError(f"{module.__name__} {error}") from None
-    return found
+    return families
 
 
 _FAMILIES = _discover()

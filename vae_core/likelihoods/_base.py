@@ -198,18 +198,18 @@ class Likelihood(ABC):
 
     def stack_key(self) -> tuple[object, ...]:
         """Likelihoods with equal keys can be stacked: same family, same options but for σ's value."""
-        own = {name: value for name, value in vars(self).items() if name != "models"}
-        return (self.name, *((name, v.mode if isinstance(v, Part) else v) for name, v in sorted(own.items())))
+        options = {name: value for name, value in vars(self).items() if name != "models"}
+        return (self.name, *((name, v.mode if isinstance(v, Part) else v) for name, v in sorted(options.items())))
 
     def select(self, index: int) -> Self:
         """The likelihood of one model of a stack, its learned state detached and copied."""
         if self.models is None or not 0 <= index < self.models:
             raise ValueError(f"no model {index} in a stack of {self.models}")
-        one = copy.copy(self)
-        one.models = None
+        selected = copy.copy(self)
+        selected.models = None
         for name, part in self._parts().items():
-            setattr(one, name, part.select(index))
-        return one
+            setattr(selected, name, part.select(index))
+        return selected
 
     def to(self, device: torch.device | str) -> Self:
         """Moves learned state to a device, in place; returns self."""
@@ -253,10 +253,10 @@ def stack(likelihoods: Sequence[Likelihood]) -> Likelihood:
     Raises ValueError unless all have one `stack_key` (same family and options; σ's value may differ).
     """
     first = likelihoods[0]
-    if any(other.stack_key() != first.stack_key() for other in likelihoods):
+    if any(likelihood.stack_key() != first.stack_key() for likelihood in likelihoods):
         raise ValueError(f"cannot stack likelihoods of different kinds: {[o.stack_key() for o in likelihoods]}")
     stacked = copy.copy(first)
     stacked.models = len(likelihoods)
     for name, part in first._parts().items():
-        setattr(stacked, name, part.stack([other._parts()[name] for other in likelihoods]))
+        setattr(stacked, name, part.stack([likelihood._parts()[name] for likelihood in likelihoods]))
     return stacked

@@ -97,9 +97,9 @@ class Learned(DegreesOfFreedom):
         return stacked
 
     def select(self, index: int) -> Learned:
-        one = Learned()
-        one._theta = self.theta[index].detach().clone().requires_grad_()
-        return one
+        selected = Learned()
+        selected._theta = self.theta[index].detach().clone().requires_grad_()
+        return selected
 
     def to(self, device: torch.device | str) -> Learned:
         self._theta = self.theta.detach().to(device).requires_grad_()

@@ -167,8 +167,8 @@ def _only_where(mask: Tensor, function: Callable[..., Tensor], inputs: tuple[Ten
     if not len(index):
         return zeros.reshape(mask.shape)
     flat = [value.expand(mask.shape).reshape(-1) for value in inputs]
-    found = [function(*(value[part] for value in flat)) for part in index.split(_IN_CACHE)]
-    return zeros.index_copy(0, index, torch.cat(found)).reshape(mask.shape)
+    per_part = [function(*(value[part] for value in flat)) for part in index.split(_IN_CACHE)]
+    return zeros.index_copy(0, index, torch.cat(per_part)).reshape(mask.shape)
 
 
 #: elements at a time, whose handful of float64 temporaries stay in a CPU core's cache

@@ -28,8 +28,8 @@ def choose(condition: Tensor, yes: Callable[[], Tensor], no: Callable[[], Tensor
             return no()
         if condition.all():
             return yes()
-    other = no()
-    return torch.lerp(other, yes(), condition.to(other.dtype))
+    otherwise = no()
+    return torch.lerp(otherwise, yes(), condition.to(otherwise.dtype))
 
 
 def choose_above(value: Tensor, edge: float, yes: Callable[[], Tensor], no: Callable[[], Tensor]) -> Tensor:
@@ -40,8 +40,8 @@ def choose_above(value: Tensor, edge: float, yes: Callable[[], Tensor], no: Call
             return no()
         if value.amin() > edge:
             return yes()
-    other = no()
-    return torch.lerp(other, yes(), (value > edge).to(other.dtype))
+    otherwise = no()
+    return torch.lerp(otherwise, yes(), (value > edge).to(otherwise.dtype))
 
 
 def log_sinhc(x: Tensor) -> Tensor:

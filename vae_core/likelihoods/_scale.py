@@ -76,10 +76,10 @@ def _against(value: Tensor, like: Tensor) -> Tensor:
     return value.reshape(value.shape + (1,) * (like.ndim - value.ndim)) if value.ndim else value
 
 
-def _bounded(raw: Tensor) -> Tensor:
-    """ln σ from a raw output: the identity, bent softly so that σ > FLOOR."""
-    floor = math.log(FLOOR)
-    return floor + softplus(raw - floor)
+def _log_exp_plus_floor(raw: Tensor) -> Tensor:
+    """ln σ from a raw output for σ = e^raw + FLOOR: ln(e^raw + FLOOR) = ln FLOOR + softplus(raw − ln FLOOR)."""
+    log_floor = math.log(FLOOR)
+    return log_floor + softplus(raw - log_floor)
 
 
 class Fixed(Scale):
@@ -131,7 +131,7 @@ class Shared(Scale):
         return dims
 
     def split(self, raw: Tensor) -> tuple[Tensor, Tensor]:
-        return raw, _against(_bounded(GAIN * self.theta.to(raw.dtype)), raw)
+        return raw, _against(_log_exp_plus_floor(GAIN * self.theta.to(raw.dtype)), raw)
 
     def parameters(self) -> list[Tensor]:
         return [self.theta]
@@ -148,9 +148,9 @@ class Shared(Scale):
         return stacked
 
     def select(self, index: int) -> Shared:
-        one = Shared()
-        one._theta = self.theta[index].detach().clone().requires_grad_()
-        return one
+        selected = Shared()
+        selected._theta = self.theta[index].detach().clone().requires_grad_()
+        return selected
 
     def to(self, device: torch.device | str) -> Shared:
         self._theta = self.theta.detach().to(device).requires_grad_()
@@ -166,7 +166,7 @@ class Image(Scale):
         return dims + 1
 
     def split(self, raw: Tensor) -> tuple[Tensor, Tensor]:
-        return raw[..., :-1], _bounded(raw[..., -1:])
+        return raw[..., :-1], _log_exp_plus_floor(raw[..., -1:])
 
 
 class Pixel(Scale):
@@ -179,7 +179,7 @@ class Pixel(Scale):
 
     def split(self, raw: Tensor) -> tuple[Tensor, Tensor]:
         loc, log_scale = raw.chunk(2, dim=-1)
-        return loc, _bounded(log_scale)
+        return loc, _log_exp_plus_floor(log_scale)
 
 
 class Optimal(Scale):
@@ -249,9 +249,9 @@ class Optimal(Scale):
         return stacked
 
     def select(self, index: int) -> Optimal:
-        one = Optimal()
-        one._log = self.log[index].detach().clone()
-        return one
+        selected = Optimal()
+        selected._log = self.log[index].detach().clone()
+        return selected
 
     def to(self, device: torch.device | str) -> Optimal:
         self._log, self._mean, self._weight = (t.to(device) for t in (self.log, self.mean, self.weight))

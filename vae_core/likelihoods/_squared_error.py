@@ -48,10 +48,10 @@ class SquaredError(Recipe):
         """Factor on the summed squared error for D = dims."""
 
     def scored(self, scoring: str) -> Self:
-        other = copy.copy(super().scored(scoring))
-        other.needs_fit = scoring == _FITTED
-        other.fitted = Optimal()
-        return other
+        rescored = copy.copy(super().scored(scoring))
+        rescored.needs_fit = scoring == _FITTED
+        rescored.fitted = Optimal()
+        return rescored
 
     def outputs(self, dims: int) -> int:
         return dims

@@ -83,8 +83,8 @@ def _differentiable(
         return value(x, *others)
     from vae_core.numerics.custom_gradient import GivenGradient
 
-    found: Tensor = GivenGradient.apply(value, gradient, x, *others)
-    return found
+    result: Tensor = GivenGradient.apply(value, gradient, x, *others)
+    return result
 
 
 # Values, and gradients dy · ∂y/∂x for an output's gradient dy.
@@ -95,8 +95,8 @@ def _tanh(x: Tensor) -> Tensor:
 
 
 def _slope_of_tanh(dy: Tensor, y: Tensor, x: Tensor) -> Tensor:
-    found: Tensor = torch.ops.aten.tanh_backward(dy, y)
-    return found
+    slope: Tensor = torch.ops.aten.tanh_backward(dy, y)
+    return slope
 
 
 def _logsigmoid(x: Tensor) -> Tensor:

@@ -86,8 +86,8 @@ def tanh_layer(bias: Tensor, x: Tensor, weight: Tensor) -> Tensor:
     """`TanhLayer`, without a node where no gradient is wanted."""
     if not torch.is_grad_enabled():
         return _tanh_layer(bias, x, weight)
-    found: Tensor = TanhLayer.apply(bias, x, weight)
-    return found
+    outputs: Tensor = TanhLayer.apply(bias, x, weight)
+    return outputs
 
 
 def _tanh_layer(bias: Tensor, x: Tensor, weight: Tensor) -> Tensor:

@@ -90,8 +90,8 @@ class _Tf32Product(torch.autograd.Function):
 
 
 def _tf32_product(bias: Tensor, x: Tensor, weight: Tensor) -> Tensor:
-    found: Tensor = _Tf32Product.apply(bias, x, weight)
-    return found
+    product: Tensor = _Tf32Product.apply(bias, x, weight)
+    return product
 
 
 def _bf16_product(bias: Tensor, x: Tensor, weight: Tensor) -> Tensor:
@@ -106,14 +106,14 @@ def require_precision(precision: str, device: torch.device | str) -> None:
     """Raises ValueError where the device has no products of one of PRODUCTS."""
     if precision != "tf32":
         return
-    kind, found = torch.device(device).type, ""
+    kind, of_capability = torch.device(device).type, ""
     if kind == "cuda":
         capability = torch.cuda.get_device_capability(device)
         if capability >= TF32_CAPABILITY:
             return
-        found = f" of {'.'.join(map(str, capability))}"
+        of_capability = f" of {'.'.join(map(str, capability))}"
     needed = ".".join(map(str, TF32_CAPABILITY))
     raise ValueError(
-        f"precision 'tf32' needs a CUDA device of compute capability {needed} or higher, and this is {kind}{found}: "
-        "take 'float32' or 'bf16'."
+        f"precision 'tf32' needs a CUDA device of compute capability {needed} or higher, and this is "
+        f"{kind}{of_capability}: take 'float32' or 'bf16'."
     )

@@ -93,14 +93,14 @@ def upper_tail(mean: Floats, image_variance: Floats, images: int, seed_variance:
 
     Both variances are of the mean: v and w. Where `freedom` is 0 the training noise is unknown: the images alone speak.
     """
-    known = freedom > 0
-    some = np.where(known, freedom, 1)
+    noise_known = freedom > 0
+    some = np.where(noise_known, freedom, 1)
     low, high = np.full(mean.shape, np.log(_SMALLEST)), np.full(mean.shape, np.log(0.5))
     for _ in range(40):  # the reach falls as p rises: halve the bracket of ln p
         middle = (low + high) / 2
         p = np.exp(middle)
         by_images = stdtrit(images - 1, p) ** 2 * image_variance
-        by_seeds = np.where(known, stdtrit(some, p) ** 2 * seed_variance, 0)
+        by_seeds = np.where(noise_known, stdtrit(some, p) ** 2 * seed_variance, 0)
         beyond = by_images + by_seeds >= mean**2
         low, high = np.where(beyond, middle, low), np.where(beyond, high, middle)
     return np.where(mean > 0, np.exp(high), 0.5)
@@ -182,12 +182,12 @@ def _common_law(variances: Floats, freedoms: Floats) -> tuple[float, float]:
 
     ln s² - ψ(d/2) + ln(d/2) has the mean ln s0² + ln(d0/2) - ψ(d0/2), the variance ψ'(d/2) + ψ'(d0/2).
     """
-    known = (freedoms > 0) & (variances > 0)
-    count = int(known.sum())
+    usable = (freedoms > 0) & (variances > 0)
+    count = int(usable.sum())
     if count < FEWEST:
         return 0.0, 0.0
-    half = freedoms[known] / 2
-    logs = np.log(variances[known]) - digamma(half) + np.log(half)
+    half = freedoms[usable] / 2
+    logs = np.log(variances[usable]) - digamma(half) + np.log(half)
     chance = float(polygamma(1, half).mean())
     excess = float((polygamma(3, half) / polygamma(1, half) ** 2).mean())  # kurtosis
     total = float(logs.var(ddof=1))

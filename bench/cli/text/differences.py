@@ -61,22 +61,22 @@ def differences_text(
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
 
 
-def _verdict(found: Comparison) -> str:
-    compared, identical = len(found.configurations), found.count(Change.IDENTICAL)
+def _verdict(comparison: Comparison) -> str:
+    compared, identical = len(comparison.configurations), comparison.count(Change.IDENTICAL)
     said = []
     if not compared:
         said.append("Nothing can be compared: no cell is done in both runs with numbers of one measure.")
     elif identical == compared:
         said.append(f"Identical: every difference is zero, in {_all(compared)}.")
     else:
-        worse = found.count(Change.WORSE)
-        rest = [f"{count} {PHRASES[change]}" for change in PHRASES if (count := found.count(change))]
+        worse = comparison.count(Change.WORSE)
+        rest = [f"{count} {PHRASES[change]}" for change in PHRASES if (count := comparison.count(change))]
         who = f"{worse or 'None'} of {_several(compared, 'configuration')} {'is' if worse < 2 else 'are'} worse"
         said.append(": ".join([who, ", ".join(rest)][: 1 + bool(rest)]) + ".")
-    if len(found.newly_failed):
-        failed = f"{_several(len(found.newly_failed), 'cell')} that A has done failed in B."
-        said.insert(len(said) if found.count(Change.WORSE) else 0, failed)
-    if found.regressed:
+    if len(comparison.newly_failed):
+        failed = f"{_several(len(comparison.newly_failed), 'cell')} that A has done failed in B."
+        said.insert(len(said) if comparison.count(Change.WORSE) else 0, failed)
+    if comparison.regressed:
         return "Regression. " + " ".join(said)
     return " ".join(said)
 
@@ -95,8 +95,8 @@ def _other(before: Origin, after: Origin) -> str:
     return f"{after.name}: {'; '.join([after.facts, *changed])}"
 
 
-def _boards(found: Comparison) -> Iterable[tuple[str, pd.DataFrame]]:
-    rows = found.configurations[found.configurations["change"] != Change.IDENTICAL]
+def _boards(comparison: Comparison) -> Iterable[tuple[str, pd.DataFrame]]:
+    rows = comparison.configurations[comparison.configurations["change"] != Change.IDENTICAL]
     for board, group in rows.groupby(["board", "unit", "images"], sort=False):
         name, unit, images = board
         yield f"{name}, {unit} ({BETTER[unit]} is better), {images:,} test images", group
@@ -125,8 +125,8 @@ def _row(row: Any) -> tuple[str, ...]:
     return (mark, row.label, str(row.seeds), _minus(f"{row.before:.{digits}f}"), difference, p, said)
 
 
-def _notes(found: Comparison, width: int, thresholds: Mapping[str, float]) -> list[str]:
-    rows = found.configurations
+def _notes(comparison: Comparison, width: int, thresholds: Mapping[str, float]) -> list[str]:
+    rows = comparison.configurations
     notes = []
     tested = int((rows["change"] != Change.IDENTICAL).sum())
     if tested:
@@ -141,12 +141,12 @@ def _notes(found: Comparison, width: int, thresholds: Mapping[str, float]) -> li
     if rows["doubtful"].any():
         notes.append("! not converged: a bound, the true value is better than shown.")
     notes += [
-        f"The data behind {name} cannot be checked: a run does not tell its checksum." for name in found.unchecked
+        f"The data behind {name} cannot be checked: a run does not tell its checksum." for name in comparison.unchecked
     ]
     return [line for note in notes for line in _wrapped(note, width)]
 
 
-def _lists(found: Comparison, width: int) -> list[list[str]]:
+def _lists(comparison: Comparison, width: int) -> list[list[str]]:
     titles = {
         "newly_failed": "done in A, failed in B",
         "newly_done": "failed in A, done in B",
@@ -155,7 +155,7 @@ def _lists(found: Comparison, width: int) -> list[list[str]]:
         "missing": "only in A",
         "left_out": "done in both, but not compared",
     }
-    return [_list(title, getattr(found, name), width) for name, title in titles.items()]
+    return [_list(title, getattr(comparison, name), width) for name, title in titles.items()]
 
 
 def _list(title: str, cells: pd.DataFrame, width: int) -> list[str]:
@@ -173,19 +173,21 @@ def _list(title: str, cells: pd.DataFrame, width: int) -> list[str]:
     return lines
 
 
-def _speed(found: Comparison, before: Origin, after: Origin, width: int) -> list[str]:
-    if found.speeds is None:
-        one, other = (", ".join(side.devices) or "unknown" for side in (before, after))
-        return _wrapped(f"Speed is not compared: the devices differ ({one} in A, {other} in B).", width)
-    if found.speeds.empty:
+def _speed(comparison: Comparison, before: Origin, after: Origin, width: int) -> list[str]:
+    if comparison.speeds is None:
+        devices_of_a, devices_of_b = (", ".join(side.devices) or "unknown" for side in (before, after))
+        return _wrapped(f"Speed is not compared: the devices differ ({devices_of_a} in A, {devices_of_b} in B).", width)
+    if comparison.speeds.empty:
         return _wrapped("Speed is not compared: no kind of cell was timed in both runs.", width)
     lines = _wrapped(
         "Speed, B over A (recorded, never judged: on shared machines equal code differs by a fifth to a third):", width
     )
     rows: list[tuple[str, ...]] = [("kind of cell", "training", "evaluation")]
-    rows += [(kind.rpartition("-")[0], *map(_ratio, ratios)) for kind, *ratios in found.speeds.itertuples(index=False)]
-    if len(found.speeds) > 1:
-        rows.append(("median", *(_ratio(float(found.speeds[name].median())) for name in SPEEDS)))
+    rows += [
+        (kind.rpartition("-")[0], *map(_ratio, ratios)) for kind, *ratios in comparison.speeds.itertuples(index=False)
+    ]
+    if len(comparison.speeds) > 1:
+        rows.append(("median", *(_ratio(float(comparison.speeds[name].median())) for name in SPEEDS)))
     return lines + _aligned(rows, width)
 
 

@@ -101,7 +101,7 @@ def snippet(name: str) -> str:
 
 def _under(label: str, texts: list[str]) -> list[tuple[str, str]]:
     """The label beside the first text, nothing beside the others."""
-    return [("" if place else label, text) for place, text in enumerate(texts)]
+    return [("" if index else label, text) for index, text in enumerate(texts)]
 
 
 def _last_layer(name: str) -> list[str]:

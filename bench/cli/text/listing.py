@@ -10,8 +10,8 @@ from bench.grid.read import GridError, load_grid, shipped_grids
 
 def likelihoods(width: int) -> str:
     """Every family: name, view, whether σ is an axis, and what it assumes."""
-    known = registry()
-    families = [(name, known.get(name)) for name in known.names()]
+    catalogue = registry()
+    families = [(name, catalogue.get(name)) for name in catalogue.names()]
     rows = [(name, family.view, "σ" if family.takes_sigma else "", family.card.summary) for name, family in families]
     return table(rows, width, header=("family", "view", "", "what it assumes"))
 

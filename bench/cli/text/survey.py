@@ -106,8 +106,8 @@ def _curves(points: Sequence[Mapping[str, Any]]) -> Iterable[list[str]]:
     if not points:
         return
     yield _wrapped(f"How the speed of {points[0]['label']} depends on sizes:")
-    for curve, own in itertools.groupby(points, key=lambda point: str(point["curve"])):
-        yield _curve(curve, list(own)[:POINTS])
+    for curve, on_curve in itertools.groupby(points, key=lambda point: str(point["curve"])):
+        yield _curve(curve, list(on_curve)[:POINTS])
 
 
 def _curve(curve: str, points: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -123,15 +123,15 @@ def _curve(curve: str, points: Sequence[Mapping[str, Any]]) -> list[str]:
     return [CURVES[curve], *(f"  {head:<11}" + "".join(f"{cell:>{width}}" for cell in cells) for head, cells in rows)]
 
 
-def _suggestion(found: Mapping[str, Any]) -> str:
-    if not found:
+def _suggestion(bundle_sizes: Mapping[str, Any]) -> str:
+    if not bundle_sizes:
         return ""
-    free = found["free_bytes"]
+    free = bundle_sizes["free_bytes"]
     memory = "" if free is None else f" and fit into the {free / 1e9:.1f} GB that are free"
-    planned = f"Planning cuts them at {found['planned_bundle']}."
-    if found["suggested_bundle"] is None:
+    planned = f"Planning cuts them at {bundle_sizes['planned_bundle']}."
+    if bundle_sizes["suggested_bundle"] is None:
         return f"Bundles: none of these sizes fits into the memory that is free. {planned}"
-    models = found["suggested_bundle"]
+    models = bundle_sizes["suggested_bundle"]
     which = "one model alone reaches" if models == 1 else f"{models} models reach"
     return f"Bundles: {which} 95 % of the best speed of those that were measured{memory}. {planned}"
 

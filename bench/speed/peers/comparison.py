@@ -87,7 +87,7 @@ def evaluation(task: Task, size: Size) -> Comparison:
     trained.epoch()
     k = task.data.test[: size.scored]
     theirs, x = with_pythae.with_weights(task, trained.model), task.floats(k).to(task.device)
-    own = ours.with_weights(task, trained.model)
+    our_model = ours.with_weights(task, trained.model)
     scores: dict[str, float] = {}
 
     def timed(program: str, score: Callable[[], float]) -> Block:
@@ -105,7 +105,7 @@ def evaluation(task: Task, size: Size) -> Comparison:
             CHUNKED, lambda: with_pythae.log_likelihood(theirs, pictures, SAMPLES, with_pythae.DEFAULT_CHUNK)
         ),
         PLAIN: timed(PLAIN, lambda: plain.log_likelihood(trained.model, task.loss, x, SAMPLES)),
-        ALONE: timed(ALONE, lambda: ours.log_likelihood(task, own, k, SAMPLES)),
+        ALONE: timed(ALONE, lambda: ours.log_likelihood(task, our_model, k, SAMPLES)),
     }
     operations = model_cost(ARCHITECTURE, task.data.shape, task.data.dims).decode_operations
     title = f"IW evaluation, L = {SAMPLES}, {_network(task)}, {len(k)} test images\n{LOSSES[task.loss].title}"
@@ -127,9 +127,11 @@ def grid(device: str, size: Size) -> Comparison:
 
         return block
 
-    own = ours.Grid(device)
-    program = f"this project, {own.pool.workers} workers" if own.pool else f"this project, bundle of {len(tasks)}"
-    blocks = {PYTHAE: timed(PYTHAE, with_pythae.run), program: timed(program, own.run)}
+    our_grid = ours.Grid(device)
+    program = (
+        f"this project, {our_grid.pool.workers} workers" if our_grid.pool else f"this project, bundle of {len(tasks)}"
+    )
+    blocks = {PYTHAE: timed(PYTHAE, with_pythae.run), program: timed(program, our_grid.run)}
     architecture = DIGITS.architecture
     title = (
         f"A grid of digits, {digits.dims}-{architecture.hidden[0]}-{architecture.latent}: {len(LOSSES)} losses × "
@@ -139,7 +141,7 @@ def grid(device: str, size: Size) -> Comparison:
     try:
         return _compared(title, "cells/minute", blocks, None, device, size.grid_rounds, scores)
     finally:
-        own.close()
+        our_grid.close()
 
 
 def _network(task: Task) -> str:

@@ -15,7 +15,7 @@ from bench.engine.local import Task as PoolTask
 from bench.engine.provenance import cores
 from bench.speed.peers import plain
 from bench.speed.peers.task import ARCHITECTURE, LOSSES, Task, schedule
-from vae_core.data.views import VIEWS
+from vae_core.data import VIEWS
 from vae_core.evaluate import importance_bounds
 from vae_core.networks import StackedMLP
 from vae_core.training import Member, TrainedModel, Trainer, train
@@ -119,15 +119,15 @@ class Grid:
             return run(tasks, epochs, samples, k)
         share = -(-len(tasks) // self.pool.workers)  # neighbours, as `bench.grid.plan` cuts a grid: models of one kind
         for first in range(0, len(tasks), share):
-            own = tasks[first : first + share]
-            self.pool.submit(PoolTask("bench.speed.peers.ours:run_part", (first, own, epochs, samples, k)))
+            part = tasks[first : first + share]
+            self.pool.submit(PoolTask("bench.speed.peers.ours:run_part", (first, part, epochs, samples, k)))
         scores = [math.nan] * len(tasks)
         while self.pool.busy:
             for end in self.pool.wait(60.0):
                 if end.failure:
                     raise RuntimeError(end.failure.reason)
-                first, found = end.value
-                scores[first : first + len(found)] = found
+                first, part_scores = end.value
+                scores[first : first + len(part_scores)] = part_scores
         return scores
 
     def close(self) -> None:

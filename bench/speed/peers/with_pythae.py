@@ -109,8 +109,8 @@ def with_weights(task: Task, source: plain.VAE) -> Any:
         (model.decoder.layers[0][0], source.decoder[0]),
         (model.decoder.layers[1][0], source.decoder[2]),
     )
-    for own, given in pairs:
-        own.load_state_dict(given.state_dict())
+    for their_layer, plain_layer in pairs:
+        their_layer.load_state_dict(plain_layer.state_dict())
     return model.eval()
 
 

@@ -198,13 +198,13 @@ def run(
 
 def evaluation(log_likelihood: Conditional, start: Posterior, block: slice) -> Evaluate:
     """T and its gradient on one block of images."""
-    own = Posterior(start.mean[..., block, :], start.log_variance[..., block, :])
+    of_block = Posterior(start.mean[..., block, :], start.log_variance[..., block, :])
 
     def evaluate(position: Tensor) -> Point:
         with torch.enable_grad():
             at = position.detach().requires_grad_()
-            z = own.sample(at)
-            value = log_likelihood(z, block) + own.log_ratio(z, at)
+            z = of_block.sample(at)
+            value = log_likelihood(z, block) + of_block.log_ratio(z, at)
             (gradient,) = torch.autograd.grad(value.sum(), at)
         value = value.detach()
         finite = torch.isfinite(value) & torch.isfinite(gradient).all(-1)
