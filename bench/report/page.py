@@ -86,7 +86,7 @@ def context(tables: RunTables) -> dict[str, Any]:
         "datasets": " and ".join(cells["dataset"].map(short).drop_duplicates()) or "no data",
         "facts": headline_facts(tables, ranked),
         "notices": notices(tables, failed),
-        "sections": [_section(board, tables, looks, f"board-{place}") for place, board in enumerate(ranked, start=1)],
+        "sections": [_section(board, tables, looks, f"board-{count}") for count, board in enumerate(ranked, start=1)],
         "figures": figures.of_run(tables),
         "speed_columns": speed_columns(tables.throughput),
         "recipes": recipe_lines(ranked),

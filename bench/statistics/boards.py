@@ -68,12 +68,12 @@ class Board(Contest):
         Paired by seed and image; None where the two share no seed.
         """
         differences = [self._difference(*pair) for pair in pairs]
-        known = [difference for difference in differences if difference is not None]
-        if not known:
+        paired = [nats for nats in differences if nats is not None]
+        if not paired:
             return [None for _ in pairs]
-        leads = compare.intervals(known, generator())
-        place = iter(range(len(known)))
-        return [None if nats is None else Estimate.of(leads, next(place)).times(self.scale) for nats in differences]
+        leads = compare.intervals(paired, generator())
+        estimates = (Estimate.of(leads, index).times(self.scale) for index in range(len(paired)))
+        return [None if nats is None else next(estimates) for nats in differences]
 
     def _difference(self, config: str, other: str) -> Floats | None:
         """Nats [S, N] by which a configuration is better than another, over the seeds that both have."""
@@ -88,7 +88,7 @@ class Board(Contest):
 def boards(tables: RunTables) -> list[Board]:
     """The boards of a run, grey levels first; empty where no cell has usable numbers."""
     cells, nats = scored(tables)
-    images = {cell: len(own) for cell, own in nats.items()}
+    images = {cell: len(per_image) for cell, per_image in nats.items()}
     parts = sorted(contests(cells, images, tables.meta), key=lambda part: list(UNITS).index(part[0].currency))
     return [_board(contest, group, nats, tables) for contest, group in parts]
 
@@ -104,7 +104,7 @@ def _board(contest: Contest, cells: pd.DataFrame, nats: Mapping[str, Floats], ta
         for config, group in groups.items()
     }
     bounds = tables.bounds[tables.bounds["cell"].isin(cells["cell"])]
-    rises = {cell: contest.scale * rise_per_doubling(own) for cell, own in bounds.groupby("cell")}
+    rises = {cell: contest.scale * rise_per_doubling(rows) for cell, rows in bounds.groupby("cell")}
     rows = [_row(contest, group, samples[config], rises) for config, group in groups.items()]
     return Board(
         **asdict(contest),
@@ -147,8 +147,8 @@ def _ranked(contest: Contest, rows: list[Row], samples: Mapping[str, Sample]) ->
     """The rows with how they stand, best first."""
     if not rows:
         return
-    own = [samples[row.config] for row in rows]
-    ranking = compare.rank([sample.nats for sample in own], [sample.seeds for sample in own], generator())
+    compared = [samples[row.config] for row in rows]
+    ranking = compare.rank([sample.nats for sample in compared], [sample.seeds for sample in compared], generator())
     for rank, index in enumerate(ranking.order, start=1):
         yield replace(
             rows[index],

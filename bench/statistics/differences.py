@@ -180,7 +180,7 @@ def _configurations(
 ) -> pd.DataFrame:
     """One row per configuration of `cells` (of B, indexed by cell); noise is judged within a contest, p over all."""
     images = {cell: pairs[cell].shape[1] for cell in cells["cell"]}
-    lines = [line for contest, own in contests(cells, images, meta) for line in _lines(contest, own, before, pairs)]
+    lines = [line for contest, group in contests(cells, images, meta) for line in _lines(contest, group, before, pairs)]
     table = pd.DataFrame(lines, columns=[field.name for field in fields(_Line)])
     tested = ~table["same"].astype(bool)
     table.loc[tested, "p"] = holm(table.loc[tested, "p"].to_numpy(dtype=float))

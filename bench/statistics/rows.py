@@ -174,5 +174,5 @@ def first_of_each(rows: Iterable[Row], key: Callable[[Row], Hashable]) -> list[R
 
 def median(numbers: Sequence[float]) -> float:
     """Of the numbers that are known; NaN of none."""
-    known = [number for number in numbers if not math.isnan(number)]
-    return float(np.median(known)) if known else NAN
+    numbers = [number for number in numbers if not math.isnan(number)]
+    return float(np.median(numbers)) if numbers else NAN

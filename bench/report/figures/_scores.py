@@ -33,7 +33,7 @@ def limits(board: Board, rows: Sequence[Row] = (), reach: float = 4.0) -> tuple[
     widest = max(value.high - value.low for value in values[:3])
     end = max(min(worst, cut), best + widest)
     near, far = zip(*(sorted((sign * value.low, sign * value.high)) for value in values), strict=True)
-    end = max(end, *(far[place] for place in np.flatnonzero(losses <= end)))
+    end = max(end, *(far[shown] for shown in np.flatnonzero(losses <= end)))
     margin = 0.04 * (end - best) or 0.01 * abs(best) or 1.0
     return sign * (min(best, *near) - margin), sign * (end + margin)
 

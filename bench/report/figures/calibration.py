@@ -55,13 +55,13 @@ def draw(board: Board, tables: RunTables, looks: Looks) -> Figure | None:
 
 def most_telling(board: Board, histograms: pd.DataFrame) -> list[Row]:
     """The first configuration of each family, and of the others those whose noise is farthest off; in board's order."""
-    known = [row for row in board.everything if row.config in histograms.index]
-    first = {row.config for row in first_of_each(known, lambda row: row.family)}
-    others = [row for row in known if row.config not in first and not math.isnan(row.noise_ratio)]
+    drawable = [row for row in board.everything if row.config in histograms.index]
+    first = {row.config for row in first_of_each(drawable, lambda row: row.family)}
+    others = [row for row in drawable if row.config not in first and not math.isnan(row.noise_ratio)]
     others.sort(key=lambda row: row.noise_ratio)
     narrow = [row.config for row in others if row.noise_ratio < 1][:EXTRA]
     wide = [row.config for row in reversed(others) if row.noise_ratio > 1][:EXTRA]
-    return [row for row in known if row.config in {*first, *narrow, *wide}]
+    return [row for row in drawable if row.config in {*first, *narrow, *wide}]
 
 
 def _in_words(row: Row) -> str:
@@ -79,13 +79,13 @@ def _titled(axes: Axes, title: str, text: str, hue: str) -> None:
 
 def title(board: Board) -> Markup:
     """Whose predicted noise is nearest to the noise there is, and whose is farthest from it."""
-    known = [row for row in board.everything if not math.isnan(row.results.pit_deviation)]
-    if not known:
+    judged = [row for row in board.everything if not math.isnan(row.results.pit_deviation)]
+    if not judged:
         return Markup("Where the values fall in the distributions that the decoders predict")
-    near, far = (end(known, key=lambda row: row.results.pit_deviation) for end in (min, max))
+    near, far = (end(judged, key=lambda row: row.results.pit_deviation) for end in (min, max))
     least, most = near.results.pit_deviation, far.results.pit_deviation
     if most - least < 0.005:
-        who = Markup("<b>{}</b> predicts").format(near.label) if len(known) == 1 else "the decoders predict"
+        who = Markup("<b>{}</b> predicts").format(near.label) if len(judged) == 1 else "the decoders predict"
         return Markup("{} of the values lie elsewhere than {}").format(percent(least), who)
     return Markup(
         "The noise that <b>{0}</b> predicts is nearest to what is there: {1} of the values lie elsewhere; "

@@ -71,14 +71,14 @@ def title(board: Board) -> Markup:
     losses = {
         family: [-board.sign * row.value.mean for row in rows] for family, rows in by_family(board.ranked).items()
     }
-    within = {family: max(own) - min(own) for family, own in sorted(losses.items())}
+    within = {family: max(some) - min(some) for family, some in sorted(losses.items())}
     widest = max(within, key=within.__getitem__)
     inside = Markup("settings of <b>{}</b> alone move the score by {} {}").format(
         widest, measured(within[widest], board.unit), board.unit
     )
     if len(within) == 1:
         return Markup("The {}").format(inside)
-    bests = [min(own) for own in losses.values()]
+    bests = [min(some) for some in losses.values()]
     families = Markup("The best of each family lie up to {} {} apart").format(
         measured(max(bests) - min(bests), board.unit), board.unit
     )

@@ -27,8 +27,8 @@ def draw(board: Board, tables: RunTables, looks: Looks) -> Figure | None:
     None where no configuration has them. Seeds are averaged after sorting: dimensions have no identity across them.
     """
     ordered = tables.latents.sort_values(["cell", "kl_nats"], ascending=[True, False])
-    ordered = ordered.assign(place=ordered.groupby("cell").cumcount() + 1)
-    curves = by_config(board, ordered, "place", "kl_nats")
+    ordered = ordered.assign(rank=ordered.groupby("cell").cumcount() + 1)
+    curves = by_config(board, ordered, "rank", "kl_nats")
     rows = [row for row in board.everything if row.config in curves.index]
     if not rows:
         return None
@@ -58,12 +58,12 @@ def draw(board: Board, tables: RunTables, looks: Looks) -> Figure | None:
 
 def title(board: Board) -> Markup:
     """How many latent dimensions are used."""
-    known = [row for row in board.everything if not math.isnan(row.results.active_units + row.results.kl_nats)]
-    if not known:
+    judged = [row for row in board.everything if not math.isnan(row.results.active_units + row.results.kl_nats)]
+    if not judged:
         return Markup("What each latent dimension carries")
-    first, used = known[0], [row.results.active_units for row in known]
+    first, used = judged[0], [row.results.active_units for row in judged]
     text = Markup("<b>{}</b> uses {:.3g} of {} latent dimensions for {:.1f} nats").format(
-        first.label, first.results.active_units, count(max(row.latent for row in known)), first.results.kl_nats
+        first.label, first.results.active_units, count(max(row.latent for row in judged)), first.results.kl_nats
     )
     if max(used) == min(used):
         return text

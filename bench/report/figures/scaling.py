@@ -128,8 +128,8 @@ def numbers(tables: RunTables) -> Numbers:
 def _suggested(throughput: pd.DataFrame, kind: str) -> float:
     if "suggested_bundle" not in throughput.columns:
         return float("nan")
-    found = pd.to_numeric(throughput.loc[throughput["kind"] == kind, "suggested_bundle"], errors="coerce").dropna()
-    return float(found.iloc[0]) if len(found) else float("nan")
+    suggested = pd.to_numeric(throughput.loc[throughput["kind"] == kind, "suggested_bundle"], errors="coerce").dropna()
+    return float(suggested.iloc[0]) if len(suggested) else float("nan")
 
 
 FIGURE = OfRun(

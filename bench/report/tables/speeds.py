@@ -65,8 +65,8 @@ def speeds(board: Board, throughput: pd.DataFrame) -> list[Timed]:
     """Every kind of configuration that was timed; fastest alone first."""
     survey: dict[str, dict[str, float]] = {}
     if _surveyed(throughput):
-        numbers = throughput.set_index("kind").apply(pd.to_numeric, errors="coerce")
-        survey = {str(kind): numbers.loc[kind].to_dict() for kind in numbers.index}
+        kinds = throughput.set_index("kind").apply(pd.to_numeric, errors="coerce")
+        survey = {str(kind): kinds.loc[kind].to_dict() for kind in kinds.index}
     columns = speed_columns(throughput)
     timed = [row for row in board.everything if not math.isnan(row.results.train_images_per_s)]
     lines = []
@@ -74,8 +74,8 @@ def speeds(board: Board, throughput: pd.DataFrame) -> list[Timed]:
         name = row.label
         if math.isfinite(row.fixed_sigma):
             name = name.replace(f"σ={row.sigma}", "σ fixed")
-        known = survey.get(row.kind, {}) | {column: float(getattr(row.results, column)) for column in OF_CELLS}
-        lines.append(Timed(Entry(name, name), [column.show(known) for column in columns]))
+        numbers = survey.get(row.kind, {}) | {column: float(getattr(row.results, column)) for column in OF_CELLS}
+        lines.append(Timed(Entry(name, name), [column.show(numbers) for column in columns]))
     return lines
 
 

@@ -81,8 +81,8 @@ def twins(board: Board) -> Iterator[Finding]:
 
 def _of_twins(board: Board, family: str, candidates: list[tuple[Row, list[Row]]]) -> list[Markup]:
     """How a family stands to its twins, each with the rows of the family that it may be compared with."""
-    pairs = [(twin, own[0]) for twin, own in candidates if own]
-    leads = board.leads([(own.config, twin.config) for twin, own in pairs])
+    pairs = [(twin, proper[0]) for twin, proper in candidates if proper]
+    leads = board.leads([(proper.config, twin.config) for twin, proper in pairs])
     named = [
         (Markup("<b>{}</b>").format(twin.family), lead)
         for (twin, _), lead in zip(pairs, leads, strict=True)

@@ -98,13 +98,13 @@ def left_out(board: Board) -> Iterator[Finding]:
 
 def noise(board: Board) -> Iterator[Finding]:
     """Whether the noise that decoders predict is the noise there is: the widest, the narrowest, the best ranked."""
-    known = [row for row in board.everything if row.noise_ratio > 0]
-    off = [row for row in known if max(row.noise_ratio, 1 / row.noise_ratio) > NOISE_OFF]
+    comparable = [row for row in board.everything if row.noise_ratio > 0]
+    off = [row for row in comparable if max(row.noise_ratio, 1 / row.noise_ratio) > NOISE_OFF]
     if not off:
         return
     texts = [
         Markup("{} of {} {} a noise that is off by more than a factor of {:g}.").format(
-            len(off), several(len(known), "configuration"), "predicts" if len(off) == 1 else "predict", NOISE_OFF
+            len(off), several(len(comparable), "configuration"), "predicts" if len(off) == 1 else "predict", NOISE_OFF
         )
     ]
     wide = max((row for row in off if row.noise_ratio > 1), key=lambda row: row.noise_ratio, default=None)

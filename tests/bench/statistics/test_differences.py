@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from bench.cli.text.differences import differences_text, origin
-from bench.statistics.differences import LN2, Change, Comparison, DifferencesError, differences
+from bench.statistics.contests import LN2
+from bench.statistics.differences import Change, Comparison, DifferencesError, differences
 from bench.store import RunTables, StoreError
 from bench.store.export import export
 from bench.store.read_export import read_exported
@@ -266,8 +267,14 @@ def test_exported_tables_compare_like_their_run(before: RunTables, tmp_path: Pat
     after = shifted(before, "laplace", -1.0, 0.1)
     for name, tables in (("a", before), ("b", after)):
         export(tables, tmp_path / name)
+    same = differences(before, after)
+    found = differences(read_exported(tmp_path / "a"), read_exported(tmp_path / "b"))
+    pd.testing.assert_frame_equal(found.configurations, same.configurations)
+    assert found.unchecked == []
+    for name in "ab":
+        (tmp_path / name / "provenance.json").unlink()
     a, b = (read_exported(tmp_path / name) for name in "ab")
-    found, same = differences(a, b), differences(before, after)
+    found = differences(a, b)
     pd.testing.assert_frame_equal(found.configurations, same.configurations)
     assert found.unchecked == ["digits"]
     text = flat(read(found, a, b))

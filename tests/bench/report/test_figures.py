@@ -1,0 +1,219 @@
+"""The figures of the page against the tables that they were drawn from."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.patches import Rectangle
+
+from bench.report import figures, numbers, ranking
+from bench.report.figures import Looks, calibration, latents, samples, sigma
+from bench.report.figures._panels import by_config
+from bench.report.figures._scores import limits
+from bench.statistics.boards import Board, boards
+from bench.store import RunTables
+from tests.bench.report.page_reader import Element
+from tests.bench.report.runs import DIMS, LN2, built, few, section
+
+
+def looks(board: Board) -> Looks:
+    return Looks.of(row.family for row in board.everything)
+
+
+def test_figures_are_small_and_their_text_is_text(shown: Element) -> None:
+    figures = shown.all("svg", class_="figure")
+    assert all(figure.all("text") for figure in figures)
+    assert sum(len(outline.attributes["d"]) for figure in figures for outline in figure.all("path")) < 200_000
+
+
+def test_figures_hold_variables_instead_of_colours(shown: Element) -> None:
+    drawn = shown.all("svg", class_="figure")
+    assert len(drawn) == 11
+    styles = " ".join(element.attributes.get("style", "") for figure in drawn for element in figure.all())
+    assert "var(--hue-" in styles
+    assert re.findall(r"#[0-9a-f]{6}", styles.replace("#000000", "")) == []
+
+
+def test_landscape_names_the_score_of_every_family(tables: RunTables, shown: Element) -> None:
+    best = ranking(tables).query("currency == 'pmf-K'").drop_duplicates("family")
+    texts = [text.text for text in shown.all("svg", class_="figure")[0].all("text")]
+    for _, row in best.iterrows():
+        assert row["family"] in texts
+        assert any(text.startswith(numbers.measured(row["value"], "bits/dim")) for text in texts)
+
+
+def test_sigma_curve_goes_through_the_scores(tables: RunTables) -> None:
+    board = boards(tables)[0]
+    figure = sigma.draw(board, tables, looks(board))
+    assert figure is not None
+    axes = next(axes for axes in figure.axes if axes.get_title(loc="left") == "laplace")
+    own = [row for row in board.ranked if row.family == "laplace" and np.isfinite(row.fixed_sigma)]
+    own.sort(key=lambda row: row.fixed_sigma)
+    line = axes.lines[0]
+    assert np.allclose(line.get_xdata(), [float(row.sigma) for row in own])
+    assert np.allclose(line.get_ydata(), [row.value.mean for row in own])
+    left = [row for row in board.left_out if row.family == "laplace"]
+    (arrow,) = (line for line in axes.lines if line.get_marker() == "v")
+    assert arrow.get_xdata() == pytest.approx([float(row.sigma) for row in left])
+    assert arrow.get_ydata() == pytest.approx(np.clip([row.value.mean for row in left], *axes.get_ylim()))
+
+
+def test_sample_curves_rise_from_zero_to_the_gain(tables: RunTables) -> None:
+    board = boards(tables)[0]
+    figure = samples.draw(board, tables, looks(board))
+    assert figure is not None
+    axes = next(axes for axes in figure.axes if axes.get_title(loc="left") == "categorical")
+    cells = board.samples[board.ranked[0].config].cells
+    means = tables.bounds[tables.bounds["cell"].isin(cells)].groupby("samples")["bound_nats"].mean()
+    assert board.ranked[0].family == "categorical"
+    assert np.allclose(axes.lines[0].get_ydata(), means - means.iloc[0])
+    assert np.allclose(axes.lines[0].get_xdata(), means.index)
+
+
+def test_refined_curves_stand_over_the_encoders_own(tables: RunTables) -> None:
+    board = boards(tables)[0]
+    figure = samples.draw(board, tables, looks(board))
+    assert figure is not None
+    axes = next(axes for axes in figure.axes if axes.get_title(loc="left") == "bce_sum")
+    row = next(row for row in board.ranked if row.family == "bce_sum")
+    cells = board.samples[row.config].cells
+    means = tables.bounds[tables.bounds["cell"].isin(cells)].groupby("samples").mean(numeric_only=True)
+    start = means["encoder_bound_nats"].iloc[0]
+    final, end, encoder = axes.lines
+    assert final.get_ydata() == pytest.approx(means["bound_nats"] - start)
+    assert encoder.get_ydata() == pytest.approx(means["encoder_bound_nats"] - start)
+    assert np.asarray(end.get_ydata())[0] - np.asarray(encoder.get_ydata())[-1] == pytest.approx(row.lift / board.scale)
+    assert final.get_linestyle() == "-"
+    assert encoder.is_dashed()
+
+
+def test_histograms_are_those_of_the_table(tables: RunTables) -> None:
+    board = boards(tables)[0]
+    figure = calibration.draw(board, tables, looks(board))
+    assert figure is not None
+    shown = calibration.most_telling(board, by_config(board, tables.calibration, "bin", "share"))
+    assert {row.family for row in shown} == {row.family for row in board.everything}
+    assert {"gaussian σ=0.01", "mse_mean (gaussian implied)", "logistic σ=1"} <= {row.label for row in shown}
+    for axes, row in zip(figure.axes, shown, strict=True):
+        cells = board.samples[row.config].cells
+        shares = tables.calibration[tables.calibration["cell"].isin(cells)].groupby("bin")["share"].mean()
+        heights = [bar.get_height() for bar in axes.patches if isinstance(bar, Rectangle)]
+        assert heights == pytest.approx(np.minimum(shares * len(shares), calibration.HIGHEST))
+        assert axes.lines[0].get_ydata() == [1, 1]
+        texts = [text.get_text() for text in axes.texts]
+        assert texts[0] == row.label
+        assert f"95 %: {numbers.percent(row.results.coverage_95)}" in texts[1]
+
+
+def test_latent_lines_are_the_sorted_divergences(tables: RunTables) -> None:
+    board = boards(tables)[0]
+    figure = latents.draw(board, tables, looks(board))
+    assert figure is not None
+    (axes,) = figure.axes
+    line = next(line for line in axes.lines if line.get_label() == "laplace")
+    first = next(row for row in board.ranked if row.family == "laplace")
+    own = [
+        np.sort(tables.latents.loc[tables.latents["cell"] == cell, "kl_nats"])[::-1]
+        for cell in board.samples[first.config].cells
+    ]
+    assert line.get_ydata() == pytest.approx(np.mean(own, axis=0))
+    assert np.sum(own) / len(own) == pytest.approx(first.results.kl_nats)
+    assert len(axes.lines) == len(board.everything)
+
+
+@pytest.mark.parametrize("currency", ["pmf-K", "pmf-2"])
+def test_axis_limits_hold_the_best_with_its_interval(tables: RunTables, currency: str) -> None:
+    board = next(board for board in boards(tables) if board.currency == currency)
+    best, worst = limits(board)
+    assert (best < worst) == (board.better == "lower")
+    value = board.ranked[0].value
+    for shown in (value.mean, value.low, value.high):
+        assert min(best, worst) < shown < max(best, worst)
+    assert board.uniform == pytest.approx(np.log2(17) if currency == "pmf-K" else -DIMS * LN2)
+
+
+EXTRA = """
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from bench.report.figures import Numbers, OfBoard, OfRun
+from bench.report.tables.entries import Entry
+
+
+def draw(*about):
+    figure = Figure()
+    figure.add_axes((0, 0, 1, 1)).set_title("drawn")
+    return figure
+
+
+FIGURE = {figure}
+"""
+OF_BOARD = """OfBoard(
+    section="sigma", order=0, draw=draw, title=lambda board: Markup("An extra figure of {}").format(board.unit),
+    note="To be read with care.",
+)"""
+OF_RUN = """OfRun(
+    section="samples", order=2, heading="Once more", draw=draw, title=lambda tables: Markup("An extra figure"),
+    note=lambda tables: f"Of {len(tables.cells)} cells.",
+    numbers=lambda tables: Numbers(
+        "As numbers", "Extra", (("What", ""), ("Size", "MB")), [[Entry("it", 1), Entry("2", 2)]]
+    ),
+)"""
+
+
+@pytest.fixture
+def add(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], None]:
+    """Adds a module with a figure to the folder of figures."""
+
+    def added(figure: str) -> None:
+        (tmp_path / "extra.py").write_text(EXTRA.replace("{figure}", figure), encoding="utf-8")
+        monkeypatch.setattr(figures, "__path__", [*figures.__path__, str(tmp_path)])
+        monkeypatch.setitem(sys.modules, "bench.report.figures.extra", None)  # so that it is taken out at the end
+        del sys.modules["bench.report.figures.extra"]
+
+    return added
+
+
+@pytest.mark.slow
+def test_a_figure_of_a_board_is_added_by_one_file(add: Callable[[str], None], tmp_path: Path) -> None:
+    add(OF_BOARD)
+    part = section(built(few(), tmp_path), "sigma")
+    titles = [figure.one("h4").text for figure in part.all("figure")]
+    assert [title for title in titles if "extra" in title] == ["An extra figure of bits/dim", "An extra figure of nats"]
+    assert titles[1].startswith("The best fixed σ"), "it has asked to stand first"
+    figure = part.all("figure")[0]
+    assert figure.one("p", class_="note").text == "To be read with care."
+    assert figure.one("svg").attributes["aria-label"] == "An extra figure of bits/dim. To be read with care."
+    assert "drawn" in [text.text for text in figure.all("text")]
+
+
+@pytest.mark.slow
+def test_a_figure_of_the_run_stands_once_over_its_numbers(add: Callable[[str], None], tmp_path: Path) -> None:
+    add(OF_RUN)
+    part = section(built(few(), tmp_path), "samples")
+    assert [head.text for head in part.all("h3")][-1] == "Once more"
+    figure = part.all("figure")[-1]
+    assert figure.one("h4").text == "An extra figure"
+    assert figure.one("p", class_="note").text == f"Of {len(few().cells)} cells."
+    assert part.one("table").rows() == [["it", "2"]]
+    assert [head.text for head in part.one("table").all("th", scope="col")] == ["What", "SizeMB"]
+
+
+@pytest.mark.parametrize("figure", ["None", OF_BOARD.replace("sigma", "cellar")])
+def test_a_module_that_is_no_figure_is_refused(add: Callable[[str], None], figure: str) -> None:
+    add(figure)
+    with pytest.raises(ImportError, match=r"bench\.report\.figures\.extra needs a FIGURE, in one of verdict, sigma"):
+        figures.found()
+
+
+def test_every_figure_says_what_to_know_when_reading_it() -> None:
+    found = figures.found()
+    assert {"landscape", "sigma", "samples", "calibration", "latents", "speed", "scaling"} <= set(found)
+    places = [(type(figure), figure.section, figure.order) for figure in found.values()]
+    assert len(set(places)) == len(places), "two figures ask for one place"
+    assert all(figure.note for figure in found.values())

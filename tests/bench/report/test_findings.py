@@ -1,0 +1,127 @@
+"""The findings of a board: each is made where the numbers give cause for it, and says them."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from bench.report import ranking, ranking_text
+from bench.report.figures import samples
+from bench.report.text.verdict import sentences
+from bench.statistics.boards import boards
+from bench.store import RunTables
+from tests.bench.report.runs import DIMS, LN2, doubted, few, findings, moved, said
+
+
+@pytest.mark.parametrize(
+    ("nats", "expected"),
+    [
+        (0.0, "beats what is trained without"),
+        (400.0, "trained without the normalising constant beats continuous_bernoulli"),
+    ],
+)
+def test_the_twin_wins_or_loses_as_the_numbers_say(nats: float, expected: str) -> None:
+    spoken = said(moved(few(), lambda cells: cells["family"].str.startswith("bce_"), nats))
+    twin = findings(spoken)["Unnormalised twin"]
+    assert expected in twin
+    assert ("That can be" in twin) == (nats > 0)
+
+
+def test_the_twin_that_cannot_be_told_apart() -> None:
+    tables = few()
+    images = tables.per_image.copy()
+    cells = tables.cells.sort_values("seed")
+    one, other = (cells.loc[cells["family"] == name, "cell"] for name in ("continuous_bernoulli", "bce_sum"))
+    for a, b in zip(one, other, strict=True):
+        images.loc[images["cell"] == b, "iw_nats"] = images.loc[images["cell"] == a, "iw_nats"].to_numpy()
+    assert "cannot be told apart" in findings(said(dataclasses.replace(tables, per_image=images)))["Unnormalised twin"]
+
+
+@pytest.mark.parametrize(
+    ("nats", "expected"), [(0.0, "A learned σ beats σ = 1 in both families"), (400.0, "σ = 1 beats the best")]
+)
+def test_learned_scale_against_one(nats: float, expected: str) -> None:
+    spoken = said(moved(few(), lambda cells: cells["sigma"] == "1", nats))
+    assert expected in findings(spoken)["Learned σ"]
+
+
+def test_learned_scale_is_compared_under_the_same_training_only() -> None:
+    tables = few()
+    cells = tables.cells.copy()
+    cells.loc[cells["sigma"] == "1", "train_samples"] = 7
+    assert "Learned σ" not in findings(said(dataclasses.replace(tables, cells=cells)))
+
+
+@pytest.mark.parametrize(("nats", "expected"), [(0.0, "ranks "), (500.0, "ranks 1st of ")])
+def test_standing_of_the_recipes(nats: float, expected: str) -> None:
+    text = findings(said(moved(few(), lambda cells: cells["recipe"] == 1, nats)))["Folk recipes"]
+    assert expected in text
+    assert ("it leads the table" in text) == (nats > 0)
+
+
+def test_what_refinement_changed_is_said_in_numbers(tables: RunTables) -> None:
+    board = boards(tables)[0]
+    cells = tables.cells[(tables.cells["status"] == "done") & (tables.cells["currency"] == "pmf-K")]
+    refined = cells[cells["estimator"] == "refined"]
+    short = ((refined["iw_nats"] - refined["encoder_iw_nats"]) / (DIMS * LN2)).groupby(refined["label"]).mean()
+    text = findings(sentences(board))["Estimator"]
+    assert f"{len(short)} of {cells['config'].nunique()} bounds are refined" in text
+    assert f"short by {short.max():.3f} bits/dim (" in text
+    assert f"σ=0.01) at most, {short.median():.3f} in the median" in text
+    by_encoder = cells[~cells["label"].str.contains("σ=0.01")].groupby("label")["encoder_iw_nats"].mean()
+    order = by_encoder.sort_values(ascending=False).index
+    moved = int((order != [row.label for row in board.ranked]).sum())
+    assert f"{moved} of {len(board.ranked)} ranks would have been others" in text
+    assert "would have come first" not in text
+
+
+def test_whom_the_encoder_would_have_ranked_first_is_said() -> None:
+    tables = few()
+    first, second = ranking(tables).iloc[0], ranking(tables).iloc[1]
+    cells = tables.cells.copy()
+    own = cells["config"] == first["config"]
+    cells.loc[own, "encoder_iw_nats"] -= 100
+    cells.loc[own, "estimator"] = "refined"
+    text = findings(said(dataclasses.replace(tables, cells=cells)))["Estimator"]
+    assert f"{second['label']} would have come first instead of {first['label']}" in text
+
+
+def test_without_refinement_nothing_is_said_of_it() -> None:
+    cells = few().cells.assign(estimator="encoder", encoder_iw_nats=few().cells["iw_nats"])
+    tables = dataclasses.replace(few(), cells=cells)
+    assert "Estimator" not in findings(said(tables))
+    assert "refined" not in ranking_text(tables)
+    assert "lifted" not in samples.title(boards(tables)[0])
+
+
+def test_refinement_that_changed_nothing_is_said_to() -> None:
+    tables = few()
+    cells = tables.cells.assign(estimator="refined", encoder_iw_nats=tables.cells["iw_nats"] + 1e-4)
+    assert "no worse" in findings(said(dataclasses.replace(tables, cells=cells)))["Estimator"]
+
+
+def test_noise_that_is_off_is_said_with_the_numbers() -> None:
+    tables = doubted(few(), lambda cells: cells["cell"].notna(), noise_predicted=0.1, noise_realised=0.1)
+    assert "Predicted noise" not in findings(said(tables))
+    wide = ranking(tables).iloc[2]
+    tables = doubted(
+        tables, lambda cells: cells["config"] == wide["config"], noise_predicted=0.9, coverage_95=1.0, coverage_50=0.99
+    )
+    narrow = ranking(tables).iloc[3]
+    tables = doubted(
+        tables, lambda cells: cells["config"] == narrow["config"], noise_predicted=0.02, coverage_95=0.3141
+    )
+    text = findings(said(tables))["Predicted noise"]
+    assert f"{wide['label']} predicts 9 times the noise there is: its 95 % intervals hold 100 % of" in text
+    assert f"{narrow['label']} predicts only 0.2 times the noise there is: its 95 % intervals hold 31 % of" in text
+    assert text.startswith("2 of ")
+
+
+def test_collapse_is_said_where_it_is_flagged(tables: RunTables) -> None:
+    assert "Posterior collapse" not in findings(said(few()))
+    text = findings(said(tables))["Posterior collapse"]
+    assert "mse_mean (gaussian fitted) and mse_mean (gaussian implied)" in text
+    config = ranking(few())["config"].iloc[1]
+    one = doubted(few(), lambda cells: (cells["config"] == config) & (cells["seed"] == 2), collapsed=1)
+    assert "(1 of 3 seeds)" in findings(said(one))["Posterior collapse"]

@@ -1,0 +1,125 @@
+"""The tables of the page against those that they were made from."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.report import numbers, ranking
+from bench.report.tables import diagnostics
+from bench.statistics import rows
+from bench.store import RunTables
+from bench.store.columns import Column, columns
+from tests.bench.report.page_reader import Element
+from tests.bench.report.runs import built, few, section
+
+
+def test_table_shows_the_numbers_of_the_run(tables: RunTables, shown: Element) -> None:
+    found = ranking(tables)
+    found = found[found["trusted"]]
+    for table, (_, own) in zip(
+        section(shown, "ranking").all("table", class_="ranked"), found.groupby("currency", sort=False), strict=True
+    ):
+        heads = [head.text for head in table.one("thead").all("th")]
+        unit = own["unit"].iloc[0]
+        digits = 3 if unit == "bits/dim" else 2
+        score = next(place for place, head in enumerate(heads) if head.startswith("Score"))
+        places = {
+            name: next(i for i, head in enumerate(heads) if head.startswith(name)) for name in ("ELBO", "k̂", "ESS")
+        }
+        rows = table.rows()
+        assert len(rows) == len(own)
+        for row, (_, expected) in zip(rows, own.iterrows(), strict=True):
+            assert row[0] == str(expected["rank"])
+            read_back = [float(text) for text in re.findall(r"[\d.]+", row[score].replace("−", ""))]
+            wanted = [abs(round(expected[name], digits)) for name in ("value", "low", "high")]
+            assert read_back == pytest.approx(wanted, abs=1e-9)
+            assert float(row[places["ELBO"]].replace("−", "-")) == pytest.approx(expected["elbo_nats"], abs=0.006)
+            share = f"{numbers.percent(expected['khat_bad_fraction'])} bad".replace("\u00a0", " ")
+            assert row[places["k̂"]] == f"{numbers.number(expected['khat_median'])} {share}"
+            assert float(row[places["ESS"]]) == pytest.approx(expected["ess_median"], abs=0.51)
+
+
+def test_what_is_left_out_stands_below_with_its_reason(tables: RunTables, shown: Element) -> None:
+    found = ranking(tables)
+    left = found[~found["trusted"]]
+    assert left["sigma"].tolist() == ["0.01"] * 3
+    assert left["caution"].str.contains("effective samples").all()
+    part = section(shown, "ranking")
+    rows = part.one("table", class_="left-out").rows()
+    for row, (_, expected) in zip(rows, left.iterrows(), strict=True):
+        assert row[0] == expected["label"]
+        assert row[1] == f"≤ {numbers.measured(expected['value'], 'bits/dim')}"
+        assert row[2] == expected["caution"]
+    assert "Left out of the ranking" in [head.text.split(" lower")[0] for head in part.all("h4")]
+    ranked = [row for table in part.all("table", class_="ranked") for row in table.rows()]
+    assert len(ranked) == found["trusted"].sum()
+
+
+def test_unnormalised_objectives_are_marked_and_outside_the_ranking(shown: Element) -> None:
+    part = section(shown, "ranking")
+    assert "not a log-likelihood" in part.text
+    assert all(
+        "14.20" not in cell for table in part.all("table", class_="ranked") for row in table.rows() for cell in row
+    )
+    marked = [cell.text for cell in part.all("td", class_="unranked")]
+    assert sum("14.20" in text for text in marked) == 6
+
+
+def test_diagnostics_table_shows_the_numbers_of_the_run(tables: RunTables, shown: Element) -> None:
+    found = ranking(tables)
+    table = section(shown, "diagnostics").all("table", class_="diagnosed")[0]
+    heads = [head.text for head in table.one("thead").all("th")]
+    own = found[found["currency"] == "pmf-K"]
+    for row, (_, expected) in zip(table.rows(), own.iterrows(), strict=True):
+        cells = dict(zip(heads, (text.replace("−", "-") for text in row), strict=True))
+        assert cells["Likelihood"].removesuffix(" recipe") == expected["label"]
+        assert float(cells["KLnats"]) == pytest.approx(expected["kl_nats"], abs=0.006)
+        assert float(cells["Reconstructionnats"]) == pytest.approx(expected["reconstruction_nats"], abs=0.006)
+        assert cells["Collapsed"] == ("yes" if expected["family"] == "mse_mean" else "no")
+        assert cells["In 95 %of the values"] == numbers.percent(expected["coverage_95"]).replace("\u00a0", " ")
+        ratio = expected["noise_predicted"] / expected["noise_realised"]
+        assert cells["Noise× of what is there"].split()[0] == numbers.times(ratio)
+        assert float(cells["Jackknife - boundnats".replace("-", "−")]) == pytest.approx(0.01, abs=1e-3)
+
+
+def test_bundle_speed_stands_beside_and_apart(shown: Element) -> None:
+    table = section(shown, "speed").all("table")[0]
+    heads = [head.text for head in table.one("thead").all("th")]
+    assert "images/s, alone" in heads[1]
+    assert "all models" in heads[4]
+    assert {row[4] for row in table.rows()}.isdisjoint({row[1] for row in table.rows()})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("unit", "digits", "text"), [("s", 1, "1.9"), ("s", 3, "1.900"), ("share", 0, "190 %")])
+def test_a_declared_column_is_in_the_table_by_itself(
+    unit: str, digits: int, text: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A column of results that says under which head the page shows it needs no other line of the report."""
+    added = Column(unit, "of the training", "mean", "diagnostics", "Took", digits)
+
+    def declared() -> Iterator[tuple[str, Column]]:
+        return ((name, added if name == "train_seconds" else column) for name, column in columns())
+
+    for module in (rows, diagnostics):
+        monkeypatch.setattr(module, "columns", declared)
+    table = section(built(few(), tmp_path), "diagnostics").all("table", class_="diagnosed")[0]
+    heads = [head.text for head in table.one("thead").all("th")]
+    assert heads[-1] == f"Took{unit}"
+    assert heads[1:3] == ["Reconstructionnats", "KLnats"], "what was there stays where it was"
+    assert {row[-1].replace("\u00a0", " ") for row in table.rows()} == {text}
+
+
+@pytest.mark.slow
+def test_a_column_of_which_nothing_is_known_is_not_shown(tmp_path: Path) -> None:
+    unknown = few().cells.assign(kl_nats=np.nan, jackknife_nats=np.nan)
+    shown = section(built(dataclasses.replace(few(), cells=unknown), tmp_path), "diagnostics")
+    heads = [head.text for head in shown.all("table", class_="diagnosed")[0].one("thead").all("th")]
+    assert "Reconstructionnats" in heads
+    assert not {head for head in heads if head.startswith(("KL", "Jackknife"))}
