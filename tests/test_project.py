@@ -52,18 +52,26 @@ def test_every_rule_that_is_cited_is_there() -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_what_a_document_names_is_there(document: str) -> None:
-    """Files, folders, tests (`path::name`) and links; a path with NAME in it stands for others."""
+    """Files, folders, tests (`path::name`), what stands before its file (`name` (`path`)) and links.
+
+    A path with NAME in it stands for others.
+    """
     text, lacking = (ROOT / document).read_text("utf-8"), []
     for path, test in re.findall(rf"\b((?:{'|'.join(FOLDERS)})/[\w/.-]*\w)(?:::(test_\w+))?", text):
-        if "NAME" not in path and not ((ROOT / path).exists() and (not test or test in functions(ROOT / path))):
+        if "NAME" not in path and not ((ROOT / path).exists() and (not test or test in defined(ROOT / path))):
             lacking.append(f"{path} {test}")
+    for name, path in re.findall(r"`([\w.]+)`\s\(`([\w/]+\.py)`\)", text):
+        if not set(name.split(".")) <= defined(ROOT / path):
+            lacking.append(f"{path} {name}")
     links = re.findall(r"\]\((?!https?:|#)([^)#]+)", text)
     assert lacking == []
     assert [link for link in links if not (ROOT / document).parent.joinpath(link).exists()] == []
 
 
-def functions(path: Path) -> set[str]:
-    return {node.name for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.FunctionDef)}
+def defined(path: Path) -> set[str]:
+    """The functions and classes of a file."""
+    nodes = ast.walk(ast.parse(path.read_text("utf-8")))
+    return {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)}
 
 
 def test_the_citation_names_this_version() -> None:
