@@ -108,6 +108,7 @@ def test_killed_and_resumed_equals_undisturbed(undisturbed: Path, tmp_path: Path
     assert again.train_seconds.tolist() == pytest.approx(kept.train_seconds.tolist(), abs=0)  # not computed again
 
 
+@pytest.mark.slow
 def test_report_and_export(undisturbed: Path) -> None:
     ended = vae_bench("report", "tiny", at=undisturbed)
     assert ended.returncode == 0, ended.stderr

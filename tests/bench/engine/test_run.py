@@ -211,6 +211,7 @@ TROUBLE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trouble", TROUBLE)
 def test_a_bad_cell_takes_none_of_its_bundle_along(tmp_path, trouble):
     grid = seeds(0, 1, 2, trouble, 3, 4, 5, 6)

@@ -65,6 +65,7 @@ def test_cells_are_the_product_less_the_exclusions(axes, data):
     assert len({cell.id for cell in cells}) == len(kept)
 
 
+@pytest.mark.slow
 @given(grids, st.randoms())
 def test_ids_do_not_depend_on_the_order_of_the_file(axes, random):
     shuffled = {key: random.sample(values, len(values)) for key, values in random.sample(list(axes.items()), len(axes))}

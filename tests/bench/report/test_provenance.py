@@ -52,6 +52,7 @@ def test_code_that_nobody_else_has_is_said(history: list, expected: str | None, 
     assert expected is None or expected in notices[0]
 
 
+@pytest.mark.slow
 def test_cells_of_two_commits_are_said(tmp_path: Path) -> None:
     history = [fake_run.provenance(git={"commit": letter * 40, "dirty": False}) for letter in "ab"]
     tables = fake_run.tables(fake_run.few(), images=40, history=history, failures=False, pictures=False)

@@ -168,6 +168,7 @@ def test_a_kind_has_speeds_shares_and_bytes() -> None:
     assert "suggested_bundle" not in row
 
 
+@pytest.mark.slow
 def test_curves_begin_small_and_a_batch_is_no_larger_than_the_data(tiny_npz: Path) -> None:
     grid = parse_grid(TINY.replace("[grid]", f'[grid]\ndataset = "{tiny_npz}"\nlevels = 5'), "npz", "npz.toml")
     cell = grid.cells[0]
