@@ -80,6 +80,7 @@ def test_the_table_of_the_page_shows_it_marked_and_with_nothing_but_its_score(pl
     assert texts[0] == ""
     assert texts[2] == measured(value, "bits/dim"), "no interval"
     assert line.one("span", class_="tag").text == "reference"
+    assert not any("nan" in path.attributes["d"] for path in line.all("path"))
     assert {texts[1], *texts[5:]} == {NOTHING}
     assert [row.all("td")[0].text for row in shown] == [str(rank) for rank in range(1, len(shown) + 1)]
     assert all(row.attributes["class"] in ("best", "tied", "worse") for row in shown)
