@@ -25,10 +25,11 @@ def load_data(name: str, levels: int | None, device: str) -> Dataset:
 
 
 def member_of(cell: Cell, levels: int) -> Member:
-    """The cell's model as training wants it."""
+    """The cell's model as training wants it; the grid's keys have the names of its fields."""
     family = likelihoods.get(cell.family)
     filled = {**cell.options, "levels": levels} if family.takes_levels else dict(cell.options)
-    return Member(likelihoods.make(cell.family, **filled), cell.objective, cell.seed, cell.learning_rate)
+    names = [field.name for field in dataclasses.fields(Member) if field.name != "likelihood"]
+    return Member(likelihoods.make(cell.family, **filled), **{name: getattr(cell, name) for name in names})
 
 
 def architecture_of(cell: Cell) -> Architecture:

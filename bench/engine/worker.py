@@ -111,7 +111,7 @@ def _assessed(cells: Sequence[Cell], model: TrainedModel, data: Dataset) -> Iter
             [Scoring(_scored_as(cell, model, data), cell.refine) for cell in together],
             levels=levels,
             samples=first.eval_samples,
-            trained=Trained(model.likelihood, first.objective, first.train_samples),
+            trained=Trained(model.likelihood, member_of(first, data.levels).bound, first.train_samples),
             shape=data.shape,
             seed=first.seed,
         )

@@ -14,10 +14,12 @@ from typing import Any, Self
 from pydantic import Field
 
 from bench.grid.families import Scalar
-from bench.grid.settings import KEYS, Settings, keys_of
+from bench.grid.settings import GROUPS, KEYS, Settings, keys_of
 
 #: what may differ between cells of one trained model
 EVALUATION = ("scored_as", *keys_of("evaluation"))
+#: keys that labels have words of their own for, or leave out
+WORDED = ("family", "objective", "train_samples", "seed")
 
 
 class Cell(Settings):
@@ -83,7 +85,7 @@ class Cell(Settings):
         if self.sigma_mode == "fixed":
             spec["options"] = {**spec["options"], "sigma": "fixed"}
         sigma = f"-sigma={self.sigma_mode}" if self.sigma_mode else ""
-        trained = "-".join([self.objective, f"L{self.train_samples}", *self._abridged])
+        trained = "-".join([self.objective, f"L{self.train_samples}", *self._named()])
         return f"{short_name(self.dataset)}-{self.family}{sigma}-{trained}-{_digest(spec)}"
 
     def _stem(self, scored_as: str = "itself") -> str:
@@ -92,14 +94,19 @@ class Cell(Settings):
         return "-".join(
             [
                 *(short_name(self.dataset), self.family, *options, *scoring),
-                *(self.objective, f"L{self.train_samples}", *self._abridged),
+                *(self.objective, f"L{self.train_samples}", *self._named()),
             ]
         )
 
-    @property
-    def _abridged(self) -> list[str]:
-        """The precision in training as a part of names, where it is not the usual one."""
-        return [] if self.precision == "float32" else [self.precision]
+    def _named(self) -> list[str]:
+        """The keys that names show where they are not what they were before the key existed: a word as it is, a number
+        under its key."""
+        values = {name: getattr(self, name) for name, key in KEYS.items() if key.named}
+        return [
+            value if isinstance(value, str) else f"{name}={number_text(value)}"
+            for name, value in values.items()
+            if value != KEYS[name].absent
+        ]
 
     def __hash__(self) -> int:
         return hash(self.id)
@@ -120,7 +127,7 @@ def labels(cells: Iterable[Cell]) -> dict[str, str]:
     `gaussian σ=0.1`, `mse_sum (gaussian fitted)`, `bernoulli iwae L=5 latent=10`.
     """
     cells = list(cells)
-    shown = keys_of("data", "network", "schedule", "evaluation")
+    shown = (name for name in keys_of(*GROUPS) if name not in WORDED)
     varying = [name for name in shown if len({getattr(cell, name) for cell in cells}) > 1]
     return {cell.id: _label(cell, varying) for cell in cells}
 

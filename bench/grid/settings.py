@@ -17,7 +17,7 @@ from bench.grid.families import Scalar, networks, objectives, option_names, regi
 DEFAULT_SIGMA = "shared"  # for families with a σ, where the grid names none
 ONE_VALUE = ("eval_samples",)  # a list is the value itself
 LIST_VALUES = ("hidden",)  # a list of numbers is the value itself, a list of lists an axis
-#: in the order in which labels show what varies; "model" and "training" have words of their own there
+#: in the order in which labels show what varies
 GROUPS = ("model", "training", "data", "network", "schedule", "evaluation", "seed")
 
 
@@ -33,6 +33,7 @@ class Key:
     group: str  #: one of GROUPS; what is compared must agree in training, network and schedule
     bundled: bool = True  #: cells that train together share it
     paces: bool = True  #: cells that differ in it may differ in speed
+    named: bool = False  #: the readable part of a cell's names shows it, where it is not `absent`
     #: what every cell had before the key existed, which names leave out; by default the key's default. Who changes a
     #: default writes the old one here, so that the cells of old runs keep their names
     absent: Any = ...
@@ -87,7 +88,7 @@ class Settings(BaseModel):
     )
     train_samples: Annotated[Positive, Key("training")] = Field(default=1, description="a whole number >= 1")
     objective: Annotated[str, _one_of(WORDS["objective"]), Key("training", bundled=False)] = "elbo"
-    network: Annotated[str, _one_of(WORDS["network"]), Key("network")] = "mlp"
+    network: Annotated[str, _one_of(WORDS["network"]), Key("network", named=True)] = "mlp"
     hidden: Annotated[tuple[Positive, ...], BeforeValidator(_listed), Key("network")] = Field(
         default=(200,), description="a list of layer widths >= 1, such as [200, 200]"
     )
@@ -98,7 +99,7 @@ class Settings(BaseModel):
     learning_rate: Annotated[float, Key("schedule", bundled=False, paces=False)] = Field(
         default=1e-3, gt=0, allow_inf_nan=False, description="a number > 0"
     )
-    precision: Annotated[Literal["float32", "tf32", "bf16"], Key("schedule")] = Field(
+    precision: Annotated[Literal["float32", "tf32", "bf16"], Key("schedule", named=True)] = Field(
         default="float32", description='"float32", "tf32" or "bf16"'
     )
     seed: Annotated[int, Key("seed", bundled=False, paces=False)] = Field(

@@ -15,8 +15,9 @@ from bench.engine.local import Pool, TaskFailed
 from bench.engine.opening import Checks, RunError, opening
 from bench.engine.progress import Reporter
 from bench.engine.provenance import cores
-from bench.grid.cell import Cell
-from bench.grid.read import Grid, describe
+from bench.grid.cell import Cell, labels
+from bench.grid.read import Grid
+from bench.grid.settings import KEYS
 from bench.store import RunFile
 
 CURVES = ("bundle", "batch", "samples", "latent")
@@ -59,18 +60,18 @@ class Survey:
 
 def kinds(cells: Iterable[Cell]) -> dict[str, Cell]:
     """The first cell of each kind, under a name without what makes no difference to speed: `gaussian σ fixed`."""
-    described = describe(cells)
+    of_kind: dict[str, Cell] = {}
+    for cell in cells:
+        of_kind.setdefault(cell.kind, cell)
+    idle = {name: key.absent for name, key in KEYS.items() if not key.paces or key.group == "evaluation"}
+    alike = {kind: cell.but(scored_as="itself", **idle) for kind, cell in of_kind.items()}
+    named = labels(alike.values())
     by_name: dict[str, Cell] = {}
-    seen: set[str] = set()
-    for item in described.values():
-        cell = item.cell
-        if cell.kind in seen:
-            continue
-        seen.add(cell.kind)
-        name = item.label.replace(f" ({cell.scored_as.replace('_', ' ')})", "")
+    for kind, cell in of_kind.items():
+        name = named[alike[kind].id]
         if cell.sigma_mode == "fixed":
             name = name.replace(f"σ={cell.sigma}", "σ fixed")
-        by_name[name if name not in by_name else cell.kind] = cell
+        by_name[name if name not in by_name else kind] = cell
     return by_name
 
 

@@ -1,8 +1,8 @@
 """What a cell ends with: every column of results, declared once.
 
 The run file's schema, its export, what is joined over the seeds of a configuration, and the page's tables follow from
-this. A new column is one field of `Results` here, one line in FORMAT, and a value in what a worker gives
-(bench.engine.worker); older run files are brought along with nothing in it (bench.store.migrate).
+this. A new column is one field of `Results` here, and a value in what a worker gives (bench.engine.worker); in older
+run files and exports it is made with nothing in it (bench.store.migrate).
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-#: raised by one whenever the declarations below change; tests/bench/store/test_schema.py pins the two to each other
+#: raised by one whenever something that a run file holds changes its meaning, with a step in bench.store.migrate; what
+#: is only new needs neither. tests/bench/store/test_columns.py pins what a format fixes
 FORMAT = 4
 
 SQL_TYPES = {"float": "REAL", "int": "INTEGER", "str": "TEXT"}

@@ -8,6 +8,7 @@ are declared. A cell is told by its `spec`, from which its names follow.
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from bench.grid.cell import Cell
-from bench.store.columns import FORMAT
+from bench.store.columns import FORMAT, RESULT_COLUMNS
 from bench.store.schema import KEY_COLUMNS, RESULT_TABLES, TABLES
 
 if TYPE_CHECKING:
@@ -99,7 +100,9 @@ def bring_along_exported(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFr
     names = Names.of(cells[["cell", "config", "kind", "spec"]].itertuples(index=False, name=None))
     today = [_cell(spec) for spec in cells["spec"]]
     keys = pd.DataFrame([key_values(cell) for cell in today], columns=list(KEY_COLUMNS), index=cells.index)
-    lacking = {column: keys[column] for column in KEY_COLUMNS if column not in cells.columns}
+    nothing = {name: None if kind == "TEXT" else math.nan for name, kind in RESULT_COLUMNS.items()}
+    lacking: dict[str, object] = {name: value for name, value in nothing.items() if name not in cells.columns}
+    lacking |= {column: keys[column] for column in KEY_COLUMNS if column not in cells.columns}
     specs = [json.dumps(cell.spec, sort_keys=True) for cell in today]
     tables = tables | {"cells": cells.assign(**lacking, spec=specs)}
     for column in ("cell", "config", "kind"):

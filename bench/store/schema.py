@@ -7,7 +7,7 @@ import json
 from typing import get_args
 
 from bench.grid.settings import KEYS, Settings
-from bench.store.columns import RESULT_COLUMNS, columns
+from bench.store.columns import RESULT_COLUMNS
 
 APPLICATION_ID = 0x56414562  # "VAEb", at byte 68 of every run file
 
@@ -99,11 +99,11 @@ RESULT_TABLES = ("cells", "bounds", "per_image", "latents", "calibration", "pict
 
 
 def digest() -> str:
-    """Of all that a format fixes: tables, their columns, the unit of each result and how it is joined over seeds. The
-    grid's keys are left out: a column for a new one is made in older files without being asked."""
+    """Of the tables and columns that a format fixes. Columns of the grid's keys and of results are left out: those that
+    are new are made in older files without being asked."""
+    free = {*KEY_COLUMNS, *RESULT_COLUMNS}
     fixed = {
-        table: {name: kind for name, kind in column_kinds.items() if table != "cells" or name not in KEY_COLUMNS}
-        for table, column_kinds in TABLES.items()
+        table: {name: kind for name, kind in kinds.items() if table != "cells" or name not in free}
+        for table, kinds in TABLES.items()
     }
-    units = {name: [column.unit, column.joined] for name, column in columns()}
-    return hashlib.sha256(json.dumps([fixed, units], sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()[:16]

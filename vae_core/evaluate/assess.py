@@ -32,7 +32,7 @@ from vae_core.evaluate.scoring import (
 )
 from vae_core.likelihoods import Likelihood
 from vae_core.numerics.random import generator_for
-from vae_core.objectives import OBJECTIVES, Posterior
+from vae_core.objectives import OBJECTIVES, Bound, Posterior
 
 GAPPED = 24  # test images at most whose gap is split in two, at the price of a slow fit each
 #: what an image is scored by: the exact mass of its integers, which is ranked, the density of the dequantised data, and
@@ -52,10 +52,11 @@ class Scoring:
 
 @dataclass(frozen=True)
 class Trained:
-    """What a model was trained on: the likelihood as it was in training, the objective's name, the samples L of it."""
+    """What a model was trained on: the likelihood as it was in training, the bound on it that was raised (one of
+    OBJECTIVES, or its like), the samples L of that."""
 
     likelihood: Likelihood
-    objective: str = "elbo"
+    bound: Bound = OBJECTIVES["elbo"]
     samples: int = 1
 
 
@@ -138,7 +139,7 @@ def assess(
     Raises:
         ValueError: nothing to score as; a stacked likelihood; k is not [N, D] with N ≥ 1, not of integers 0…K−1, or not
             of images of that shape; a binary view and more than two levels; samples out of range; raw or q of the wrong
-            shape; an unknown word for refine or the objective.
+            shape; an unknown word for refine.
     """
     grid, shape = grid_of(samples), tuple(shape or k.shape[1:])
     _require(k, encode, decode, scorings, levels, trained, shape)
@@ -218,8 +219,6 @@ def _require(
     """Raises what `assess` says it raises, but for the grid of L."""
     if not scorings:
         raise ValueError("nothing to score the model as: give at least one scoring")
-    if trained is not None and trained.objective not in OBJECTIVES:
-        raise ValueError(f"unknown objective {trained.objective!r} (allowed: {', '.join(OBJECTIVES)})")
     require_images(k, levels)
     if math.prod(shape) != k.shape[1]:
         raise ValueError(f"images of shape {list(shape)} have {math.prod(shape)} values, but k is {list(k.shape)}")
@@ -260,14 +259,16 @@ def _key_of(trained: Trained, scorings: Sequence[Scoring]) -> tuple[int, str]:
     likelihood = trained.likelihood
     if likelihood.recipe:
         return len(scorings), RECIPE
-    kind = DENSITY if likelihood.has_density and not OBJECTIVES[trained.objective].binned else MASS
+    kind = DENSITY if likelihood.has_density and not trained.bound.binned else MASS
     same = (way for way, scoring in enumerate(scorings) if scoring.likelihood is likelihood)
     return next(same, len(scorings)), kind
 
 
 def _objective(trained: Trained, estimate: Estimate) -> Tensor:
     """The training objective of each image, [N], from what the encoder's q gives for the ln p(x|z) of training."""
-    return estimate.bound[trained.samples] if OBJECTIVES[trained.objective].weighted else estimate.elbo
+    if trained.bound.weighted:
+        return estimate.bound[trained.samples]
+    return trained.bound.formula(estimate.reconstruction.unsqueeze(-1), estimate.kl)
 
 
 def _gap_parts(

@@ -97,7 +97,11 @@ class Network(ABC):
     ) -> tuple[Stack, Stack]:
         """Encoders [M, B, D] -> mean and ln variance [M, B, 2 Z], and decoders [M, B, Z] -> raw [M, B, R], R = outputs;
         model m from seeds[m] alone. `shape` is that of an image, (H, W) or (H, W, C), and D its product, the channel
-        fastest."""
+        fastest.
+
+        What the R outputs are is the likelihood's to say, in an order of its own: mostly blocks of D (all locations,
+        then all scales), but D blocks of K for the categorical, and one number more for a scale of the whole image. So
+        a decoder's last layer gives each of the R numbers from all that it knows."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from vae_core.likelihoods import Likelihood, stack
 from vae_core.networks import Architecture, create_pair
 from vae_core.numerics.fused_functions import Sample
 from vae_core.numerics.precision import PRODUCTS, require_precision
-from vae_core.objectives import OBJECTIVES, Bound, split_posterior
+from vae_core.objectives import Bound, split_posterior
 from vae_core.training.noise import Noise, Seeds
 from vae_core.training.recipe import Member, Schedule
 
@@ -48,7 +48,7 @@ class BundleProgram:
         require_precision(schedule.precision, self.device)
         self.levels, self.schedule, self.architecture = data.levels, schedule, architecture
         self.seeds = sorted({member.seed for member in members})
-        keys = [(m.likelihood.view, m.objective, repr(m.likelihood.stack_key())) for m in members]
+        keys = [(m.likelihood.view, m.objective, repr(m.bound), repr(m.likelihood.stack_key())) for m in members]
         #: place on the models axis -> index into members: models of one kind side by side
         self.order = sorted(range(len(members)), key=lambda i: (keys[i], members[i].learning_rate or 0.0, i))
         ordered = [members[i] for i in self.order]
@@ -75,7 +75,7 @@ class BundleProgram:
             part=slice(start, start + len(alike)),
             likelihood=stack([member.likelihood for member in alike]).to(self.device),
             view=VIEWS[alike[0].likelihood.view],
-            bound=OBJECTIVES[alike[0].objective],
+            bound=alike[0].bound,
             seeds=self._seeds_of(alike),
         )
 

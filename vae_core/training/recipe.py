@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from vae_core.likelihoods import Likelihood
 from vae_core.numerics.precision import PRODUCTS
+from vae_core.objectives import OBJECTIVES, Bound
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,11 @@ class Member:
         if self.learning_rate is not None:
             _require_rate(self.learning_rate)
         self.likelihood.require_objective(self.objective)
+
+    @property
+    def bound(self) -> Bound:
+        """What is raised, as a formula."""
+        return OBJECTIVES[self.objective]
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import pytest
 
 from bench import cli
 from bench import report as pages
+from bench.cli.app import VERBS
 from bench.grid.families import registry
 from bench.grid.read import shipped_grids
 from bench.store import read_run
@@ -23,7 +24,6 @@ from tests.bench.report.fake_run import Setting
 from tests.conftest import TRIANGULAR
 
 ROOT = Path(__file__).parents[3]
-VERBS = ["run", "report", "export", "compare", "throughput", "list", "explain", "doctor"]
 GRID = "about = 'for tests'\n[grid]\nfamily='gaussian'\nsigma=[0.1, 'shared']\nseed=[0, 1]\n"
 
 
@@ -171,6 +171,12 @@ def test_a_report_that_fails_leaves_the_older_one(vae_bench, workplace, monkeypa
     assert "the disk is full" in err
     assert old.read_text() == "the older report"
     assert files(workplace) == ["reports/small/index.html", "results/small.sqlite"]
+
+
+def test_every_verb_is_listed():
+    folder = Path(cli.__file__).parent
+    verbs = {path.stem for path in folder.glob("*.py") if "\ndef verb(" in path.read_text()}
+    assert verbs == set(VERBS)
 
 
 def test_help_has_an_example_for_every_verb(vae_bench):

@@ -151,9 +151,14 @@ def test_both_shares_of_bad_khat_are_one_number() -> None:
     assert store.BAD_SHARE == scoring.BAD_SHARE
 
 
-def test_every_value_has_a_column(results: dict[str, CellResult]) -> None:
-    for row in results.values():
+def test_every_value_has_a_column_and_every_column_a_value(
+    results: dict[str, CellResult], scored: dict[str, CellResult]
+) -> None:
+    rows = [*results.values(), *scored.values()]
+    for row in rows:
         assert set(row.values) <= set(RESULT_COLUMNS)
+    timed_apart = {"train_images_per_s", "eval_decodes_per_s", "matmul_share"}
+    assert {name for row in rows for name in row.values} == set(RESULT_COLUMNS) - timed_apart
 
 
 def test_bounds_are_ordered(results: dict[str, CellResult]) -> None:

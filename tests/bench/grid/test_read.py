@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.grid import settings as settings_module
-from bench.grid.cell import Cell
+from bench.grid.cell import WORDED, Cell, labels
 from bench.grid.families import make, registry
 from bench.grid.read import GridError, describe, find_grid, load_grid, parse_grid, shipped_grids
 from bench.grid.settings import Key
@@ -92,7 +92,7 @@ def test_ids_stay_what_they_were():
     """A changed id would orphan every stored cell; one is not changed by a key that is new (tests of the store)."""
     (cell,) = cells_of(SMALL)
     assert cell.id == "digits-gaussian-sigma=0.1-elbo-L1-s0-9041c066"
-    assert cell.spec == {
+    told = {
         "dataset": "digits",
         "levels": None,
         "family": "gaussian",
@@ -115,6 +115,7 @@ def test_ids_stay_what_they_were():
         "refine": "auto",
         "binarisation": "stochastic",
     }
+    assert told.items() <= cell.spec.items()
 
 
 @pytest.mark.parametrize(
@@ -401,10 +402,10 @@ def test_a_new_key_changes_no_name(monkeypatch):
     (before,) = cells_of(SMALL)
 
     class WithAKey(Cell):
-        kl_weight: float = 1.0
+        a_key_to_come: float = 1.0
 
-    monkeypatch.setitem(settings_module.KEYS, "kl_weight", Key("training", absent=1.0))
-    after, other = WithAKey(**before.values()), WithAKey(**before.values(), kl_weight=0.5)
+    monkeypatch.setitem(settings_module.KEYS, "a_key_to_come", Key("training", absent=1.0))
+    after, other = WithAKey(**before.values()), WithAKey(**before.values(), a_key_to_come=0.5)
     for name in ("id", "config", "training_key", "kind"):
         assert getattr(after, name) == getattr(before, name) != getattr(other, name)
 
@@ -418,3 +419,26 @@ def test_a_cell_with_other_values_is_another_cell():
     assert other.but(latent=cell.latent) == cell
     with pytest.raises(ValueError, match="latent"):
         cell.but(latent=0)
+
+
+@pytest.mark.parametrize("key", [key for key in settings_module.KEYS if key not in WORDED])
+def test_what_differs_has_different_labels(key):
+    (cell,) = cells_of(SMALL)
+    there = getattr(cell, key)
+    words = [word for word in ("threshold", "relu", "bf16", "never", "mnist", "linear") if word != there]
+    others = [7 if there is None else there + 1] if not isinstance(there, str | tuple | float) else []
+    others += [there / 2] if isinstance(there, float) else [(3, 4)] if isinstance(there, tuple) else []
+    for value in [*others, *(words if isinstance(there, str) else [])]:
+        try:
+            other = cell.but(**{key: value})
+        except ValueError:
+            continue
+        names = labels([cell, other])
+        assert names[cell.id] != names[other.id]
+
+
+def test_the_readable_part_of_a_name_shows_what_is_marked_for_it(monkeypatch):
+    (cell,) = cells_of(SMALL)
+    assert "-bf16-" in cell.but(precision="bf16").id
+    assert "-bf16-" in cell.but(precision="bf16").kind
+    assert "float32" not in cell.id

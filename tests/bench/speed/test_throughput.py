@@ -436,3 +436,13 @@ def test_a_file_of_before_surveys_is_read_and_takes_one_in(tmp_path: Path) -> No
         file.write_scaling([{"kind": "k", "curve": "bundle", "size": size, "rate": float("nan")}], 1)
         file.close()
     assert list(read_run(path).scaling["size"]) == [2], "the latest survey's alone"
+
+
+def test_a_kind_is_not_named_for_what_changes_no_speed():
+    grid = parse_grid(
+        "[grid]\nfamily = 'gaussian'\nsigma = [0.1, 0.2]\nepochs = [3, 4]\nlearning_rate = [1e-3, 1e-2]\n"
+        "latent = [2, 3]\nrefine = ['auto', 'never']\n",
+        "g",
+        "g.toml",
+    )
+    assert list(kinds(grid.cells)) == ["gaussian σ fixed latent=2", "gaussian σ fixed latent=3"]

@@ -12,8 +12,57 @@ from bench.store import RESULT_COLUMNS, Results
 from bench.store.columns import FORMAT, columns
 from bench.store.schema import KEY_COLUMNS, digest
 
-#: the digest of the declarations that each format fixes: whoever changes them raises FORMAT and adds a line
-DIGESTS = {4: "bddafe4e0dfe042c"}
+#: of the tables that each format fixes: whoever changes them raises FORMAT, adds a line here and a step of migration
+DIGESTS = {4: "bff3cee236359f86"}
+
+#: type, unit and how it is joined over seeds, of columns of results: whoever changes one raises FORMAT likewise; a new
+#: one needs neither, and is added here by who wants it fixed
+FIXED = {
+    "measure": ("TEXT", "", ""),
+    "currency": ("TEXT", "", ""),
+    "elbo_nats": ("REAL", "nats", "mean"),
+    "elbo_se": ("REAL", "nats", ""),
+    "iw_nats": ("REAL", "nats", "mean"),
+    "iw_se": ("REAL", "nats", ""),
+    "iw_samples": ("INTEGER", "", "highest"),
+    "iw_mc_se": ("REAL", "nats", ""),
+    "estimator": ("TEXT", "", ""),
+    "khat_median": ("REAL", "", "mean"),
+    "khat_bad_fraction": ("REAL", "share", "highest"),
+    "encoder_iw_nats": ("REAL", "nats", "mean"),
+    "encoder_khat_bad_fraction": ("REAL", "share", "mean"),
+    "jackknife_nats": ("REAL", "nats", "mean"),
+    "bits_per_dim": ("REAL", "bits/dim", ""),
+    "bits_per_dim_se": ("REAL", "bits/dim", ""),
+    "dequantised_nats": ("REAL", "nats", ""),
+    "dequantised_bits_per_dim": ("REAL", "bits/dim", "mean"),
+    "density_nats": ("REAL", "nats", "mean and deviation"),
+    "density_khat_bad_fraction": ("REAL", "share", "mean"),
+    "training_objective_nats": ("REAL", "nats", "mean and deviation"),
+    "kl_nats": ("REAL", "nats", "mean"),
+    "reconstruction_nats": ("REAL", "nats", "mean"),
+    "amortisation_gap_nats": ("REAL", "nats", "mean"),
+    "approximation_gap_nats": ("REAL", "nats", "mean"),
+    "active_units": ("INTEGER", "", "mean"),
+    "collapsed": ("INTEGER", "", "sum"),
+    "pit_deviation": ("REAL", "share", "mean"),
+    "coverage_50": ("REAL", "share", "mean"),
+    "coverage_95": ("REAL", "share", "mean"),
+    "noise_predicted": ("REAL", "of pixels in [0, 1]", "mean"),
+    "noise_realised": ("REAL", "of pixels in [0, 1]", "mean"),
+    "ess_median": ("REAL", "", "lowest"),
+    "sigma_fitted": ("REAL", "of pixels in [0, 1]", "mean"),
+    "best_epoch": ("INTEGER", "", ""),
+    "train_seconds": ("REAL", "s", ""),
+    "eval_seconds": ("REAL", "s", ""),
+    "train_images_per_s": ("REAL", "images/s", "mean"),
+    "eval_decodes_per_s": ("REAL", "decodes/s", "mean"),
+    "matmul_share": ("REAL", "share", "mean"),
+    "bundle_train_images_per_s": ("REAL", "images/s", "mean"),
+    "bundle_models": ("INTEGER", "", "mean"),
+    "peak_memory_bytes": ("INTEGER", "bytes", ""),
+    "device": ("TEXT", "", ""),
+}
 
 #: what cells had before a key existed, or before its default was changed: it is in the names of stored cells for ever
 ABSENT = {
@@ -39,7 +88,9 @@ ABSENT = {
 
 
 def test_the_declarations_are_those_of_this_format():
-    assert DIGESTS.get(FORMAT) == digest(), "the columns changed: raise FORMAT in bench/store/columns.py, pin it here"
+    assert DIGESTS.get(FORMAT) == digest(), "the tables changed: raise FORMAT in bench/store/columns.py, pin it here"
+    declared = {name: (RESULT_COLUMNS[name], column.unit, column.joined) for name, column in columns()}
+    assert {name: declared.get(name) for name in FIXED} == FIXED, "a column changed: raise FORMAT, pin it here"
 
 
 def test_what_names_leave_out_stays_what_it_was():
