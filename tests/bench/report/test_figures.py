@@ -17,6 +17,7 @@ from bench.report.figures._panels import by_config
 from bench.report.figures._scores import limits
 from bench.statistics.boards import Board, boards
 from bench.store import RunTables
+from tests.bench.report import fake_run
 from tests.bench.report.page_reader import Element
 from tests.bench.report.runs import DIMS, LN2, built, few, section
 
@@ -61,6 +62,17 @@ def test_sigma_curve_goes_through_the_scores(tables: RunTables) -> None:
     (arrow,) = (line for line in axes.lines if line.get_marker() == "v")
     assert arrow.get_xdata() == pytest.approx([float(row.sigma) for row in left])
     assert arrow.get_ydata() == pytest.approx(np.clip([row.value.mean for row in left], *axes.get_ylim()))
+
+
+def test_one_fixed_scale_makes_no_curve() -> None:
+    """A family trained at one fixed σ has no panel; where no family has two, there is no figure."""
+    tables = fake_run.only(few(), lambda cells: (cells["sigma"] != "1") | (cells["family"] == "gaussian"))
+    board = boards(tables)[0]
+    figure = sigma.draw(board, tables, looks(board))
+    assert figure is not None
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["gaussian"]
+    alone = fake_run.only(few(), lambda cells: cells["sigma"] != "1")
+    assert sigma.draw(boards(alone)[0], alone, looks(board)) is None
 
 
 def test_sample_curves_rise_from_zero_to_the_gain(tables: RunTables) -> None:

@@ -26,6 +26,7 @@ def test_the_twin_wins_or_loses_as_the_numbers_say(nats: float, expected: str) -
     twin = findings(spoken)["Unnormalised twin"]
     assert expected in twin
     assert ("That can be" in twin) == (nats > 0)
+    assert "−" not in twin, "whoever wins, wins by a positive amount"
 
 
 def test_the_twin_that_cannot_be_told_apart() -> None:
@@ -43,7 +44,9 @@ def test_the_twin_that_cannot_be_told_apart() -> None:
 )
 def test_learned_scale_against_one(nats: float, expected: str) -> None:
     spoken = said(moved(few(), lambda cells: cells["sigma"] == "1", nats))
-    assert expected in findings(spoken)["Learned σ"]
+    text = findings(spoken)["Learned σ"]
+    assert expected in text
+    assert "−" not in text, "whichever wins, wins by a positive amount"
 
 
 def test_learned_scale_is_compared_under_the_same_training_only() -> None:
