@@ -213,6 +213,7 @@ def test_list(vae_bench):
         assert max(map(len, out.splitlines())) <= 80
 
 
+@pytest.mark.slow
 def test_doctor(vae_bench):
     code, out, _ = vae_bench("doctor")
     assert code == 0

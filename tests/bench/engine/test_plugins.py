@@ -110,17 +110,20 @@ def test_the_run_file_says_which_code_it_was(finished):
     assert str(finished) not in json.dumps([tables.meta, tables.provenance])
 
 
+@pytest.mark.slow
 def test_a_plug_in_is_trained_and_scored_as_a_shipped_family_is(finished):
     nats = read_run(finished / "results/tiny.sqlite").cells.set_index("label")["iw_nats"]
     for objective in ("", " binned"):
         assert nats[f"copycat{objective}"] == pytest.approx(nats[f"continuous_bernoulli{objective}"], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_the_same_command_resumes(finished):
     again = vae_bench(finished, "run", "tiny.toml", *GIVEN)
     assert (again.returncode, again.stdout.split(",")[0]) == (0, "6 done")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [(), ("--set", "seed=[0, 1]")])
 def test_a_changed_plug_in_is_refused_on_resuming(finished, tmp_path, more):
     run, before = finished / "results/tiny.sqlite", (finished / "results/tiny.sqlite").read_bytes()
