@@ -2,7 +2,8 @@
 
 The files read one after the other like a method section: `recipe` says what is given, `noise` what is random, `program`
 what a bundle computes, `adam` how an update is made, `trainer` what one step is, `loop` how steps, validation and the
-choice of the best parameters follow one another, `model` what comes out. `capture` makes a step one CUDA graph.
+choice of the best parameters follow one another, `course` when a model has come to its end, `model` what comes out.
+`capture` makes a step one CUDA graph.
 """
 
 from __future__ import annotations

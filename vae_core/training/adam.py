@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from vae_core.numerics.fused_functions import WeightedSum
+from vae_core.training.program import copy_staying
 
 
 class Adam:
@@ -20,17 +21,33 @@ class Adam:
     def __init__(self, placed: Sequence[tuple[Tensor, int]], rates: Sequence[float], device: torch.device) -> None:
         """placed: each tensor, its models axis first, with the place of its first model; rates: of all M models."""
         self._tensors = [tensor for tensor, _ in placed]
+        self._parts = [slice(first, first + len(tensor)) for tensor, first in placed]
+        self._rates, self._device = list(rates), device
         self._steps = torch.zeros((), dtype=torch.float32, device=device)
+        self._first_moments = [torch.zeros_like(tensor.detach()) for tensor in self._tensors]
+        self._second_moments = [torch.zeros_like(tensor.detach()) for tensor in self._tensors]
         self._runs: list[_Run] = []
         edges = [m for m in range(len(rates) + 1) if m in (0, len(rates)) or rates[m] != rates[m - 1]]
         for low, high in itertools.pairwise(edges):
             parts = [slice(max(low - first, 0), min(high - first, len(tensor))) for tensor, first in placed]
-            views = [(tensor, part) for (tensor, _), part in zip(placed, parts, strict=True) if part.start < part.stop]
-            self._runs.append(_Run(rates[low], views))
+            stacks = zip(self._tensors, self._first_moments, self._second_moments, parts, strict=True)
+            self._runs.append(_Run(rates[low], [one for one in stacks if one[-1].start < one[-1].stop]))
 
     def state(self) -> list[Tensor]:
         """All that it keeps from step to step."""
-        return [self._steps, *(t for run in self._runs for t in (*run.first_moments, *run.second_moments))]
+        return [self._steps, *self._first_moments, *self._second_moments]
+
+    def of(self, placed: Sequence[tuple[Tensor, int]], places: Sequence[int]) -> Adam:
+        """The optimiser of a bundle of the models at these places, ascending, whose tensors are `placed`: their rates,
+        moments and steps are those of here."""
+        fewer = Adam(placed, [self._rates[place] for place in places], self._device)
+        fewer._steps.copy_(self._steps)
+        for own, of_fewer in (
+            (self._first_moments, fewer._first_moments),
+            (self._second_moments, fewer._second_moments),
+        ):
+            copy_staying(list(zip(own, self._parts, strict=True)), of_fewer, places)
+        return fewer
 
     def step(self, value: Tensor, weight: Tensor) -> None:
         """One update that lowers the sum of weight · value, two tensors of one shape."""
@@ -45,12 +62,14 @@ class Adam:
 class _Run:
     """Neighbouring models with one learning rate: their parts of the stacks, and the moments of their gradients."""
 
-    def __init__(self, rate: float, views: Sequence[tuple[Tensor, slice]]) -> None:
-        self.rate, self.views = rate, views
-        self.whole = all(part == slice(0, len(tensor)) for tensor, part in views)
-        self.parameters = [tensor.detach()[part] for tensor, part in views]
-        self.first_moments = [torch.zeros_like(parameter) for parameter in self.parameters]
-        self.second_moments = [torch.zeros_like(parameter) for parameter in self.parameters]
+    def __init__(self, rate: float, stacks: Sequence[tuple[Tensor, Tensor, Tensor, slice]]) -> None:
+        """stacks: a tensor, its two moments, and the part of them that the run has."""
+        self.rate = rate
+        self.views = [(tensor, part) for tensor, _, _, part in stacks]
+        self.whole = all(part == slice(0, len(tensor)) for tensor, part in self.views)
+        self.parameters = [tensor.detach()[part] for tensor, _, _, part in stacks]
+        self.first_moments = [first[part] for _, first, _, part in stacks]
+        self.second_moments = [second[part] for _, _, second, part in stacks]
 
     def update(self, steps: Tensor) -> None:
         gradients = [tensor.grad for tensor, _ in self.views]

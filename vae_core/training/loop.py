@@ -1,11 +1,9 @@
-"""The loop of training: epochs of steps, validation, the best parameters of each model, and why one failed."""
+"""The loop of training: epochs of steps, validation, the best parameters of each model, and who has come to an end."""
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Sequence
-from typing import TypeVar
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -13,18 +11,17 @@ from torch import Tensor
 from vae_core.data import Dataset
 from vae_core.networks import Architecture
 from vae_core.numerics.precision import full_float32
-from vae_core.training.model import TrainedBundle, trained_models
+from vae_core.training.course import Course
+from vae_core.training.model import TrainedBundle, TrainedModel, trained_model
 from vae_core.training.noise import Streams
 from vae_core.training.program import BundleProgram
 from vae_core.training.recipe import Member, Schedule
 from vae_core.training.trainer import Trainer
 
-T = TypeVar("T")
-
-#: validations in a training run; each keeps the best parameters so far of every model
-VALIDATIONS = 25
 #: rows of one validation batch
 VALIDATION_ROWS = 1000
+#: on CUDA, the share of the stack that has ended when those who go on get a stack, and a captured graph, of their own
+LEAVING_SHARE = 0.25
 
 
 @full_float32()  # but for what the schedule's precision abridges
@@ -37,94 +34,124 @@ def train(
 ) -> TrainedBundle:
     """Trains the members together; each one's result is, to rounding, what it would be alone (docs/RULES.md, rule 7).
 
-    Model choice: the parameters of the best validation objective, looked at `VALIDATIONS` times. A model whose
-    objective is no longer finite is reported as failed; its neighbours are not touched, since nothing but the models
-    axis is shared.
+    Model choice: the parameters of the best validation objective, looked at every `schedule.validated_every` epochs
+    and at the last one. A model whose objective is no longer finite is reported as failed; its neighbours are not
+    touched, since nothing but the models axis is shared.
+
+    With `schedule.patience` a model ends when nothing more comes (`Course`) or when it diverged, and leaves the stack:
+    at once on a CPU; on CUDA, where another stack is another graph to capture, when LEAVING_SHARE of the stack has
+    ended, and until then it is computed and ignored. How far its neighbours' numbers stay what they were is said at
+    `Trainer`. Without patience nobody leaves.
 
     Args:
         data: integer images; moved to `device` as they are.
         members: likelihoods, objectives and seeds; all of one raw output width, else ValueError.
         architecture: widths, activation, latent size.
-        schedule: epochs, batch size, learning rate, samples L in training.
+        schedule: epochs, batch size, learning rate, samples L in training, when a model ends.
         device: where to train.
     """
     trainer = Trainer(data, members, architecture, schedule, device)
-    program = trainer.program
-    state = trainer.state()
-    best_state = [tensor.detach().clone() for tensor in state]
-    best = torch.full((program.models,), -math.inf, device=program.device)
-    best_epoch = torch.zeros(program.models, dtype=torch.long, device=program.device)
-    history: list[tuple[int, list[float]]] = []
+    on_cpu = trainer.program.device.type == "cpu"
+    best = trainer.shown.of(range(trainer.program.models), data)
+    courses = [Course(schedule, data.dims) for _ in members]
+    stack = list(trainer.program.order)  # the member at each place of the stack
+    models: dict[int, TrainedModel] = {}
+    images = 0
 
-    every = max(1, schedule.epochs // VALIDATIONS)
+    every = schedule.validated_every
     started = time.perf_counter()
     for epoch in range(1, schedule.epochs + 1):
         for index in trainer.epoch():
             trainer.step(index)
-        if epoch % every == 0 or epoch == schedule.epochs:
-            value = validate(program, trainer.data.valid)
-            better = value > best
-            best = torch.where(better, value, best)
-            best_epoch = torch.where(better, epoch, best_epoch)
-            with torch.no_grad():
-                for kept, tensor in zip(best_state, state, strict=True):
-                    _keep(kept, tensor, better, program)
-            history.append((epoch, _in_member_order(value.tolist(), program.order)))
-    if program.device.type == "cuda":
+        images += trainer.steps * trainer.batch * sum(courses[member].ended_by is None for member in stack)
+        due = epoch % every == 0 or epoch == schedule.epochs
+        if schedule.patience and (due or on_cpu):  # elsewhere a look at the device costs a wait
+            _note_divergence(trainer, [courses[member] for member in stack])
+        if due:
+            _validate_all(trainer, best, [courses[member] for member in stack], epoch)
+        if schedule.patience and epoch % every == 0:  # the limit's own look ends nobody: it would depend on the limit
+            for course in (courses[member] for member in stack if courses[member].ended_by is None):
+                if course.has_ended(epoch):
+                    course.end("patience", epoch)
+        ended = [place for place, member in enumerate(stack) if courses[member].ended_by]
+        if ended and _leave_now(len(ended), len(stack), trainer.program.device):
+            models |= {stack[place]: trained_model(best, place, data.levels) for place in ended}
+            staying = [place for place in range(len(stack)) if place not in ended]
+            stack = [stack[place] for place in staying]
+            if not stack:
+                break
+            trainer.keep(staying)
+            best = best.of(staying, data)
+    if trainer.program.device.type == "cuda":
         torch.cuda.synchronize()
     seconds = time.perf_counter() - started
 
-    with torch.no_grad():
-        for tensor, kept in zip(state, best_state, strict=True):
-            tensor.copy_(kept)
+    if not schedule.patience:
+        _note_divergence(trainer, [courses[member] for member in stack])
+    models |= {member: trained_model(best, place, data.levels) for place, member in enumerate(stack)}
+    for course in courses:
+        if course.ended_by is None:
+            course.end("limit", schedule.epochs)
+    trained = [models[member] for member in range(len(members))]
     return TrainedBundle(
-        models=_in_member_order(trained_models(program, data.levels), program.order),
-        failures=_in_member_order(_failures(trainer.failed_at.tolist(), best.tolist(), trainer.steps), program.order),
-        best_epoch=_in_member_order(best_epoch.tolist(), program.order),
-        validation=_in_member_order(best.tolist(), program.order),
+        models=trained,
+        failures=[course.failure(trainer.steps) for course in courses],
+        best_epoch=[course.best_epoch for course in courses],
+        validation=[course.validation for course in courses],
         seconds=seconds,
-        images_per_second=program.models * schedule.epochs * trainer.steps * trainer.batch / seconds,
-        history=history,
+        images_per_second=images / seconds,
+        history=[course.history for course in courses],
+        epochs_run=[course.epochs_run for course in courses],
+        ended_by=[str(course.ended_by) for course in courses],
+        last_gain=[course.last_gain() for course in courses],
+        parameters=[model.parameters for model in trained],
     )
 
 
 def validate(program: BundleProgram, valid: Tensor) -> Tensor:
     """Each model's mean objective on the validation split with noise that is the same at every call: [M], nats."""
+    return _mean(list(_validated(program, valid)))
+
+
+def _validated(program: BundleProgram, valid: Tensor) -> Iterator[Tensor]:
+    """Each model's objective on each image of one validation batch after the other, [M, rows], nats."""
     streams = Streams("validation", program.seeds, program.device)
-    total = torch.zeros(program.models, device=program.device)
-    with torch.no_grad():
-        for start in range(0, len(valid), VALIDATION_ROWS):
-            k = valid[start : start + VALIDATION_ROWS].expand(len(program.seeds), -1, -1)
-            noise = streams.noise(k.shape[1], k.shape[2], program.schedule.train_samples, program.architecture.latent)
-            total += program.objectives(k, noise, training=False).sum(1)
-    return total / len(valid)
+    for start in range(0, len(valid), VALIDATION_ROWS):
+        k = valid[start : start + VALIDATION_ROWS].expand(len(program.seeds), -1, -1)
+        noise = streams.noise(k.shape[1], k.shape[2], program.schedule.train_samples, program.architecture.latent)
+        with torch.no_grad():
+            each = program.objectives(k, noise, training=False)
+        yield each
 
 
-def _keep(kept: Tensor, tensor: Tensor, better: Tensor, program: BundleProgram) -> None:
-    """Copies the improved models' slices. A likelihood's own state spans its group only: find it by its length."""
-    mask = better
-    if tensor.shape[0] != program.models:
-        mask = next(
-            better[group.part] for group in program.groups if any(tensor is s for s in group.likelihood.state())
-        )
-    kept.copy_(torch.where(mask.reshape(-1, *[1] * (tensor.ndim - 1)), tensor, kept))
+def _mean(batches: Sequence[Tensor]) -> Tensor:
+    """Over all images: [M, rows] each -> [M]."""
+    total = torch.zeros(len(batches[0]), device=batches[0].device)
+    for each in batches:
+        total += each.sum(1)
+    return total / sum(each.shape[1] for each in batches)
 
 
-def _in_member_order(values: list[T], order: list[int]) -> list[T]:
-    """From places on the models axis back to the order of the members."""
-    by_member = dict(zip(order, values, strict=True))
-    return [by_member[member] for member in range(len(order))]
+def _validate_all(trainer: Trainer, best: BundleProgram, courses: Sequence[Course], epoch: int) -> None:
+    """Shows an epoch to the courses of the stack's models that go on, and keeps the parameters of those that it is the
+    best of."""
+    batches = list(_validated(trainer.shown, trainer.data.valid))
+    means, each = _mean(batches).tolist(), torch.cat(batches, 1).cpu()
+    training = trainer.mean_objective()
+    better = [
+        course.ended_by is None and course.look(epoch, training[place], means[place], each[place])
+        for place, course in enumerate(courses)
+    ]
+    best.take(trainer.shown, better)
 
 
-def _failures(failed_at: list[int], best: list[float], steps: int) -> list[str | None]:
-    reasons: list[str | None] = []
-    for step, value in zip(failed_at, best, strict=True):
-        if step >= 0:
-            reasons.append(
-                f"the training objective was no longer finite at step {step + 1} (epoch {step // steps + 1})"
-            )
-        elif not math.isfinite(value):
-            reasons.append("the validation objective was never finite")
-        else:
-            reasons.append(None)
-    return reasons
+def _leave_now(ended: int, stack: int, device: torch.device) -> bool:
+    """Whether those of the stack who have ended are worth a stack of their own for the others."""
+    return device.type == "cpu" or ended >= LEAVING_SHARE * stack
+
+
+def _note_divergence(trainer: Trainer, courses: Sequence[Course]) -> None:
+    """Ends the courses of the stack's models whose training objective is no longer finite."""
+    for course, step in zip(courses, trainer.failed_at.tolist(), strict=True):
+        if step >= 0 and course.ended_by is None:
+            course.diverge(step, trainer.steps)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -37,33 +37,50 @@ class TrainedModel:
         """z [..., Z] -> raw [..., R]."""
         return self.decoder(z.reshape(1, -1, z.shape[-1])).reshape(*z.shape[:-1], -1)
 
+    @property
+    def parameters(self) -> int:
+        """Learned numbers: of both networks and of the likelihood."""
+        learned = (*self.encoder.parameters(), *self.decoder.parameters(), *self.likelihood.parameters())
+        return sum(tensor.numel() for tensor in learned)
+
 
 @dataclass
 class TrainedBundle:
-    """What `train` returns: the models in the order of the members given, and why one failed."""
+    """What `train` returns: of each model, in the order of the members given, what came out and how it ended."""
 
     models: list[TrainedModel]
     failures: list[str | None]
     best_epoch: list[int]
     validation: list[float]  #: the best validation objective, nats
     seconds: float
-    images_per_second: float  #: M × images / seconds of the whole bundle, validation included
-    history: list[tuple[int, list[float]]] = field(default_factory=list)  #: (epoch, validation objective per model)
+    #: images of all models' epochs, each model until it ended, by the seconds of the whole bundle, validation included
+    images_per_second: float
+    #: (epoch, mean training objective over the steps since the last validation, validation objective), nats, of each
+    #: model until it ended
+    history: list[list[tuple[int, float, float]]]
+    epochs_run: list[int]  #: of a model that diverged up to where it did
+    ended_by: list[str]  #: "patience", "limit" or "diverged"
+    #: the best validation objective minus the best within the first half of the epochs run, and its standard error,
+    #: paired over images, bits/dim; NaN where unknown
+    last_gain: list[tuple[float, float]]
+    parameters: list[int]  #: learned numbers
+
+
+def trained_model(program: BundleProgram, place: int, levels: int) -> TrainedModel:
+    """The model at this place of the stack as it stands; shares no memory with it."""
+    group = next(group for group in program.groups if group.part.start <= place < group.part.stop)
+    return TrainedModel(
+        encoder=program.encoder.select(place),
+        decoder=program.decoder.select(place),
+        likelihood=group.likelihood.select(place - group.part.start),
+        view=group.view,
+        levels=levels,
+    )
 
 
 def trained_models(program: BundleProgram, levels: int) -> list[TrainedModel]:
     """Every model as it stands, in the order of the models axis."""
-    return [
-        TrainedModel(
-            encoder=program.encoder.select(model),
-            decoder=program.decoder.select(model),
-            likelihood=group.likelihood.select(model - group.part.start),
-            view=group.view,
-            levels=levels,
-        )
-        for group in program.groups
-        for model in range(group.part.start, group.part.stop)
-    ]
+    return [trained_model(program, place, levels) for place in range(program.models)]
 
 
 def fit_to_residuals(model: TrainedModel, likelihood: Likelihood, data: Dataset, seed: int) -> None:

@@ -33,6 +33,12 @@ class Streams:
         self.uniform = [generator_for(device, purpose, "uniform", seed) for seed in seeds]
         self.eps = [generator_for(device, purpose, "eps", seed) for seed in seeds]
 
+    def keep(self, places: Sequence[int]) -> None:
+        """The streams of the seeds at these places go on where they are; the others end."""
+        self.order, self.uniform, self.eps = (
+            [generators[place] for place in places] for generators in (self.order, self.uniform, self.eps)
+        )
+
     def permutations(self, count: int) -> Tensor:
         """Of 0…count−1, one a seed, [G, count]."""
         return torch.stack([torch.randperm(count, generator=g, device=self.device) for g in self.order])

@@ -5,6 +5,7 @@ Axes: models M, seeds G (models with one seed share all noise), batch B, samples
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -51,15 +52,15 @@ class BundleProgram:
         keys = [(m.likelihood.view, m.objective, repr(m.bound), repr(m.likelihood.stack_key())) for m in members]
         #: place on the models axis -> index into members: models of one kind side by side
         self.order = sorted(range(len(members)), key=lambda i: (keys[i], members[i].learning_rate or 0.0, i))
-        ordered = [members[i] for i in self.order]
+        self.members = [members[i] for i in self.order]  #: in the order of the models axis
 
         self.outputs = widths.pop()  #: R
-        encoder, decoder = create_pair(architecture, data.shape, self.outputs, [m.seed for m in ordered])
+        encoder, decoder = create_pair(architecture, data.shape, self.outputs, [m.seed for m in self.members])
         self.encoder, self.decoder = encoder.to(self.device), decoder.to(self.device)
         self.groups: list[Group] = []
         for _, alike in itertools.groupby(self.order, key=keys.__getitem__):
             self.groups.append(self._group([members[i] for i in alike]))
-        self.of_models = self._seeds_of(ordered)
+        self.of_models = self._seeds_of(self.members)
         self._sizes = [group.part.stop - group.part.start for group in self.groups]
         #: names of the views that are looked at: by likelihoods, and by encoders
         self.views = list(dict.fromkeys(group.view.name for group in self.groups))
@@ -96,6 +97,36 @@ class BundleProgram:
     def parameters(self) -> list[Tensor]:
         """Everything learned, each with the models axis first."""
         return [tensor for tensor, _ in self.placed_parameters()]
+
+    def placed_state(self) -> list[tuple[Tensor, slice]]:
+        """All tensors that training changes, what is learned and what likelihoods keep besides, each with its part of
+        the models axis."""
+        placed = [
+            (tensor, slice(0, self.models)) for tensor in (*self.encoder.parameters(), *self.decoder.parameters())
+        ]
+        for group in self.groups:
+            of_group = group.likelihood.parameters()
+            of_group += [t for t in group.likelihood.state() if all(t is not listed for listed in of_group)]
+            placed += [(tensor, group.part) for tensor in of_group]
+        return placed
+
+    def of(self, places: Sequence[int], data: Dataset) -> BundleProgram:
+        """A program of the models at these places, ascending, with their numbers; shares no memory with this one."""
+        members = [
+            dataclasses.replace(self.members[group.part.start + index], likelihood=group.likelihood.select(index))
+            for group in self.groups
+            for index in staying(group.part, places)
+        ]
+        fewer = BundleProgram(members, self.architecture, self.schedule, data, str(self.device))
+        copy_staying(self.placed_state(), [tensor for tensor, _ in fewer.placed_state()], places)
+        return fewer
+
+    @torch.no_grad()
+    def take(self, other: BundleProgram, which: Sequence[bool]) -> None:
+        """The numbers of those models of a program of the same models, one flag a model."""
+        flags = torch.tensor(which, device=self.device)
+        for (own, part), (theirs, _) in zip(self.placed_state(), other.placed_state(), strict=True):
+            own.copy_(torch.where(flags[part].reshape(-1, *[1] * (own.ndim - 1)), theirs, own))
 
     def objectives(
         self, k: Tensor, noise: Noise, *, training: bool, kept: Mapping[str, Tensor] | None = None
@@ -145,3 +176,17 @@ class BundleProgram:
         if len(set(given)) == 1:
             return self.of_models.of(seen[given[0]])
         return torch.cat([group.seeds.of(seen[name]) for group, name in zip(self.groups, given, strict=True)])
+
+
+def staying(part: slice, places: Sequence[int]) -> list[int]:
+    """Those of the places that lie in a part of the models axis, counted from where it starts."""
+    return [place - part.start for place in places if part.start <= place < part.stop]
+
+
+@torch.no_grad()
+def copy_staying(placed: Sequence[tuple[Tensor, slice]], fewer: Sequence[Tensor], places: Sequence[int]) -> None:
+    """Copies the models at these places from tensors, each with its part of the models axis, to those of a smaller
+    bundle in the same order, which has none where no model stays."""
+    parts = [(tensor, staying(part, places)) for tensor, part in placed]
+    for new, (tensor, inside) in zip(fewer, [one for one in parts if one[1]], strict=True):
+        new.copy_(tensor[inside])

@@ -140,7 +140,7 @@ def test_a_new_network_is_found_trained_scored_and_assessed(data: Dataset) -> No
     bundle = train(data, members, architecture, Schedule(8, 20, 1e-2))
     alone = train(data, members[1:], architecture, Schedule(8, 20, 1e-2))
     assert bundle.failures == [None, None]
-    assert bundle.history[-1][1][0] > bundle.history[0][1][0]
+    assert bundle.history[0][-1][2] > bundle.history[0][0][2]
     assert bundle.validation[1] == pytest.approx(alone.validation[0], rel=1e-4)
     model = bundle.models[1]
     assert type(model.encoder) is type(untrained.program.encoder)

@@ -6,6 +6,7 @@ import gc
 import warnings
 import weakref
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -94,21 +95,30 @@ def test_an_error_of_the_work_itself_is_not_taken_for_a_failed_capture() -> None
         Replay(CPU)(wrong)
 
 
-def test_training_by_replays_is_training(data: Dataset) -> None:
-    """To the bit, diverging neighbour included: the step reads and writes nothing but tensors that stay."""
+@pytest.mark.parametrize("averaging", [0.0, 0.9])
+def test_training_by_replays_is_training(data: Dataset, averaging: float) -> None:
+    """To the bit, diverging neighbour included: the step reads and writes nothing but tensors that stay, also after the
+    half of the models have left."""
     own = [*members(), Member(likelihoods.make("gaussian", sigma=1e-30), "elbo", 0)]
-    plain, replayed = (Trainer(data, own, ARCHITECTURE, SCHEDULE, "cpu") for _ in range(2))
-    made: list[Fixed] = []
-    replayed._replay = Replay(CPU, recorder(made, replayed.failed_at.float()))
-    for _ in range(3):
-        for index, other in zip(plain.epoch(), replayed.epoch(), strict=True):
-            assert torch.equal(index, other)
-            assert torch.equal(plain.step(index).nan_to_num(), replayed.step(other).nan_to_num())
-    assert made[0].replays == 3 * plain.steps - WARM_UP
-    for left, right in zip(plain.state(), replayed.state(), strict=True):
-        assert torch.equal(left.nan_to_num(), right.nan_to_num())
-    assert torch.equal(plain.failed_at, replayed.failed_at)
-    assert (plain.failed_at >= 0).sum() == 1
+    schedule = replace(SCHEDULE, averaging=averaging)
+    plain, replayed = (Trainer(data, own, ARCHITECTURE, schedule, "cpu") for _ in range(2))
+    bad = next(place for place, member in enumerate(plain.program.members) if member is own[-1])
+    for staying in (list(range(9)), sorted({1, 4, 6, 7, bad})):
+        for trainer in (plain, replayed):
+            trainer.keep(staying)
+        made: list[Fixed] = []
+        replayed._replay = Replay(CPU, recorder(made, replayed.failed_at.float()))
+        for _ in range(3):
+            for index, other in zip(plain.epoch(), replayed.epoch(), strict=True):
+                assert torch.equal(index, other)
+                assert torch.equal(plain.step(index).nan_to_num(), replayed.step(other).nan_to_num())
+        assert made[0].replays == 3 * plain.steps - WARM_UP
+        for program, other_program in ((plain.program, replayed.program), (plain.shown, replayed.shown)):
+            for (left, _), (right, _) in zip(program.placed_state(), other_program.placed_state(), strict=True):
+                assert torch.equal(left.nan_to_num(), right.nan_to_num())
+        assert torch.equal(plain.failed_at, replayed.failed_at)
+        assert (plain.failed_at >= 0).nonzero()[:, 0].tolist() == [staying.index(bad)]
+        np.testing.assert_array_equal(plain.mean_objective(), replayed.mean_objective())
 
 
 def test_a_trainer_is_freed_with_what_it_holds(data: Dataset) -> None:

@@ -1,0 +1,164 @@
+"""When a model's training has come to its end, on planted bounds of its validation images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from vae_core.training import Schedule
+from vae_core.training.course import Course, trimmed_mean
+
+DIMS = 8
+BITS = DIMS * math.log(2)  # nats of one bit/dim
+IMAGES = 40
+
+
+def schedule(patience: int = 10, tolerance: float = 0.001) -> Schedule:
+    return Schedule(1000, 1, 1e-3, patience=patience, tolerance=tolerance)
+
+
+def followed(bounds: Callable[[int], Tensor], epochs: int, how: Schedule) -> Course:
+    """The course of a model whose images have those bounds [N] at an epoch, up to its end or for so many epochs."""
+    course = Course(how, DIMS)
+    for epoch in range(1, epochs + 1):
+        each = bounds(epoch)
+        course.look(epoch, 0.0, float(each.mean()), each)
+        if how.patience and course.has_ended(epoch):
+            course.end("patience", epoch)
+            return course
+    course.end("limit", epochs)
+    return course
+
+
+def test_a_trimmed_mean_leaves_out_the_ends() -> None:
+    values = torch.arange(40.0)
+    values[7], values[20] = 1e6, -1e6  # the third from either end is the first that counts
+    kept = sorted(values.tolist())[2:-2]
+    assert trimmed_mean(values) == pytest.approx(sum(kept) / 36)
+    assert trimmed_mean(torch.tensor([1.0, 5.0, 900.0])) == 5.0  # one image at least
+    assert trimmed_mean(torch.tensor([1.0, 5.0])) == 3.0
+    assert trimmed_mean(torch.tensor([2.0])) == 2.0
+
+
+@pytest.mark.parametrize(("gain", "ends"), [(0.9, True), (1.1, False)])
+def test_it_ends_where_a_stretch_gains_no_more_than_the_tolerance(gain: float, ends: bool) -> None:
+    """A bound that rises by a constant, ten epochs of which are 0.9 or 1.1 times the tolerance."""
+    course = followed(lambda epoch: torch.full((IMAGES,), epoch * gain * 0.01 * BITS / 10), 60, schedule(10, 0.01))
+    assert course.ended_by == ("patience" if ends else "limit")
+    assert course.epochs_run == (11 if ends else 60)  # from the first look ten epochs on, that at epoch 1
+
+
+def test_it_ends_a_stretch_after_the_last_rise() -> None:
+    course = followed(lambda epoch: torch.full((IMAGES,), float(min(epoch, 23))), 100, schedule(10))
+    assert (course.epochs_run, course.best_epoch, course.validation) == (33, 23, 23.0)
+
+
+def test_no_rise_at_all_is_asked_for_with_tolerance_0() -> None:
+    course = followed(lambda epoch: torch.full((IMAGES,), float(-(2.0 ** -min(epoch, 12)))), 100, schedule(5, 0.0))
+    assert course.epochs_run == 17
+
+
+def test_one_image_keeps_no_model_alive() -> None:
+    """All stand still but one, which gains 300 nats a look: a plain mean rises by 1.3 bits/dim a look."""
+    rising = torch.zeros(IMAGES)
+    rising[3] = 1.0
+    course = followed(lambda epoch: 300 * epoch * rising, 60, schedule(10))
+    assert (course.ended_by, course.epochs_run) == ("patience", 11)
+    plain = course.history[-1][2] - course.history[0][2]
+    assert plain > 10 * BITS
+
+
+def test_one_image_ends_no_model_and_hides_no_best_epoch() -> None:
+    """All gain a nat a look but one, which loses a thousand: a plain mean falls."""
+    slope = torch.ones(IMAGES)
+    slope[3] = -1000.0
+    course = followed(lambda epoch: epoch * slope, 60, schedule(10))
+    assert (course.ended_by, course.best_epoch) == ("limit", 60)
+    assert course.history[-1][2] < course.history[0][2]
+
+
+def wandering(seed: int) -> list[Tensor]:
+    """Bounds that rise ever more slowly, with noise of each image."""
+    generator = torch.Generator().manual_seed(seed)
+    return [5 * math.log(epoch + 1) + torch.randn(IMAGES, generator=generator) for epoch in range(60)]
+
+
+def by_hand(bounds: list[Tensor], until: int, patience: int) -> tuple[int, Tensor]:
+    """The best epoch up to one, with everything remembered."""
+    best, each = 1, bounds[0]
+    for epoch in range(2, until + 1):
+        new = bounds[epoch - 1]
+        if (trimmed_mean(new - each) > 0) if patience else (float(new.mean()) > float(each.mean())):
+            best, each = epoch, new
+    return best, each
+
+
+@pytest.mark.parametrize(("patience", "tolerance"), [(0, 0.05), (4, 0.05), (25, 0.6)])
+@pytest.mark.parametrize("seed", range(4))
+def test_what_is_forgotten_is_not_needed(patience: int, tolerance: float, seed: int) -> None:
+    """End, best epoch and last gain are those of one who remembers every image at every epoch."""
+    bounds, how = wandering(seed), schedule(patience, tolerance)
+    course = followed(lambda epoch: bounds[epoch - 1], 60, how)
+    end = 60
+    for epoch in range(patience + 1, 61) if patience else ():
+        now, before = (by_hand(bounds, until, patience)[1] for until in (epoch, epoch - patience))
+        if trimmed_mean(now - before) <= tolerance * BITS:
+            end = epoch
+            break
+    assert course.epochs_run == end
+    assert (end < 60) == (patience > 0)
+    best, now = by_hand(bounds, end, patience)
+    gains = (now - by_hand(bounds, end // 2, patience)[1]).double() / BITS
+    assert course.best_epoch == best
+    assert course.last_gain() == pytest.approx((float(gains.mean()), float(gains.std()) / math.sqrt(IMAGES)), rel=1e-6)
+
+
+@pytest.mark.parametrize("patience", [0, 4, 25])
+def test_no_more_is_remembered_than_the_second_half(patience: int) -> None:
+    course = Course(schedule(patience), DIMS)
+    for epoch in range(1, 201):
+        course.look(epoch, 0.0, float(epoch), torch.full((IMAGES,), float(epoch)))
+        assert len(course._bests) <= max(epoch - epoch // 2, patience) + 1
+
+
+def test_a_copy_of_an_image_s_bounds_is_remembered_not_everybody_s() -> None:
+    course, everybody = Course(schedule(), DIMS), torch.zeros(50, IMAGES)
+    course.look(1, 0.0, 0.0, everybody[7])
+    assert course._bests[0][1].untyped_storage().nbytes() == 4 * IMAGES
+
+
+def test_last_gain_in_numbers() -> None:
+    """Two images, D = 8: at epochs 2 and 4 their bounds are (0, 0) and (8 ln 2, 24 ln 2): 1 and 3 bits/dim."""
+    course = Course(schedule(0), DIMS)
+    course.look(2, 0.0, 0.0, torch.zeros(2))
+    course.look(4, 0.0, 16 * math.log(2), torch.tensor([8.0, 24.0]) * math.log(2))
+    course.end("limit", 4)
+    assert course.last_gain() == pytest.approx((2.0, 1.0), rel=1e-6)
+
+
+def test_last_gain_is_nothing_where_the_best_came_early() -> None:
+    course = followed(lambda epoch: torch.full((IMAGES,), float(-epoch)), 8, schedule(0))
+    assert course.last_gain() == (0.0, 0.0)
+
+
+def test_last_gain_is_unknown_without_a_look_in_the_first_half_and_after_divergence() -> None:
+    early, gone = Course(schedule(0), DIMS), Course(schedule(0), DIMS)
+    early.look(4, 0.0, 1.0, torch.ones(IMAGES))
+    early.end("limit", 4)
+    for epoch in (1, 2, 3, 4):
+        gone.look(epoch, 0.0, float(epoch), torch.full((IMAGES,), float(epoch)))
+    gone.diverge(step=37, steps=10)
+    assert all(math.isnan(number) for course in (early, gone) for number in course.last_gain())
+    assert (gone.ended_by, gone.epochs_run) == ("diverged", 4)
+    assert gone.failure(10) == "the training objective was no longer finite at step 38 (epoch 4)"
+
+
+def test_bounds_that_were_never_finite_end_nobody_and_are_a_failure() -> None:
+    course = followed(lambda epoch: torch.full((IMAGES,), math.nan), 30, schedule(5))
+    assert (course.ended_by, course.best_epoch) == ("limit", 0)
+    assert course.failure(10) == "the validation objective was never finite"
+    assert math.isnan(course.last_gain()[0])

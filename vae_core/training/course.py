@@ -1,0 +1,109 @@
+"""The course of one model through validation: which epoch is its best, when nothing more comes, what it still gained.
+
+All of it goes by the objective that is trained, on the validation images, with noise that is the same at every look; so
+two epochs are compared image by image. Where a model ends by itself (patience > 0) the comparison is a trimmed mean of
+those differences. Under a sharp likelihood the score of a single image moves by hundreds of bits from one look to the
+next, and in a plain mean over some hundred images it would decide alone: keep a model going that has ended, or hide
+what all the others gain. A median would be robust too, but where most images stand still it does not see the others
+rise; the trimmed mean uses nine images in ten, and cannot be moved far by the few that it leaves out at either end.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from vae_core.training.recipe import Schedule
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+#: share of the images that a trimmed mean leaves out at either end, one image at least
+TRIM = 0.05
+
+
+def trimmed_mean(values: Tensor) -> float:
+    """The mean of values [N] without the TRIM share at either end (Tukey 1962): ⌈TRIM N⌉ each, if any are left."""
+    count = len(values)
+    left_out = min(math.ceil(TRIM * count), (count - 1) // 2)
+    return float(values.double().sort().values[left_out : count - left_out].mean())
+
+
+class Course:
+    """What validation saw of one model.
+
+    Remembered for each image are the best bounds of the second half of the epochs so far and, where that reaches
+    further back, of the last `patience`: at most one float32 an image for each validation in it.
+    """
+
+    def __init__(self, schedule: Schedule, dims: int) -> None:
+        self._schedule, self._dims = schedule, dims
+        self.history: list[tuple[int, float, float]] = []  #: epoch, training and validation objective, nats
+        self.best_epoch, self.validation = 0, -math.inf  #: and the validation objective there, nats
+        self.epochs_run = 0
+        self.ended_by: str | None = None  #: "patience", "limit" or "diverged"
+        self.failed_at = -1  #: the step, counted from 0, at which the training objective was no longer finite
+        self._bests: list[tuple[int, Tensor]] = []  # each best epoch so far, and the images' bounds there, [N]
+
+    def look(self, epoch: int, training: float, validation: float, each: Tensor) -> bool:
+        """Takes in an epoch: mean training objective since the last look, mean validation objective, and that of each
+        image, [N] on a CPU, nats. Returns whether it is the best so far."""
+        self.history.append((epoch, training, validation))
+        better = self._is_better(validation, each)
+        if better:
+            self.best_epoch, self.validation = epoch, validation
+            self._bests.append((epoch, each.clone()))  # a copy: `each` may be a row of all models' bounds
+        # no later look asks for a best before this epoch
+        asked = min(epoch // 2, epoch - self._schedule.patience)
+        while len(self._bests) > 1 and self._bests[1][0] <= asked:
+            del self._bests[0]
+        return better
+
+    def _is_better(self, validation: float, each: Tensor) -> bool:
+        if not self._schedule.patience:
+            return validation > self.validation
+        if not math.isfinite(validation):
+            return False
+        return not self._bests or trimmed_mean(each - self._bests[-1][1]) > 0
+
+    def has_ended(self, epoch: int) -> bool:
+        """Whether the best bound exceeds that of `patience` epochs ago by no more than the tolerance."""
+        before = self._best_by(epoch - self._schedule.patience)
+        if before is None:
+            return False
+        return trimmed_mean(self._bests[-1][1] - before) <= self._schedule.tolerance * self._dims * math.log(2)
+
+    def _best_by(self, epoch: int) -> Tensor | None:
+        """The images' bounds at the best epoch up to this one."""
+        return next((each for best_epoch, each in reversed(self._bests) if best_epoch <= epoch), None)
+
+    def end(self, by: str, epoch: int) -> None:
+        """Nothing is taken in afterwards."""
+        self.ended_by, self.epochs_run = by, epoch
+
+    def diverge(self, step: int, steps: int) -> None:
+        """Ends where the training objective was no longer finite; `steps` make an epoch."""
+        self.failed_at = step
+        self.end("diverged", step // steps + 1)
+
+    def last_gain(self) -> tuple[float, float]:
+        """The best bound minus the best within the first half of the epochs run, and its standard error, bits/dim.
+
+        Plain mean and standard error of the mean over images, paired; (0, 0) where the best lies in the first half. NaN
+        where unknown: no look in the first half, a single image, or a model that diverged.
+        """
+        before = self._best_by(self.epochs_run // 2)
+        if before is None or self.ended_by == "diverged":
+            return math.nan, math.nan
+        gains = (self._bests[-1][1] - before).double() / (self._dims * math.log(2))
+        error = float(gains.std()) / math.sqrt(len(gains)) if len(gains) > 1 else math.nan
+        return float(gains.mean()), error
+
+    def failure(self, steps: int) -> str | None:
+        """Why the model is of no use, or None; `steps` make an epoch."""
+        if self.failed_at >= 0:
+            return (
+                f"the training objective was no longer finite at step {self.failed_at + 1} "
+                f"(epoch {self.failed_at // steps + 1})"
+            )
+        return None if math.isfinite(self.validation) else "the validation objective was never finite"
