@@ -16,8 +16,8 @@ def verb(
 ) -> int:
     """Write a run's tables as CSV and Parquet.
 
-    The files: cells.csv, and as .parquet cells, bounds, per_image, latents
-    and calibration.
+    The files: cells.csv, as .parquet cells, bounds, per_image, latents,
+    calibration and history (of the trainings), and provenance.json.
 
     Example:  vae-bench export digits --to tables
     """

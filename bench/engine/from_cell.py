@@ -48,14 +48,27 @@ def scored_images(cell: Cell, data: Dataset) -> tuple[Tensor, int]:
     All of the test split, or `test_images` of them at even spacing. In the binary view each pixel is drawn once, with a
     seed of its own, so that every cell of every run scores the same 0/1 images.
     """
+    k, levels = _as_scored(cell, data, "test", data.test)
+    return (k if cell.test_images is None else _spaced(k, cell.test_images)), levels
+
+
+def compared_images(cell: Cell, data: Dataset, split: str, most: int) -> tuple[Tensor, int]:
+    """Integers [n, D] of the training or validation split, at most so many at even spacing, and their number of levels,
+    for a score beside that of the test images."""
+    return _as_scored(cell, data, split, _spaced(getattr(data, split), most))
+
+
+def _as_scored(cell: Cell, data: Dataset, split: str, k: Tensor) -> tuple[Tensor, int]:
+    """Integers as the cell's view scores them: as they are, or drawn as 0 and 1."""
     view = VIEWS[cell.view]
-    k, levels = data.test, data.levels
-    if view.binary:
-        if cell.binarisation == "threshold":
-            uniform = torch.full(k.shape, 0.5)
-        else:
-            uniform = torch.rand(k.shape, generator=generator_for("cpu", "test binarisation", data.checksum))
-        k, levels = view.see(k.cpu(), data.levels, uniform).to(torch.uint8).to(k.device), 2
-    if cell.test_images is not None and cell.test_images < len(k):
-        k = k[spaced(len(k), cell.test_images, k.device)]
-    return k, levels
+    if not view.binary:
+        return k, data.levels
+    if cell.binarisation == "threshold":
+        uniform = torch.full(k.shape, 0.5)
+    else:
+        uniform = torch.rand(k.shape, generator=generator_for("cpu", f"{split} binarisation", data.checksum))
+    return view.see(k.cpu(), data.levels, uniform).to(torch.uint8).to(k.device), 2
+
+
+def _spaced(k: Tensor, most: int) -> Tensor:
+    return k[spaced(len(k), most, k.device)] if most < len(k) else k

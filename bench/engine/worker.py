@@ -15,16 +15,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.engine.from_cell import architecture_of, load_data, member_of, schedule_of, scored_images
+from bench.engine.from_cell import architecture_of, compared_images, load_data, member_of, schedule_of, scored_images
 from bench.grid.cell import Cell
 from bench.grid.plan import Bundle
 from bench.store import CellResult, Value
 from vae_core import data as datasets
 from vae_core.data import Dataset
-from vae_core.evaluate import Assessment, Estimate, Scoring, Trained, assess
+from vae_core.evaluate import Assessment, Estimate, Scoring, Trained, assess, log_likelihood
 from vae_core.likelihoods import Likelihood
 from vae_core.numerics.precision import full_float32, require_precision
 from vae_core.training import TrainedBundle, TrainedModel, fit_to_residuals, train
+
+FIT_SAMPLES = 10  # of z for an image's ELBO, in the scores of training and validation images
 
 
 @dataclass(frozen=True)
@@ -91,8 +93,11 @@ def carry_out(bundle: Bundle, device: str) -> list[CellResult]:
         if failure is not None:
             results += [CellResult(cell.id, "failed", failure, _of_training(trained, index, device)) for cell in cells]
         else:
-            assessed = list(_assessed(cells, trained.models[index], data))  # before its row: the peak memory holds it
-            results += [_row(cell, _of_training(trained, index, device), assessment) for cell, assessment in assessed]
+            model = trained.models[index]
+            assessed = list(_assessed(cells, model, data))  # before its row: the peak memory holds it
+            for cell, assessment in assessed:
+                of_training = _of_training(trained, index, device) | _of_fit(cell, model, assessment, data)
+                results.append(_row(cell, of_training, assessment, trained.history[index]))
     return results
 
 
@@ -126,7 +131,9 @@ def _scored_as(cell: Cell, model: TrainedModel, data: Dataset) -> Likelihood:
     return likelihood
 
 
-def _row(cell: Cell, of_training: dict[str, Value], assessed: Assessment) -> CellResult:
+def _row(
+    cell: Cell, of_training: dict[str, Value], assessed: Assessment, history: Sequence[tuple[int, float, float]]
+) -> CellResult:
     return CellResult(
         cell=cell.id,
         status="done",
@@ -143,6 +150,7 @@ def _row(cell: Cell, of_training: dict[str, Value], assessed: Assessment) -> Cel
         per_image=_per_image(assessed.mass, assessed.samples[-1]),
         latents=list(zip(assessed.latents.kl.tolist(), assessed.latents.mean_variance.tolist(), strict=True)),
         calibration=assessed.calibration.histogram.tolist(),
+        history=history,
         pictures=assessed.pictures._asdict(),
     )
 
@@ -158,11 +166,34 @@ def _of_training(trained: TrainedBundle, index: int, device: str) -> dict[str, V
         peak, name = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, "cpu"
     return {
         "best_epoch": trained.best_epoch[index],
+        "epochs_run": trained.epochs_run[index],
+        "ended_by": trained.ended_by[index],
+        "converged": int(trained.ended_by[index] == "patience"),
+        "last_gain_bits_per_dim": trained.last_gain[index][0],
+        "last_gain_se": trained.last_gain[index][1],
+        "parameters": trained.parameters[index],
         "train_seconds": trained.seconds / len(trained.models),
         "bundle_train_images_per_s": trained.images_per_second,
         "bundle_models": len(trained.models),
         "peak_memory_bytes": peak,
         "device": name,
+    }
+
+
+def _of_fit(cell: Cell, model: TrainedModel, assessed: Assessment, data: Dataset) -> dict[str, Value]:
+    """How well the model fits what it was trained on and what it was chosen by, on as many images as are tested."""
+    bits: dict[str, float] = {}
+    for split in ("train", "valid"):
+        k, levels = compared_images(cell, data, split, len(assessed.log_likelihood))
+        estimate = log_likelihood(
+            k, model.encode, model.decode, assessed.likelihood, (FIT_SAMPLES,), levels, seed=cell.seed
+        )
+        bits[split] = -float(estimate.elbo.mean()) * assessed.bits_of_a_nat
+    of_test = -float(assessed.encoder.elbo.mean()) * assessed.bits_of_a_nat
+    return {
+        "train_bits_per_dim": bits["train"],
+        "valid_bits_per_dim": bits["valid"],
+        "generalisation_bits_per_dim": of_test - bits["train"],
     }
 
 

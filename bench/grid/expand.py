@@ -36,6 +36,7 @@ def expand(block: Block) -> Iterator[Cell]:
     """The block's cartesian product without what cannot be trained; the last key of `Settings` before the seed turns
     fastest, then the seed. Raises GridError, at the end also for a value that has got no cell."""
     _require_networks(block)
+    _require_ends(block)
     tally = _Tally()
     for name in block.axes["family"]:
         family = family_named(block.where, name)
@@ -63,6 +64,16 @@ def _require_networks(block: Block) -> None:
             require_network(asked)
         except ValueError as error:
             raise GridError(f"{block.where}: {sentence(error)}") from None
+
+
+def _require_ends(block: Block) -> None:
+    """Raises GridError for a patience that no training can reach the end of."""
+    patience, epochs = (block.axes[key] if key in block.axes else _default(key) for key in ("patience", "epochs"))
+    if max(patience) >= min(epochs):
+        raise GridError(
+            f"{block.where}: patience = {max(patience)} can never end a training of epochs = {min(epochs)}; give more "
+            "epochs, which are a limit then, or less patience."
+        )
 
 
 class _Tally:

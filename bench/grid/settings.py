@@ -95,6 +95,15 @@ class Settings(BaseModel):
     activation: Annotated[str, _one_of(WORDS["activation"]), Key("network")] = "tanh"
     latent: Annotated[Positive, Key("network")] = Field(default=10, description="a whole number >= 1")
     epochs: Annotated[Positive, Key("schedule", paces=False)] = Field(default=50, description="a whole number >= 1")
+    patience: Annotated[int, Key("schedule", paces=False)] = Field(
+        default=0, ge=0, description="a whole number of epochs >= 0 (0: all of `epochs` are trained)"
+    )
+    tolerance: Annotated[float, Key("schedule", paces=False)] = Field(
+        default=1e-3, ge=0, allow_inf_nan=False, description="a number of bits/dim >= 0"
+    )
+    averaging: Annotated[float, Key("schedule")] = Field(
+        default=0.0, ge=0, lt=1, description="a number from 0 (none) to below 1, such as 0.995"
+    )
     batch_size: Annotated[Positive, Key("schedule")] = Field(default=100, description="a whole number >= 1")
     learning_rate: Annotated[float, Key("schedule", bundled=False, paces=False)] = Field(
         default=1e-3, gt=0, allow_inf_nan=False, description="a number > 0"

@@ -15,7 +15,8 @@ from bench.report import figures, provenance
 from bench.report.catalogue import catalogue
 from bench.report.numbers import NOTHING, number, percent, several
 from bench.report.pictures import Gallery, galleries
-from bench.report.tables.diagnostics import Diagnostics, diagnostics
+from bench.report.tables.diagnostics import Diagnostics, diagnostics, meanings
+from bench.report.tables.entries import known
 from bench.report.tables.ranking import DRAWN, LeftOut, Ranking, left_out, ranking
 from bench.report.tables.speeds import Timed, speed_columns, speeds
 from bench.report.tables.unranked import density_lines, recipe_lines
@@ -23,6 +24,7 @@ from bench.report.text.run import headline_facts, notices, precision, ranges
 from bench.report.text.verdict import Sentences, sentences
 from bench.statistics.boards import Board, boards
 from bench.statistics.contests import short
+from bench.statistics.endings import GAIN_FLOOR
 from bench.statistics.scored import unusable
 from bench.statistics.trust import ESS_FLOOR, KHAT_NEEDS, RISE_FLOOR
 from bench.store import BAD_SHARE, RunTables
@@ -98,6 +100,9 @@ def context(tables: RunTables) -> dict[str, Any]:
         "ess_floor": number(ESS_FLOOR, 0),
         "rise_bits": number(RISE_FLOOR["bits/dim"], 3),
         "rise_nats": number(RISE_FLOOR["nats"], 1),
+        "meanings": meanings(ranked),
+        "trainings_known": any(known(board.everything, lambda row: row.results.epochs_run) for board in ranked),
+        "gain_floor": number(GAIN_FLOOR, 3),
         "catalogue": catalogue(cells["family"], meta.get("cards")),
         "data": provenance.data(tables),
         "provenance": provenance.origins(tables),

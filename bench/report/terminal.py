@@ -7,6 +7,7 @@ import textwrap
 from bench.report.numbers import NOTHING, bound, bracket, measured, several
 from bench.report.text.doubts import caution
 from bench.report.text.findings import estimator
+from bench.report.text.training import training
 from bench.report.text.verdict import sentences
 from bench.statistics.boards import Board, boards
 from bench.statistics.rows import Row
@@ -43,7 +44,7 @@ def _board(board: Board, width: int) -> list[str]:
     samples = " or ".join(str(count) for count in sorted({row.results.iw_samples for row in whole}))
     notes = [
         f"Bounds on ln P with L = {samples} samples of z; intervals over images and seeds.",
-        *(text.striptags() for finding in estimator(board) for text in finding.texts),
+        *(text.striptags() for topic in (training, estimator) for finding in topic(board) for text in finding.texts),
     ]
     return [
         *_wrapped(title, width),

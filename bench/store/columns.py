@@ -100,7 +100,26 @@ class Results:
     noise_realised: float = _column("of pixels in [0, 1]", "the standard deviation that there is")
     ess_median: float = _column("", "effective sample size of the median image's weights", "lowest")
     sigma_fitted: float = _column("of pixels in [0, 1]", "the scale σ in use at test time")
-    best_epoch: int = _column("", "the epoch whose parameters were kept", "")
+    best_epoch: int = _column("", "the epoch whose parameters were kept", "highest")
+    epochs_run: int = _column("", "epochs that were trained")
+    ended_by: str = _word('what ended the training: "patience", or "limit": the epochs of the grid')
+    converged: int = _column("", "1 where the training ended because the validation bound had stopped rising", "lowest")
+    last_gain_bits_per_dim: float = _column(
+        "bits/dim", "what the validation bound gained in the second half of the epochs run", "highest"
+    )
+    last_gain_se: float = _column("bits/dim", "its standard error over validation images", "highest")
+    train_bits_per_dim: float = _column(
+        "bits/dim", "minus the ELBO of the exact mass, of training images", table="diagnostics", head="Train", digits=3
+    )
+    valid_bits_per_dim: float = _column(
+        "bits/dim", "the same of validation images", table="diagnostics", head="Validation", digits=3
+    )
+    generalisation_bits_per_dim: float = _column(
+        "bits/dim", "the same of test images less that of training images", table="diagnostics", head="Gap", digits=3
+    )
+    parameters: int = _column(
+        "", "learned numbers of a model, its likelihood's among them", table="diagnostics", head="Parameters", digits=0
+    )
     train_seconds: float = _column("s", "of the bundle's training, by model", "")
     eval_seconds: float = _column("s", "of the evaluation", "")
     train_images_per_s: float = _column("images/s", "in training, of one model alone")

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from bench.grid.cell import Cell
 from bench.store.columns import FORMAT, RESULT_COLUMNS
-from bench.store.schema import KEY_COLUMNS, RESULT_TABLES, TABLES
+from bench.store.schema import INDEXED, KEY_COLUMNS, RESULT_TABLES, TABLES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,6 +76,8 @@ def bring_along(connection: sqlite3.Connection) -> None:
                 if _columns(connection, table)
                 else f"CREATE TABLE {table} ({column} {kind})"
             )
+    for table in INDEXED:
+        connection.execute(f"CREATE INDEX IF NOT EXISTS {table}_cell ON {table} (cell)")
     stored = connection.execute("SELECT cell, config, kind, spec FROM cells").fetchall()
     names = Names.of(stored)
     for cell, _, _, spec in stored:

@@ -20,6 +20,7 @@ from bench.store.database import cannot_write, create_table, insert, open_to_wri
 from bench.store.migrate import key_values
 from bench.store.schema import (
     APPLICATION_ID,
+    INDEXED,
     RESULT_TABLES,
     SCALING_COLUMNS,
     TABLES,
@@ -36,6 +37,7 @@ class CellResult:
     values: columns of RESULT_COLUMNS. bounds: (samples, bound_nats, standard_error, encoder_bound_nats), means over the
     test images. per_image: name of IMAGE_ARRAYS -> float64 [N], at the largest number of samples; iw_nats at least.
     latents: (kl_nats, mean_variance) of each latent dimension. calibration: shares of the PIT histogram's bins.
+    history: (epoch, mean training objective since the one before, validation objective), nats.
     pictures: "original" | "reconstruction" | "sample" | "draw" -> uint8 [n, H, W] or [n, H, W, C], grey values 0..255.
     """
 
@@ -47,6 +49,7 @@ class CellResult:
     per_image: Mapping[str, np.ndarray] = field(default_factory=dict)
     latents: Sequence[tuple[float, float]] = ()
     calibration: Sequence[float] = ()
+    history: Sequence[tuple[int, float, float]] = ()
     pictures: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
@@ -74,7 +77,7 @@ class RunFile:
                     connection.execute(f"PRAGMA user_version = {FORMAT}")
                     for table in TABLES:
                         create_table(connection, table)
-                    for table in ("bounds", "latents", "calibration", "pictures"):
+                    for table in INDEXED:
                         connection.execute(f"CREATE INDEX {table}_cell ON {table} (cell)")
                     rows = {"created": datetime.now(UTC).isoformat(timespec="seconds"), **meta}
                     connection.executemany("INSERT INTO meta VALUES (?, ?)", _meta_rows(rows))
@@ -171,6 +174,7 @@ class RunFile:
             "bounds": result.bounds,
             "latents": [(dimension, *numbers) for dimension, numbers in enumerate(result.latents)],
             "calibration": list(enumerate(result.calibration)),
+            "history": result.history,
         }
         for table, listed in rows.items():
             columns = list(TABLES[table])

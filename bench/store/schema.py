@@ -91,11 +91,14 @@ TABLES = {
     "per_image": PER_IMAGE_COLUMNS,
     "latents": {"cell": "TEXT", "dimension": "INTEGER", "kl_nats": "REAL", "mean_variance": "REAL"},
     "calibration": {"cell": "TEXT", "bin": "INTEGER", "share": "REAL"},  # the PIT histogram, equal bins of [0, 1]
+    "history": {"cell": "TEXT", "epoch": "INTEGER", "train_nats": "REAL", "valid_nats": "REAL"},  # of the objective
     "pictures": {"cell": "TEXT", "kind": "TEXT", "shape": "TEXT", "data": "BLOB"},  # uint8, row-major, shape as JSON
     "throughput": THROUGHPUT_COLUMNS,
     "scaling": SCALING_COLUMNS,
 }
-RESULT_TABLES = ("cells", "bounds", "per_image", "latents", "calibration", "pictures")
+#: tables of many rows a cell
+INDEXED = ("bounds", "latents", "calibration", "history", "pictures")
+RESULT_TABLES = ("cells", "bounds", "per_image", "latents", "calibration", "history", "pictures")
 
 
 def digest() -> str:

@@ -22,8 +22,8 @@ class RunTables:
     """A run file in memory, restricted to the cells of the present grid.
 
     Long: per_image (cell, image, then IMAGE_ARRAYS), latents (cell, dimension, kl_nats, mean_variance), calibration
-    (cell, bin, share). pictures maps (cell, kind) to uint8 [n, H, W] or [n, H, W, C]. scaling: points
-    of curves of speed, empty without a survey.
+    (cell, bin, share), history (cell, epoch, train_nats, valid_nats). pictures maps (cell, kind) to uint8 [n, H, W] or
+    [n, H, W, C]. scaling: points of curves of speed, empty without a survey.
     """
 
     cells: pd.DataFrame
@@ -31,6 +31,7 @@ class RunTables:
     per_image: pd.DataFrame
     latents: pd.DataFrame
     calibration: pd.DataFrame
+    history: pd.DataFrame
     pictures: dict[tuple[str, str], np.ndarray]
     throughput: pd.DataFrame
     scaling: pd.DataFrame
@@ -50,6 +51,7 @@ def read_run(path: Path) -> RunTables:
             bounds = pd.read_sql_query("SELECT * FROM bounds ORDER BY rowid", connection)
             speed = pd.read_sql_query("SELECT * FROM throughput ORDER BY rowid", connection)
             latents = pd.read_sql_query("SELECT * FROM latents ORDER BY rowid", connection)
+            history = pd.read_sql_query("SELECT * FROM history ORDER BY rowid", connection)
             calibration = pd.read_sql_query("SELECT * FROM calibration ORDER BY rowid", connection)
             scaling = pd.read_sql_query("SELECT * FROM scaling ORDER BY rowid", connection)
             images = connection.execute("SELECT * FROM per_image ORDER BY rowid").fetchall()
@@ -74,6 +76,7 @@ def read_run(path: Path) -> RunTables:
         per_image=pd.concat(long, ignore_index=True) if long else none,
         latents=_of(current, latents),
         calibration=_of(current, calibration),
+        history=_of(current, history),
         pictures={
             (cell, kind): np.frombuffer(data, dtype=np.uint8).reshape(json.loads(shape))
             for cell, kind, shape, data in pictures

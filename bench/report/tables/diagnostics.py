@@ -7,7 +7,7 @@ What needs more than its number has a column written here; every other column of
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bench.report.figures import Looks
@@ -17,6 +17,8 @@ from bench.report.tables.ranking import named
 from bench.statistics.boards import Board
 from bench.statistics.rows import Row
 from bench.store.columns import columns
+
+PLACED = ("reconstruction_nats", "kl_nats", "amortisation_gap_nats", "approximation_gap_nats")  # and explained by hand
 
 
 @dataclass(frozen=True)
@@ -35,10 +37,10 @@ def diagnostics(board: Board, looks: Looks) -> Diagnostics:
         if column.table == "diagnostics"
     }
     offered = [
-        *((name, declared.pop(name)) for name in ("reconstruction_nats", "kl_nats")),
+        *((name, declared.pop(name)) for name in PLACED[:2]),
         ("active_units", Column("Active", "units", _units)),
         ("active_units", Column("Collapsed", "", _collapsed)),
-        *((name, declared.pop(name)) for name in ("amortisation_gap_nats", "approximation_gap_nats")),
+        *((name, declared.pop(name)) for name in PLACED[2:]),
         ("jackknife_nats", Column("Jackknife − bound", "nats", _bias)),
         ("noise_predicted", Column("Noise", "× of what is there", _noise)),
         ("coverage_50", Column("In 50 %", "of the values", share(lambda row: row.results.coverage_50))),
@@ -48,6 +50,16 @@ def diagnostics(board: Board, looks: Looks) -> Diagnostics:
     ]
     shown = [column for name, column in offered if known(board.everything, _result(name))]
     return Diagnostics(shown, named(board.everything, shown, looks, board.unit))
+
+
+def meanings(boards: Sequence[Board]) -> list[tuple[str, str]]:
+    """What the columns are that follow from their declaration, by their heads; of those that some board shows."""
+    return [
+        (column.head, f"{column.meaning[:1].upper()}{column.meaning[1:]}.")
+        for name, column in columns()
+        if column.table == "diagnostics" and name not in PLACED
+        if any(known(board.everything, _result(name)) for board in boards)
+    ]
 
 
 def _result(name: str) -> Callable[[Row], float]:

@@ -86,7 +86,7 @@ def left_out(board: Board) -> Iterator[Finding]:
         len(left),
         len(board.everything),
         _are(len(left)),
-        _first_of([Markup("<b>{}</b> ({})").format(row.label, bound(row, board.unit)) for row in left]),
+        first_of([Markup("<b>{}</b> ({})").format(row.label, bound(row, board.unit)) for row in left]),
     )
     meaning = (
         "Its true value is better than that, by an unknown amount."
@@ -138,7 +138,7 @@ def collapse(board: Board) -> Iterator[Finding]:
     text = Markup(
         "The posterior has collapsed onto the prior in {}: z says nothing of the image, and the "
         "decoder is one distribution for all images."
-    ).format(_first_of(names))
+    ).format(first_of(names))
     yield Finding("Posterior collapse", (text,))
 
 
@@ -156,7 +156,7 @@ def _are(count: int) -> str:
     return "is" if count == 1 else "are"
 
 
-def _first_of(names: list[Markup]) -> Markup:
+def first_of(names: list[Markup]) -> Markup:
     """'a, b, c and 3 more'."""
     if len(names) > MOST_NAMED:
         names = [*names[: MOST_NAMED - 1], Markup("{} more").format(len(names) - MOST_NAMED + 1)]

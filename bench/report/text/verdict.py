@@ -13,11 +13,22 @@ from markupsafe import Markup
 from bench.report.numbers import bracket, count, listed, measured
 from bench.report.text.comparisons import learned_sigma, recipes, twins
 from bench.report.text.findings import Finding, collapse, estimator, left_out, noise, one_seed
+from bench.report.text.training import not_ended, training
 from bench.statistics.boards import Board
 from bench.statistics.rows import Row, by_family
 from vae_core.statistics.intervals import Verdict
 
-TOPICS = (estimator, left_out, learned_sigma, twins, recipes, noise, collapse, one_seed)  # as they stand on the page
+TOPICS = (
+    training,
+    estimator,
+    left_out,
+    learned_sigma,
+    twins,
+    recipes,
+    noise,
+    collapse,
+    one_seed,
+)  # as they stand on the page
 
 
 @dataclass(frozen=True)
@@ -36,7 +47,7 @@ def sentences(board: Board) -> Sentences:
     return Sentences(
         headline=_headline(board),
         best=_best(board),
-        gap=Markup(" ").join(text for text in (_runner_up(board), _unknown_best(board)) if text),
+        gap=Markup(" ").join(text for text in (_runner_up(board), not_ended(board), _unknown_best(board)) if text),
         meaning=_meaning(board),
         findings=tuple(finding for topic in TOPICS for finding in topic(board)),
     )

@@ -106,6 +106,9 @@ def test_ids_stay_what_they_were():
         "activation": "tanh",
         "latent": 10,
         "epochs": 50,
+        "patience": 0,
+        "tolerance": 0.001,
+        "averaging": 0.0,
         "batch_size": 100,
         "learning_rate": 0.001,
         "precision": "float32",
@@ -427,7 +430,7 @@ def test_what_differs_has_different_labels(key):
     there = getattr(cell, key)
     words = [word for word in ("threshold", "relu", "bf16", "never", "mnist", "linear") if word != there]
     others = [7 if there is None else there + 1] if not isinstance(there, str | tuple | float) else []
-    others += [there / 2] if isinstance(there, float) else [(3, 4)] if isinstance(there, tuple) else []
+    others += [0.25] if isinstance(there, float) else [(3, 4)] if isinstance(there, tuple) else []
     for value in [*others, *(words if isinstance(there, str) else [])]:
         try:
             other = cell.but(**{key: value})

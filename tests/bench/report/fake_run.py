@@ -298,7 +298,16 @@ def _result(
         "active_units": int((kl_of > 0.02).sum()),
         "ess_median": float(2.3 if narrow else 180 + 40 * rng.normal()),
         "sigma_fitted": setting.sigma if isinstance(setting.sigma, float) else 0.11 if setting.sigma else None,
-        "best_epoch": int(rng.integers(30, 60)),
+        "best_epoch": 60 if setting.sigma == "pixel" else int(rng.integers(30, 60)),
+        "epochs_run": 60,
+        "ended_by": "limit" if setting.sigma == "pixel" else "patience",
+        "converged": int(setting.sigma != "pixel"),
+        "last_gain_bits_per_dim": 0.02 if setting.sigma == "pixel" else 0.0005,
+        "last_gain_se": 0.001,
+        "train_bits_per_dim": -nats / bits - 0.1,
+        "valid_bits_per_dim": -nats / bits,
+        "generalisation_bits_per_dim": 0.11,
+        "parameters": 5205,
         "train_seconds": 1.9,
         "eval_seconds": 0.7,
         "bundle_train_images_per_s": 410_000.0 + 5_000 * len(setting.family),
@@ -315,7 +324,8 @@ def _result(
     }
     latents = [(float(own), float(min(own, 0.9))) for own in rng.permutation(kl_of)]
     calibration = list(map(float, shares))
-    return CellResult(cell.id, "done", None, values, bounds, arrays, latents, calibration, shown)
+    history = [(epoch, nats - 40 / epoch, nats - 50 / epoch) for epoch in range(5, 61, 5)]
+    return CellResult(cell.id, "done", None, values, bounds, arrays, latents, calibration, history, shown)
 
 
 def _shortfall(setting: Setting) -> float:

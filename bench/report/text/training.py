@@ -1,0 +1,78 @@
+"""What is said of how trainings ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from markupsafe import Markup
+
+from bench.report.numbers import measured, number
+from bench.report.text.findings import Finding, first_of
+from bench.statistics.boards import Board
+from bench.statistics.endings import last_gain, still_improving, unended, within_reach
+from bench.statistics.rows import Row
+
+
+def ending(row: Row, board: Board) -> str:
+    """How the trainings of one configuration ended; '' where it is not known."""
+    epochs = row.results.epochs_run
+    if not epochs > 0:
+        return ""
+    after = f"epoch {number(epochs, 0)}"
+    if row.results.converged >= 1:
+        return f"ended at {after}"
+    if still_improving(row):
+        return f"still improving at {after}, by {measured(last_gain(row, board), board.unit)}"
+    return f"at its limit, {after}"
+
+
+def not_ended(board: Board) -> Markup:
+    """What the headline must say of trainings that had not ended: of the winner's, and of those of rivals within reach;
+    nothing where all that matters had."""
+    if not board.ranked:
+        return Markup("")
+    top, rivals = board.ranked[0], within_reach(board)
+    texts = []
+    if still_improving(top):
+        texts.append(
+            Markup("<b>{}</b> itself was still improving, by {} {} in the second half of its training").format(
+                top.label, measured(last_gain(top, board), board.unit), board.unit
+            )
+        )
+    if rivals:
+        names = first_of([Markup("<b>{}</b>").format(row.label) for row in rivals])
+        less = "less than it gained" if len(rivals) == 1 else "no more than each gained"
+        texts.append(
+            Markup("{} {} behind by {} in the second half of {} training").format(
+                names, "is" if len(rivals) == 1 else "are", less, "its" if len(rivals) == 1 else "their"
+            )
+        )
+    if not texts:
+        return Markup("")
+    return Markup("But not every training had ended: {}. The order may be the schedule's.").format(
+        Markup("; ").join(texts)
+    )
+
+
+def training(board: Board) -> Iterator[Finding]:
+    """How many trainings had not ended, and by how much they were still improving."""
+    rows = unended(board)
+    if not rows:
+        return
+    most = max(rows, key=lambda row: last_gain(row, board))
+    whose = "its" if len(rows) == 1 else "their"
+    text = Markup(
+        "{} {} still improving when {} training reached its limit of epochs: by {} {} in the second half of it "
+        "({}<b>{}</b>). Such scores are of the schedule too: train longer before concluding."
+    ).format(
+        "The only ranked configuration"
+        if len(board.ranked) == 1
+        else f"{len(rows)} of {len(board.ranked)} ranked configurations",
+        "was" if len(rows) == 1 else "were",
+        whose,
+        measured(last_gain(most, board), board.unit),
+        board.unit,
+        "" if len(rows) == 1 else "at most, ",
+        most.label,
+    )
+    yield Finding("Training", (text,))
