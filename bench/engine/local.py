@@ -24,6 +24,7 @@ from multiprocessing.connection import Connection, wait
 from types import TracebackType
 from typing import Any, Self
 
+from bench.engine.interrupt import raise_again
 from bench.engine.memory import keep_freed_memory
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
@@ -106,6 +107,7 @@ class Pool:
         self._feed()
         until = time.monotonic() + seconds
         while True:
+            raise_again()
             at_work = [worker for worker in self._alive if worker.task]
             soonest = min([until, *(worker.deadline for worker in at_work)])
             handles: list[Any] = [worker.connection for worker in at_work] + [w.process.sentinel for w in at_work]

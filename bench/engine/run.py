@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.engine.interrupt import heard
 from bench.engine.local import Ended, Failure, Pool, Task, TaskFailed
 from bench.engine.opening import Checks, Opened, RunError, opening
 from bench.engine.progress import Reporter
@@ -72,7 +73,7 @@ def run_grid(grid: Grid, path: Path, options: Options, reporter: Reporter, tasks
     """
     begun = time.monotonic()
     tasks = tasks or Tasks()
-    with opening(grid, path, tasks, fresh=options.fresh) as opened:
+    with heard(), opening(grid, path, tasks, fresh=options.fresh) as opened:
         run = _Run(opened, options, reporter, tasks)
         try:
             run.carry_out()

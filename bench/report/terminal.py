@@ -16,6 +16,7 @@ from bench.store import RunTables
 from vae_core.statistics.intervals import Verdict
 
 NARROWEST = 10  # columns that a label is given at least
+REASON = 25  # columns that are kept for why a row is left out, where its name is long
 TYPED = {"−": "-", "\u00a0": " ", "≤": "<=", "≥": ">="}  # what every terminal can show
 
 
@@ -86,7 +87,8 @@ def _left_out(board: Board, width: int) -> list[str]:
         return []
     bounds = [bound(row, board.unit) for row in rows]
     widest = max(map(len, bounds)) + 1  # "≤" is typed with two letters
-    room = max(NARROWEST, min(max(len(row.label) for row in rows), width // 3))
+    most = max(width // 3, width - widest - 7 - REASON)  # a name before its reason: the name tells rows apart
+    room = max(NARROWEST, min(max(len(row.label) for row in rows), most))
     left = width - room - widest - 7
     return [
         f"left out of the ranking, at least this good in {board.unit}:",

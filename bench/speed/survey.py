@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench.engine.interrupt import heard
 from bench.engine.local import Pool, TaskFailed
 from bench.engine.opening import Checks, RunError, opening
 from bench.engine.progress import Reporter
@@ -100,7 +101,7 @@ def survey_grid(grid: Grid, path: Path, options: Options, reporter: Reporter, ta
     named = kinds(grid.cells)
     reference = chosen(named, options.kind)
     threads = options.threads or cores()
-    with opening(grid, path, tasks) as opened, Pool(1, threads, opened.first) as pool:
+    with heard(), opening(grid, path, tasks) as opened, Pool(1, threads, opened.first) as pool:
         device = opened.device(pool, options.device)
         opened.examine(pool, device["kind"], named.values())
         file = opened.keep(opened.meta())
