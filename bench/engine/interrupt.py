@@ -1,8 +1,8 @@
 """Ctrl-C that is not lost.
 
 Python raises KeyboardInterrupt wherever the process happens to be. Inside a destructor, or a callback of the
-interpreter, it is printed and swallowed, and a run that waits for its workers would wait on. So it is noted besides, and
-whoever waits looks at the note.
+interpreter, it is printed and swallowed, and a run that waits for its workers would wait on. So it is noted besides,
+and whoever waits looks at the note.
 """
 
 from __future__ import annotations
