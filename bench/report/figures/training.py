@@ -16,6 +16,7 @@ from bench.statistics.endings import unended
 from bench.statistics.rows import by_family
 from bench.store import RunTables
 
+MOST_OTHERS = 8  # configurations of a family in grey
 BEGINNING = 0.1  # of the epochs, whose steep rise is cut off below the panel
 
 
@@ -36,7 +37,7 @@ def draw(board: Board, tables: RunTables, looks: Looks) -> Figure | None:
         first, *others = (valid.loc[row.config].dropna() for row in rows)
         trained = train.loc[rows[0].config].dropna()
         low, high = _window(first, trained)
-        for curve in others:
+        for curve in others[:MOST_OTHERS]:
             if _late(curve).between(low, high).any():
                 axes.plot(curve.index, curve, color=RULE, linewidth=1.2, zorder=1)
         for curve, style in ((first, "-"), (trained, (0, (3, 2)))):
@@ -81,7 +82,7 @@ FIGURE = OfBoard(
     note=(
         "What was trained on, higher is better, mean over seeds. Solid: on validation images; dashed: on training "
         "images, the mean over the steps since the point before; both of the first configuration of each family. Grey: "
-        "its other configurations, on validation images. The objectives of families are different numbers, so every "
-        "panel has a scale of its own; the steep beginning is cut off."
+        f"the next {MOST_OTHERS} configurations of the family, on validation images. The objectives of families are "
+        "different numbers, so every panel has a scale of its own; the steep beginning is cut off."
     ),
 )
