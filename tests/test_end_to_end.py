@@ -14,6 +14,8 @@ import pytest
 
 from bench.store import read_run
 
+pytestmark = pytest.mark.slow
+
 GRID = """
 about = "A tiny grid for the tests."
 
@@ -84,7 +86,6 @@ def test_running_again_computes_nothing(undisturbed: Path) -> None:
     pd.testing.assert_frame_equal(before[1], numbers(undisturbed / "results/tiny.sqlite"))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("after_rows", [0, 1, 9])
 def test_killed_and_resumed_equals_undisturbed(undisturbed: Path, tmp_path: Path, after_rows: int) -> None:
     """kill -9 of the parent as soon as so many cells have ended; its workers go with it; the same command resumes."""
@@ -108,7 +109,6 @@ def test_killed_and_resumed_equals_undisturbed(undisturbed: Path, tmp_path: Path
     assert again.train_seconds.tolist() == pytest.approx(kept.train_seconds.tolist(), abs=0)  # not computed again
 
 
-@pytest.mark.slow
 def test_report_and_export(undisturbed: Path) -> None:
     ended = vae_bench("report", "tiny", at=undisturbed)
     assert ended.returncode == 0, ended.stderr

@@ -49,8 +49,9 @@ def not_ended(board: Board) -> Markup:
         )
     if not texts:
         return Markup("")
-    return Markup("But not every training had ended: {}. The order may be the schedule's.").format(
-        Markup("; ").join(texts)
+    what = "The order of these" if rivals else "How far it leads"
+    return Markup("But not every training had ended: {}. {} may be the schedule's.").format(
+        Markup("; ").join(texts), what
     )
 
 

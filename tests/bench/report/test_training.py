@@ -88,12 +88,15 @@ def test_the_headline_takes_up_a_winner_and_rivals_within_reach() -> None:
     said = not_ended(board_of(**{best: rising(0.03)})).striptags()
     assert said.startswith("But not every training had ended: ")
     assert "itself was still improving, by 0.030 bits/dim" in said
+    assert said.endswith("How far it leads may be the schedule's.")
 
     near = next(row for row in board_of().ranked if row.family != best)
     gain = near.behind.mean
     assert within_reach(board_of(**{near.family: rising(1.01 * gain)}))
     assert not within_reach(board_of(**{near.family: rising(0.9 * gain)}))
-    assert near.label in not_ended(board_of(**{near.family: rising(1.01 * gain)})).striptags()
+    said = not_ended(board_of(**{near.family: rising(1.01 * gain)})).striptags()
+    assert near.label in said
+    assert said.endswith("The order of these may be the schedule's.")
     assert not_ended(board_of(**{near.family: rising(0.9 * gain)})) == ""
 
 
