@@ -101,7 +101,7 @@ def context(tables: RunTables) -> dict[str, Any]:
         "rise_bits": number(RISE_FLOOR["bits/dim"], 3),
         "rise_nats": number(RISE_FLOOR["nats"], 1),
         "meanings": meanings(ranked),
-        "trainings_known": any(known(board.everything, lambda row: row.results.epochs_run) for board in ranked),
+        "trainings_known": any(known(board.everything, lambda row: row.ending.most) for board in ranked),
         "gain_floor": number(GAIN_FLOOR, 3),
         "catalogue": catalogue(cells["family"], meta.get("cards")),
         "data": provenance.data(tables),

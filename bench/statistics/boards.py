@@ -13,7 +13,8 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 import pandas as pd
 
-from bench.statistics.contests import UNITS, Contest, contests, generator
+from bench.statistics.contests import LN2, UNITS, Contest, contests, generator
+from bench.statistics.endings import ending
 from bench.statistics.references import references
 from bench.statistics.rows import MATCHED, Estimate, Row, joined
 from bench.statistics.scored import scored
@@ -53,6 +54,16 @@ class Board(Contest):
     def standing(self) -> tuple[Row, ...]:
         """The ranked configurations with the references among them, each at its place by value."""
         return tuple(sorted(self.ranked + self.references, key=lambda row: -self.sign * row.value.mean))
+
+    @property
+    def unended(self) -> tuple[Row, ...]:
+        """The ranked configurations that were still improving in some seed, best first."""
+        return tuple(row for row in self.ranked if row.ending.improving)
+
+    @property
+    def within_reach(self) -> tuple[Row, ...]:
+        """Those of them, but for the first, that are behind by no more than what they gained last."""
+        return tuple(row for row in self.unended if row.rank != 1 and row.behind.mean <= row.ending.gain)
 
     @property
     def better_unranked(self) -> tuple[Row, ...]:
@@ -139,6 +150,7 @@ def _row(contest: Contest, cells: pd.DataFrame, sample: Sample, rises: Mapping[s
         refined=int((cells["estimator"] == "refined").sum()),
         lift=contest.scale * float((cells["iw_nats"] - cells["encoder_iw_nats"]).mean()),
         rise=rise,
+        ending=ending(cells, contest.scale * contest.dims * LN2),
         doubts=doubts(results.khat_bad_fraction, results.ess_median, rise, results.iw_samples, contest.unit),
     )
 

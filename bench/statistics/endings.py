@@ -6,10 +6,9 @@ A score of a model that was still improving is partly about the schedule (docs/R
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
-from bench.statistics.boards import Board
-from bench.statistics.contests import LN2
-from bench.statistics.rows import Row
+import pandas as pd
 
 #: bits/dim that a bound gained in the second half of a training, from which on it says that more was to come: half of
 #: the last digit that people quote
@@ -19,31 +18,30 @@ NOISE = 2.0  #: standard errors over validation images that a gain must exceed b
 LATE = 0.9
 
 
-def still_improving(row: Row) -> bool:
-    """Whether some seed reached the limit of epochs while its validation bound was rising: it had gained something in
-    the second half of them, and had its best at their end. False where nothing is known of it, as of runs before it was
-    recorded."""
-    results = row.results
-    gained = results.last_gain_bits_per_dim > max(GAIN_FLOOR, NOISE * results.last_gain_se)
-    return results.converged < 1 and gained and results.best_epoch > LATE * results.epochs_run
+@dataclass(frozen=True)
+class Ending:
+    """Of the trainings of one configuration; NaN and 0 where it was not recorded."""
+
+    fewest: float = math.nan  # epochs of a seed
+    most: float = math.nan
+    ended: int = 0  # seeds whose bound had stopped rising
+    improving: int = 0  # seeds that reached the limit while it rose
+    gain: float = math.nan  # of these seeds at most, in the second half of their epochs, in the unit of the board
 
 
-def last_gain(row: Row, board: Board) -> float:
-    """What the bound gained in the second half of the epochs run, in the unit of the board; NaN where not known."""
-    bits = row.results.last_gain_bits_per_dim
-    return bits if board.unit == "bits/dim" else bits * board.dims * LN2
+def ending(cells: pd.DataFrame, factor: float) -> Ending:
+    """From the cells of a configuration, one a seed; `factor`: units of the board in a bit/dim.
 
-
-def unended(board: Board) -> list[Row]:
-    """The ranked configurations whose training had not ended, best first."""
-    return [row for row in board.ranked if still_improving(row)]
-
-
-def within_reach(board: Board) -> list[Row]:
-    """Those of them that would come first, gained they once more what they gained last: the first, if it has not ended
-    itself, is not among them."""
-    return [row for row in unended(board) if row.rank != 1 and _lag(row) <= last_gain(row, board)]
-
-
-def _lag(row: Row) -> float:
-    return math.inf if math.isnan(row.behind.mean) else row.behind.mean
+    A seed was still improving where it had gained something in the second half of its epochs, and had its best at their
+    end.
+    """
+    gain = cells["last_gain_bits_per_dim"]
+    gained = (gain > GAIN_FLOOR) & (gain > NOISE * cells["last_gain_se"])
+    rising = (cells["converged"] == 0) & gained & (cells["best_epoch"] > LATE * cells["epochs_run"])
+    return Ending(
+        fewest=float(cells["epochs_run"].min()),
+        most=float(cells["epochs_run"].max()),
+        ended=int((cells["converged"] == 1).sum()),
+        improving=int(rising.sum()),
+        gain=factor * float(gain[rising].max()),
+    )

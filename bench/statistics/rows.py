@@ -14,12 +14,14 @@ import numpy as np
 import pandas as pd
 
 from bench.grid.settings import keys_of
+from bench.statistics.endings import Ending
 from bench.statistics.trust import Doubt
 from bench.store import RESULT_COLUMNS, Results
 from bench.store.columns import columns
 from vae_core.statistics.intervals import Interval, Verdict
 
 NOTHING_KNOWN = Results()
+NOT_RECORDED = Ending()
 K = TypeVar("K", bound=Hashable)
 
 NAN = math.nan
@@ -93,6 +95,7 @@ class Row:
     lift: float = NAN  # by which that raised the bound over the encoder's own
     rise: float = NAN  # per doubling of L, in the worst seed
     doubts: tuple[Doubt, ...] = ()  # why it is not ranked
+    ending: Ending = NOT_RECORDED  # of its trainings
 
     # how it stands
     rank: int | None = None

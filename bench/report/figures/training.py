@@ -12,7 +12,6 @@ from bench.report.figures._panels import by_config, layout
 from bench.report.figures._svg import RULE, Looks, styled
 from bench.report.numbers import several
 from bench.statistics.boards import Board
-from bench.statistics.endings import unended
 from bench.statistics.rows import by_family
 from bench.store import RunTables
 
@@ -66,7 +65,7 @@ def _window(*curves: pd.Series) -> tuple[float, float]:
 
 def title(board: Board) -> Markup:
     """How many trainings had not ended."""
-    rows = unended(board)
+    rows = board.unended
     if not rows:
         return Markup("No ranked configuration was still improving when its training ended")
     return Markup("{} of {} still improving when training reached its limit of epochs").format(

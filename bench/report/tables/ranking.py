@@ -13,9 +13,8 @@ from bench.report.figures._scores import limits
 from bench.report.numbers import NOTHING, bound, bracket, measured, number, percent
 from bench.report.tables.entries import NONE, Column, Entry, Named, key, known, plain, some_seeds
 from bench.report.text.doubts import caution
-from bench.report.text.training import ending
+from bench.report.text.training import how_it_ended
 from bench.statistics.boards import Board
-from bench.statistics.endings import still_improving
 from bench.statistics.rows import Row
 from bench.statistics.trust import ESS_FLOOR
 from bench.store import BAD_SHARE
@@ -158,8 +157,8 @@ def _after(board: Board) -> list[Column[Row]]:
         name = f"{row.objective.upper()}, L={row.train_samples}"
         return Entry(f"its own, L={row.train_samples}" if row.recipe else name, name)
 
-    def how_it_ended(row: Row) -> Entry:
-        return Entry(ending(row, board) or NOTHING, key(row.results.epochs_run), marked=still_improving(row))
+    def training(row: Row) -> Entry:
+        return Entry(how_it_ended(row, unit) or NOTHING, key(row.ending.most), marked=row.ending.improving > 0)
 
     columns = [
         Column("Worse than best by", f"{unit} [95 %]", worse),
@@ -170,8 +169,8 @@ def _after(board: Board) -> list[Column[Row]]:
     ]
     if known(board.ranked, lambda row: row.results.dequantised_bits_per_dim):
         columns.append(Column("Dequantised", "bits/dim", plain(lambda row: row.results.dequantised_bits_per_dim, 3)))
-    if known(board.ranked, lambda row: row.results.epochs_run):
-        columns.append(Column("Training", unit, how_it_ended, numeric=False))
+    if known(board.ranked, lambda row: row.ending.most):
+        columns.append(Column("Training", unit, training, numeric=False))
     if known(board.ranked, lambda row: row.results.sigma_fitted):
         columns.append(Column("σ in use", "at test", in_use))
     return [*columns, Column("Trained on", "objective", trained, numeric=False)]

@@ -9,21 +9,23 @@ from markupsafe import Markup
 from bench.report.numbers import measured, number
 from bench.report.text.findings import Finding, first_of
 from bench.statistics.boards import Board
-from bench.statistics.endings import last_gain, still_improving, unended, within_reach
 from bench.statistics.rows import Row
 
 
-def ending(row: Row, board: Board) -> str:
+def how_it_ended(row: Row, unit: str) -> str:
     """How the trainings of one configuration ended; '' where it is not known."""
-    epochs = row.results.epochs_run
-    if not epochs > 0:
+    ending = row.ending
+    if not ending.most > 0:
         return ""
-    after = f"epoch {number(epochs, 0)}"
-    if row.results.converged >= 1:
-        return f"ended at {after}"
-    if still_improving(row):
-        return f"still improving at {after}, by {measured(last_gain(row, board), board.unit)}"
-    return f"at its limit, {after}"
+    fewest, most = number(ending.fewest, 0), number(ending.most, 0)
+    epochs = most if fewest == most else f"{fewest}–{most}"
+    if ending.improving:
+        which = f" in {ending.improving} of {row.seeds} seeds" if ending.improving < row.seeds else ""
+        return f"still improving at epoch {epochs}, by {measured(ending.gain, unit)}{which}"
+    if ending.ended == row.seeds:
+        return f"ended after {epochs} epochs"
+    which = f", ended in {ending.ended} of {row.seeds} seeds" if ending.ended else ""
+    return f"at its limit, {epochs} epochs{which}"
 
 
 def not_ended(board: Board) -> Markup:
@@ -31,12 +33,12 @@ def not_ended(board: Board) -> Markup:
     nothing where all that matters had."""
     if not board.ranked:
         return Markup("")
-    top, rivals = board.ranked[0], within_reach(board)
+    top, rivals = board.ranked[0], board.within_reach
     texts = []
-    if still_improving(top):
+    if top.ending.improving:
         texts.append(
             Markup("<b>{}</b> itself was still improving, by {} {} in the second half of its training").format(
-                top.label, measured(last_gain(top, board), board.unit), board.unit
+                top.label, measured(top.ending.gain, board.unit), board.unit
             )
         )
     if rivals:
@@ -57,10 +59,10 @@ def not_ended(board: Board) -> Markup:
 
 def training(board: Board) -> Iterator[Finding]:
     """How many trainings had not ended, and by how much they were still improving."""
-    rows = unended(board)
+    rows = board.unended
     if not rows:
         return
-    most = max(rows, key=lambda row: last_gain(row, board))
+    most = max(rows, key=lambda row: row.ending.gain)
     whose = "its" if len(rows) == 1 else "their"
     text = Markup(
         "{} {} still improving when {} training reached its limit of epochs: by {} {} in the second half of it "
@@ -71,7 +73,7 @@ def training(board: Board) -> Iterator[Finding]:
         else f"{len(rows)} of {len(board.ranked)} ranked configurations",
         "was" if len(rows) == 1 else "were",
         whose,
-        measured(last_gain(most, board), board.unit),
+        measured(most.ending.gain, board.unit),
         board.unit,
         "" if len(rows) == 1 else "at most, ",
         most.label,

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 from bench.report import ranking_text
-from bench.report.text.training import ending, not_ended, training
+from bench.report.text.training import how_it_ended, not_ended, training
 from bench.statistics.boards import Board, boards
-from bench.statistics.endings import still_improving, unended, within_reach
 from bench.store import RunTables
 from tests.bench.report import fake_run
 
@@ -40,18 +39,18 @@ def test_where_all_have_ended_nothing_is_said() -> None:
     board = board_of()
     assert not_ended(board) == ""
     assert list(training(board)) == []
-    assert ending(board.ranked[0], board) == "ended at epoch 60"
+    assert how_it_ended(board.ranked[0], board.unit) == "ended after 60 epochs"
 
 
 def test_a_training_that_was_still_improving_is_told_by_how_much() -> None:
     board = board_of(logistic=rising(0.03))
     row = row_of(board, "logistic")
-    assert still_improving(row)
-    assert ending(row, board) == "still improving at epoch 60, by 0.030"
+    assert row.ending.improving == 3
+    assert how_it_ended(row, board.unit) == "still improving at epoch 60, by 0.030"
     ((text,),) = (finding.texts for finding in training(board))
     assert "still improving" in text
     assert "0.030 bits/dim" in text
-    assert row in unended(board)
+    assert row in board.unended
 
 
 @pytest.mark.parametrize(
@@ -66,12 +65,12 @@ def test_a_training_that_was_still_improving_is_told_by_how_much() -> None:
 )
 def test_what_is_noise_or_over_or_not_known_is_not_called_improving(values) -> None:
     board = board_of(logistic=values)
-    assert not still_improving(row_of(board, "logistic"))
+    assert not row_of(board, "logistic").ending.improving
 
 
 def test_a_limit_that_took_nothing_away_is_said_plainly() -> None:
     board = board_of(logistic=rising(0.001))
-    assert ending(row_of(board, "logistic"), board) == "at its limit, epoch 60"
+    assert how_it_ended(row_of(board, "logistic"), board.unit) == "at its limit, 60 epochs"
 
 
 def test_one_seed_that_had_not_ended_is_enough() -> None:
@@ -80,7 +79,9 @@ def test_one_seed_that_had_not_ended_is_enough() -> None:
     odd = (cells["family"] == "logistic") & (cells["seed"] == 1)
     cells.loc[odd, ["converged", "last_gain_bits_per_dim"]] = [0.0, 0.04]
     board = boards(dataclasses.replace(tables, cells=cells))[0]
-    assert still_improving(row_of(board, "logistic"))
+    row = row_of(board, "logistic")
+    assert row.ending.improving == 1
+    assert how_it_ended(row, board.unit) == "still improving at epoch 60, by 0.040 in 1 of 3 seeds"
 
 
 def test_the_headline_takes_up_a_winner_and_rivals_within_reach() -> None:
@@ -92,8 +93,8 @@ def test_the_headline_takes_up_a_winner_and_rivals_within_reach() -> None:
 
     near = next(row for row in board_of().ranked if row.family != best)
     gain = near.behind.mean
-    assert within_reach(board_of(**{near.family: rising(1.01 * gain)}))
-    assert not within_reach(board_of(**{near.family: rising(0.9 * gain)}))
+    assert board_of(**{near.family: rising(1.01 * gain)}).within_reach
+    assert not board_of(**{near.family: rising(0.9 * gain)}).within_reach
     said = not_ended(board_of(**{near.family: rising(1.01 * gain)})).striptags()
     assert near.label in said
     assert said.endswith("The order of these may be the schedule's.")
@@ -115,4 +116,18 @@ def test_runs_of_before_are_shown_without_a_word_of_it() -> None:
         0
     ]
     assert not_ended(board) == ""
-    assert ending(board.ranked[0], board) == ""
+    assert how_it_ended(board.ranked[0], board.unit) == ""
+
+
+def test_seeds_are_judged_one_by_one() -> None:
+    """The gain of a seed that had ended is none of one that reached the limit without any."""
+    tables = fake_run.tables(fake_run.few(), failures=False, pictures=False)
+    cells = tables.cells.assign(**KNOWN)
+    own = cells["family"] == "logistic"
+    names = ["epochs_run", "best_epoch", "converged", "last_gain_bits_per_dim"]
+    for seed, values in enumerate(([40.0, 40.0, 1.0, 0.3], [50.0, 45.0, 1.0, 0.2], [60.0, 60.0, 0.0, 0.0])):
+        cells.loc[own & (cells["seed"] == seed), names] = values
+    board = boards(dataclasses.replace(tables, cells=cells))[0]
+    row = row_of(board, "logistic")
+    assert not row.ending.improving
+    assert how_it_ended(row, board.unit) == "at its limit, 40–60 epochs, ended in 2 of 3 seeds"
