@@ -12,14 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.engine.choices import Choices, failed
 from bench.engine.interrupt import heard
-from bench.engine.local import Ended, Failure, Pool, Task, TaskFailed
+from bench.engine.local import Ended, Pool, Task, TaskFailed
 from bench.engine.opening import Checks, Opened, RunError, opening
 from bench.engine.progress import Reporter
 from bench.engine.provenance import cores
 from bench.grid.cell import Cell
 from bench.grid.families import cards
-from bench.grid.plan import Bundle, halves, plan, restrict
+from bench.grid.plan import Bundle, Tuning, halves, halves_of_tuning
 from bench.grid.read import Grid, describe
 from bench.store import RESULT_COLUMNS, CellResult, RunFile
 
@@ -41,6 +42,7 @@ class Tasks(Checks):
     """The functions that workers carry out, as "module:name" (or cheap ones in tests)."""
 
     carry_out: str = "bench.engine.worker:carry_out"
+    choose: str = "bench.engine.tuning:choose"
     measure: str = "bench.speed.throughput:measure_throughput"
 
 
@@ -92,6 +94,7 @@ class _Work:
     file: RunFile
     device: str
     provenance: int
+    wanted: set[str]
 
 
 class _Run:
@@ -102,6 +105,7 @@ class _Run:
         self.described = describe(opened.grid.cells)
         self.statuses: dict[str, str] = {}
         self.read_statuses()
+        self.choices = Choices(opened.file)
         self.computed = 0
 
     def read_statuses(self) -> None:
@@ -131,32 +135,29 @@ class _Run:
     def _work(self, wanted: set[str]) -> None:
         """Everything that needs a worker: the checks, then the file, the bundles, the timing."""
         here = cores()
-        bundles = self._bundles(wanted, "cpu", here)
-        workers = self.options.workers or max(1, min(here, len(bundles)))
+        cells = self.opened.grid.cells
+        tunings, bundles = self.choices.split(cells, wanted, "cpu", here)
+        workers = self.options.workers or max(1, min(here, len(tunings) + len(bundles)))
         with Pool(workers, max(1, here // workers), self.opened.first) as pool:
             device = self.opened.device(pool, self.options.device)["kind"]
             if device != "cpu":
                 workers = self.options.workers or 1
-                bundles = self._bundles(wanted, device, workers)
+                tunings, bundles = self.choices.split(cells, wanted, device, workers)
                 pool.workers, pool.threads = workers, here
             data = self.opened.examine(
                 pool, device, (self.described[cell].cell for cell in self.described if cell in wanted)
             )
             file = self._begin(self.opened.keep({**self._meta(), "data": data}), data)
             said = self.opened.device(pool, device)  # again: the worker has set its precision by now
-            work = _Work(pool, file, device, self.opened.sign(pool, self.options.arguments, said))
+            work = _Work(pool, file, device, self.opened.sign(pool, self.options.arguments, said), wanted)
             if wanted:
-                self.reporter.say(self._beginning(len(wanted), len(bundles), work))
-                self._train(work, bundles)
+                self.reporter.say(self._beginning(tunings, bundles, work))
+                self._train(work, tunings, bundles)
             if pool.threads == here:
                 self._measure(work)
         if self._unmeasured(file) and pool.threads != here:
             with Pool(1, here, self.opened.first) as alone:
                 self._measure(dataclasses.replace(work, pool=alone))
-
-    def _bundles(self, wanted: set[str], device: str, workers: int) -> list[Bundle]:
-        whole = plan(self.opened.grid.cells, device, workers)
-        return [bundle for planned in whole if (bundle := restrict(planned, wanted))]
 
     def _begin(self, file: RunFile, data: dict[str, Any] | None = None) -> RunFile:
         """The file is of this grid now."""
@@ -169,9 +170,9 @@ class _Run:
 
     # -- training --------------------------------------------------------------------------------------------------
 
-    def _train(self, work: _Work, bundles: Iterable[Bundle]) -> None:
-        for bundle in bundles:
-            work.pool.submit(self._task(bundle, work.device))
+    def _train(self, work: _Work, tunings: Iterable[Tuning], bundles: Iterable[Bundle]) -> None:
+        for piece in (*tunings, *bundles):  # first what others wait for
+            work.pool.submit(self._task(piece, work.device))
         ended = {cell for cell in self.described if not self._is_wanted(cell)}
         self.reporter.start(len(self.described), len(ended))
         while work.pool.busy:
@@ -181,36 +182,63 @@ class _Run:
             self.reporter.update(len(ended), failed)
         self.reporter.finish()
 
-    def _task(self, bundle: Bundle, device: str) -> Task:
+    def _task(self, piece: Tuning | Bundle, device: str) -> Task:
         limit = self.options.timeout
-        return Task(self.tasks.carry_out, (bundle, device), None if limit is None else limit * len(bundle.cells))
+        if isinstance(piece, Tuning):
+            models = sum(len(cell.candidates) for cell in {cell.search: cell for cell in piece.cells}.values())
+            return Task(self.tasks.choose, (piece, device), None if limit is None else limit * models)
+        return Task(self.tasks.carry_out, (piece, device), None if limit is None else limit * len(piece.cells))
 
     def _take(self, work: _Work, end: Ended) -> set[str]:
-        """Store how a bundle ended; one of several models that gave nothing is tried again in halves, so that a bad
-        cell does not take its neighbours along. Gives the cells that have ended."""
-        bundle: Bundle = end.task.arguments[0]
-        if end.failure and len(parts := halves(bundle)) > 1:
+        """Store how a piece of work ended; one of several models that gave nothing is tried again in halves, so that a
+        bad cell does not take its neighbours along. Gives the cells that have ended."""
+        piece: Tuning | Bundle = end.task.arguments[0]
+        parts: Sequence[Tuning | Bundle] = halves_of_tuning(piece) if isinstance(piece, Tuning) else halves(piece)
+        if end.failure and len(parts) > 1:
             for part in reversed(parts):
                 work.pool.submit(self._task(part, work.device), first=True)
             return set()
-        results = _failed(bundle.cells, end.failure) if end.failure else _checked(bundle, end.value)
+        if isinstance(piece, Tuning):
+            results = self._take_choices(work, piece, end)
+        else:
+            results = failed(piece.cells, end.failure) if end.failure else _checked(piece, end.value)
+        results = [result for result in results if result.cell in work.wanted]
         work.file.write([(self.described[result.cell], result) for result in results], work.provenance)
         self.statuses |= {result.cell: result.status for result in results}
         self.computed += len(results)
         return {result.cell for result in results}
 
-    def _beginning(self, wanted: int, bundles: int, work: _Work) -> str:
-        total = len(self.described)
+    def _take_choices(self, work: _Work, tuning: Tuning, end: Ended) -> list[CellResult]:
+        """Store what was chosen, and have the cells trained that waited for it. Gives the cells that fail with it."""
+        if end.failure:
+            return failed(tuning.cells, dataclasses.replace(end.failure, reason=f"in tuning: {end.failure.reason}"))
+        searches, lost = self.choices.take(tuning, end.value)
+        work.file.write_searches(searches, work.provenance)
+        gone = {result.cell for result in lost}
+        cells = [cell for cell in tuning.cells if cell.id not in gone]
+        for bundle in self.choices.bundles(cells, work.wanted, work.device, work.pool.workers):
+            work.pool.submit(self._task(bundle, work.device))
+        return lost
+
+    def _beginning(self, tunings: Sequence[Tuning], bundles: Sequence[Bundle], work: _Work) -> str:
+        total, wanted = len(self.described), len(work.wanted)
         what = f"{total} cells" if wanted == total else f"{wanted} of {total} cells are missing"
         hands = f"{work.pool.workers} x {work.pool.threads} threads"
-        return f"{self.opened.path.stem}: {what}, in {bundles} bundles, {work.device}, {hands}"
+        if not tunings:
+            return f"{self.opened.path.stem}: {what}, in {len(bundles)} bundles, {work.device}, {hands}"
+        searches = {cell.search: cell for tuning in tunings for cell in tuning.cells}
+        candidates = sum(len(cell.candidates) for cell in searches.values())
+        keys = " and ".join(dict.fromkeys(key for cell in searches.values() for key in cell.tune))
+        first = f"first {keys} for {len(searches)} configurations ({candidates} candidates)"
+        return f"{self.opened.path.stem}: {what}, {work.device}, {hands}\n{first}"
 
     # -- timing ----------------------------------------------------------------------------------------------------
 
     def _unmeasured(self, file: RunFile) -> list[Cell]:
         """One cell that is done for every kind whose speed is not known yet."""
         measured = file.measured_kinds()
-        done = (item.cell for name, item in self.described.items() if self.statuses.get(name) == "done")
+        ended = (item.cell for name, item in self.described.items() if self.statuses.get(name) == "done")
+        done = map(self.choices.settled, ended)
         return list({cell.kind: cell for cell in done if cell.kind not in measured}.values())
 
     def _measure(self, work: _Work) -> None:
@@ -226,10 +254,6 @@ class _Run:
             self.reporter.say(f"the speed was not measured: {error}")
             return
         work.file.write_throughput(rows, work.provenance)
-
-
-def _failed(cells: Iterable[Cell], failure: Failure) -> list[CellResult]:
-    return [CellResult(cell.id, failure.status, failure.reason) for cell in cells]
 
 
 def _checked(bundle: Bundle, answer: Any) -> list[CellResult]:

@@ -6,10 +6,12 @@ these functions and nothing else of it.
 
 from __future__ import annotations
 
+import json
 import math
 import resource
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -75,14 +77,15 @@ def carry_out(bundle: Bundle, device: str) -> list[CellResult]:
     torch.set_flush_denormal(True)
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    first = bundle.cells[0]
+    settled = {cell.id: cell.settled(_chosen(cell, bundle).get("values")) for cell in bundle.cells}
+    first = settled[bundle.cells[0].id]
     data = load_data(first.dataset, first.levels, device)
     models: dict[str, list[Cell]] = {}
     for cell in bundle.cells:
         models.setdefault(cell.training_key, []).append(cell)
     trained = train(
         data,
-        [member_of(cells[0], data.levels) for cells in models.values()],
+        [member_of(settled[cells[0].id], data.levels) for cells in models.values()],
         architecture_of(first),
         schedule_of(first),
         device,
@@ -90,15 +93,25 @@ def carry_out(bundle: Bundle, device: str) -> list[CellResult]:
     results: list[CellResult] = []
     for index, cells in enumerate(models.values()):
         failure = trained.failures[index]
+        of_choice = _of_choice(_chosen(cells[0], bundle))
         if failure is not None:
-            results += [CellResult(cell.id, "failed", failure, _of_training(trained, index, device)) for cell in cells]
+            values = _of_training(trained, index, device) | of_choice
+            results += [CellResult(cell.id, "failed", failure, values) for cell in cells]
         else:
             model = trained.models[index]
-            assessed = list(_assessed(cells, model, data))  # before its row: the peak memory holds it
-            for cell, assessment in assessed:
-                of_training = _of_training(trained, index, device) | _of_fit(cell, model, assessment, data)
-                results.append(_row(cell, of_training, assessment, trained.history[index]))
+            asked = {settled[cell.id].id: cell for cell in cells}
+            # before its row: the peak memory holds it
+            assessed = list(_assessed([settled[cell.id] for cell in cells], model, data))
+            for as_trained, assessment in assessed:
+                of_training = _of_training(trained, index, device) | _of_fit(as_trained, model, assessment, data)
+                row = of_training | of_choice
+                results.append(_row(asked[as_trained.id], row, assessment, trained.history[index]))
     return results
+
+
+def _chosen(cell: Cell, bundle: Bundle) -> Mapping[str, Any]:
+    """What tuning gave for the cell: "values", "edges", "seconds"; nothing where it is not tuned."""
+    return bundle.chosen[cell.search] if cell.search else {}
 
 
 def _assessed(cells: Sequence[Cell], model: TrainedModel, data: Dataset) -> Iterator[tuple[Cell, Assessment]]:
@@ -177,6 +190,17 @@ def _of_training(trained: TrainedBundle, index: int, device: str) -> dict[str, V
         "bundle_models": len(trained.models),
         "peak_memory_bytes": peak,
         "device": name,
+    }
+
+
+def _of_choice(chosen: Mapping[str, Any]) -> dict[str, Value]:
+    """What tuning gave; nothing where nothing was tuned."""
+    if not chosen:
+        return {}
+    return {
+        "tuned": json.dumps(chosen["values"]),
+        "tuned_edges": json.dumps(chosen["edges"]) if chosen["edges"] else "",
+        "tune_seconds": chosen["seconds"],
     }
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePath
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from bench.grid.families import Scalar
 from bench.grid.settings import GROUPS, KEYS, Settings, keys_of
@@ -22,16 +23,26 @@ EVALUATION = ("scored_as", *keys_of("evaluation"))
 WORDED = ("family", "objective", "train_samples", "seed")
 
 
+def _frozen(value: Any) -> Any:
+    """Lists, as JSON has them, as tuples, at any depth."""
+    if isinstance(value, Mapping):
+        return {key: _frozen(inner) for key, inner in value.items()}
+    return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
+
+
 class Cell(Settings):
     """One value of every key of the grid, with what follows from the family; `read` makes valid ones.
 
     `options` are the family's own, σ among them under "sigma" (a float or a mode) where the family takes one.
     `levels` is set for data given as a path only. `test_images=None` means all of them. `eval_samples` is sorted.
+    `tune` has the candidates of the keys that are chosen on validation data; such a key itself is as if it were not
+    given, and `settled` gives the cell that was trained.
     """
 
     options: Mapping[str, Scalar] = Field(default_factory=dict)
     scored_as: str = "itself"
     view: str
+    tune: Annotated[Mapping[str, tuple[Any, ...]], BeforeValidator(_frozen)] = Field(default_factory=dict)
 
     @classmethod
     def of_spec(cls, spec: Mapping[str, Any]) -> Self:
@@ -50,6 +61,21 @@ class Cell(Settings):
     def spec(self) -> dict[str, Any]:
         """The whole recipe as plain JSON values."""
         return {name: _plain(value) for name, value in self.values().items()}
+
+    @property
+    def candidates(self) -> list[dict[str, Any]]:
+        """Every combination of what is tuned; one without a key where nothing is."""
+        return [dict(zip(self.tune, values, strict=True)) for values in itertools.product(*self.tune.values())]
+
+    def settled(self, chosen: Mapping[str, Any] | None = None) -> Self:
+        """The cell with the values that were chosen, as a cell of a grid that gives them; by default the first of each."""
+        return self.but(tune={}, **(chosen or self.candidates[0])) if self.tune else self
+
+    @cached_property
+    def search(self) -> str:
+        """Equal for cells that share one choice: seed, scoring and the evaluation's size take no part; '' where nothing
+        is tuned."""
+        return f"{self._stem()}-{_digest(_without(self.spec, (*EVALUATION, 'seed')))}" if self.tune else ""
 
     @property
     def sigma(self) -> str:
@@ -80,12 +106,15 @@ class Cell(Settings):
 
     @cached_property
     def kind(self) -> str:
-        """Equal for cells that run at one speed: σ's mode matters, its value, the seed and the schedule do not."""
+        """Equal for cells that run at one speed: σ's mode matters, its value, the seed and the schedule do not. Of a cell
+        that is tuned it is that of the first candidate: ask the settled one."""
+        if self.tune:
+            return self.settled().kind
         spec = _without(self.spec, (*EVALUATION, *(name for name, key in KEYS.items() if not key.paces)))
         if self.sigma_mode == "fixed":
             spec["options"] = {**spec["options"], "sigma": "fixed"}
         sigma = f"-sigma={self.sigma_mode}" if self.sigma_mode else ""
-        trained = "-".join([self.objective, f"L{self.train_samples}", *self._named()])
+        trained = "-".join([self.objective, self._samples(), *self._named()])
         return f"{short_name(self.dataset)}-{self.family}{sigma}-{trained}-{_digest(spec)}"
 
     def _stem(self, scored_as: str = "itself") -> str:
@@ -94,9 +123,12 @@ class Cell(Settings):
         return "-".join(
             [
                 *(short_name(self.dataset), self.family, *options, *scoring),
-                *(self.objective, f"L{self.train_samples}", *self._named()),
+                *(self.objective, self._samples(), *self._named()),
             ]
         )
+
+    def _samples(self) -> str:
+        return "Ltuned" if "train_samples" in self.tune else f"L{self.train_samples}"
 
     def _named(self) -> list[str]:
         """The keys that names show where they are not what they were before the key existed: a word as it is, a number
@@ -163,8 +195,8 @@ def _label(cell: Cell, varying: list[str]) -> str:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
-        return list(value)
-    return dict(sorted(value.items())) if isinstance(value, Mapping) else value
+        return list(map(_plain, value))
+    return {key: _plain(inner) for key, inner in sorted(value.items())} if isinstance(value, Mapping) else value
 
 
 def _without(spec: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
@@ -175,5 +207,7 @@ def _without(spec: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
 def _digest(spec: Mapping[str, Any]) -> str:
     """Of what differs from what cells had before a key existed: so a new key leaves the names of old cells alone."""
     differing = {name: value for name, value in spec.items() if name not in KEYS or value != _plain(KEYS[name].absent)}
+    if not differing.get("tune", True):
+        del differing["tune"]
     text = json.dumps(differing, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:8]

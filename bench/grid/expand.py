@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from bench.grid.cell import Cell
@@ -26,10 +26,12 @@ EXCLUDABLE = ("view", "scored_as")  # what [[exclude]] may name beside settings 
 
 @dataclass(frozen=True)
 class Block:
-    """The axes of one [[cells]] table, those of [grid] among them; `where` is what errors call it."""
+    """The axes of one [[cells]] table, those of [grid] among them; `where` is what errors call it. `tune` has the keys
+    whose values are candidates, and no axes."""
 
     where: str
     axes: Mapping[str, tuple[Any, ...]]
+    tune: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
 
 
 def expand(block: Block) -> Iterator[Cell]:
@@ -51,14 +53,16 @@ def expand(block: Block) -> Iterator[Cell]:
                 if family.view != "binary":
                     values["binarisation"] = KEYS["binarisation"].absent  # it changes nothing there
                 for scoring in family.scorings:
-                    yield Cell(family=family.name, options=options, scored_as=scoring, view=family.view, **values)
+                    named = {"family": family.name, "scored_as": scoring, "view": family.view}
+                    yield Cell(**named, options=options, tune=block.tune, **values)
     for (key, value), why in tally.without_a_cell():
         raise GridError(f"{block.where}: {key} = {shown(value)} is left without a cell: {sentence(why)}")
 
 
 def _require_networks(block: Block) -> None:
     """Raises GridError where no network can be built from what the block asks of one."""
-    axes = {name: block.axes[name] if name in block.axes else _default(name) for name in keys_of("network")}
+    given = {**block.axes, **block.tune}
+    axes = {name: given[name] if name in given else _default(name) for name in keys_of("network")}
     for asked in _product(axes):
         try:
             require_network(asked)
@@ -98,6 +102,7 @@ class _Tally:
 def _settings_axes(block: Block, family: str) -> dict[str, tuple[Any, ...]]:
     """The values of every key but the family, defaults where the block gives none; the seed last."""
     axes = {name: block.axes[name] if name in block.axes else _default(name) for name in KEYS if name != "family"}
+    axes |= {name: (KEYS[name].absent,) for name in block.tune}
     alias = registry().ALIASES.get(family)
     if alias and "objective" not in block.axes:
         axes["objective"] = (alias.objective,)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from bench.grid.cell import Cell, short_name
 from bench.grid.families import NOMINAL_LEVELS, make
@@ -23,21 +24,35 @@ class Bundle:
     """Cells of one shape, carried out by one call of the worker.
 
     All share the keys that are `bundled` (bench.grid.settings) and the decoder's output width. Cells with one
-    `training_key` (one model, scored in several ways) are always together.
+    `training_key` (one model, scored in several ways) are always together. `chosen` has, for each `search` of cells that
+    are tuned, what came out: "values", "edges", "seconds".
     """
+
+    id: str
+    cells: tuple[Cell, ...]
+    chosen: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """Configurations whose candidates are trained together, before their cells are: all share the candidates and, with
+    the first of them, a shape. Cells with one `search` are always together."""
 
     id: str
     cells: tuple[Cell, ...]
 
 
-def plan(cells: Iterable[Cell], device: str, workers: int) -> tuple[Bundle, ...]:
-    """Cut a grid's cells into bundles, the most expensive first; a function of the grid, the device and the workers.
+def plan(
+    cells: Iterable[Cell], device: str, workers: int, settled: Callable[[Cell], Cell] = Cell.settled
+) -> tuple[Bundle, ...]:
+    """Cut a grid's cells into bundles, the most expensive first; a function of the grid, the device and the workers, and
+    of what was chosen for cells that are tuned (`settled`).
 
     A resumed run plans the whole grid again and leaves out what is done: so it meets the same bundles.
     """
     shapes: dict[tuple[object, ...], list[Cell]] = {}
     for cell in cells:
-        shapes.setdefault(_shape(cell), []).append(cell)
+        shapes.setdefault(_shape(settled(cell)), []).append(cell)
     limit = MODELS_AT_MOST[device]
     groups = [group for shape in shapes.values() for group in _cut(_models(shape), limit)]
     if workers > 1:
@@ -45,6 +60,43 @@ def plan(cells: Iterable[Cell], device: str, workers: int) -> tuple[Bundle, ...]
         groups = [part for group in groups for part in _cut(group, _fair_size(group, fair))]
     groups.sort(key=_cost, reverse=True)  # stable: the grid's order decides between equals
     return tuple(bundle_of([cell for model in group for cell in model]) for group in groups)
+
+
+def plan_tuning(cells: Iterable[Cell], device: str, workers: int) -> tuple[Tuning, ...]:
+    """The cells that are tuned, in pieces whose candidates are trained together, the most expensive first."""
+    shapes: dict[tuple[object, ...], dict[str, list[Cell]]] = {}
+    for cell in cells:
+        if cell.search:
+            shape = (repr(sorted(cell.tune.items())), *_shape(cell.settled()))
+            shapes.setdefault(shape, {}).setdefault(cell.search, []).append(cell)
+    groups: list[list[list[Cell]]] = []
+    total = sum(map(_tuning_cost, map(list, map(dict.values, shapes.values()))))
+    for searches in shapes.values():
+        group = list(searches.values())
+        candidates = len(group[0][0].candidates)
+        most = max(1, MODELS_AT_MOST[device] // candidates)
+        if workers > 1:
+            fair = total / (workers * BUNDLES_A_WORKER)
+            pieces = max(1, round(_tuning_cost(group) / fair))
+            most = min(most, max(math.ceil(MODELS_AT_LEAST / candidates), math.ceil(len(group) / pieces)))
+        groups += _cut(group, most)
+    groups.sort(key=_tuning_cost, reverse=True)
+    return tuple(tuning_of([cell for search in group for cell in search]) for group in groups)
+
+
+def tuning_of(cells: Sequence[Cell]) -> Tuning:
+    """A piece of tuning with an id that its cells determine."""
+    return Tuning(f"tuning-{bundle_of(cells).id}", tuple(cells))
+
+
+def halves_of_tuning(tuning: Tuning) -> tuple[Tuning, ...]:
+    """The configurations in two, or as they are where there is one only."""
+    searches = list(dict.fromkeys(cell.search for cell in tuning.cells))
+    if len(searches) == 1:
+        return (tuning,)
+    first = set(searches[: (len(searches) + 1) // 2])
+    parts = ([c for c in tuning.cells if c.search in first], [c for c in tuning.cells if c.search not in first])
+    return tuple(map(tuning_of, parts))
 
 
 def bundle_of(cells: Sequence[Cell]) -> Bundle:
@@ -59,7 +111,8 @@ def halves(bundle: Bundle) -> tuple[Bundle, ...]:
     if len(models) == 1:
         return (bundle,)
     middle = (len(models) + 1) // 2
-    return tuple(bundle_of([cell for model in part for cell in model]) for part in (models[:middle], models[middle:]))
+    parts = (models[:middle], models[middle:])
+    return tuple(replace(bundle_of([cell for model in part for cell in model]), chosen=bundle.chosen) for part in parts)
 
 
 def restrict(bundle: Bundle, wanted: Iterable[str]) -> Bundle | None:
@@ -94,6 +147,10 @@ def _cut(models: list[list[Cell]], limit: int) -> list[list[list[Cell]]]:
     pieces = math.ceil(len(models) / limit)
     edges = [round(piece * len(models) / pieces) for piece in range(pieces + 1)]
     return [models[start:end] for start, end in itertools.pairwise(edges)]
+
+
+def _tuning_cost(searches: Iterable[list[Cell]]) -> float:
+    return sum(_cost([[search[0].settled()]]) * len(search[0].candidates) for search in searches)
 
 
 def _fair_size(group: list[list[Cell]], fair: float) -> int:

@@ -14,6 +14,9 @@
     family = "laplace"
     sigma = 0.1
 
+    [tune]                          # chosen for each configuration on validation data, not compared (bench.grid.tune)
+    learning_rate = [1e-3, 3e-3, 1e-2, 3e-2]
+
 The keys and their defaults are those of `settings.Settings`; the rest are options of the families (σ among them), which
 go to those families of the block that take them. `hidden` is one list (a list of lists is an axis), `eval_samples`
 always one.
@@ -38,6 +41,7 @@ from bench.grid.cell import Cell, Described, labels
 from bench.grid.expand import Block, exclusion, expand, matches
 from bench.grid.families import option_names, registry
 from bench.grid.settings import GridError, Settings, axis, suggestion
+from bench.grid.tune import SET, require_one_role, tune_axes
 
 __all__ = ["Cell", "Described", "Grid", "GridError", "Settings"]
 
@@ -89,7 +93,11 @@ def parse_grid(text: str, name: str, file: str, overrides: Sequence[str] = ()) -
         raise GridError(f"{file} is not valid TOML: {error}.") from error
     about, shared, tables, exclusions = _sections(document, file)
     given = dict(_override(text) for text in overrides)
-    blocks = _blocks(file, shared, tables, given)
+    tune = _tuned(file, document.get("tune"), given)
+    for number, table in enumerate(exclusions, 1):
+        require_one_role(f"{file}, [[exclude]] {number}", table, tune, "[tune]")
+    given = {key: value for key, value in given.items() if not key.startswith(SET)}
+    blocks = _blocks(file, shared, tables, given, tune)
     cells: dict[str, tuple[str, Cell]] = {}
     for block in blocks:
         in_block = {cell.id: cell for cell in expand(block)}
@@ -118,19 +126,20 @@ def describe(cells: Iterable[Cell]) -> dict[str, Described]:
 
 
 def _sections(document: dict[str, Any], file: str) -> tuple[str, dict[str, Any], list[Any], list[Any]]:
-    sections = ("about", "grid", "cells", "exclude")
+    sections = ("about", "grid", "tune", "cells", "exclude")
     for key in document:
         if key in Settings.model_fields:
             raise GridError(f"{file}: the key {key!r} stands at the top, but belongs under [grid] or [[cells]].")
         if key not in sections:
-            hint = suggestion(key, sections, "allowed: about, [grid], [[cells]], [[exclude]]")
+            hint = suggestion(key, sections, "allowed: about, [grid], [tune], [[cells]], [[exclude]]")
             raise GridError(f"{file}: unknown section {key!r} {hint}.")
     about, shared = document.get("about", ""), document.get("grid", {})
     tables, exclusions = document.get("cells", [{}]), document.get("exclude", [])
     if not isinstance(about, str):
         raise GridError(f"{file}: about takes a text in quotes.")
-    if not isinstance(shared, dict):
-        raise GridError(f"{file}: write [grid] as a table.")
+    for section in ("grid", "tune"):
+        if not isinstance(document.get(section, {}), dict):
+            raise GridError(f"{file}: write [{section}] as a table.")
     for section, value in (("cells", tables), ("exclude", exclusions)):
         if not isinstance(value, list) or not all(isinstance(table, dict) for table in value):
             raise GridError(f"{file}: write [[{section}]] in double brackets, one for each table.")
@@ -153,12 +162,30 @@ def _override(text: str) -> tuple[str, Any]:
     return key, parsed["value"]
 
 
-def _blocks(file: str, shared: dict[str, Any], tables: list[dict[str, Any]], given: dict[str, Any]) -> list[Block]:
+def _tuned(file: str, table: dict[str, Any] | None, given: dict[str, Any]) -> dict[str, tuple[Any, ...]]:
+    """The candidates of what is tuned: those of [tune], `--set tune.KEY=[…]` in their place, and nothing for a key that
+    --set gives a value."""
+    asked = {key.removeprefix(SET): value for key, value in given.items() if key.startswith(SET)}
+    axes = {} if table is None else tune_axes(f"{file}, [tune]", table)
+    axes |= tune_axes("--set", asked) if asked else {}
+    require_one_role("--set", given, asked, "another --set")
+    return {key: values for key, values in axes.items() if key not in given}
+
+
+def _blocks(
+    file: str,
+    shared: dict[str, Any],
+    tables: list[dict[str, Any]],
+    given: dict[str, Any],
+    tune: dict[str, tuple[Any, ...]],
+) -> list[Block]:
     """[grid] and --set merged into every block, all axes valid; options only where some family takes them."""
     single = tables == [{}]
     sources = {f"{file}, [grid]": shared, "--set": given}
     if not single:
         sources |= {f"{file}, [[cells]] {number}": table for number, table in enumerate(tables, 1)}
+    for source, table in sources.items():
+        require_one_role(source, table, tune, "[tune]")
     axes = {
         source: {key: axis(source, key, value) for key, value in table.items()} for source, table in sources.items()
     }
@@ -168,7 +195,7 @@ def _blocks(file: str, shared: dict[str, Any], tables: list[dict[str, Any]], giv
         merged = {**axes[f"{file}, [grid]"], **axes[where], **axes["--set"]}
         if "family" not in merged:
             raise GridError(f"{where}: the key 'family' is missing; give one or a list (vae-bench list likelihoods).")
-        blocks.append(Block(where, merged))
+        blocks.append(Block(where, merged, tune))
         if not single:
             _check_options_are_taken(where, [key for key in table if key not in given], merged["family"])
     everywhere = {family for block in blocks for family in block.axes["family"]}

@@ -34,6 +34,7 @@ class Key:
     bundled: bool = True  #: cells that train together share it
     paces: bool = True  #: cells that differ in it may differ in speed
     named: bool = False  #: the readable part of a cell's names shows it, where it is not `absent`
+    tunable: bool = False  #: a grid's [tune] may choose it for each configuration instead of comparing its values
     #: what every cell had before the key existed, which names leave out; by default the key's default. Who changes a
     #: default writes the old one here, so that the cells of old runs keep their names
     absent: Any = ...
@@ -86,14 +87,14 @@ class Settings(BaseModel):
     family: Annotated[str, Key("model", bundled=False)] = Field(
         description="the name of a family (vae-bench list likelihoods)"
     )
-    train_samples: Annotated[Positive, Key("training")] = Field(default=1, description="a whole number >= 1")
+    train_samples: Annotated[Positive, Key("training", tunable=True)] = Field(default=1, description="a whole number >= 1")
     objective: Annotated[str, _one_of(WORDS["objective"]), Key("training", bundled=False)] = "elbo"
-    network: Annotated[str, _one_of(WORDS["network"]), Key("network", named=True)] = "mlp"
-    hidden: Annotated[tuple[Positive, ...], BeforeValidator(_listed), Key("network")] = Field(
+    network: Annotated[str, _one_of(WORDS["network"]), Key("network", named=True, tunable=True)] = "mlp"
+    hidden: Annotated[tuple[Positive, ...], BeforeValidator(_listed), Key("network", tunable=True)] = Field(
         default=(200,), description="a list of layer widths >= 1, such as [200, 200]"
     )
-    activation: Annotated[str, _one_of(WORDS["activation"]), Key("network")] = "tanh"
-    latent: Annotated[Positive, Key("network")] = Field(default=10, description="a whole number >= 1")
+    activation: Annotated[str, _one_of(WORDS["activation"]), Key("network", tunable=True)] = "tanh"
+    latent: Annotated[Positive, Key("network", tunable=True)] = Field(default=10, description="a whole number >= 1")
     epochs: Annotated[Positive, Key("schedule", paces=False)] = Field(default=50, description="a whole number >= 1")
     patience: Annotated[int, Key("schedule", paces=False)] = Field(
         default=0, ge=0, description="a whole number of epochs >= 0 (0: all of `epochs` are trained)"
@@ -101,11 +102,11 @@ class Settings(BaseModel):
     tolerance: Annotated[float, Key("schedule", paces=False)] = Field(
         default=1e-3, ge=0, allow_inf_nan=False, description="a number of bits/dim >= 0"
     )
-    averaging: Annotated[float, Key("schedule")] = Field(
+    averaging: Annotated[float, Key("schedule", tunable=True)] = Field(
         default=0.0, ge=0, lt=1, description="a number from 0 (none) to below 1, such as 0.995"
     )
-    batch_size: Annotated[Positive, Key("schedule")] = Field(default=100, description="a whole number >= 1")
-    learning_rate: Annotated[float, Key("schedule", bundled=False, paces=False)] = Field(
+    batch_size: Annotated[Positive, Key("schedule", tunable=True)] = Field(default=100, description="a whole number >= 1")
+    learning_rate: Annotated[float, Key("schedule", bundled=False, paces=False, tunable=True)] = Field(
         default=1e-3, gt=0, allow_inf_nan=False, description="a number > 0"
     )
     precision: Annotated[Literal["float32", "tf32", "bf16"], Key("schedule", named=True)] = Field(

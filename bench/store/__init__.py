@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bench.store.columns import RESULT_COLUMNS, Results
 from bench.store.database import StoreError, cannot_write, replaceable
-from bench.store.run_file import CellResult, RunFile, Value
+from bench.store.run_file import CellResult, RunFile, SearchResult, Value
 from bench.store.schema import BAD_SHARE, IMAGE_ARRAYS
 from bench.store.tables import RunTables, read_run
 
@@ -19,6 +19,7 @@ __all__ = [
     "Results",
     "RunFile",
     "RunTables",
+    "SearchResult",
     "StoreError",
     "Value",
     "cannot_write",

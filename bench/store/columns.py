@@ -117,10 +117,13 @@ class Results:
     generalisation_bits_per_dim: float = _column(
         "bits/dim", "the same of test images less that of training images", table="diagnostics", head="Gap", digits=3
     )
+    tuned: str = _word("what was chosen on validation data of what is tuned, as JSON")
+    tuned_edges: str = _word("what of it lies at an end of its range beyond noise, with the value to add, as JSON")
     parameters: int = _column(
         "", "learned numbers of a model, its likelihood's among them", table="diagnostics", head="Parameters", digits=0
     )
     train_seconds: float = _column("s", "of the bundle's training, by model", "")
+    tune_seconds: float = _column("s", "of the choice that its configuration's cells share", "")
     eval_seconds: float = _column("s", "of the evaluation", "")
     train_images_per_s: float = _column("images/s", "in training, of one model alone")
     eval_decodes_per_s: float = _column("decodes/s", "in evaluation, of one model alone")

@@ -52,8 +52,8 @@ class Names:
 
 
 def key_values(cell: Cell) -> dict[str, Any]:
-    """The values of the grid's keys as the columns of a run file hold them."""
-    values = {name: getattr(cell, name) for name in KEY_COLUMNS}
+    """The values of the grid's keys as the columns of a run file hold them; none for what is tuned."""
+    values = {name: None if name in cell.tune else getattr(cell, name) for name in KEY_COLUMNS}
     return {name: ",".join(map(str, v)) if isinstance(v, tuple) else v for name, v in values.items()}
 
 

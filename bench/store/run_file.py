@@ -20,6 +20,7 @@ from bench.store.database import cannot_write, create_table, insert, open_to_wri
 from bench.store.migrate import key_values
 from bench.store.schema import (
     APPLICATION_ID,
+    CANDIDATE_COLUMNS,
     INDEXED,
     RESULT_TABLES,
     SCALING_COLUMNS,
@@ -51,6 +52,19 @@ class CellResult:
     calibration: Sequence[float] = ()
     history: Sequence[tuple[int, float, float]] = ()
     pictures: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What tuning gave for one configuration: `values` of what is tuned (None where no candidate could be trained, with
+    the `reason`), the `edges`, and the candidates: columns of CANDIDATE_COLUMNS each, `history` as in CellResult."""
+
+    search: str
+    values: Mapping[str, Any] | None
+    edges: Mapping[str, Any]
+    seconds: float
+    candidates: Sequence[Mapping[str, Any]]
+    reason: str = ""
 
 
 class RunFile:
@@ -132,6 +146,30 @@ class RunFile:
             for described, result in results:
                 self._write_cell(described, result, provenance)
 
+    def write_searches(self, results: Iterable[SearchResult], provenance: int) -> None:
+        """Store what tuning gave, in one transaction; older candidates of the same searches are replaced."""
+        with transaction(self._connection, self.path):
+            for result in results:
+                for table in ("candidates", "candidate_history"):
+                    self._connection.execute(f"DELETE FROM {table} WHERE search = ?", (result.search,))  # noqa: S608
+                for given in result.candidates:
+                    facts = {**given, "search": result.search, "seconds": result.seconds, "provenance": provenance}
+                    name = _json(given["values"])
+                    facts |= {"candidate": name, "edges": _json(result.edges) if given["chosen"] else ""}
+                    row = {column: _cleaned(facts[column]) for column in CANDIDATE_COLUMNS}
+                    insert(self._connection, "candidates", row)
+                    for epoch, train, valid in given["history"]:
+                        numbers = (result.search, name, epoch, _cleaned(train), _cleaned(valid))
+                        self._connection.execute("INSERT INTO candidate_history VALUES (?, ?, ?, ?, ?)", numbers)
+
+    def choices(self) -> dict[str, SearchResult]:
+        """What was chosen before, by search, without the candidates."""
+        rows = self._connection.execute("SELECT search, candidate, edges, seconds FROM candidates WHERE chosen = 1")
+        return {
+            search: SearchResult(search, json.loads(values), json.loads(edges or "{}"), seconds, ())
+            for search, values, edges, seconds in rows
+        }
+
     def write_throughput(self, measured: Iterable[Mapping[str, Any]], provenance: int) -> None:
         """Store the speed of each kind of cell, and copy it to the cells of that kind."""
         columns = set(THROUGHPUT_COLUMNS) - {"extra"}
@@ -169,7 +207,8 @@ class RunFile:
             self._connection.execute(f"DELETE FROM {table} WHERE cell = ?", (result.cell,))  # noqa: S608  own names
         end = {"status": result.status, "reason": result.reason, "provenance": provenance, "current": 1}
         values = {key: _cleaned(value) for key, value in result.values.items()}
-        insert(self._connection, "cells", {**_spec_row(described), **end, **values})
+        tuned = {"kind": described.cell.settled(json.loads(str(values.get("tuned") or "null"))).kind}
+        insert(self._connection, "cells", {**_spec_row(described), **tuned, **end, **values})
         rows = {
             "bounds": result.bounds,
             "latents": [(dimension, *numbers) for dimension, numbers in enumerate(result.latents)],
@@ -203,6 +242,8 @@ def _spec_row(described: Described) -> dict[str, Value]:
         "sigma": cell.sigma,
         "options": json.dumps({key: value for key, value in sorted(cell.options.items()) if key != "sigma"}),
         "recipe": int(described.recipe),
+        "tune": _json(cell.spec["tune"]) if cell.tune else "",
+        "search": cell.search,
         "spec": json.dumps(cell.spec, sort_keys=True),
     }
 

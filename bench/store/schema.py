@@ -36,6 +36,8 @@ SPEC_COLUMNS = {
     "options": "TEXT",  # but for σ, as JSON
     "scored_as": "TEXT",
     "recipe": "INTEGER",
+    "tune": "TEXT",  # the candidates of what is tuned, as JSON; '' where nothing is
+    "search": "TEXT",  # what its candidates are listed under; '' where nothing is tuned
     "spec": "TEXT",  # the whole cell, as JSON
     "current": "INTEGER",  # whether it is of the present grid
 }
@@ -77,6 +79,23 @@ SCALING_COLUMNS = {
 #: what is known of every test image: little-endian float64 each, one number an image
 IMAGE_ARRAYS = ("iw_nats", "standard_error", "ess", "khat")
 PER_IMAGE_COLUMNS = {"cell": "TEXT PRIMARY KEY", **dict.fromkeys(IMAGE_ARRAYS, "BLOB")}
+#: what tuning made of each candidate of a configuration; numbers are of validation images
+CANDIDATE_COLUMNS = {
+    "search": "TEXT",
+    "candidate": "TEXT",  # the values of what is tuned, as JSON
+    "chosen": "INTEGER",
+    "edges": "TEXT",  # of the chosen one: keys at an end of their range, with the value to add, as JSON
+    "ended_by": "TEXT",
+    "epochs_run": "INTEGER",
+    "reason": "TEXT",  # why it is of no use
+    "scored_as": "TEXT",  # its best reading
+    "bits_per_dim": "REAL",  # by the bound of training, of exact masses
+    "refined_bits_per_dim": "REAL",  # by refined importance weighting, where the two best were refined
+    "behind": "REAL",  # bits/dim that the chosen one is better by, paired over images
+    "behind_se": "REAL",
+    "seconds": "REAL",  # that the whole search took, its share of the common training included
+    "provenance": "INTEGER",
+}
 TABLES = {
     "meta": {"key": "TEXT PRIMARY KEY", "value": "TEXT"},
     "provenance": {"id": "INTEGER PRIMARY KEY", "json": "TEXT"},
@@ -92,6 +111,14 @@ TABLES = {
     "latents": {"cell": "TEXT", "dimension": "INTEGER", "kl_nats": "REAL", "mean_variance": "REAL"},
     "calibration": {"cell": "TEXT", "bin": "INTEGER", "share": "REAL"},  # the PIT histogram, equal bins of [0, 1]
     "history": {"cell": "TEXT", "epoch": "INTEGER", "train_nats": "REAL", "valid_nats": "REAL"},  # of the objective
+    "candidates": CANDIDATE_COLUMNS,
+    "candidate_history": {
+        "search": "TEXT",
+        "candidate": "TEXT",
+        "epoch": "INTEGER",
+        "train_nats": "REAL",
+        "valid_nats": "REAL",
+    },
     "pictures": {"cell": "TEXT", "kind": "TEXT", "shape": "TEXT", "data": "BLOB"},  # uint8, row-major, shape as JSON
     "throughput": THROUGHPUT_COLUMNS,
     "scaling": SCALING_COLUMNS,

@@ -23,7 +23,7 @@ class RunTables:
 
     Long: per_image (cell, image, then IMAGE_ARRAYS), latents (cell, dimension, kl_nats, mean_variance), calibration
     (cell, bin, share), history (cell, epoch, train_nats, valid_nats). pictures maps (cell, kind) to uint8 [n, H, W] or
-    [n, H, W, C]. scaling: points of curves of speed, empty without a survey.
+    [n, H, W, C]. candidates and candidate_history: of what is tuned, by `search` (a column of cells too). scaling: points of curves of speed, empty without a survey.
     """
 
     cells: pd.DataFrame
@@ -32,6 +32,8 @@ class RunTables:
     latents: pd.DataFrame
     calibration: pd.DataFrame
     history: pd.DataFrame
+    candidates: pd.DataFrame
+    candidate_history: pd.DataFrame
     pictures: dict[tuple[str, str], np.ndarray]
     throughput: pd.DataFrame
     scaling: pd.DataFrame
@@ -52,6 +54,8 @@ def read_run(path: Path) -> RunTables:
             speed = pd.read_sql_query("SELECT * FROM throughput ORDER BY rowid", connection)
             latents = pd.read_sql_query("SELECT * FROM latents ORDER BY rowid", connection)
             history = pd.read_sql_query("SELECT * FROM history ORDER BY rowid", connection)
+            candidates = pd.read_sql_query("SELECT * FROM candidates ORDER BY rowid", connection)
+            courses = pd.read_sql_query("SELECT * FROM candidate_history ORDER BY rowid", connection)
             calibration = pd.read_sql_query("SELECT * FROM calibration ORDER BY rowid", connection)
             scaling = pd.read_sql_query("SELECT * FROM scaling ORDER BY rowid", connection)
             images = connection.execute("SELECT * FROM per_image ORDER BY rowid").fetchall()
@@ -77,6 +81,8 @@ def read_run(path: Path) -> RunTables:
         latents=_of(current, latents),
         calibration=_of(current, calibration),
         history=_of(current, history),
+        candidates=_of(set(cells["search"]), candidates, "search"),
+        candidate_history=_of(set(cells["search"]), courses, "search"),
         pictures={
             (cell, kind): np.frombuffer(data, dtype=np.uint8).reshape(json.loads(shape))
             for cell, kind, shape, data in pictures
@@ -89,8 +95,8 @@ def read_run(path: Path) -> RunTables:
     )
 
 
-def _of(cells: set[str], table: pd.DataFrame) -> pd.DataFrame:
-    return table[table["cell"].isin(cells)].reset_index(drop=True)
+def _of(names: set[str], table: pd.DataFrame, column: str = "cell") -> pd.DataFrame:
+    return table[table[column].isin(names)].reset_index(drop=True)
 
 
 def _images(cell: str, blobs: Sequence[bytes | None]) -> pd.DataFrame:

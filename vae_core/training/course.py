@@ -13,20 +13,41 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from vae_core.training.recipe import Schedule
+from vae_core.training.recipe import VALIDATIONS_OF_A_STRETCH, Schedule
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 #: share of the images that a trimmed mean leaves out at either end, one image at least
 TRIM = 0.05
+#: what a model gained in the second half of its epochs, so many times, is the most that it is thought to gain yet. A bound
+#: that comes closer to its end as t^−α has 1 / (2^α − 1) times that before it: 1 for α = 1, 2.4 for α = ½
+REACH = 2.0
+NOISE = 2.0  #: standard errors that a deficit must exceed besides
 
 
 def trimmed_mean(values: Tensor) -> float:
     """The mean of values [N] without the TRIM share at either end (Tukey 1962): ⌈TRIM N⌉ each, if any are left."""
+    kept = _kept(len(values))
+    return float(values.double().sort().values[kept].mean())
+
+
+def trimmed_error(values: Tensor) -> float:
+    """The standard error of `trimmed_mean`, from the winsorised deviation (Tukey & McLaughlin 1963); NaN of fewer than
+    three values."""
     count = len(values)
+    kept = _kept(count)
+    within = values.double().sort().values[kept]
+    if len(within) < 2:
+        return math.nan
+    winsorised = values.double().clamp(float(within[0]), float(within[-1]))
+    return float(winsorised.std()) * math.sqrt(count) / len(within)
+
+
+def _kept(count: int) -> slice:
+    """Which of `count` values in order a trimmed mean keeps."""
     left_out = min(math.ceil(TRIM * count), (count - 1) // 2)
-    return float(values.double().sort().values[left_out : count - left_out].mean())
+    return slice(left_out, count - left_out)
 
 
 class Course:
@@ -41,7 +62,7 @@ class Course:
         self.history: list[tuple[int, float, float]] = []  #: epoch, training and validation objective, nats
         self.best_epoch, self.validation = 0, -math.inf  #: and the validation objective there, nats
         self.epochs_run = 0
-        self.ended_by: str | None = None  #: "patience", "limit" or "diverged"
+        self.ended_by: str | None = None  #: "patience", "behind", "limit" or "diverged"
         self.failed_at = -1  #: the step, counted from 0, at which the training objective was no longer finite
         self._bests: list[tuple[int, Tensor]] = []  # each best epoch so far, and the images' bounds there, [N]
 
@@ -72,6 +93,28 @@ class Course:
         if before is None:
             return False
         return trimmed_mean(self._bests[-1][1] - before) <= self._schedule.tolerance * self._dims * math.log(2)
+
+    def beats(self, other: Course) -> bool:
+        """Whether its best bound is the higher one."""
+        if not self._bests or not other._bests:
+            return bool(self._bests)
+        return trimmed_mean(self._bests[-1][1] - other._bests[-1][1]) > 0
+
+    def is_beyond_reach_of(self, other: Course, epoch: int) -> bool:
+        """Whether `other`, of which only the better one is wanted, would stay behind beyond noise though it gained
+        REACH times again what it has gained in the second half of the epochs so far.
+
+        A rate that is too high leads early on and is overtaken, so the present deficit alone would stop the wrong one.
+        Nor does it say anything before a model has been looked at VALIDATIONS_OF_A_STRETCH times.
+        """
+        if not self._bests or not other._bests or len(other.history) < VALIDATIONS_OF_A_STRETCH:
+            return False
+        before = other._best_by(epoch // 2)
+        if before is None:
+            return False
+        here = other._bests[-1][1]
+        missing = self._bests[-1][1] - here - REACH * (here - before)
+        return trimmed_mean(missing) > NOISE * trimmed_error(missing)
 
     def _best_by(self, epoch: int) -> Tensor | None:
         """The images' bounds at the best epoch up to this one."""

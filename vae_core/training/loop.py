@@ -31,6 +31,8 @@ def train(
     architecture: Architecture,
     schedule: Schedule,
     device: str = "cpu",
+    *,
+    rivals: Sequence[Sequence[int]] = (),
 ) -> TrainedBundle:
     """Trains the members together; each one's result is, to rounding, what it would be alone (docs/RULES.md, rule 7).
 
@@ -41,7 +43,8 @@ def train(
     With `schedule.patience` a model ends when nothing more comes (`Course`) or when it diverged, and leaves the stack:
     at once on a CPU; on CUDA, where another stack is another graph to capture, when LEAVING_SHARE of the stack has
     ended, and until then it is computed and ignored. How far its neighbours' numbers stay what they were is said at
-    `Trainer`. Without patience nobody leaves.
+    `Trainer`. Of rivals only the best one is wanted: who is beyond noise behind, with what it may gain yet, ends and
+    leaves too (`Course.is_beyond_reach_of`). Without patience and rivals nobody leaves.
 
     Args:
         data: integer images; moved to `device` as they are.
@@ -49,6 +52,8 @@ def train(
         architecture: widths, activation, latent size.
         schedule: epochs, batch size, learning rate, samples L in training, when a model ends.
         device: where to train.
+        rivals: members of which only the best is wanted, by their places in `members`, one list for each choice; they
+            are compared by their validation objectives, which must be of one kind.
     """
     trainer = Trainer(data, members, architecture, schedule, device)
     on_cpu = trainer.program.device.type == "cpu"
@@ -73,6 +78,9 @@ def train(
             for course in (courses[member] for member in stack if courses[member].ended_by is None):
                 if course.has_ended(epoch):
                     course.end("patience", epoch)
+        if epoch % every == 0:
+            for among in rivals:
+                _end_beyond_reach([courses[member] for member in among], epoch)
         ended = [place for place, member in enumerate(stack) if courses[member].ended_by]
         if ended and _leave_now(len(ended), len(stack), trainer.program.device):
             models |= {stack[place]: trained_model(best, place, data.levels) for place in ended}
@@ -143,6 +151,17 @@ def _validate_all(trainer: Trainer, best: BundleProgram, courses: Sequence[Cours
         for place, course in enumerate(courses)
     ]
     best.take(trainer.shown, better)
+
+
+def _end_beyond_reach(rivals: Sequence[Course], epoch: int) -> None:
+    """Ends the courses of those rivals that will not reach the one that leads."""
+    leader = rivals[0]
+    for course in rivals[1:]:
+        if course.beats(leader):
+            leader = course
+    for course in rivals:
+        if course is not leader and course.ended_by is None and leader.is_beyond_reach_of(course, epoch):
+            course.end("behind", epoch)
 
 
 def _leave_now(ended: int, stack: int, device: torch.device) -> bool:

@@ -59,7 +59,7 @@ class TrainedBundle:
     #: model until it ended
     history: list[list[tuple[int, float, float]]]
     epochs_run: list[int]  #: of a model that diverged up to where it did
-    ended_by: list[str]  #: "patience", "limit" or "diverged"
+    ended_by: list[str]  #: "patience", "behind" (a rival), "limit" or "diverged"
     #: the best validation objective minus the best within the first half of the epochs run, and its standard error,
     #: paired over images, bits/dim; NaN where unknown
     last_gain: list[tuple[float, float]]

@@ -1,0 +1,71 @@
+"""What was chosen for the configurations of a run that are tuned, and what is still to be chosen before they can train."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any
+
+from bench.engine.local import Failure
+from bench.grid.cell import Cell
+from bench.grid.plan import Bundle, Tuning, plan, plan_tuning, restrict, tuning_of
+from bench.store import CellResult, RunFile, SearchResult
+
+
+class Choices:
+    """The choices by search: those that the run file has, and those that this run makes."""
+
+    def __init__(self, file: RunFile | None) -> None:
+        self._known: dict[str, SearchResult] = file.choices() if file else {}
+
+    def settled(self, cell: Cell) -> Cell:
+        """The cell as it is trained; of one without a choice yet, with the first candidate."""
+        known = self._known.get(cell.search)
+        return cell.settled(known.values if known else None)
+
+    def split(
+        self, cells: Iterable[Cell], wanted: set[str], device: str, workers: int
+    ) -> tuple[list[Tuning], list[Bundle]]:
+        """What is to be chosen first, and the bundles that can be trained at once, of the wanted cells of a grid."""
+        cells = list(cells)
+        bundles = self.bundles([cell for cell in cells if not cell.search], wanted, device, workers)
+        searches = {cell.search for cell in cells if cell.id in wanted}
+        tunings = []
+        for piece in plan_tuning(cells, device, workers):
+            asked = [cell for cell in piece.cells if cell.search in searches]
+            unknown = [cell for cell in asked if cell.search not in self._known]
+            if unknown:
+                tunings.append(tuning_of(unknown))
+            bundles += self.bundles([cell for cell in asked if cell.search in self._known], wanted, device, workers)
+        return tunings, bundles
+
+    def bundles(self, cells: Iterable[Cell], wanted: set[str], device: str, workers: int) -> list[Bundle]:
+        """The bundles of cells whose choices are known, or that need none."""
+        whole = plan(cells, device, workers, self.settled)
+        return [self._with_choices(bundle) for planned in whole if (bundle := restrict(planned, wanted))]
+
+    def take(self, tuning: Tuning, answer: Any) -> tuple[list[SearchResult], list[CellResult]]:
+        """What a worker chose, to be stored, and the cells that fail since nothing could be chosen for them."""
+        given = {result.search: result for result in answer if isinstance(result, SearchResult)} if answer else {}
+        self._known |= {name: result for name, result in given.items() if result.values is not None}
+        reasons = {
+            cell.search: given[cell.search].reason if cell.search in given else "the worker gave no choice for it"
+            for cell in tuning.cells
+            if cell.search not in self._known
+        }
+        failed = [cell for cell in tuning.cells if cell.search in reasons]
+        return list(given.values()), [CellResult(c.id, "failed", f"in tuning: {reasons[c.search]}") for c in failed]
+
+    def _with_choices(self, bundle: Bundle) -> Bundle:
+        searches = {cell.search for cell in bundle.cells if cell.search}
+        chosen = {
+            search: {"values": known.values, "edges": known.edges, "seconds": known.seconds}
+            for search in searches
+            if (known := self._known[search])
+        }
+        return dataclasses.replace(bundle, chosen=chosen)
+
+
+def failed(cells: Iterable[Cell], failure: Failure) -> list[CellResult]:
+    """The cells of a task that gave nothing."""
+    return [CellResult(cell.id, failure.status, failure.reason) for cell in cells]

@@ -1,0 +1,90 @@
+"""What a worker process does before it trains the cells of a configuration that is tuned: trains the candidates, chooses.
+
+Like bench.engine.worker it executes torch, and nothing of the scheduling process imports it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from bench.engine.from_cell import architecture_of, compared_images, load_data, member_of, schedule_of
+from bench.grid.cell import Cell
+from bench.grid.families import registry
+from bench.grid.plan import Tuning
+from bench.grid.settings import KEYS, GridError, axis
+from bench.store import SearchResult
+from vae_core.numerics.precision import full_float32
+from vae_core.tuning import Candidate, Choice, Search, tune
+
+#: the seed of all candidates; a grid cannot ask for it, so no number of theirs is ever reported as a cell's
+SEED = 2**31
+#: what changes how tight the bound is, besides how well the model fits
+TIGHTNESS = ("network", "hidden", "activation", "latent", "train_samples")
+
+
+@full_float32()  # the choice; training takes what the cells ask for
+def choose(tuning: Tuning, device: str) -> list[SearchResult]:
+    """Trains the candidates of all configurations together, and chooses one for each."""
+    torch.set_flush_denormal(True)
+    started = time.perf_counter()
+    first = tuning.cells[0]
+    data = load_data(first.dataset, first.levels, device)
+    searches: dict[str, list[Cell]] = {}
+    for cell in tuning.cells:
+        searches.setdefault(cell.search, []).append(cell)
+    asked = [_search(cells, data) for cells in searches.values()]
+    choices = tune(data, asked, device, seed=SEED)
+    seconds = (time.perf_counter() - started) / len(choices)
+    return [_result(name, choice, seconds) for name, choice in zip(searches, choices, strict=True)]
+
+
+def _search(cells: Sequence[Cell], data: Any) -> Search:
+    """Of the cells of one configuration: its seeds, and the ways in which it is scored."""
+    cell = cells[0]
+    images, levels = compared_images(cell, data, "valid", len(data.valid))
+    scorings = {cell.scored_as for cell in cells}
+    return Search(
+        candidates=[_candidate(cell, values, data.levels) for values in cell.candidates],
+        axes=cell.tune,
+        images=images,
+        levels=levels,
+        scored_as=[word for word in registry().get(cell.family).scorings if word in scorings],
+        always_refine=any(key in TIGHTNESS for key in cell.tune),
+    )
+
+
+def _candidate(cell: Cell, values: Mapping[str, Any], levels: int) -> Candidate:
+    settled = cell.settled(values)
+    member = dataclasses.replace(member_of(settled, levels), seed=SEED)
+    return Candidate(values, member, architecture_of(settled), schedule_of(settled))
+
+
+def _result(search: str, choice: Choice, seconds: float) -> SearchResult:
+    candidates = []
+    for outcome in choice.outcomes:
+        facts = {field.name: getattr(outcome, field.name) for field in dataclasses.fields(outcome)}
+        candidates.append({**facts, "reason": outcome.failure})
+    values = choice.values
+    return SearchResult(
+        search=search,
+        values=values,
+        edges={key: _if_allowed(key, value) for key, value in choice.edges.items()},
+        seconds=seconds,
+        candidates=candidates,
+        reason="" if values is not None else choice.failure,
+    )
+
+
+def _if_allowed(key: str, value: Any) -> Any:
+    """A value that the grid would take for the key; None for another."""
+    assert KEYS[key].tunable
+    try:
+        axis("", key, [list(value)] if isinstance(value, tuple) else value)
+    except GridError:
+        return None
+    return value

@@ -1,0 +1,286 @@
+"""Tuning alike: of some candidates for what is not compared, such as the learning rate, the best on validation images.
+
+Every configuration that is compared gets the same candidates, procedure and budget (docs/RULES.md, rule 11): all are
+trained from one seed in common bundles, and who cannot reach a rival leaves (`vae_core.training.course`). The choice is by the bound of
+training taken of exact masses, at KL weight 1, on the validation images: what the models are compared by, on images
+that they are not compared on. Where two are near, or what is tuned changes how tight the bound is, the two best
+are judged by refined importance weighting.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from vae_core.data import Dataset
+from vae_core.evaluate import log_likelihood
+from vae_core.likelihoods import Likelihood
+from vae_core.networks import Architecture
+from vae_core.training import Member, Schedule, TrainedModel, fit_to_residuals, train
+
+ELBO_SAMPLES = 10  #: of z for an image's ELBO
+REFINED_SAMPLES = 100  #: for an image's importance-weighted bound, where the two best are refined
+NEAR = 2.0  #: standard errors over validation images, within which two candidates are near
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One way to train a configuration: the values of what is tuned, and what follows from them."""
+
+    values: Mapping[str, Any]
+    member: Member
+    architecture: Architecture
+    schedule: Schedule
+
+
+@dataclass(frozen=True)
+class Search:
+    """The candidates of one configuration.
+
+    axes: the values of each key that is tuned, in the order in which they were given; candidates are their product.
+    images: validation images as integers 0…K−1 in the way in which test images are scored, [N, D]; levels: K.
+    scored_as: names of the readings of a trained model (`Likelihood.scored`): a candidate counts by its best.
+    always_refine: whether the two best are refined though they are not near, since what is tuned changes how tight the
+        bound is.
+    """
+
+    candidates: Sequence[Candidate]
+    axes: Mapping[str, Sequence[Any]]
+    images: Tensor
+    levels: int
+    scored_as: Sequence[str] = ("itself",)
+    always_refine: bool = False
+
+
+@dataclass
+class Outcome:
+    """What became of a candidate. Numbers are of the validation images, in bits/dim; NaN where there are none."""
+
+    values: Mapping[str, Any]
+    ended_by: str  #: "patience", "limit", "behind" or "diverged"
+    epochs_run: int
+    history: Sequence[tuple[int, float, float]]  #: (epoch, training, validation objective), nats
+    failure: str = ""
+    scored_as: str = ""  #: its best reading
+    bits_per_dim: float = math.nan  #: by the bound of training, of exact masses
+    refined_bits_per_dim: float = math.nan  #: by refined importance weighting
+    behind: float = math.nan  #: the chosen one, paired over images, by what both were judged by at last
+    behind_se: float = math.nan
+    chosen: bool = False
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Of one search: every candidate in its order, and the values to add where the best lies at an end of its range."""
+
+    outcomes: Sequence[Outcome]
+    edges: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def values(self) -> Mapping[str, Any] | None:
+        """What was chosen; None where no candidate could be trained."""
+        return next((outcome.values for outcome in self.outcomes if outcome.chosen), None)
+
+    @property
+    def failure(self) -> str:
+        """Why no candidate could be trained."""
+        told = dict.fromkeys(outcome.failure for outcome in self.outcomes)
+        return f"none of the {len(self.outcomes)} candidates could be trained: {'; '.join(told)}"
+
+
+def tune(data: Dataset, searches: Sequence[Search], device: str = "cpu", *, seed: int = 0, cut: bool = True) -> list[Choice]:
+    """Trains the candidates of all searches and chooses one for each.
+
+    Args:
+        data: integer images, on the device.
+        searches: their likelihoods have one width of raw outputs.
+        device: where to train.
+        seed: of the validation's noise; members bring their own.
+        cut: whether candidates that are beyond reach of a rival end early. Without, all are trained to their ends.
+    """
+    trained = _trained(data, searches, device, cut=cut)
+    return [_chosen(search, trained[index], data, seed) for index, search in enumerate(searches)]
+
+
+@dataclass
+class _Trained:
+    outcome: Outcome
+    model: TrainedModel | None  #: None where it failed or left behind a rival
+
+
+def _trained(data: Dataset, searches: Sequence[Search], device: str, *, cut: bool) -> list[list[_Trained]]:
+    """The candidates of each search, trained; those of one shape together."""
+    together: dict[tuple[Architecture, Schedule], list[tuple[int, int]]] = {}
+    for index, search in enumerate(searches):
+        for place, candidate in enumerate(search.candidates):
+            alike = dataclasses.replace(candidate.schedule, learning_rate=1.0)  # a rate is each member's own
+            together.setdefault((candidate.architecture, alike), []).append((index, place))
+    found: dict[tuple[int, int], _Trained] = {}
+    for (architecture, schedule), places in together.items():
+        members = [_with_its_rate(searches[index].candidates[place]) for index, place in places]
+        rivals = [[n for n, (index, _) in enumerate(places) if index == one] for one in {index for index, _ in places}]
+        bundle = train(data, members, architecture, schedule, device, rivals=rivals if cut else ())
+        for n, (index, place) in enumerate(places):
+            outcome = Outcome(
+                values=searches[index].candidates[place].values,
+                ended_by=bundle.ended_by[n],
+                epochs_run=bundle.epochs_run[n],
+                history=bundle.history[n],
+                failure=bundle.failures[n] or "",
+            )
+            wanted = not outcome.failure and outcome.ended_by != "behind"
+            found[index, place] = _Trained(outcome, bundle.models[n] if wanted else None)
+    return [[found[index, place] for place in range(len(search.candidates))] for index, search in enumerate(searches)]
+
+
+@dataclass
+class _Judged:
+    """A candidate that may be chosen: its best reading, and the bound of each image by it, [N], nats."""
+
+    place: int
+    model: TrainedModel
+    likelihood: Likelihood
+    each: Tensor
+    refined: Tensor | None = None
+
+    @property
+    def final(self) -> Tensor:
+        return self.each if self.refined is None else self.refined
+
+
+def _chosen(search: Search, trained: Sequence[_Trained], data: Dataset, seed: int) -> Choice:
+    outcomes = [one.outcome for one in trained]
+    bits = 1 / (search.images.shape[1] * math.log(2))
+    judged = [_judged(search, place, one, data, seed) for place, one in enumerate(trained) if one.model is not None]
+    judged = [one for one in judged if math.isfinite(float(one.each.mean()))]
+    for one in judged:
+        outcomes[one.place].bits_per_dim = -float(one.each.mean()) * bits
+    if not judged:
+        for outcome in outcomes:
+            outcome.failure = outcome.failure or "its bound on validation images is not finite"
+        return Choice(outcomes)
+    judged.sort(key=lambda one: -float(one.each.mean()))
+    best = judged[0]
+    if len(judged) > 1 and (search.always_refine or _is_near(best.each - judged[1].each)):
+        for one in judged[:2]:
+            estimate = log_likelihood(
+                search.images,
+                one.model.encode,
+                one.model.decode,
+                one.likelihood,
+                (REFINED_SAMPLES,),
+                search.levels,
+                refine="always",
+                seed=seed,
+            )
+            one.refined = estimate.bound[REFINED_SAMPLES]
+            outcomes[one.place].refined_bits_per_dim = -float(one.refined.mean()) * bits
+        best = max(judged[:2], key=lambda one: float(one.final.mean()))
+    outcomes[best.place].chosen = True
+    for one in judged:
+        both_refined = one.refined is not None and best.refined is not None
+        lead = (best.final - one.final) if both_refined else (best.each - one.each)
+        outcomes[one.place].behind, outcomes[one.place].behind_se = (bits * number for number in _mean_and_error(lead))
+    return Choice(outcomes, _edges(search, outcomes, outcomes[best.place]))
+
+
+def _judged(search: Search, place: int, one: _Trained, data: Dataset, seed: int) -> _Judged:
+    """The candidate by the best of its readings."""
+    assert one.model is not None
+    member = search.candidates[place].member
+    samples = search.candidates[place].schedule.train_samples
+    best: _Judged | None = None
+    for reading in search.scored_as:
+        likelihood = one.model.likelihood.scored(reading)
+        if likelihood.needs_fit:
+            fit_to_residuals(one.model, likelihood, data, member.seed)
+        weighted = member.bound.weighted
+        estimate = log_likelihood(
+            search.images,
+            one.model.encode,
+            one.model.decode,
+            likelihood,
+            (samples if weighted else ELBO_SAMPLES,),
+            search.levels,
+            seed=seed,
+        )
+        each = estimate.bound[samples] if weighted else estimate.elbo
+        if best is None or float(each.mean()) > float(best.each.mean()):
+            best = _Judged(place, one.model, likelihood, each)
+            one.outcome.scored_as = reading
+    assert best is not None
+    return best
+
+
+def _mean_and_error(values: Tensor) -> tuple[float, float]:
+    error = float(values.std()) / math.sqrt(len(values)) if len(values) > 1 else math.nan
+    return float(values.mean()), error
+
+
+def _is_near(lead: Tensor) -> bool:
+    mean, error = _mean_and_error(lead)
+    return not mean > NEAR * error  # also where the noise is not known
+
+
+def _edges(search: Search, outcomes: Sequence[Outcome], best: Outcome) -> dict[str, Any]:
+    """Of each key whose best value lies at an end of its range and beats its neighbour beyond noise, the value to add.
+
+    None where there is no number to name. Numbers have a range; words and lists of several widths have none.
+    """
+    edges = {}
+    for key, given in search.axes.items():
+        scale = ordered(given)
+        if scale is None:
+            continue
+        ends = {scale[0]: scale[1], scale[-1]: scale[-2]}
+        chosen = best.values[key]
+        if chosen not in ends:
+            continue
+        beside = {**best.values, key: ends[chosen]}
+        neighbour = next(outcome for outcome in outcomes if dict(outcome.values) == beside)
+        lost = bool(neighbour.failure) or neighbour.ended_by == "behind"
+        if lost or neighbour.behind > NEAR * neighbour.behind_se:
+            edges[key] = beyond(chosen, ends[chosen])
+    return edges
+
+
+def ordered(values: Sequence[Any]) -> list[Any] | None:
+    """The values of a key in the order of their size, where they have one: numbers, or lists of a single width."""
+    sizes = [_size(value) for value in values]
+    if len(values) < 2 or any(size is None for size in sizes):
+        return None
+    return sorted(values, key=_size)  # type: ignore[arg-type]
+
+
+def beyond(value: Any, neighbour: Any) -> Any:
+    """The next value past the end of a range, in the ratio of its last two, to two digits; None where there is none."""
+    size, before = _size(value), _size(neighbour)
+    assert size is not None
+    assert before is not None
+    if size <= 0 or before <= 0:
+        return None
+    whole = isinstance(size, int)
+    nxt = float(f"{size * size / before:.2g}")
+    if whole:
+        nxt = max(1, round(nxt))
+        if nxt in (size, before):
+            return None
+    elif nxt in (size, before):
+        return None
+    return (nxt,) if isinstance(value, tuple) else nxt
+
+
+def _size(value: Any) -> float | int | None:
+    if isinstance(value, tuple | list) and len(value) == 1:
+        value = value[0]
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _with_its_rate(candidate: Candidate) -> Member:
+    rate = candidate.member.learning_rate or candidate.schedule.learning_rate
+    return dataclasses.replace(candidate.member, learning_rate=rate)
