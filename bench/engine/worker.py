@@ -194,9 +194,9 @@ def _of_training(trained: TrainedBundle, index: int, device: str) -> dict[str, V
 
 
 def _of_choice(chosen: Mapping[str, Any]) -> dict[str, Value]:
-    """What tuning gave; nothing where nothing was tuned."""
+    """What tuning gave."""
     if not chosen:
-        return {}
+        return {"tuned": "", "tuned_edges": "", "tune_seconds": math.nan}
     return {
         "tuned": json.dumps(chosen["values"]),
         "tuned_edges": json.dumps(chosen["edges"]) if chosen["edges"] else "",

@@ -83,7 +83,7 @@ def test_run_resume_report_export(vae_bench, workplace, monkeypatch):
 
     code, out, _ = vae_bench("export", "results/small.sqlite", "--to", "tables")
     assert code == 0
-    parquet = ("cells", "bounds", "per_image", "latents", "calibration", "history")
+    parquet = ("cells", "bounds", "per_image", "latents", "calibration", "history", "candidates", "candidate_history")
     names = sorted(["cells.csv", "provenance.json", *(f"{name}.parquet" for name in parquet)])
     assert sorted(out.split()) == [f"tables/{name}" for name in names] == files(workplace)[-len(names) :]
     tables = read_run(Path("results/small.sqlite"))
