@@ -25,6 +25,7 @@ FLOORS = {
     "vae_core.plugins": 1.3,
     "vae_core.training": 1.3,
     "vae_core.evaluate": 1.4,
+    "vae_core.tuning": 1.5,
     "bench.grid": 2,
     "bench.store": 3,
     "bench.engine": 4,
@@ -35,7 +36,7 @@ FLOORS = {
 }
 #: rooms of the process that schedules and reports, which never executes torch, and what in the engine is a worker's
 WITHOUT_TORCH = ("bench.grid", "bench.store", "bench.engine", "bench.statistics", "bench.report", "bench.cli")
-IN_WORKERS = ("bench.engine.worker", "bench.engine.from_cell")
+IN_WORKERS = ("bench.engine.worker", "bench.engine.tuning", "bench.engine.from_cell")
 MOST_DOORS = 12  # files and folders of a folder; those of one kind apart, which are found from it
 OF_ONE_KIND = ("vae_core/likelihoods", "bench/grids", "bench/report/figures", "bench/cli")
 MOST_LINES = 300

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from vae_core.training import Schedule
-from vae_core.training.course import Course, trimmed_mean
+from vae_core.training.course import Course, trimmed_error, trimmed_mean
 
 DIMS = 8
 BITS = DIMS * math.log(2)  # nats of one bit/dim
@@ -162,3 +162,81 @@ def test_bounds_that_were_never_finite_end_nobody_and_are_a_failure() -> None:
     assert (course.ended_by, course.best_epoch) == ("limit", 0)
     assert course.failure(10) == "the validation objective was never finite"
     assert math.isnan(course.last_gain()[0])
+
+
+# -- rivals ------------------------------------------------------------------------------------------------------------
+
+
+def rivals(*bounds: Callable[[int], float], epochs: int, noise: float = 0.0) -> tuple[list[Course], Tensor]:
+    """Courses of rivals whose mean bounds follow these functions of the epoch, none of them ended."""
+    generator = torch.Generator().manual_seed(0)
+    spread = noise * torch.randn(len(bounds), IMAGES, generator=generator)
+    courses = [Course(schedule(patience=10), DIMS) for _ in bounds]
+    for epoch in range(1, epochs + 1):
+        for course, bound, of_images in zip(courses, bounds, spread, strict=True):
+            each = bound(epoch) + of_images
+            course.look(epoch, 0.0, float(each.mean()), each)
+    return courses, spread
+
+
+def test_the_error_of_a_trimmed_mean_is_that_of_repeated_samples() -> None:
+    generator = torch.Generator().manual_seed(1)
+    values = torch.randn(4000, 200, generator=generator, dtype=torch.float64).sinh()  # heavy tails
+    means = torch.tensor([trimmed_mean(row) for row in values])
+    errors = torch.tensor([trimmed_error(row) for row in values])
+    assert float(errors.mean()) == pytest.approx(float(means.std()), rel=0.05)
+    assert math.isnan(trimmed_error(torch.tensor([1.0, 2.0, 3.0])))
+
+
+@pytest.mark.parametrize("power", [0.5, 1.0, 2.0])
+def test_who_rises_to_a_better_end_is_never_beyond_reach(power: float) -> None:
+    """The leader rises fast to −1, the other one as t^−power to a better end: it must be let go on at every epoch, at
+    which it is behind by up to 30 times the noise."""
+
+    def early(epoch: int) -> float:
+        return -1 - 10 * math.exp(-epoch / 4)
+
+    def late(epoch: int) -> float:
+        return -0.9 - 40 * epoch**-power
+
+    for epochs in (10, 20, 40, 80, 160, 320):
+        (leader, other), _ = rivals(early, late, epochs=epochs, noise=0.1)
+        assert not leader.is_beyond_reach_of(other, epochs)
+
+
+def test_who_stands_still_behind_is_beyond_reach_once_that_is_more_than_noise() -> None:
+    (leader, other), spread = rivals(lambda epoch: -1.0, lambda epoch: -1.5, epochs=20, noise=0.1)
+    assert leader.beats(other)
+    assert not other.beats(leader)
+    assert leader.is_beyond_reach_of(other, 20)
+    assert not other.is_beyond_reach_of(leader, 20)
+    error = trimmed_error(spread[0] - spread[1])
+    for deficit, beyond in ((1.0 * error, False), (4.0 * error, True)):
+        lead = trimmed_mean(spread[0] - spread[1])
+        (leader, other), _ = rivals(lambda epoch: 0.0, lambda epoch, d=deficit: lead - d, epochs=20, noise=0.1)
+        assert leader.is_beyond_reach_of(other, 20) == beyond
+
+
+def test_a_few_looks_put_nobody_beyond_reach() -> None:
+    for epochs, beyond in ((9, False), (10, True)):
+        (leader, other), _ = rivals(lambda epoch: 0.0, lambda epoch: -9.0, epochs=epochs)
+        assert leader.is_beyond_reach_of(other, epochs) == beyond
+
+
+def test_single_images_put_nobody_beyond_reach() -> None:
+    """Two images of forty by which the other one is behind by hundreds of bits, all the rest by nothing."""
+    (leader, other), _ = rivals(lambda epoch: 0.0, lambda epoch: 0.0, epochs=9, noise=0.1)
+    each = other._bests[-1][1].clone()
+    each[:2] -= 1000
+    for course, bound in ((leader, leader._bests[-1][1]), (other, each)):
+        course.look(10, 0.0, float(bound.mean()), bound)
+    assert not leader.is_beyond_reach_of(other, 10)
+
+
+def test_one_without_a_look_beats_nobody() -> None:
+    (leader,), _ = rivals(lambda epoch: 0.0, epochs=10)
+    fresh = Course(schedule(), DIMS)
+    assert not fresh.beats(leader)
+    assert leader.beats(fresh)
+    assert not fresh.is_beyond_reach_of(leader, 10)
+    assert not leader.is_beyond_reach_of(fresh, 10)

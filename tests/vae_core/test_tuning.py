@@ -1,0 +1,217 @@
+"""The choice among candidates: on validation images, in exact masses, alike for everybody."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.vae_core.training.bundles import EVEN, images
+from vae_core import likelihoods, tuning
+from vae_core.data import Dataset
+from vae_core.evaluate import log_likelihood
+from vae_core.networks import Architecture
+from vae_core.training import BundleProgram, Member, Schedule, fit_to_residuals, train
+from vae_core.tuning import Candidate, Outcome, Search, beyond, ordered, tune
+
+SCHEDULE = Schedule(40, 32, 1e-3, patience=10, tolerance=0.01)
+SEED = 2**31
+
+
+@pytest.fixture(scope="module")
+def data() -> Dataset:
+    return images(8, 8)
+
+
+def search(
+    data: Dataset, rates: Sequence[float], name: str = "gaussian", scored_as: Sequence[str] = ("itself",), **options: Any
+) -> Search:
+    options = options or ({"sigma": "shared"} if name == "gaussian" else {})
+    return Search(
+        candidates=[
+            Candidate(
+                {"learning_rate": rate},
+                Member(likelihoods.make(name, **options), seed=SEED, learning_rate=rate),
+                EVEN,
+                SCHEDULE,
+            )
+            for rate in rates
+        ],
+        axes={"learning_rate": tuple(rates)},
+        images=data.valid,
+        levels=data.levels,
+        scored_as=scored_as,
+    )
+
+
+def test_the_choice_is_the_best_bound_of_exact_masses_on_validation_images(data: Dataset) -> None:
+    """Against each candidate trained alone, to the end, and scored."""
+    asked = search(data, (1e-3, 1e-2))
+    (choice,) = tune(data, [asked], cut=False, seed=7)
+    bits = []
+    for candidate, outcome in zip(asked.candidates, choice.outcomes, strict=True):
+        bundle = train(data, [candidate.member], EVEN, SCHEDULE)
+        model = bundle.models[0]
+        estimate = log_likelihood(
+            data.valid, model.encode, model.decode, model.likelihood, (tuning.ELBO_SAMPLES,), data.levels, seed=7
+        )
+        bits.append(-float(estimate.elbo.mean()) / (data.dims * math.log(2)))
+        assert outcome.bits_per_dim == pytest.approx(bits[-1], rel=1e-4)
+        assert (outcome.epochs_run, outcome.ended_by) == (bundle.epochs_run[0], bundle.ended_by[0])
+        assert outcome.history == bundle.history[0]
+    best = min(range(2), key=bits.__getitem__)
+    assert [outcome.chosen for outcome in choice.outcomes] == [place == best for place in range(2)]
+    assert choice.values == asked.candidates[best].values
+    loser = choice.outcomes[1 - best]
+    assert loser.behind == pytest.approx(abs(bits[0] - bits[1]), abs=1e-3)
+    assert 0 < loser.behind_se < loser.behind
+
+
+def test_searches_do_not_know_of_each_other(data: Dataset) -> None:
+    alone = [tune(data, [one])[0] for one in (search(data, (1e-3, 1e-2)), search(data, (3e-3, 3e-2), "laplace"))]
+    together = tune(data, [search(data, (1e-3, 1e-2)), search(data, (3e-3, 3e-2), "laplace")])
+    for one, other in zip(alone, together, strict=True):
+        assert one.values == other.values
+        for left, right in zip(one.outcomes, other.outcomes, strict=True):
+            assert (left.epochs_run, left.ended_by) == (right.epochs_run, right.ended_by)
+            assert left.bits_per_dim == pytest.approx(right.bits_per_dim, rel=1e-5, nan_ok=True)
+
+
+def test_who_is_beyond_reach_leaves_and_costs_nothing_afterwards(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained: list[int] = []
+    plain = BundleProgram.objectives
+
+    def counted(self: BundleProgram, k: Tensor, *rest: Any, training: bool, **more: Any) -> Tensor:
+        if training:
+            trained.append(self.models)
+        return plain(self, k, *rest, training=training, **more)
+
+    monkeypatch.setattr(BundleProgram, "objectives", counted)
+    (choice,) = tune(data, [search(data, (1e-6, 1e-2))])
+    lost, won = choice.outcomes
+    assert (lost.ended_by, won.chosen) == ("behind", True)
+    assert lost.epochs_run < won.epochs_run
+    assert math.isnan(lost.bits_per_dim)
+    assert sum(trained) == 2 * (lost.epochs_run + won.epochs_run)  # two steps an epoch
+    (whole,) = tune(data, [search(data, (1e-6, 1e-2))], cut=False)
+    assert [outcome.ended_by == "behind" for outcome in whole.outcomes] == [False, False]
+    assert whole.values == choice.values
+
+
+def test_a_recipe_is_chosen_by_its_best_reading(data: Dataset) -> None:
+    family = likelihoods.get("mse_sum")
+    asked = search(data, (1e-3, 1e-2), "mse_sum", scored_as=family.scorings)
+    (choice,) = tune(data, [asked], cut=False)
+    model = train(data, [asked.candidates[0].member], EVEN, SCHEDULE).models[0]
+    by_reading = {}
+    for reading in family.scorings:
+        likelihood = model.likelihood.scored(reading)
+        if likelihood.needs_fit:
+            fit_to_residuals(model, likelihood, data, SEED)
+        estimate = log_likelihood(
+            data.valid, model.encode, model.decode, likelihood, (tuning.ELBO_SAMPLES,), data.levels
+        )
+        by_reading[reading] = -float(estimate.elbo.mean()) / (data.dims * math.log(2))
+    first = choice.outcomes[0]
+    assert first.scored_as == min(by_reading, key=by_reading.__getitem__) == "gaussian_fitted"
+    assert first.bits_per_dim == pytest.approx(by_reading["gaussian_fitted"], rel=1e-3)
+
+
+def test_two_that_are_near_are_judged_by_refined_importance_weighting(data: Dataset) -> None:
+    (choice,) = tune(data, [search(data, (1e-2, 1.01e-2, 1e-5))], cut=False)
+    near, other, far = choice.outcomes
+    assert math.isnan(far.refined_bits_per_dim)
+    for outcome in (near, other):
+        assert outcome.refined_bits_per_dim < outcome.bits_per_dim
+    assert (near.refined_bits_per_dim < other.refined_bits_per_dim) == near.chosen
+    loser = other if near.chosen else near
+    assert loser.behind == pytest.approx(abs(near.refined_bits_per_dim - other.refined_bits_per_dim), abs=1e-9)
+
+
+def test_shapes_may_be_tuned_and_are_refined(data: Dataset) -> None:
+    candidates = [
+        Candidate({"latent": latent}, Member(likelihoods.make("binomial", levels=5), seed=SEED), shape, SCHEDULE)
+        for latent, shape in ((2, Architecture((32,), "tanh", 2)), (16, EVEN))
+    ]
+    (choice,) = tune(data, [Search(candidates, {"latent": (2, 16)}, data.valid, data.levels, always_refine=True)])
+    assert choice.values in ({"latent": 2}, {"latent": 16})
+    assert all(outcome.refined_bits_per_dim > 0 for outcome in choice.outcomes)
+
+
+def test_a_search_without_a_survivor_says_why(data: Dataset) -> None:
+    bad, good = tune(data, [search(data, (1e-3, 1e-2), sigma=1e-30), search(data, (1e-3, 1e-2))])
+    assert bad.values is None
+    assert "none of the 2 candidates could be trained: the training objective was no longer finite" in bad.failure
+    assert good.values is not None
+
+
+def test_one_that_diverges_leaves_the_choice_to_the_others(data: Dataset) -> None:
+    (choice,) = tune(data, [search(data, (1e-2, 1e9))])
+    assert choice.values == {"learning_rate": 1e-2}
+    assert choice.outcomes[1].bits_per_dim != choice.outcomes[1].bits_per_dim or choice.outcomes[1].behind > 0
+    assert choice.edges == {"learning_rate": pytest.approx(1e-13)}
+
+
+def _outcomes(bits: Sequence[float], error: float = 0.001, **special: str) -> list[Outcome]:
+    best = min(bits)
+    found = []
+    for rate, score in zip((1e-3, 3e-3, 1e-2), bits, strict=True):
+        outcome = Outcome({"learning_rate": rate}, special.get(f"rate_{rate}", "patience"), 10, [])
+        outcome.behind, outcome.behind_se, outcome.chosen = score - best, error, score == best
+        found.append(outcome)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("bits", "edges"),
+    [
+        ((2.0, 1.9, 2.0), {}),
+        ((2.0, 1.95, 1.9), {"learning_rate": 0.033}),
+        ((1.9, 1.95, 2.0), {"learning_rate": 0.00033}),
+        ((2.0, 1.9001, 1.9), {}),  # within the noise
+    ],
+)
+def test_an_edge_is_where_the_end_beats_its_neighbour_beyond_noise(
+    bits: Sequence[float], edges: dict[str, float]
+) -> None:
+    outcomes = _outcomes(bits)
+    axes = {"learning_rate": (1e-3, 3e-3, 1e-2)}
+    asked = Search([], axes, torch.zeros(1, 1), 2)
+    best = next(outcome for outcome in outcomes if outcome.chosen)
+    assert tuning._edges(asked, outcomes, best) == edges
+
+
+@pytest.mark.parametrize("why", ["behind", "diverged"])
+def test_a_neighbour_that_left_is_beaten(why: str) -> None:
+    outcomes = _outcomes((2.0, 1.9001, 1.9))
+    outcomes[1].ended_by, outcomes[1].failure = why, "" if why == "behind" else "it was no longer finite"
+    asked = Search([], {"learning_rate": (1e-3, 3e-3, 1e-2)}, torch.zeros(1, 1), 2)
+    assert tuning._edges(asked, outcomes, outcomes[2]) == {"learning_rate": 0.033}
+
+
+@pytest.mark.parametrize(
+    ("value", "neighbour", "following"),
+    [
+        (0.03, 0.01, 0.09),
+        (1e-3, 3e-3, 0.00033),
+        (20, 10, 40),
+        (10, 20, 5),
+        (2, 3, 1),
+        (1, 2, None),
+        ((400,), (200,), (800,)),
+        (0.0, 0.5, None),
+    ],
+)
+def test_the_value_to_add_goes_on_in_the_same_ratio(value: Any, neighbour: Any, following: Any) -> None:
+    assert beyond(value, neighbour) == following
+
+
+def test_words_and_several_widths_have_no_ends() -> None:
+    assert ordered(("tanh", "relu")) is None
+    assert ordered(((200,), (200, 200))) is None
+    assert ordered(((400,), (200,))) == [(200,), (400,)]
+    assert ordered((3, 1, 2)) == [1, 2, 3]
