@@ -19,6 +19,8 @@ from vae_core.training import BundleProgram, Member, Schedule, fit_to_residuals,
 from vae_core.tuning import Candidate, Outcome, Search, beyond, ordered, tune
 
 SCHEDULE = Schedule(40, 32, 1e-3, patience=10, tolerance=0.01)
+#: under which a low rate never ends by itself
+LONG = Schedule(80, 32, 1e-3, patience=10, tolerance=0.0)
 SEED = 2**31
 
 
@@ -28,7 +30,12 @@ def data() -> Dataset:
 
 
 def search(
-    data: Dataset, rates: Sequence[float], name: str = "gaussian", scored_as: Sequence[str] = ("itself",), **options: Any
+    data: Dataset,
+    rates: Sequence[float],
+    name: str = "gaussian",
+    scored_as: Sequence[str] = ("itself",),
+    schedule: Schedule = SCHEDULE,
+    **options: Any,
 ) -> Search:
     options = options or ({"sigma": "shared"} if name == "gaussian" else {})
     return Search(
@@ -37,7 +44,7 @@ def search(
                 {"learning_rate": rate},
                 Member(likelihoods.make(name, **options), seed=SEED, learning_rate=rate),
                 EVEN,
-                SCHEDULE,
+                schedule,
             )
             for rate in rates
         ],
@@ -91,13 +98,14 @@ def test_who_is_beyond_reach_leaves_and_costs_nothing_afterwards(data: Dataset, 
         return plain(self, k, *rest, training=training, **more)
 
     monkeypatch.setattr(BundleProgram, "objectives", counted)
-    (choice,) = tune(data, [search(data, (1e-6, 1e-2))])
+    asked = search(data, (1e-6, 1e-2), schedule=LONG)
+    (choice,) = tune(data, [asked])
     lost, won = choice.outcomes
     assert (lost.ended_by, won.chosen) == ("behind", True)
     assert lost.epochs_run < won.epochs_run
     assert math.isnan(lost.bits_per_dim)
     assert sum(trained) == 2 * (lost.epochs_run + won.epochs_run)  # two steps an epoch
-    (whole,) = tune(data, [search(data, (1e-6, 1e-2))], cut=False)
+    (whole,) = tune(data, [asked], cut=False)
     assert [outcome.ended_by == "behind" for outcome in whole.outcomes] == [False, False]
     assert whole.values == choice.values
 

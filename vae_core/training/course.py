@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 #: share of the images that a trimmed mean leaves out at either end, one image at least
 TRIM = 0.05
 #: what a model gained in the second half of its epochs, so many times, is the most that it is thought to gain yet. A bound
-#: that comes closer to its end as t^−α has 1 / (2^α − 1) times that before it: 1 for α = 1, 2.4 for α = ½
+#: that comes closer to its end as t^−α has 1 / (2^α − 1) times that before it: 1 for α = 1, 2.4 for α = ½. With 2, the
+#: best rates of densities whose bound rises in steps were lost on digits; with 3, none
 REACH = 3.0
 NOISE = 2.0  #: standard errors that a deficit must exceed besides
 
@@ -105,9 +106,9 @@ class Course:
         REACH times again what it has gained in the second half of the epochs so far.
 
         A rate that is too high leads early on and is overtaken, so the present deficit alone would stop the wrong one.
-        Nor does it say anything before a model has been looked at VALIDATIONS_OF_A_STRETCH times.
+        Nor does it say anything before the model has been looked at for two stretches.
         """
-        if not self._bests or not other._bests or len(other.history) < VALIDATIONS_OF_A_STRETCH:
+        if not self._bests or not other._bests or len(other.history) < 2 * VALIDATIONS_OF_A_STRETCH:
             return False
         before = other._best_by(epoch // 2)
         if before is None:
