@@ -79,13 +79,14 @@ def _width(cell: Cell, levels: int = NOMINAL_LEVELS) -> int:
 
 
 def _models(cells: Iterable[Cell]) -> list[list[Cell]]:
-    """Cells that share a trained model together; models of one kind of likelihood and objective side by side."""
+    """Cells that share a trained model together; models of one kind of likelihood and training side by side."""
     models: dict[str, list[Cell]] = {}
     for cell in cells:
         models.setdefault(cell.training_key, []).append(cell)
-    kinds: dict[tuple[str, str, str], list[list[Cell]]] = {}
+    kinds: dict[tuple[str, ...], list[list[Cell]]] = {}
     for model in models.values():
-        kinds.setdefault((model[0].family, model[0].sigma_mode, model[0].objective), []).append(model)
+        first = model[0]
+        kinds.setdefault((first.family, first.sigma_mode, first.objective, first.bound), []).append(model)
     return [model for kind in kinds.values() for model in kind]
 
 

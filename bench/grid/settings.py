@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from bench.grid.errors import UserError
-from bench.grid.families import Scalar, networks, objectives, option_names, registry
+from bench.grid.families import Scalar, bounds, networks, objectives, option_names, registry
 
 DEFAULT_SIGMA = "shared"  # for families with a σ, where the grid names none
 ONE_VALUE = ("eval_samples",)  # a list is the value itself
@@ -37,6 +37,7 @@ class Key:
     #: what every cell had before the key existed, which names leave out; by default the key's default. Who changes a
     #: default writes the old one here, so that the cells of old runs keep their names
     absent: Any = ...
+    implied: tuple[Any, ...] = ()  #: values that follow from the family, which names leave out too
 
 
 def _listed(value: Any) -> Any:
@@ -64,6 +65,7 @@ def _one_of(words: Callable[[], Iterable[str]]) -> AfterValidator:
 #: keys that take one of the words that vae_core knows
 WORDS: dict[str, Callable[[], Iterable[str]]] = {
     "objective": objectives,
+    "bound": bounds,
     "network": lambda: networks().names(),
     "activation": lambda: networks().ACTIVATIONS,
 }
@@ -87,7 +89,10 @@ class Settings(BaseModel):
         description="the name of a family (vae-bench list likelihoods)"
     )
     train_samples: Annotated[Positive, Key("training")] = Field(default=1, description="a whole number >= 1")
-    objective: Annotated[str, _one_of(WORDS["objective"]), Key("training", bundled=False)] = "elbo"
+    objective: Annotated[str, _one_of(WORDS["objective"]), Key("training", bundled=False, implied=("own",))] = (
+        "dequantised"
+    )
+    bound: Annotated[str, _one_of(WORDS["bound"]), Key("training", bundled=False)] = "elbo"
     network: Annotated[str, _one_of(WORDS["network"]), Key("network", named=True)] = "mlp"
     hidden: Annotated[tuple[Positive, ...], BeforeValidator(_listed), Key("network")] = Field(
         default=(200,), description="a list of layer widths >= 1, such as [200, 200]"

@@ -2,7 +2,8 @@
 
 Format 3 had other names of cells: they hashed every key, so that each new key would have changed them all. From format
 4 on names hash what differs from what cells had before a key existed (bench.grid.cell), and columns are added as they
-are declared. A cell is told by its `spec`, from which its names follow.
+are declared. Up to format 4 `objective` also said which bound is trained, which is `bound` from format 5 on
+(bench.grid.old). A cell is told by its `spec`, from which its names follow.
 """
 
 from __future__ import annotations
@@ -89,7 +90,19 @@ def bring_along(connection: sqlite3.Connection) -> None:
         renamed = [(now, before) for before, now in getattr(names, column).items()]
         for table in tables:
             connection.executemany(f"UPDATE {table} SET {column} = ? WHERE {column} = ?", renamed)  # noqa: S608
+    _part_objectives(connection)
     connection.execute(f"PRAGMA user_version = {FORMAT}")
+
+
+def _part_objectives(connection: sqlite3.Connection) -> None:
+    """In the table of speeds; on what a kind is trained that no cell is of is not known, but where it is its bins."""
+    connection.execute(
+        "UPDATE throughput SET bound = CASE objective WHEN 'iwae' THEN 'iwae' ELSE 'elbo' END WHERE bound IS NULL"
+    )
+    connection.execute(
+        "UPDATE throughput SET objective = (SELECT objective FROM cells WHERE cells.kind = throughput.kind LIMIT 1) "
+        "WHERE objective IN ('elbo', 'iwae')"
+    )
 
 
 def bring_along_exported(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
@@ -105,6 +118,7 @@ def bring_along_exported(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFr
     nothing = {name: None if kind == "TEXT" else math.nan for name, kind in RESULT_COLUMNS.items()}
     lacking: dict[str, object] = {name: value for name, value in nothing.items() if name not in cells.columns}
     lacking |= {column: keys[column] for column in KEY_COLUMNS if column not in cells.columns}
+    lacking["objective"] = keys["objective"]  # in the words of today
     specs = [json.dumps(cell.spec, sort_keys=True) for cell in today]
     tables = tables | {"cells": cells.assign(**lacking, spec=specs)}
     for column in ("cell", "config", "kind"):
