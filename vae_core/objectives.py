@@ -1,4 +1,4 @@
-"""Training objectives: lower bounds on ln p(x), in nats, higher is better.
+"""Training objectives: on what a model is trained, and lower bounds on ln p(x), in nats, higher is better.
 
 Axes: models M, batch B, samples L. Each bound maps ln p(x|z) [M, B, L], and what q says, to [M, B].
 """
@@ -63,13 +63,15 @@ def iwae(log_likelihood: Tensor, log_ratio: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Bound:
-    """What an objective's name stands for: a formula of ln p(x|z) [M, B, L] and of the KL [M, B] or, where it is
-    weighted, of ln p(z)/q(z|x) [M, B, L]; and of which ln p(x|z) it is a bound."""
+    """A formula of ln p(x|z) [M, B, L] and of the KL [M, B] or, where it is weighted, of ln p(z)/q(z|x) [M, B, L]."""
 
     formula: Callable[[Tensor, Tensor], Tensor]
     weighted: bool = False  #: importance-weighted over the L samples; else an expectation over them
-    binned: bool = False  #: ln p is the exact mass of the integer level, not the density of the dequantised data
 
 
-#: by the objective's name, as members and grids give it
-OBJECTIVES = {"elbo": Bound(elbo), "iwae": Bound(iwae, weighted=True), "binned": Bound(elbo, binned=True)}
+#: the bounds by name, as members and grids give them
+BOUNDS = {"elbo": Bound(elbo), "iwae": Bound(iwae, weighted=True)}
+
+#: of which ln p(x|z) they are bounds: a density's of dequantised data, or the exact masses of its bins; or the own
+#: log-probability of what has no such choice, a recipe's number as people write it
+OBJECTIVES = ("dequantised", "binned", "own")

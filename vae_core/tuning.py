@@ -1,10 +1,10 @@
 """Tuning alike: of some candidates for what is not compared, such as the learning rate, the best on validation images.
 
 Every configuration that is compared gets the same candidates, procedure and budget (docs/RULES.md, rule 11): all are
-trained from one seed in common bundles, and who cannot reach a rival leaves (`vae_core.training.course`). The choice is by the bound of
-training taken of exact masses, at KL weight 1, on the validation images: what the models are compared by, on images
-that they are not compared on. Where two are near, or what is tuned changes how tight the bound is, the two best
-are judged by refined importance weighting.
+trained from one seed in common bundles, and who cannot reach a rival leaves (`vae_core.training.course`). The choice is
+by the bound of training taken of exact masses, at KL weight 1, on the validation images: what the models are compared
+by, on images that they are not compared on. Where two are near, or what is tuned changes how tight the bound is, the
+two best are judged by refined importance weighting.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from vae_core.data import Dataset
 from vae_core.evaluate import log_likelihood
 from vae_core.likelihoods import Likelihood
 from vae_core.networks import Architecture
+from vae_core.objectives import BOUNDS
 from vae_core.training import Member, Schedule, TrainedModel, fit_to_residuals, train
 
 ELBO_SAMPLES = 10  #: of z for an image's ELBO
@@ -93,7 +94,9 @@ class Choice:
         return f"none of the {len(self.outcomes)} candidates could be trained: {'; '.join(told)}"
 
 
-def tune(data: Dataset, searches: Sequence[Search], device: str = "cpu", *, seed: int = 0, cut: bool = True) -> list[Choice]:
+def tune(
+    data: Dataset, searches: Sequence[Search], device: str = "cpu", *, seed: int = 0, cut: bool = True
+) -> list[Choice]:
     """Trains the candidates of all searches and chooses one for each.
 
     Args:
@@ -123,7 +126,11 @@ def _trained(data: Dataset, searches: Sequence[Search], device: str, *, cut: boo
     found: dict[tuple[int, int], _Trained] = {}
     for (architecture, schedule), places in together.items():
         members = [_with_its_rate(searches[index].candidates[place]) for index, place in places]
-        rivals = [[n for n, (index, _) in enumerate(places) if index == one] for one in {index for index, _ in places}]
+        # a recipe's own number is not what it is judged by, so it parts nobody
+        parted = dict.fromkeys(
+            index for index, _ in places if not searches[index].candidates[0].member.likelihood.recipe
+        )
+        rivals = [[n for n, (index, _) in enumerate(places) if index == one] for one in parted]
         bundle = train(data, members, architecture, schedule, device, rivals=rivals if cut else ())
         for n, (index, place) in enumerate(places):
             outcome = Outcome(
@@ -199,7 +206,7 @@ def _judged(search: Search, place: int, one: _Trained, data: Dataset, seed: int)
         likelihood = one.model.likelihood.scored(reading)
         if likelihood.needs_fit:
             fit_to_residuals(one.model, likelihood, data, member.seed)
-        weighted = member.bound.weighted
+        weighted = BOUNDS[member.bound].weighted
         estimate = log_likelihood(
             search.images,
             one.model.encode,

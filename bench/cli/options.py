@@ -14,6 +14,7 @@ import typer
 from bench.grid.errors import UserError
 
 if TYPE_CHECKING:
+    from bench.grid.read import Grid
     from bench.store import RunTables
 
 RUN_NAME = "A run's name (results/NAME.sqlite) or its file."
@@ -46,6 +47,16 @@ class Refused(UserError):
 def columns() -> int:
     """The width of the terminal."""
     return shutil.get_terminal_size((80, 24)).columns
+
+
+def grid_of(grid: str, overrides: list[str] | None) -> Grid:
+    """A grid given by name or by path; what of it is written otherwise now is said on stderr."""
+    from bench.grid.read import find_grid, load_grid
+
+    loaded = load_grid(find_grid(grid), overrides or [])
+    for note in loaded.notes:
+        typer.echo(note, err=True)
+    return loaded
 
 
 def tables_of(run: str) -> RunTables:

@@ -8,7 +8,16 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.options import INTERRUPTED, Device, DeviceOption, Overrides, PluginFiles, Refused, RunFileOption
+from bench.cli.options import (
+    INTERRUPTED,
+    Device,
+    DeviceOption,
+    Overrides,
+    PluginFiles,
+    Refused,
+    RunFileOption,
+    grid_of,
+)
 
 
 def verb(
@@ -37,12 +46,11 @@ def verb(
     from bench.engine import plugins
     from bench.engine.progress import Reporter, duration
     from bench.engine.run import Interrupted, Options, run_grid
-    from bench.grid.read import find_grid, load_grid
 
     if timeout is not None and not timeout > 0:
         raise Refused(f"--timeout {timeout:g}: give a number of seconds > 0, or leave it out for no limit.")
     given = plugins.add(plugin or [])
-    loaded = load_grid(find_grid(grid), set_ or [])
+    loaded = grid_of(grid, set_)
     if unused := sorted(set(given) - {cell.family for cell in loaded.cells}):
         raise Refused(f"--plugin: no cell of the grid is of the family {unused[0]}; name it under family in the grid.")
     path = out or Path("results") / f"{loaded.name}.sqlite"

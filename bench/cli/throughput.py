@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.options import Device, DeviceOption, Overrides, PluginFiles, RunFileOption
+from bench.cli.options import Device, DeviceOption, Overrides, PluginFiles, RunFileOption, grid_of
 
 
 def verb(
@@ -38,11 +38,10 @@ def verb(
     from bench.cli.text.survey import survey_text
     from bench.engine import plugins
     from bench.engine.progress import Reporter
-    from bench.grid.read import find_grid, load_grid
     from bench.speed.survey import Options, survey_grid
 
     plugins.add(plugin or [])
-    loaded = load_grid(find_grid(grid), set_ or [])
+    loaded = grid_of(grid, set_)
     path = out or Path("results") / f"{loaded.name}.sqlite"
     options = Options(device.value, threads, kind, quick, sys.argv[1:])
     with Reporter(sys.stderr) as reporter:

@@ -1,4 +1,4 @@
-"""What was chosen for the configurations of a run that are tuned, and what is still to be chosen before they can train."""
+"""What was chosen for the configurations of a run that are tuned, and what is to be chosen before they can train."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a worker process does before it trains the cells of a configuration that is tuned: trains the candidates, chooses.
+"""What a worker process does before it trains the cells of tuned configurations: trains the candidates, chooses.
 
 Like bench.engine.worker it executes torch, and nothing of the scheduling process imports it.
 """

@@ -26,6 +26,7 @@ from vae_core.data import Dataset
 from vae_core.evaluate import Assessment, Estimate, Scoring, Trained, assess, log_likelihood
 from vae_core.likelihoods import Likelihood
 from vae_core.numerics.precision import full_float32, require_precision
+from vae_core.objectives import BOUNDS
 from vae_core.training import TrainedBundle, TrainedModel, fit_to_residuals, train
 
 FIT_SAMPLES = 10  # of z for an image's ELBO, in the scores of training and validation images
@@ -129,7 +130,7 @@ def _assessed(cells: Sequence[Cell], model: TrainedModel, data: Dataset) -> Iter
             [Scoring(_scored_as(cell, model, data), cell.refine) for cell in together],
             levels=levels,
             samples=first.eval_samples,
-            trained=Trained(model.likelihood, member_of(first, data.levels).bound, first.train_samples),
+            trained=Trained(model.likelihood, first.objective, BOUNDS[first.bound], first.train_samples),
             shape=data.shape,
             seed=first.seed,
         )

@@ -15,12 +15,13 @@ from typing import Annotated, Any, Self
 from pydantic import BeforeValidator, Field
 
 from bench.grid.families import Scalar
+from bench.grid.old import spec_of_today
 from bench.grid.settings import GROUPS, KEYS, Settings, keys_of
 
 #: what may differ between cells of one trained model
 EVALUATION = ("scored_as", *keys_of("evaluation"))
 #: keys that labels have words of their own for, or leave out
-WORDED = ("family", "objective", "train_samples", "seed")
+WORDED = ("family", "objective", "bound", "train_samples", "seed")
 
 
 def _frozen(value: Any) -> Any:
@@ -47,7 +48,7 @@ class Cell(Settings):
     @classmethod
     def of_spec(cls, spec: Mapping[str, Any]) -> Self:
         """The cell that `spec` was of, also if that was before some of the keys existed."""
-        return cls.model_validate({**{name: key.absent for name, key in KEYS.items()}, **spec})
+        return cls.model_validate({**{name: key.absent for name, key in KEYS.items()}, **spec_of_today(spec)})
 
     def but(self, **changes: Any) -> Self:
         """The same cell with other values, which are checked."""
@@ -68,7 +69,7 @@ class Cell(Settings):
         return [dict(zip(self.tune, values, strict=True)) for values in itertools.product(*self.tune.values())]
 
     def settled(self, chosen: Mapping[str, Any] | None = None) -> Self:
-        """The cell with the values that were chosen, as a cell of a grid that gives them; by default the first of each."""
+        """The cell with the values that were chosen, as one of a grid that gives them; by default the first of each."""
         return self.but(tune={}, **(chosen or self.candidates[0])) if self.tune else self
 
     @cached_property
@@ -106,26 +107,29 @@ class Cell(Settings):
 
     @cached_property
     def kind(self) -> str:
-        """Equal for cells that run at one speed: σ's mode matters, its value, the seed and the schedule do not. Of a cell
-        that is tuned it is that of the first candidate: ask the settled one."""
+        """Equal for cells that run at one speed: σ's mode matters, its value, the seed and the schedule do not. Of a
+        cell that is tuned it is that of the first candidate: ask the settled one."""
         if self.tune:
             return self.settled().kind
         spec = _without(self.spec, (*EVALUATION, *(name for name, key in KEYS.items() if not key.paces)))
         if self.sigma_mode == "fixed":
             spec["options"] = {**spec["options"], "sigma": "fixed"}
         sigma = f"-sigma={self.sigma_mode}" if self.sigma_mode else ""
-        trained = "-".join([self.objective, self._samples(), *self._named()])
-        return f"{short_name(self.dataset)}-{self.family}{sigma}-{trained}-{_digest(spec)}"
+        return f"{short_name(self.dataset)}-{self.family}{sigma}-{'-'.join(self._trained())}-{_digest(spec)}"
 
     def _stem(self, scored_as: str = "itself") -> str:
         options = [f"{key}={number_text(value)}" for key, value in sorted(self.options.items())]
         scoring = [] if scored_as == "itself" else [scored_as]
-        return "-".join(
-            [
-                *(short_name(self.dataset), self.family, *options, *scoring),
-                *(self.objective, self._samples(), *self._named()),
-            ]
-        )
+        return "-".join([short_name(self.dataset), self.family, *options, *scoring, *self._trained()])
+
+    def _trained(self) -> list[str]:
+        """What names say of the training."""
+        on = [self.objective] if self.tells("objective") else []
+        return [*on, self.bound, self._samples(), *self._named()]
+
+    def tells(self, key: str) -> bool:
+        """Whether the cell's value of a key of the grid is told in its names."""
+        return _tells(key, _plain(getattr(self, key)))
 
     def _samples(self) -> str:
         return "Ltuned" if "train_samples" in self.tune else f"L{self.train_samples}"
@@ -137,7 +141,7 @@ class Cell(Settings):
         return [
             value if isinstance(value, str) else f"{name}={number_text(value)}"
             for name, value in values.items()
-            if value != KEYS[name].absent
+            if self.tells(name)
         ]
 
     def __hash__(self) -> int:
@@ -182,8 +186,7 @@ def _label(cell: Cell, varying: list[str]) -> str:
     ]
     if cell.scored_as != "itself":
         parts.append(f"({cell.scored_as.replace('_', ' ')})")
-    if cell.objective != "elbo":
-        parts.append(cell.objective)
+    parts += [getattr(cell, key) for key in ("objective", "bound") if cell.tells(key)]
     if cell.train_samples != 1:
         parts.append(f"L={cell.train_samples}")
     for name in varying:
@@ -199,6 +202,12 @@ def _plain(value: Any) -> Any:
     return {key: _plain(inner) for key, inner in sorted(value.items())} if isinstance(value, Mapping) else value
 
 
+def _tells(name: str, value: Any) -> bool:
+    """Whether a plain value of a key is another than what every cell had before the key, or what its family implies."""
+    key = KEYS[name]
+    return value != _plain(key.absent) and value not in key.implied
+
+
 def _without(spec: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
     left_out = set(names)
     return {key: value for key, value in spec.items() if key not in left_out}
@@ -206,7 +215,7 @@ def _without(spec: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
 
 def _digest(spec: Mapping[str, Any]) -> str:
     """Of what differs from what cells had before a key existed: so a new key leaves the names of old cells alone."""
-    differing = {name: value for name, value in spec.items() if name not in KEYS or value != _plain(KEYS[name].absent)}
+    differing = {name: value for name, value in spec.items() if name not in KEYS or _tells(name, value)}
     if not differing.get("tune", True):
         del differing["tune"]
     text = json.dumps(differing, sort_keys=True, separators=(",", ":"), allow_nan=False)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from bench.grid.cell import Cell
 from bench.grid.families import Scalar, make, option_names, registry, require_network, trainable_on
+from bench.grid.old import Pairs
 from bench.grid.settings import (
     DEFAULT_SIGMA,
     KEYS,
@@ -26,11 +27,13 @@ EXCLUDABLE = ("view", "scored_as")  # what [[exclude]] may name beside settings 
 
 @dataclass(frozen=True)
 class Block:
-    """The axes of one [[cells]] table, those of [grid] among them; `where` is what errors call it. `tune` has the keys
-    whose values are candidates, and no axes."""
+    """The axes of one [[cells]] table, those of [grid] among them; `where` is what errors call it. `pairs`: those of
+    objective and bound that are asked for, where they are not all (bench.grid.old). `tune` has the keys whose values
+    are candidates, and no axes."""
 
     where: str
     axes: Mapping[str, tuple[Any, ...]]
+    pairs: Pairs = field(default_factory=frozenset)
     tune: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
 
 
@@ -43,11 +46,18 @@ def expand(block: Block) -> Iterator[Cell]:
     for name in block.axes["family"]:
         family = family_named(block.where, name)
         settings = _settings_axes(block, name)
+        # what every family is asked for in a list of many, the own number of those that have no other
+        own = {"dequantised": "own"} if "own" in family.objectives else {}
         for options in _product(_option_axes(block, name)):
             reasons = _reasons(block.where, name, options)
-            for objective in settings["objective"]:
-                tally.count({**options, "family": name, "objective": objective}, reasons[objective])
+            able = [objective for objective in reasons if not reasons[objective]]
+            for word in settings["objective"]:
+                objective = own.get(word, word)
+                tally.count({"family": name, **options, "objective": word}, reasons[objective], able)
             for values in _product(settings):
+                if block.pairs and (values["objective"], values["bound"]) not in block.pairs:
+                    continue
+                values["objective"] = own.get(values["objective"], values["objective"])
                 if reasons[values["objective"]]:
                     continue
                 if family.view != "binary":
@@ -55,7 +65,7 @@ def expand(block: Block) -> Iterator[Cell]:
                 for scoring in family.scorings:
                     named = {"family": family.name, "scored_as": scoring, "view": family.view}
                     yield Cell(**named, options=options, tune=block.tune, **values)
-    for (key, value), why in tally.without_a_cell():
+    for key, value, why in tally.without_a_cell():
         raise GridError(f"{block.where}: {key} = {shown(value)} is left without a cell: {sentence(why)}")
 
 
@@ -84,19 +94,29 @@ class _Tally:
     """Which values of a block's axes have got a cell, and why others have none."""
 
     def __init__(self) -> None:
-        self._barred: dict[tuple[str, Any], str] = {}
-        self._taken: set[tuple[str, Any]] = set()
+        self._barred: dict[tuple[str, Any], tuple[str, str]] = {}
+        self._taken: dict[tuple[str, Any], None] = {}
 
-    def count(self, values: Mapping[str, Any], reason: str) -> None:
-        """One combination; `reason` why it cannot be trained, "" where it can."""
-        if reason:
-            for value in values.items():
-                self._barred.setdefault(value, reason)
-        else:
-            self._taken.update(values.items())
+    def count(self, values: Mapping[str, Any], reason: str, able: Sequence[str]) -> None:
+        """One combination; `reason` why it cannot be trained, "" where it can; `able`: the objectives on which what it
+        is of can be."""
+        for value in values.items():
+            if reason:
+                self._barred.setdefault(value, (reason, able[0]))
+            else:
+                self._taken.setdefault(value)
 
-    def without_a_cell(self) -> Iterator[tuple[tuple[str, Any], str]]:
-        return ((value, why) for value, why in self._barred.items() if value not in self._taken)
+    def without_a_cell(self) -> Iterator[tuple[str, Any, str]]:
+        """Key, value, and why it has none, with the remedy."""
+        in_use = [value for key, value in self._taken if key == "objective"]
+        for (key, value), (why, other) in self._barred.items():
+            if (key, value) in self._taken:
+                continue
+            # an objective stands here only where every family has got another
+            wanted = [*in_use, other]
+            instead = f"write objective = {shown(wanted if len(wanted) > 1 else other)}"
+            remedy = {"objective": "remove it", "family": instead}.get(key, f"remove it, or {instead}")
+            yield key, value, f"{why}; {remedy}"
 
 
 def _settings_axes(block: Block, family: str) -> dict[str, tuple[Any, ...]]:
@@ -134,7 +154,7 @@ def _reasons(where: str, name: str, options: Mapping[str, Scalar]) -> dict[str, 
     except ValueError as error:
         raise GridError(f"{where}: {sentence(error)}") from None
     if alias := registry().ALIASES.get(name):
-        refusal = f"{name} is {alias.family} trained on {alias.objective!r}: give that objective, or {alias.family}"
+        refusal = f"{name} is {alias.family} trained on {alias.objective!r}"
         reasons |= {objective: refusal for objective in reasons if objective != alias.objective}
     return reasons
 

@@ -38,11 +38,19 @@ def views() -> Mapping[str, Any]:
 
 
 def objectives() -> tuple[str, ...]:
-    """The names of the training objectives, without loading torch."""
+    """What can be trained on, without loading torch."""
     lazy_torch.install()
     from vae_core.objectives import OBJECTIVES
 
-    return tuple(OBJECTIVES)
+    return OBJECTIVES
+
+
+def bounds() -> tuple[str, ...]:
+    """The names of the bounds that can be trained, without loading torch."""
+    lazy_torch.install()
+    from vae_core.objectives import BOUNDS
+
+    return tuple(BOUNDS)
 
 
 def networks() -> ModuleType:
@@ -67,14 +75,7 @@ def make(family: str, options: Mapping[str, Scalar], levels: int = NOMINAL_LEVEL
 
 def trainable_on(likelihood: Any) -> dict[str, str]:
     """Every objective, and why the likelihood cannot be trained on it; "" where it can."""
-    reasons = {}
-    for objective in objectives():
-        try:
-            likelihood.require_objective(objective)
-            reasons[objective] = ""
-        except ValueError as error:
-            reasons[objective] = str(error)
-    return reasons
+    return {objective: likelihood.refusal(objective) for objective in objectives()}
 
 
 def option_names(families: Iterable[str] | None = None) -> list[str]:

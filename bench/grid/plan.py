@@ -24,8 +24,8 @@ class Bundle:
     """Cells of one shape, carried out by one call of the worker.
 
     All share the keys that are `bundled` (bench.grid.settings) and the decoder's output width. Cells with one
-    `training_key` (one model, scored in several ways) are always together. `chosen` has, for each `search` of cells that
-    are tuned, what came out: "values", "edges", "seconds".
+    `training_key` (one model, scored in several ways) are always together. `chosen` has, for each `search` of cells
+    that are tuned, what came out: "values", "edges", "seconds".
     """
 
     id: str
@@ -45,8 +45,8 @@ class Tuning:
 def plan(
     cells: Iterable[Cell], device: str, workers: int, settled: Callable[[Cell], Cell] = Cell.settled
 ) -> tuple[Bundle, ...]:
-    """Cut a grid's cells into bundles, the most expensive first; a function of the grid, the device and the workers, and
-    of what was chosen for cells that are tuned (`settled`).
+    """Cut a grid's cells into bundles, the most expensive first; a function of the grid, the device and the workers,
+    and of what was chosen for cells that are tuned (`settled`).
 
     A resumed run plans the whole grid again and leaves out what is done: so it meets the same bundles.
     """
@@ -132,13 +132,14 @@ def _width(cell: Cell, levels: int = NOMINAL_LEVELS) -> int:
 
 
 def _models(cells: Iterable[Cell]) -> list[list[Cell]]:
-    """Cells that share a trained model together; models of one kind of likelihood and objective side by side."""
+    """Cells that share a trained model together; models of one kind of likelihood and training side by side."""
     models: dict[str, list[Cell]] = {}
     for cell in cells:
         models.setdefault(cell.training_key, []).append(cell)
-    kinds: dict[tuple[str, str, str], list[list[Cell]]] = {}
+    kinds: dict[tuple[str, ...], list[list[Cell]]] = {}
     for model in models.values():
-        kinds.setdefault((model[0].family, model[0].sigma_mode, model[0].objective), []).append(model)
+        first = model[0]
+        kinds.setdefault((first.family, first.sigma_mode, first.objective, first.bound), []).append(model)
     return [model for kind in kinds.values() for model in kind]
 
 

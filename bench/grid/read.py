@@ -21,11 +21,12 @@ The keys and their defaults are those of `settings.Settings`; the rest are optio
 go to those families of the block that take them. `hidden` is one list (a list of lists is an axis), `eval_samples`
 always one.
 
-`objective = "binned"` trains a density on the exact masses of its bins, what it is scored by, instead of on dequantised
-data. A mass has no other bins, a recipe is trained as people write it, and sigma = "optimal" is the density's own: such
-combinations are left out of a block, so that `objective = ["elbo", "binned"]` can stand beside many families. But a
-value that would be left without any cell of its block is an error. `family = "discretised_logistic"` is another name
-for the logistic with `objective = "binned"`, which it also brings along where no objective is given.
+`objective` says on what a density is trained: on dequantised data, or with "binned" on the exact masses of its bins,
+what it is scored by. A mass and a recipe have no such choice: their cells say "own", which is also what "dequantised"
+comes to for them. sigma = "optimal" is the density's own. Combinations that cannot be trained are left out of a block,
+so that `objective = ["dequantised", "binned"]` can stand beside many families; but a value that would be left without
+any cell of its block is an error. `family = "discretised_logistic"` is another name for the logistic with `objective =
+"binned"`, which it also brings along where no objective is given. `bound` is "elbo" or "iwae".
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.grid import old
 from bench.grid.cell import Cell, Described, labels
 from bench.grid.expand import Block, exclusion, expand, matches
 from bench.grid.families import option_names, registry
@@ -48,13 +50,15 @@ __all__ = ["Cell", "Described", "Grid", "GridError", "Settings"]
 
 @dataclass(frozen=True)
 class Grid:
-    """A grid, read and valid: its cells in order, and the text and overrides that they came from."""
+    """A grid, read and valid: its cells in order, the text and overrides that they came from, and a sentence for each
+    place in them that is written otherwise now."""
 
     name: str
     about: str
     cells: tuple[Cell, ...]
     text: str
     overrides: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def shipped_grids() -> dict[str, Path]:
@@ -97,7 +101,7 @@ def parse_grid(text: str, name: str, file: str, overrides: Sequence[str] = ()) -
     for number, table in enumerate(exclusions, 1):
         require_one_role(f"{file}, [[exclude]] {number}", table, tune, "[tune]")
     given = {key: value for key, value in given.items() if not key.startswith(SET)}
-    blocks = _blocks(file, shared, tables, given, tune)
+    blocks, notes = _blocks(file, shared, tables, given, tune)
     cells: dict[str, tuple[str, Cell]] = {}
     for block in blocks:
         in_block = {cell.id: cell for cell in expand(block)}
@@ -107,11 +111,16 @@ def parse_grid(text: str, name: str, file: str, overrides: Sequence[str] = ()) -
                     f"{block.where}: gives the cell {key} that {cells[key][0]} gives too; leave it out of one of them."
                 )
             cells.setdefault(key, (block.where, cell))
-    rules = [exclusion(f"{file}, [[exclude]] {n}", table) for n, table in enumerate(exclusions, 1)]
+    rules = []
+    for number, table in enumerate(exclusions, 1):
+        where = f"{file}, [[exclude]] {number}"
+        of_before = old.words(where, table)
+        rules += [exclusion(where, rule) for rule in old.rules(of_before, table)]
+        notes += [old.excluded_note(where, of_before)] if of_before else []
     kept = tuple(cell for _, cell in cells.values() if not any(matches(cell, rule) for rule in rules))
     if not kept:
         raise GridError(f"{file} has no cells left: its [[exclude]] tables drop all {len(cells)}.")
-    return Grid(name=name, about=about, cells=kept, text=text, overrides=tuple(overrides))
+    return Grid(name=name, about=about, cells=kept, text=text, overrides=tuple(overrides), notes=tuple(notes))
 
 
 def describe(cells: Iterable[Cell]) -> dict[str, Described]:
@@ -178,30 +187,34 @@ def _blocks(
     tables: list[dict[str, Any]],
     given: dict[str, Any],
     tune: dict[str, tuple[Any, ...]],
-) -> list[Block]:
-    """[grid] and --set merged into every block, all axes valid; options only where some family takes them."""
+) -> tuple[list[Block], list[str]]:
+    """[grid] and --set merged into every block, all axes valid, options only where some family takes them; and a
+    sentence for each of them that is written otherwise now."""
     single = tables == [{}]
-    sources = {f"{file}, [grid]": shared, "--set": given}
+    sources = {f"{file}, [grid]": shared}
     if not single:
         sources |= {f"{file}, [[cells]] {number}": table for number, table in enumerate(tables, 1)}
+    sources["--set"] = given
+    axes: dict[str, dict[str, tuple[Any, ...]]] = {}
     for source, table in sources.items():
         require_one_role(source, table, tune, "[tune]")
-    axes = {
-        source: {key: axis(source, key, value) for key, value in table.items()} for source, table in sources.items()
-    }
+        of_before = old.words(source, table)
+        axes[source] = {key: axis(source, key, v) for key, v in table.items() if not (of_before and key == "objective")}
+        if of_before:
+            axes[source]["objective"] = of_before
     blocks = []
     for number, table in enumerate(tables, 1):
         where = f"{file}, [grid]" if single else f"{file}, [[cells]] {number}"
-        merged = {**axes[f"{file}, [grid]"], **axes[where], **axes["--set"]}
+        merged, pairs = old.merged((axes[f"{file}, [grid]"], {} if single else axes[where], axes["--set"]))
         if "family" not in merged:
             raise GridError(f"{where}: the key 'family' is missing; give one or a list (vae-bench list likelihoods).")
-        blocks.append(Block(where, merged, tune))
+        blocks.append(Block(where, merged, pairs, tune))
         if not single:
             _check_options_are_taken(where, [key for key in table if key not in given], merged["family"])
     everywhere = {family for block in blocks for family in block.axes["family"]}
     for source in (f"{file}, [grid]", "--set"):
         _check_options_are_taken(source, sources[source], sorted(everywhere))
-    return blocks
+    return blocks, list(old.notes(sources))
 
 
 def _check_options_are_taken(where: str, keys: Iterable[str], families: Sequence[str]) -> None:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from bench.grid.errors import UserError
-from bench.grid.families import Scalar, networks, objectives, option_names, registry
+from bench.grid.families import Scalar, bounds, networks, objectives, option_names, registry
 
 DEFAULT_SIGMA = "shared"  # for families with a σ, where the grid names none
 ONE_VALUE = ("eval_samples",)  # a list is the value itself
@@ -38,6 +38,7 @@ class Key:
     #: what every cell had before the key existed, which names leave out; by default the key's default. Who changes a
     #: default writes the old one here, so that the cells of old runs keep their names
     absent: Any = ...
+    implied: tuple[Any, ...] = ()  #: values that follow from the family, which names leave out too
 
 
 def _listed(value: Any) -> Any:
@@ -65,6 +66,7 @@ def _one_of(words: Callable[[], Iterable[str]]) -> AfterValidator:
 #: keys that take one of the words that vae_core knows
 WORDS: dict[str, Callable[[], Iterable[str]]] = {
     "objective": objectives,
+    "bound": bounds,
     "network": lambda: networks().names(),
     "activation": lambda: networks().ACTIVATIONS,
 }
@@ -87,8 +89,13 @@ class Settings(BaseModel):
     family: Annotated[str, Key("model", bundled=False)] = Field(
         description="the name of a family (vae-bench list likelihoods)"
     )
-    train_samples: Annotated[Positive, Key("training", tunable=True)] = Field(default=1, description="a whole number >= 1")
-    objective: Annotated[str, _one_of(WORDS["objective"]), Key("training", bundled=False)] = "elbo"
+    train_samples: Annotated[Positive, Key("training", tunable=True)] = Field(
+        default=1, description="a whole number >= 1"
+    )
+    objective: Annotated[str, _one_of(WORDS["objective"]), Key("training", bundled=False, implied=("own",))] = (
+        "dequantised"
+    )
+    bound: Annotated[str, _one_of(WORDS["bound"]), Key("training", bundled=False)] = "elbo"
     network: Annotated[str, _one_of(WORDS["network"]), Key("network", named=True, tunable=True)] = "mlp"
     hidden: Annotated[tuple[Positive, ...], BeforeValidator(_listed), Key("network", tunable=True)] = Field(
         default=(200,), description="a list of layer widths >= 1, such as [200, 200]"
@@ -105,7 +112,9 @@ class Settings(BaseModel):
     averaging: Annotated[float, Key("schedule", tunable=True)] = Field(
         default=0.0, ge=0, lt=1, description="a number from 0 (none) to below 1, such as 0.995"
     )
-    batch_size: Annotated[Positive, Key("schedule", tunable=True)] = Field(default=100, description="a whole number >= 1")
+    batch_size: Annotated[Positive, Key("schedule", tunable=True)] = Field(
+        default=100, description="a whole number >= 1"
+    )
     learning_rate: Annotated[float, Key("schedule", bundled=False, paces=False, tunable=True)] = Field(
         default=1e-3, gt=0, allow_inf_nan=False, description="a number > 0"
     )

@@ -15,8 +15,8 @@ from typing import Any
 from bench.grid.families import option_names
 from bench.grid.settings import KEYS, LIST_VALUES, GridError, Settings, axis, shown
 
-#: candidates where a grid names none: the ratio is one that moves a bound, and the best of all families of the catalogue
-#: on digits lie inside
+#: candidates where a grid names none: the ratio is one that moves a bound, and the best of all families of the
+#: catalogue on digits lie inside
 LEARNING_RATES = (1e-3, 3e-3, 1e-2, 3e-2)
 #: keys by which all candidates end alike
 ENDS = ("epochs", "patience", "tolerance")

@@ -76,6 +76,7 @@ def survey_kind(cell: Cell, device: str, quick: bool) -> dict[str, Any]:
         "sigma_mode": cell.sigma_mode,
         "train_samples": cell.train_samples,
         "objective": cell.objective,
+        "bound": cell.bound,
         "train_images_per_s": measured["train"]["rate"],
         "eval_decodes_per_s": measured["eval"]["rate"],
         "bundled_images_per_s": measured["bundled"]["rate"],

@@ -64,6 +64,7 @@ def measure_throughput(cells: Sequence[Cell], device: str) -> list[dict[str, Any
                 "sigma_mode": cell.sigma_mode,
                 "train_samples": cell.train_samples,
                 "objective": cell.objective,
+                "bound": cell.bound,
                 "train_images_per_s": images,
                 "eval_decodes_per_s": decodes,
                 "train_flops_share": images * train_flops / (rate * 1e9),

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
-from bench.grid.settings import keys_of
+from bench.grid.settings import KEYS, keys_of
 from bench.statistics.endings import Ending
 from bench.statistics.trust import Doubt
 from bench.store import RESULT_COLUMNS, Results
@@ -113,6 +113,10 @@ class Row:
         return str(self.settings["objective"])
 
     @property
+    def bound(self) -> str:
+        return str(self.settings["bound"])
+
+    @property
     def train_samples(self) -> int:
         return int(self.settings["train_samples"])
 
@@ -153,8 +157,14 @@ def joined(cells: pd.DataFrame) -> tuple[Results, Results]:
 
 
 def matched(rows: Iterable[Row], row: Row) -> list[Row]:
-    """Those of `rows` whose training settings (samples, objective, network, schedule) are those of `row`."""
-    return [other for other in rows if other.settings == row.settings]
+    """Those of `rows` whose training settings (objective, bound, samples, network, schedule) are those of `row`. Of a
+    family without a choice of objective a grid asks for it in the word that asks a density for dequantised data."""
+    return [other for other in rows if _asked(other) == _asked(row)]
+
+
+def _asked(row: Row) -> dict[str, Any]:
+    """The settings of a row as a grid asks for them; what its family implies is not asked for."""
+    return {name: KEYS[name].absent if value in KEYS[name].implied else value for name, value in row.settings.items()}
 
 
 def grouped(rows: Iterable[Row], key: Callable[[Row], K]) -> dict[K, list[Row]]:

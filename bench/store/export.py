@@ -13,8 +13,8 @@ PARQUET = ("cells", "bounds", "per_image", "latents", "calibration", "history", 
 
 
 def export(tables: RunTables, folder: Path) -> list[Path]:
-    """Write cells.csv, every table as Parquet, and provenance.json (where the numbers come from: the grid, the data, the
-    code) into a folder, which is made.
+    """Write cells.csv, every table as Parquet, and provenance.json (where the numbers come from: the grid, the data,
+    the code) into a folder, which is made.
 
     Gives the files. Each is whole or not there: it is written beside its place and moved. Raises OSError.
     """

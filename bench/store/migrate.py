@@ -2,7 +2,8 @@
 
 Format 3 had other names of cells: they hashed every key, so that each new key would have changed them all. From format
 4 on names hash what differs from what cells had before a key existed (bench.grid.cell), and columns are added as they
-are declared. A cell is told by its `spec`, from which its names follow.
+are declared. Up to format 4 `objective` also said which bound is trained, which is `bound` from format 5 on
+(bench.grid.old). A cell is told by its `spec`, from which its names follow.
 """
 
 from __future__ import annotations
@@ -24,7 +25,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
 OLDEST = 3  #: formats from here on can be brought along
-NAMED = {"cell": RESULT_TABLES, "kind": ("cells", "throughput", "scaling")}  # which tables hold which of the names
+#: which tables hold which of the names
+NAMED = {
+    "cell": RESULT_TABLES,
+    "kind": ("cells", "throughput", "scaling"),
+    "search": ("cells", "candidates", "candidate_history"),
+}
+
+
+ASKED = ("cell", "config", "kind", "search", "tuned", "spec")  #: columns of cells from which names are made
 
 
 @dataclass(frozen=True)
@@ -34,19 +43,22 @@ class Names:
     cell: dict[str, str]
     config: dict[str, str]
     kind: dict[str, str]
+    search: dict[str, str]
 
     @classmethod
-    def of(cls, rows: Iterable[tuple[str, str, str, str]]) -> Names:
-        """From (cell, config, kind, spec) of every stored cell. Raises ValueError for a spec that is none."""
-        names = cls({}, {}, {})
-        for cell, config, kind, spec in rows:
-            today = _cell(spec)
+    def of(cls, rows: Iterable[tuple[str | None, ...]]) -> Names:
+        """From `ASKED` of every stored cell. Raises ValueError for a spec that is none."""
+        names = cls({}, {}, {}, {})
+        for cell, config, kind, search, tuned, spec in rows:
+            today = _cell(str(spec))
+            trained = today.settled(json.loads(tuned or "null"))
             for before, now, renamed in (
                 (cell, today.id, names.cell),
                 (config, today.config, names.config),
-                (kind, today.kind, names.kind),
+                (kind, trained.kind, names.kind),
+                (search or "", today.search, names.search),
             ):
-                if before != now:
+                if before and before != now:
                     renamed[before] = now
         return names
 
@@ -78,18 +90,31 @@ def bring_along(connection: sqlite3.Connection) -> None:
             )
     for table in INDEXED:
         connection.execute(f"CREATE INDEX IF NOT EXISTS {table}_cell ON {table} (cell)")
-    stored = connection.execute("SELECT cell, config, kind, spec FROM cells").fetchall()
+    stored = connection.execute(f"SELECT {', '.join(ASKED)} FROM cells").fetchall()  # noqa: S608  own names
     names = Names.of(stored)
-    for cell, _, _, spec in stored:
+    for cell, *_, spec in stored:
         today = _cell(spec)
         row = {**key_values(today), "config": today.config, "spec": json.dumps(today.spec, sort_keys=True)}
+        row |= {} if today.tune else {"tune": "", "search": ""}
         values = ", ".join(f"{name} = ?" for name in row)
         connection.execute(f"UPDATE cells SET {values} WHERE cell = ?", (*row.values(), cell))  # noqa: S608  own names
     for column, tables in NAMED.items():
         renamed = [(now, before) for before, now in getattr(names, column).items()]
         for table in tables:
             connection.executemany(f"UPDATE {table} SET {column} = ? WHERE {column} = ?", renamed)  # noqa: S608
+    _part_objectives(connection)
     connection.execute(f"PRAGMA user_version = {FORMAT}")
+
+
+def _part_objectives(connection: sqlite3.Connection) -> None:
+    """In the table of speeds; on what a kind is trained that no cell is of is not known, but where it is its bins."""
+    connection.execute(
+        "UPDATE throughput SET bound = CASE objective WHEN 'iwae' THEN 'iwae' ELSE 'elbo' END WHERE bound IS NULL"
+    )
+    connection.execute(
+        "UPDATE throughput SET objective = (SELECT objective FROM cells WHERE cells.kind = throughput.kind LIMIT 1) "
+        "WHERE objective IN ('elbo', 'iwae')"
+    )
 
 
 def bring_along_exported(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
@@ -99,15 +124,18 @@ def bring_along_exported(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFr
     cells = tables["cells"]
     if "spec" not in cells.columns:
         return tables
-    names = Names.of(cells[["cell", "config", "kind", "spec"]].itertuples(index=False, name=None))
+    asked = cells.reindex(columns=list(ASKED)).astype(object)
+    names = Names.of(asked.where(asked.notna(), None).itertuples(index=False, name=None))
     today = [_cell(spec) for spec in cells["spec"]]
     keys = pd.DataFrame([key_values(cell) for cell in today], columns=list(KEY_COLUMNS), index=cells.index)
     nothing = {name: None if kind == "TEXT" else math.nan for name, kind in RESULT_COLUMNS.items()}
     lacking: dict[str, object] = {name: value for name, value in nothing.items() if name not in cells.columns}
+    lacking |= {column: "" for column in ("tune", "search") if column not in cells.columns}
     lacking |= {column: keys[column] for column in KEY_COLUMNS if column not in cells.columns}
+    lacking["objective"] = keys["objective"]  # in the words of today
     specs = [json.dumps(cell.spec, sort_keys=True) for cell in today]
     tables = tables | {"cells": cells.assign(**lacking, spec=specs)}
-    for column in ("cell", "config", "kind"):
+    for column in ("cell", "config", "kind", "search"):
         renamed: dict[str, str] = getattr(names, column)
         for table, frame in tables.items():
             if column in frame.columns:

@@ -50,6 +50,7 @@ THROUGHPUT_COLUMNS = {
     "sigma_mode": "TEXT",
     "train_samples": "INTEGER",
     "objective": "TEXT",
+    "bound": "TEXT",
     "train_images_per_s": "REAL",
     "eval_decodes_per_s": "REAL",
     "train_flops_share": "REAL",

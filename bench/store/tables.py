@@ -23,7 +23,8 @@ class RunTables:
 
     Long: per_image (cell, image, then IMAGE_ARRAYS), latents (cell, dimension, kl_nats, mean_variance), calibration
     (cell, bin, share), history (cell, epoch, train_nats, valid_nats). pictures maps (cell, kind) to uint8 [n, H, W] or
-    [n, H, W, C]. candidates and candidate_history: of what is tuned, by `search` (a column of cells too). scaling: points of curves of speed, empty without a survey.
+    [n, H, W, C]. candidates and candidate_history: of what is tuned, by `search` (a column of cells too). scaling:
+    points of curves of speed, empty without a survey.
     """
 
     cells: pd.DataFrame

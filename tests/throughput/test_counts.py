@@ -32,7 +32,7 @@ BUNDLES = {"gaussian ×8": lambda: gaussians(8), "four kinds ×2": mixed}
 STEPS = {
     "gaussian ×8": lambda: stepper(DIGITS, gaussians(8), "cpu"),
     "four kinds ×2": lambda: stepper(DIGITS, mixed(), "cpu"),
-    "gaussian ×8, iwae L=5": lambda: stepper(DIGITS, gaussians(8), "cpu", objective="iwae", samples=5),
+    "gaussian ×8, iwae L=5": lambda: stepper(DIGITS, gaussians(8), "cpu", bound="iwae", samples=5),
     "gaussian ×8, binned": lambda: stepper(DIGITS, gaussians(8), "cpu", objective="binned"),
 }
 

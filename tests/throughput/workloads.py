@@ -54,18 +54,30 @@ def gaussians(models: int) -> list[Likelihood]:
 
 
 def trainer(
-    size: Size, members: Sequence[Likelihood], device: str, *, objective: str = "elbo", samples: int = 1
+    size: Size,
+    members: Sequence[Likelihood],
+    device: str,
+    *,
+    objective: str = "",
+    bound: str = "elbo",
+    samples: int = 1,
 ) -> Trainer:
     schedule = Schedule(epochs=1, batch_size=size.batch, learning_rate=1e-3, train_samples=samples)
-    bundle = [Member(likelihood, objective, 0) for likelihood in members]
+    bundle = [Member(likelihood, objective, bound) for likelihood in members]
     return Trainer(size.data(), bundle, size.architecture, schedule, device)
 
 
 def stepper(
-    size: Size, members: Sequence[Likelihood], device: str, *, objective: str = "elbo", samples: int = 1
+    size: Size,
+    members: Sequence[Likelihood],
+    device: str,
+    *,
+    objective: str = "",
+    bound: str = "elbo",
+    samples: int = 1,
 ) -> Callable[[], Any]:
     """One update of a bundle, always on the same images."""
-    own = trainer(size, members, device, objective=objective, samples=samples)
+    own = trainer(size, members, device, objective=objective, bound=bound, samples=samples)
     index = next(own.epoch())
     return lambda: own.step(index)
 

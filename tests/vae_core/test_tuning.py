@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -15,7 +16,8 @@ from vae_core import likelihoods, tuning
 from vae_core.data import Dataset
 from vae_core.evaluate import log_likelihood
 from vae_core.networks import Architecture
-from vae_core.training import BundleProgram, Member, Schedule, fit_to_residuals, train
+from vae_core.training import BundleProgram, Member, Schedule, fit_to_residuals, train, validate
+from vae_core.training.course import Course
 from vae_core.tuning import Candidate, Outcome, Search, beyond, ordered, tune
 
 SCHEDULE = Schedule(40, 32, 1e-3, patience=10, tolerance=0.01)
@@ -88,7 +90,9 @@ def test_searches_do_not_know_of_each_other(data: Dataset) -> None:
             assert left.bits_per_dim == pytest.approx(right.bits_per_dim, rel=1e-5, nan_ok=True)
 
 
-def test_who_is_beyond_reach_leaves_and_costs_nothing_afterwards(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_is_beyond_reach_leaves_and_costs_nothing_afterwards(
+    data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
     trained: list[int] = []
     plain = BundleProgram.objectives
 
@@ -108,6 +112,44 @@ def test_who_is_beyond_reach_leaves_and_costs_nothing_afterwards(data: Dataset, 
     (whole,) = tune(data, [asked], cut=False)
     assert [outcome.ended_by == "behind" for outcome in whole.outcomes] == [False, False]
     assert whole.values == choice.values
+
+
+def test_rivals_are_parted_by_the_exact_masses_of_dequantised_training(
+    data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is looked at for rivals is the bound of masses, as another program computes it; recipes are let alone."""
+    seen: list[tuple[Tensor, Tensor]] = []
+    look = Course.look
+
+    def noted(self: Course, epoch: int, training: float, validation: float, each: Tensor, judged: Tensor) -> bool:
+        seen.append((each, judged))
+        return look(self, epoch, training, validation, each, judged)
+
+    monkeypatch.setattr(Course, "look", noted)
+    once = dataclasses.replace(SCHEDULE, epochs=1, patience=0)
+    tune(data, [search(data, (1e-2, 1e-2), schedule=once)])
+    each, judged = seen[0]
+    member = search(data, (1e-2,), schedule=once).candidates[0].member
+    program = train(data, [member], EVEN, once).models[0]
+    binned = BundleProgram([dataclasses.replace(member, objective="binned")], EVEN, once, data, "cpu")
+    with torch.no_grad():
+        trained = [*program.encoder.parameters(), *program.decoder.parameters(), *program.likelihood.parameters()]
+        for mine, theirs in zip(binned.parameters(), trained, strict=True):
+            mine.copy_(theirs)
+    assert float(validate(binned, data.valid)) == pytest.approx(float(judged.mean()), rel=1e-5)
+    assert float(judged.mean()) > float(each.mean()) - data.dims * math.log(data.levels)
+
+    def asked(*given: Any, rivals: list[list[int]], **more: Any) -> Any:
+        parted.append(rivals)
+        return train(*given, **more)
+
+    parted: list[list[list[int]]] = []
+    monkeypatch.setattr(tuning, "train", asked)
+    tune(
+        data,
+        [search(data, (1e-2, 1e-3), "mse_sum", ("gaussian_fitted",), once), search(data, (1e-2, 1e-3), schedule=once)],
+    )
+    assert parted == [[[2, 3]]]
 
 
 def test_a_recipe_is_chosen_by_its_best_reading(data: Dataset) -> None:

@@ -32,7 +32,7 @@ from vae_core.evaluate.scoring import (
 )
 from vae_core.likelihoods import Likelihood
 from vae_core.numerics.random import generator_for
-from vae_core.objectives import OBJECTIVES, Bound, Posterior
+from vae_core.objectives import BOUNDS, Bound, Posterior
 
 GAPPED = 24  # test images at most whose gap is split in two, at the price of a slow fit each
 #: what an image is scored by: the exact mass of its integers, which is ranked, the density of the dequantised data, and
@@ -52,12 +52,21 @@ class Scoring:
 
 @dataclass(frozen=True)
 class Trained:
-    """What a model was trained on: the likelihood as it was in training, the bound on it that was raised (one of
-    OBJECTIVES, or its like), the samples L of that."""
+    """What a model was trained on: the likelihood as it was in training and which of its `objectives` (its first where
+    none is given), the bound that was raised (one of BOUNDS, or its like), the samples L of that.
+
+    Raises ValueError where the likelihood cannot be trained on that objective.
+    """
 
     likelihood: Likelihood
-    bound: Bound = OBJECTIVES["elbo"]
+    objective: str = ""
+    bound: Bound = BOUNDS["elbo"]
     samples: int = 1
+
+    def __post_init__(self) -> None:
+        if not self.objective:
+            object.__setattr__(self, "objective", self.likelihood.objectives[0])
+        self.likelihood.require_objective(self.objective)
 
 
 @dataclass(frozen=True)
@@ -259,7 +268,7 @@ def _key_of(trained: Trained, scorings: Sequence[Scoring]) -> tuple[int, str]:
     likelihood = trained.likelihood
     if likelihood.recipe:
         return len(scorings), RECIPE
-    kind = DENSITY if likelihood.has_density and not trained.bound.binned else MASS
+    kind = DENSITY if trained.objective == "dequantised" else MASS
     same = (way for way, scoring in enumerate(scorings) if scoring.likelihood is likelihood)
     return next(same, len(scorings)), kind
 

@@ -21,6 +21,9 @@ import torch
 if TYPE_CHECKING:
     from torch import Tensor
 
+#: the objectives of what has no density of its data: the log-probability that it is, a recipe's number
+OWN = ("own",)
+
 
 @dataclass(frozen=True)
 class Card:
@@ -81,6 +84,7 @@ class Likelihood(ABC):
     takes_sigma: ClassVar[bool] = False  #: whether σ is an axis of the grid for it
     takes_levels: ClassVar[bool] = False  #: whether `make` needs levels=K, the data's number of levels
     recipe: ClassVar[bool] = False  #: a folk recipe: trained on an objective that is no distribution
+    objectives: ClassVar[tuple[str, ...]] = OWN  #: what it can be trained on, of vae_core.objectives.OBJECTIVES
     scorings: ClassVar[tuple[str, ...]] = ("itself",)  #: the true distributions its decoder is scored as
     examples: ClassVar[tuple[dict[str, Any], ...]] = ({},)  #: options besides σ at which the laws are tested
     sigma_modes: ClassVar[tuple[str, ...]] = ()  #: the learned scales that it offers, where it takes σ
@@ -163,11 +167,23 @@ class Likelihood(ABC):
         """The scale σ at test time, averaged over raw [..., R] where the decoder gives it; None where there is none."""
         return None
 
-    def require_objective(self, objective: str) -> None:
-        """Raises ValueError where this likelihood cannot be trained on `objective` ("elbo", "iwae", "binned")."""
-        if objective == "binned" and (self.recipe or not self.has_density):
+    def refusal(self, objective: str) -> str:
+        """Why this likelihood cannot be trained on `objective`, "" where it can."""
+        if objective in self.objectives:
+            return ""
+        if self.objectives != OWN:
+            why = "it is a density of its data"
+        else:
             why = "a folk recipe is trained as people write it" if self.recipe else "it is a mass already"
-            raise ValueError(f"{self.name} cannot be trained on 'binned', a density's bin masses ({why}): take 'elbo'")
+        return f"{self.name} cannot be trained on {objective!r} ({why})"
+
+    @final
+    def require_objective(self, objective: str) -> None:
+        """Raises ValueError where this likelihood cannot be trained on `objective`, one of
+        vae_core.objectives.OBJECTIVES."""
+        if why := self.refusal(objective):
+            able = [repr(other) for other in self.objectives if not self.refusal(other)]
+            raise ValueError(f"{why}: take {' or '.join(able)}")
 
     # -- scoring -----------------------------------------------------------------------------------------------------
 
@@ -222,6 +238,7 @@ class Density(Likelihood):
     """A probability density per unit length of dequantised data (views `unit` and `real`)."""
 
     measure = "density"
+    objectives = ("dequantised", "binned")
     has_density = True
 
     def log_density(self, y: Tensor, raw: Tensor, levels: int) -> Tensor:

@@ -175,12 +175,10 @@ class LocationScale(Density):
     def sigma_in_use(self, raw: Tensor) -> Tensor | None:
         return torch.exp(self.scale.split(raw)[1].detach()).mean()
 
-    def require_objective(self, objective: str) -> None:
-        super().require_objective(objective)
+    def refusal(self, objective: str) -> str:
         if objective == "binned" and isinstance(self.scale, Optimal):
-            raise ValueError(
-                "sigma='optimal' is the closed-form scale of the density, and 'binned' has none: take sigma='shared'"
-            )
+            return "sigma='optimal' is a closed form of the density's, 'binned' has none (sigma='shared' takes both)"
+        return super().refusal(objective)
 
     def residual_statistic(self, x: Tensor, raw: Tensor) -> Tensor:
         residual = x - LINKS[self.link](raw)

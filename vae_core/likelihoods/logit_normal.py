@@ -121,9 +121,8 @@ class LogitNormal(Density):
     def sigma_in_use(self, raw: Tensor) -> Tensor | None:
         return self._gaussian.sigma_in_use(raw)
 
-    def require_objective(self, objective: str) -> None:
-        super().require_objective(objective)
-        self._gaussian.require_objective(objective)
+    def refusal(self, objective: str) -> str:
+        return super().refusal(objective) or self._gaussian.refusal(objective)
 
     def residual_statistic(self, x: Tensor, raw: Tensor) -> Tensor:
         return self._gaussian.residual_statistic(self._to_line(x)[0], raw)

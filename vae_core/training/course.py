@@ -11,7 +11,7 @@ rise; the trimmed mean uses nine images in ten, and cannot be moved far by the f
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from vae_core.training.recipe import VALIDATIONS_OF_A_STRETCH, Schedule
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 #: share of the images that a trimmed mean leaves out at either end, one image at least
 TRIM = 0.05
-#: what a model gained in the second half of its epochs, so many times, is the most that it is thought to gain yet. A bound
-#: that comes closer to its end as t^−α has 1 / (2^α − 1) times that before it: 1 for α = 1, 2.4 for α = ½. With 2, the
-#: best rates of densities whose bound rises in steps were lost on digits; with 3, none
+#: what a model gained in the second half of its epochs, so many times, is the most that it is thought to gain yet. A
+#: bound that comes closer to its end as t^−α has 1 / (2^α − 1) times that before it: 1 for α = 1, 2.4 for α = ½. With
+#: 2, the best rates of densities whose bound rises in steps were lost on digits; with 3, none
 REACH = 3.0
 NOISE = 2.0  #: standard errors that a deficit must exceed besides
 
@@ -51,11 +51,19 @@ def _kept(count: int) -> slice:
     return slice(left_out, count - left_out)
 
 
+class _Best(NamedTuple):
+    """An epoch that was the best so far: the images' bounds there, and those that rivals are compared by, [N]."""
+
+    epoch: int
+    each: Tensor
+    judged: Tensor
+
+
 class Course:
     """What validation saw of one model.
 
     Remembered for each image are the best bounds of the second half of the epochs so far and, where that reaches
-    further back, of the last `patience`: at most one float32 an image for each validation in it.
+    further back, of the last `patience`: at most two float32 an image for each validation in it.
     """
 
     def __init__(self, schedule: Schedule, dims: int) -> None:
@@ -65,19 +73,21 @@ class Course:
         self.epochs_run = 0
         self.ended_by: str | None = None  #: "patience", "behind", "limit" or "diverged"
         self.failed_at = -1  #: the step, counted from 0, at which the training objective was no longer finite
-        self._bests: list[tuple[int, Tensor]] = []  # each best epoch so far, and the images' bounds there, [N]
+        self._bests: list[_Best] = []  # every best epoch so far
 
-    def look(self, epoch: int, training: float, validation: float, each: Tensor) -> bool:
+    def look(self, epoch: int, training: float, validation: float, each: Tensor, judged: Tensor | None = None) -> bool:
         """Takes in an epoch: mean training objective since the last look, mean validation objective, and that of each
-        image, [N] on a CPU, nats. Returns whether it is the best so far."""
+        image, [N] on a CPU, nats; `judged` is what it is compared by with rivals, [N], where that is another bound.
+        Returns whether it is the best so far."""
         self.history.append((epoch, training, validation))
         better = self._is_better(validation, each)
         if better:
             self.best_epoch, self.validation = epoch, validation
-            self._bests.append((epoch, each.clone()))  # a copy: `each` may be a row of all models' bounds
+            copy = each.clone()  # `each` may be a row of all models' bounds
+            self._bests.append(_Best(epoch, copy, copy if judged is None or judged is each else judged.clone()))
         # no later look asks for a best before this epoch
         asked = min(epoch // 2, epoch - self._schedule.patience)
-        while len(self._bests) > 1 and self._bests[1][0] <= asked:
+        while len(self._bests) > 1 and self._bests[1].epoch <= asked:
             del self._bests[0]
         return better
 
@@ -86,20 +96,20 @@ class Course:
             return validation > self.validation
         if not math.isfinite(validation):
             return False
-        return not self._bests or trimmed_mean(each - self._bests[-1][1]) > 0
+        return not self._bests or trimmed_mean(each - self._bests[-1].each) > 0
 
     def has_ended(self, epoch: int) -> bool:
         """Whether the best bound exceeds that of `patience` epochs ago by no more than the tolerance."""
         before = self._best_by(epoch - self._schedule.patience)
         if before is None:
             return False
-        return trimmed_mean(self._bests[-1][1] - before) <= self._schedule.tolerance * self._dims * math.log(2)
+        return trimmed_mean(self._bests[-1].each - before.each) <= self._schedule.tolerance * self._dims * math.log(2)
 
     def beats(self, other: Course) -> bool:
         """Whether its best bound is the higher one."""
         if not self._bests or not other._bests:
             return bool(self._bests)
-        return trimmed_mean(self._bests[-1][1] - other._bests[-1][1]) > 0
+        return trimmed_mean(self._bests[-1].judged - other._bests[-1].judged) > 0
 
     def is_beyond_reach_of(self, other: Course, epoch: int) -> bool:
         """Whether `other`, of which only the better one is wanted, would stay behind beyond noise though it gained
@@ -113,13 +123,13 @@ class Course:
         before = other._best_by(epoch // 2)
         if before is None:
             return False
-        here = other._bests[-1][1]
-        missing = self._bests[-1][1] - here - REACH * (here - before)
+        here = other._bests[-1].judged
+        missing = self._bests[-1].judged - here - REACH * (here - before.judged)
         return trimmed_mean(missing) > NOISE * trimmed_error(missing)
 
-    def _best_by(self, epoch: int) -> Tensor | None:
-        """The images' bounds at the best epoch up to this one."""
-        return next((each for best_epoch, each in reversed(self._bests) if best_epoch <= epoch), None)
+    def _best_by(self, epoch: int) -> _Best | None:
+        """The best epoch up to this one."""
+        return next((best for best in reversed(self._bests) if best.epoch <= epoch), None)
 
     def end(self, by: str, epoch: int) -> None:
         """Nothing is taken in afterwards."""
@@ -139,7 +149,7 @@ class Course:
         before = self._best_by(self.epochs_run // 2)
         if before is None or self.ended_by == "diverged":
             return math.nan, math.nan
-        gains = (self._bests[-1][1] - before).double() / (self._dims * math.log(2))
+        gains = (self._bests[-1].each - before.each).double() / (self._dims * math.log(2))
         error = float(gains.std()) / math.sqrt(len(gains)) if len(gains) > 1 else math.nan
         return float(gains.mean()), error
 

@@ -53,7 +53,7 @@ def train(
         schedule: epochs, batch size, learning rate, samples L in training, when a model ends.
         device: where to train.
         rivals: members of which only the best is wanted, by their places in `members`, one list for each choice; they
-            are compared by their validation objectives, which must be of one kind.
+            are compared by their bounds on the validation split, of exact masses where there are such.
     """
     trainer = Trainer(data, members, architecture, schedule, device)
     on_cpu = trainer.program.device.type == "cpu"
@@ -73,7 +73,7 @@ def train(
         if schedule.patience and (due or on_cpu):  # elsewhere a look at the device costs a wait
             _note_divergence(trainer, [courses[member] for member in stack])
         if due:
-            _validate_all(trainer, best, [courses[member] for member in stack], epoch)
+            _validate_all(trainer, best, [courses[member] for member in stack], epoch, masses=bool(rivals))
         if schedule.patience and epoch % every == 0:  # the limit's own look ends nobody: it would depend on the limit
             for course in (courses[member] for member in stack if courses[member].ended_by is None):
                 if course.has_ended(epoch):
@@ -121,14 +121,15 @@ def validate(program: BundleProgram, valid: Tensor) -> Tensor:
     return _mean(list(_validated(program, valid)))
 
 
-def _validated(program: BundleProgram, valid: Tensor) -> Iterator[Tensor]:
-    """Each model's objective on each image of one validation batch after the other, [M, rows], nats."""
+def _validated(program: BundleProgram, valid: Tensor, *, masses: bool = False) -> Iterator[Tensor]:
+    """Each model's objective, of exact masses if asked for, on each image of one validation batch after the other,
+    [M, rows], nats."""
     streams = Streams("validation", program.seeds, program.device)
     for start in range(0, len(valid), VALIDATION_ROWS):
         k = valid[start : start + VALIDATION_ROWS].expand(len(program.seeds), -1, -1)
         noise = streams.noise(k.shape[1], k.shape[2], program.schedule.train_samples, program.architecture.latent)
         with torch.no_grad():
-            each = program.objectives(k, noise, training=False)
+            each = program.objectives(k, noise, training=False, masses=masses)
         yield each
 
 
@@ -140,14 +141,19 @@ def _mean(batches: Sequence[Tensor]) -> Tensor:
     return total / sum(each.shape[1] for each in batches)
 
 
-def _validate_all(trainer: Trainer, best: BundleProgram, courses: Sequence[Course], epoch: int) -> None:
-    """Shows an epoch to the courses of the stack's models that go on, and keeps the parameters of those that it is the
-    best of."""
+def _validate_all(
+    trainer: Trainer, best: BundleProgram, courses: Sequence[Course], epoch: int, *, masses: bool
+) -> None:
+    """Shows an epoch to the courses of the stack's models that go on, with the bounds of exact masses if asked for, and
+    keeps the parameters of those that it is the best of."""
     batches = list(_validated(trainer.shown, trainer.data.valid))
     means, each = _mean(batches).tolist(), torch.cat(batches, 1).cpu()
+    judged = each
+    if masses and any(group.objective == "dequantised" for group in trainer.program.groups):
+        judged = torch.cat(list(_validated(trainer.shown, trainer.data.valid, masses=True)), 1).cpu()
     training = trainer.mean_objective()
     better = [
-        course.ended_by is None and course.look(epoch, training[place], means[place], each[place])
+        course.ended_by is None and course.look(epoch, training[place], means[place], each[place], judged[place])
         for place, course in enumerate(courses)
     ]
     best.take(trainer.shown, better)

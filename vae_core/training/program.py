@@ -18,18 +18,20 @@ from vae_core.likelihoods import Likelihood, stack
 from vae_core.networks import Architecture, create_pair
 from vae_core.numerics.fused_functions import Sample
 from vae_core.numerics.precision import PRODUCTS, require_precision
-from vae_core.objectives import Bound, split_posterior
+from vae_core.objectives import BOUNDS, Bound, split_posterior
 from vae_core.training.noise import Noise, Seeds
 from vae_core.training.recipe import Member, Schedule
 
 
 @dataclass(frozen=True)
 class Group:
-    """Neighbouring models of one kind: one stacked likelihood and one bound act on a slice of the models axis."""
+    """Neighbouring models of one kind: one stacked likelihood and one bound act on a slice of the models axis.
+    `objective`: of which ln p(x|z)."""
 
     part: slice
     likelihood: Likelihood
     view: View
+    objective: str
     bound: Bound
     seeds: Seeds
 
@@ -49,7 +51,7 @@ class BundleProgram:
         require_precision(schedule.precision, self.device)
         self.levels, self.schedule, self.architecture = data.levels, schedule, architecture
         self.seeds = sorted({member.seed for member in members})
-        keys = [(m.likelihood.view, m.objective, repr(m.bound), repr(m.likelihood.stack_key())) for m in members]
+        keys = [(m.likelihood.view, m.objective, m.bound, repr(m.likelihood.stack_key())) for m in members]
         #: place on the models axis -> index into members: models of one kind side by side
         self.order = sorted(range(len(members)), key=lambda i: (keys[i], members[i].learning_rate or 0.0, i))
         self.members = [members[i] for i in self.order]  #: in the order of the models axis
@@ -76,7 +78,8 @@ class BundleProgram:
             part=slice(start, start + len(alike)),
             likelihood=stack([member.likelihood for member in alike]).to(self.device),
             view=VIEWS[alike[0].likelihood.view],
-            bound=alike[0].bound,
+            objective=alike[0].objective,
+            bound=BOUNDS[alike[0].bound],
             seeds=self._seeds_of(alike),
         )
 
@@ -129,10 +132,16 @@ class BundleProgram:
             own.copy_(torch.where(flags[part].reshape(-1, *[1] * (own.ndim - 1)), theirs, own))
 
     def objectives(
-        self, k: Tensor, noise: Noise, *, training: bool, kept: Mapping[str, Tensor] | None = None
+        self,
+        k: Tensor,
+        noise: Noise,
+        *,
+        training: bool,
+        kept: Mapping[str, Tensor] | None = None,
+        masses: bool = False,
     ) -> Tensor:
         """The bound of each model on each image: integers k [G, B, D] -> [M, B], nats. `kept`: k as some of the views
-        see it, where that is at hand."""
+        see it, where that is at hand. `masses`: of exact masses, also where dequantised data are trained on."""
         kept = kept or {}
         seen = {name: kept[name] if name in kept else self.see(name, k, noise.uniform) for name in self.views}
         product = PRODUCTS[self.schedule.precision if training else "float32"]
@@ -145,7 +154,7 @@ class BundleProgram:
         values = []
         for group, raw_of, kl_of in zip(self.groups, self._of_groups(raw), self._of_groups(kl), strict=True):
             likelihood = group.likelihood
-            if group.bound.binned:
+            if group.objective == "binned" or (masses and group.objective == "dequantised"):
                 log_likelihood = likelihood.log_mass(group.seeds.of(k).unsqueeze(2), raw_of, self.levels)
             else:
                 score = likelihood.train_log_prob if training else likelihood.log_prob

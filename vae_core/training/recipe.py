@@ -7,31 +7,33 @@ from dataclasses import dataclass
 
 from vae_core.likelihoods import Likelihood
 from vae_core.numerics.precision import PRODUCTS
-from vae_core.objectives import OBJECTIVES, Bound
+from vae_core.objectives import BOUNDS
 
 
 @dataclass(frozen=True)
 class Member:
-    """One model of a bundle: its likelihood (single, unstacked), its objective's name, its seed, and its learning rate
-    where it is not the schedule's.
+    """One model of a bundle: its likelihood (single, unstacked), what it is trained on (one of the likelihood's
+    `objectives`, its first where none is given), which of BOUNDS is raised, its seed, and its learning rate where it is
+    not the schedule's.
 
-    Raises ValueError where the likelihood cannot be trained on that objective, or the learning rate is no number > 0.
+    Raises ValueError where the likelihood cannot be trained on that objective, where there is no such bound, or the
+    learning rate is no number > 0.
     """
 
     likelihood: Likelihood
-    objective: str = "elbo"
+    objective: str = ""
+    bound: str = "elbo"
     seed: int = 0
     learning_rate: float | None = None
 
     def __post_init__(self) -> None:
         if self.learning_rate is not None:
             _require_rate(self.learning_rate)
+        if not self.objective:
+            object.__setattr__(self, "objective", self.likelihood.objectives[0])
         self.likelihood.require_objective(self.objective)
-
-    @property
-    def bound(self) -> Bound:
-        """What is raised, as a formula."""
-        return OBJECTIVES[self.objective]
+        if self.bound not in BOUNDS:
+            raise ValueError(f"unknown bound {self.bound!r} (allowed: {', '.join(BOUNDS)})")
 
 
 #: validations of a training of fixed length

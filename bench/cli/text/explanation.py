@@ -140,7 +140,7 @@ def _arguments(documentation: str) -> dict[str, str]:
 
 
 def _objectives(name: str) -> list[str]:
-    """The objectives that it can be trained on, and why not the others."""
+    """What it can be trained on, and why not on the others."""
     reasons = trainable_on(make(name, needed_options(name)))
     if alias := registry().ALIASES.get(name):
         reasons = {alias.objective: ""}

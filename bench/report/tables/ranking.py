@@ -154,7 +154,8 @@ def _after(board: Board) -> list[Column[Row]]:
         return Entry(f"{sigma:.3g}", sigma) if math.isfinite(sigma) else NONE
 
     def trained(row: Row) -> Entry:
-        name = f"{row.objective.upper()}, L={row.train_samples}"
+        bins = " of bins" if row.objective == "binned" else ""
+        name = f"{row.bound.upper()}{bins}, L={row.train_samples}"
         return Entry(f"its own, L={row.train_samples}" if row.recipe else name, name)
 
     def training(row: Row) -> Entry:

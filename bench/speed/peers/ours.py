@@ -22,7 +22,7 @@ from vae_core.training import Member, TrainedModel, Trainer, train
 
 
 def member(loss: str, seed: int) -> Member:
-    return Member(LOSSES[loss].likelihood(), "elbo", seed)
+    return Member(LOSSES[loss].likelihood(), seed=seed)
 
 
 class Training:

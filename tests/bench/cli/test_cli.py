@@ -93,6 +93,17 @@ def test_run_resume_report_export(vae_bench, workplace, monkeypatch):
     assert list(pd.read_csv("tables/cells.csv")["cell"]) == list(tables.cells["cell"])
 
 
+def test_what_of_a_grid_is_written_otherwise_now_is_said_once(vae_bench, workplace):
+    code, out, err = vae_bench("run", "../small.toml", "--set", "objective=['elbo', 'binned']")
+    assert code == 0
+    said = '--set: objective = ["elbo", "binned"] is written objective = ["dequantised", "binned"] now; objective says'
+    assert err.count(said) == 1
+    assert said not in out
+    code, _, err = vae_bench("run", "../small.toml", "--set", "objective=['dequantised', 'binned']")
+    assert code == 0
+    assert "is written" not in err
+
+
 def test_compare_ends_with_1_on_a_regression_and_with_0_otherwise(vae_bench, workplace):
     chosen = [Setting("gaussian", 2.0, "shared"), Setting("laplace", 2.2, 0.1)]
     worse = [chosen[0], replace(chosen[1], score=2.3)]
@@ -329,7 +340,7 @@ sys.exit(code)
         ("explain", "gaussian"),
         ("explain", "discretised_logistic"),
         ("explain", "triangular", "--plugin", str(TRIANGULAR)),
-        ("run", "../small.toml", "--set", "objective=['elbo', 'binned']", "--out", "other.sqlite"),
+        ("run", "../small.toml", "--set", "objective=['dequantised', 'binned']", "--out", "other.sqlite"),
         ("run", "../plugged.toml", "--plugin", str(TRIANGULAR)),
         ("run", "../small.toml", "--out", "other.sqlite"),
         ("run", "../small.toml", "--set", "sigma=-1"),

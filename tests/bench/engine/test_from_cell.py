@@ -14,7 +14,8 @@ from vae_core.training import Member, Schedule
 
 OTHERWISE = {
     "train_samples": 5,
-    "objective": "iwae",
+    "objective": "binned",
+    "bound": "iwae",
     "hidden": (7, 6),
     "activation": "relu",
     "latent": 3,

@@ -32,7 +32,7 @@ MUTANTS = ROOT / "tests" / "vae_core" / "likelihoods" / "mutants"
 TINY = """
 [grid]
 family = ["tent", "copycat", "continuous_bernoulli"]
-objective = ["elbo", "binned"]
+objective = ["dequantised", "binned"]
 hidden = [8]
 latent = 2
 epochs = 2

@@ -100,7 +100,7 @@ def test_a_choice_is_trained_as_a_given_value_is() -> None:
         apart |= {"bundle_train_images_per_s"}
         for name in set(tuned.values) - apart:
             one, other = tuned.values[name], given_one.values[name]
-            assert one == other or (one is None) == (other is None) and math.isnan(float(one or 0))  # type: ignore[arg-type]
+            assert one == other or (isinstance(one, float) and math.isnan(one) and math.isnan(float(str(other)))), name
 
 
 @pytest.mark.slow

@@ -39,6 +39,7 @@ BASE = Cell(
 def cell(family: str, scored_as: str | None = None, **changes: Any) -> Cell:
     known = likelihoods.get(family)
     options = {"sigma": changes.pop("sigma", "shared")} if known.takes_sigma else {}
+    changes.setdefault("objective", known.objectives[0])
     return BASE.but(
         family=family, options=options, view=known.view, scored_as=scored_as or known.scorings[0], **changes
     )
@@ -59,8 +60,9 @@ def results() -> dict[str, CellResult]:
         cell("bce_sum"),
         cell("mse_sum", "gaussian_implied"),
         cell("mse_sum", "gaussian_fitted"),
-        cell("laplace", objective="iwae"),
+        cell("laplace", bound="iwae"),
         cell("logistic", sigma=0.1, objective="binned"),
+        cell("logistic", sigma=0.3, objective="binned", bound="iwae", train_samples=1),
         cell("gaussian", sigma=1e-30),
     ]
     rows = carry_out(bundle_of(cells), "cpu")
@@ -88,6 +90,21 @@ def test_numbers_are_those_of_the_model_evaluated_by_hand(results: dict[str, Cel
     assert row.bounds[-1][1] == pytest.approx(values["iw_nats"])
     assert values["measure"] == "pmf-17"
     assert values["currency"] == "pmf-K"
+
+
+def test_an_iwae_of_bins_is_trained_and_assessed_as_one() -> None:
+    """Another model than the density's and than the ELBO's; its objective is the bound of masses at training's L."""
+    asked = [("dequantised", "iwae"), ("binned", "elbo"), ("binned", "iwae")]
+    cells = [cell("gaussian", sigma=0.2, objective=o, bound=b, train_samples=3) for o, b in asked]
+    rows = carry_out(bundle_of(cells), "cpu")
+    assert len({row.values["elbo_nats"] for row in rows}) == 3
+    data = load_data("digits", None, "cpu")
+    (model,) = train(data, [member_of(cells[2], 17)], architecture_of(cells[2]), schedule_of(cells[2])).models
+    k, levels = scored_images(cells[2], data)
+    masses = {"mass": lambda raw, at: model.likelihood.log_mass(k[at].unsqueeze(1), raw, levels)}
+    bound = importance_bounds(k, model.encode, model.decode, masses, (1, 3, 10, 40), seed=0)["mass"].bound[3]
+    assert rows[2].values["training_objective_nats"] == pytest.approx(float(bound.mean()), rel=1e-4)
+    assert rows[2].history[-1][2] == pytest.approx(float(bound.mean()), rel=0.1), "as the validation images have it"
 
 
 @pytest.fixture(scope="module")

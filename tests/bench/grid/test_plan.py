@@ -29,7 +29,7 @@ precision = ["float32", "bf16"]
 [[cells]]
 family = "bernoulli"
 train_samples = [1, 5]
-objective = ["elbo", "iwae"]
+bound = ["elbo", "iwae"]
 binarisation = ["stochastic", "threshold"]
 """
 CELLS = parse_grid(MIXED, "mixed", "mixed.toml").cells
@@ -57,7 +57,7 @@ def test_a_plan_is_a_function_of_the_grid(device, workers):
 
 def test_kinds_of_likelihood_stand_side_by_side():
     for bundle in plan(CELLS, "cpu", 2):
-        kinds = [(cell.family, cell.sigma_mode, cell.objective) for cell in bundle.cells]
+        kinds = [(cell.family, cell.sigma_mode, cell.objective, cell.bound) for cell in bundle.cells]
         assert len(list(itertools.groupby(kinds))) == len(set(kinds))
 
 

@@ -36,7 +36,7 @@ AXES = {
         st.sampled_from([0.01, 0.1, 1.0, "shared", "image", "pixel", "optimal"]), min_size=1, unique=True
     ),
     "train_samples": st.lists(st.integers(1, 50), min_size=1, max_size=3, unique=True),
-    "objective": st.lists(st.sampled_from(["elbo", "iwae"]), min_size=1, unique=True),
+    "bound": st.lists(st.sampled_from(["elbo", "iwae"]), min_size=1, unique=True),
     "latent": st.lists(st.integers(1, 50), min_size=1, max_size=3, unique=True),
     "hidden": st.lists(st.lists(st.integers(1, 500), min_size=1, max_size=3), min_size=1, max_size=2, unique_by=tuple),
     "activation": st.lists(st.sampled_from(["tanh", "relu", "gelu", "silu"]), min_size=1, max_size=2, unique=True),
@@ -100,7 +100,8 @@ def test_ids_stay_what_they_were():
         "scored_as": "itself",
         "view": "real",
         "train_samples": 1,
-        "objective": "elbo",
+        "objective": "dequantised",
+        "bound": "elbo",
         "network": "mlp",
         "hidden": [200],
         "activation": "tanh",
@@ -222,9 +223,8 @@ def labelled(text: str, *overrides: str) -> list[str]:
 
 
 def test_densities_of_a_mixed_block_are_trained_both_ways_and_the_rest_one_way():
-    text = (
-        "[grid]\nfamily=['gaussian', 'categorical', 'mse_sum']\nsigma=[0.1, 'optimal']\nobjective=['elbo', 'binned']\n"
-    )
+    families = "family=['gaussian', 'categorical', 'mse_sum']\nsigma=[0.1, 'optimal']\n"
+    text = f"[grid]\n{families}objective=['dequantised', 'binned']\n"
     assert labelled(text) == [
         "gaussian σ=0.1",
         "gaussian σ=0.1 binned",
@@ -244,9 +244,9 @@ def test_every_family_is_trained_on_bins_where_training_takes_it(family):
     from vae_core.training import Member
 
     others = "" if family == "gaussian" else "'gaussian', "
-    cells = cells_of(f"[grid]\nfamily=[{others}'{family}']\nobjective=['elbo', 'binned']\n")
+    cells = cells_of(f"[grid]\nfamily=[{others}'{family}']\nobjective=['dequantised', 'binned']\n")
     for cell in cells:
-        Member(make(cell.family, cell.options), cell.objective)
+        Member(make(cell.family, cell.options), cell.objective, cell.bound)
     kept = any((cell.family, cell.objective) == (family, "binned") for cell in cells)
     if not kept:
         with pytest.raises(ValueError, match="cannot be trained on 'binned'"):
@@ -258,20 +258,24 @@ def test_every_family_is_trained_on_bins_where_training_takes_it(family):
     [
         (
             "family=['gaussian', 'categorical']\nobjective='binned'",
-            'family = "categorical" is left without a cell: .*mass',
+            r'family = "categorical" is left without a cell: .*mass.*; write objective = \["binned", "own"\]\.$',
         ),
         ("family=['gaussian', 'bce_sum']\nobjective='binned'", 'family = "bce_sum" is left without a cell: .*recipe'),
         (
-            "family=['categorical', 'bce_sum']\nobjective=['elbo', 'binned']",
-            "objective = \"binned\" is left without a cell: categorical cannot be trained on .* take 'elbo'",
+            "family=['gaussian', 'bce_sum']\nobjective='own'",
+            r'family = "gaussian" is left without a cell: .*density.*; write objective = \["own", "dequantised"\]\.$',
+        ),
+        (
+            "family=['categorical', 'bce_sum']\nobjective=['dequantised', 'binned']",
+            'objective = "binned" is left without a cell: categorical cannot be trained on .*; remove it',
         ),
         (
             "family='gaussian'\nsigma=['shared', 'optimal']\nobjective='binned'",
-            "sigma = \"optimal\" is left without a cell: .* take sigma='shared'",
+            'sigma = "optimal" is left without a cell: .*; remove it, or write objective = ',
         ),
         (
-            "family=['gaussian', 'discretised_logistic']\nobjective='elbo'",
-            "family = \"discretised_logistic\" is left without a cell: .* is logistic trained on 'binned'",
+            "family=['gaussian', 'discretised_logistic']\nobjective='dequantised'",
+            "family = \"discretised_logistic\" is left without a cell: .* is logistic trained on 'binned'; write ",
         ),
     ],
 )
@@ -280,13 +284,53 @@ def test_a_value_that_could_never_be_trained_is_an_error(block, sentence):
         cells_of(f"[[cells]]\nfamily='bernoulli'\n[[cells]]\n{block}\n")
 
 
+@pytest.mark.parametrize(
+    ("families", "objective", "instead"),
+    [
+        ("['gaussian', 'categorical']", "'binned'", "['binned', 'own']"),
+        ("['gaussian', 'categorical']", "'own'", "['own', 'dequantised']"),
+        ("['gaussian', 'discretised_logistic']", "'dequantised'", "['dequantised', 'binned']"),
+        ("'categorical'", "'binned'", "'own'"),
+    ],
+)
+def test_what_the_error_says_to_write_is_taken(families, objective, instead):
+    with pytest.raises(GridError) as caught:
+        cells_of(f"[grid]\nfamily={families}\nobjective={objective}\n")
+    assert str(caught.value).replace('"', "'").endswith(f"; write objective = {instead}.")
+    assert cells_of(f"[grid]\nfamily={families}\nobjective={instead}\n")
+
+
+def test_objective_and_bound_are_two_axes():
+    text = "[grid]\nfamily=['gaussian', 'categorical']\nsigma='pixel'\ntrain_samples=5\n"
+    both = "objective=['dequantised', 'binned', 'own']\nbound=['elbo', 'iwae']\n"
+    assert labelled(text + both) == [
+        "gaussian σ=pixel L=5",
+        "gaussian σ=pixel iwae L=5",
+        "gaussian σ=pixel binned L=5",
+        "gaussian σ=pixel binned iwae L=5",
+        "categorical L=5",
+        "categorical iwae L=5",
+    ]
+    assert [cell.objective for cell in cells_of(text)] == ["dequantised", "own"]
+    last = cells_of(text + both)[3]
+    assert "-binned-iwae-L5-" in last.id
+    assert "-binned-iwae-L5-" in last.kind
+
+
+def test_what_a_family_implies_is_in_no_name():
+    """Cells of a mass have the names that they had when nothing was said of it."""
+    (cell,) = cells_of("[grid]\nfamily='bernoulli'\n")
+    assert cell.objective == "own"
+    assert cell.id == "digits-bernoulli-elbo-L1-s0-f31667e7"
+
+
 def test_the_discretised_logistic_is_the_logistic_trained_on_its_bins():
     (cell,) = cells_of("[grid]\nfamily='discretised_logistic'\nsigma=0.1\n")
     assert cell == cells_of("[grid]\nfamily='logistic'\nsigma=0.1\nobjective='binned'\n")[0]
     assert labelled("[grid]\nfamily='discretised_logistic'\nsigma=0.1\n") == ["logistic σ=0.1 binned"]
     both = "[grid]\nfamily=['logistic', 'discretised_logistic']\nsigma=0.1\n"
     assert labelled(both) == ["logistic σ=0.1", "logistic σ=0.1 binned"]
-    assert labelled(both, "objective=['elbo', 'binned']") == ["logistic σ=0.1", "logistic σ=0.1 binned"]
+    assert labelled(both, "objective=['dequantised', 'binned']") == ["logistic σ=0.1", "logistic σ=0.1 binned"]
     assert labelled(both + "[[exclude]]\nfamily='discretised_logistic'\n") == ["logistic σ=0.1"]
 
 
@@ -305,8 +349,11 @@ WRONG = {
     "eval_samples = []": r"eval_samples = \[\], but",
     "hidden = [200, 0]": r"hidden = \[200, 0\], but hidden takes a list of layer widths",
     "hidden = 'wide'": "but hidden takes a list of layer widths",
-    "objective = 'ebo'": r"objective takes one of elbo, iwae, binned \(did you mean 'elbo'\?\)",
-    "objective = 3": "objective takes one of elbo, iwae, binned",
+    "objective = 'dequantized'": r"objective takes one of dequantised, binned, own \(did you mean 'dequantised'\?\)",
+    "objective = 3": "objective takes one of dequantised, binned, own",
+    "objective = ['dequantised', 'iwae']": 'objective = "iwae", but objective takes one of dequantised, binned, own',
+    "bound = 'ebo'": r"bound takes one of elbo, iwae \(did you mean 'elbo'\?\)",
+    "bound = 'binned'": "bound takes one of elbo, iwae",
     "objective = 'bined'": r"did you mean 'binned'\?",
     "activation = 'rellu'": r"tanh, relu, gelu, sigmoid, softplus, silu \(did you mean 'relu'\?\)",
     "learning_rate = 0": "learning_rate = 0, but learning_rate takes a number > 0",

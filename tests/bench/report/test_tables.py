@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 
 from bench.report import numbers, ranking
+from bench.report.figures import Looks
 from bench.report.tables import diagnostics
+from bench.report.tables.ranking import ranking as table_of
 from bench.statistics import rows
+from bench.statistics.boards import boards
 from bench.store import RunTables
 from bench.store.columns import Column, columns
 from tests.bench.report.page_reader import Element
@@ -43,6 +46,29 @@ def test_table_shows_the_numbers_of_the_run(tables: RunTables, shown: Element) -
             share = f"{numbers.percent(expected['khat_bad_fraction'])} bad".replace("\u00a0", " ")
             assert row[places["k̂"]] == f"{numbers.number(expected['khat_median'])} {share}"
             assert float(row[places["ESS"]]) == pytest.approx(expected["ess_median"], abs=0.51)
+
+
+def test_the_ranking_says_on_what_each_was_trained() -> None:
+    board = next(board for board in boards(few()) if board.unit == "bits/dim")
+    by_family = {row.family: row for row in board.ranked}
+    asked: dict[str, dict[str, object]] = {
+        "gaussian": {"objective": "dequantised", "bound": "elbo"},
+        "categorical": {"objective": "own", "bound": "iwae", "train_samples": 5},
+        "continuous_bernoulli": {"objective": "binned", "bound": "iwae", "train_samples": 5},
+        "mse_sum": {"objective": "own", "bound": "elbo"},
+    }
+    ranked = [
+        dataclasses.replace(by_family[family], settings={**by_family[family].settings, **given})
+        for family, given in asked.items()
+    ]
+    table = table_of(dataclasses.replace(board, ranked=tuple(ranked)), Looks.of(asked))
+    said = {line.name.split()[0]: line.after[-1].text for line in table.lines}
+    assert said == {
+        "gaussian": "ELBO, L=1",
+        "categorical": "IWAE, L=5",
+        "continuous_bernoulli": "IWAE of bins, L=5",
+        "mse_sum": "its own, L=1",
+    }
 
 
 def test_what_is_left_out_stands_below_with_its_reason(tables: RunTables, shown: Element) -> None:

@@ -74,7 +74,7 @@ def row(label: str = "a", **asked: Any) -> Row:
 
 def test_what_is_compared_agrees_in_training_network_and_schedule() -> None:
     assert {KEYS[name].group for name in MATCHED} == {"training", "network", "schedule"}
-    assert {"train_samples", "objective", "hidden", "latent", "epochs", "precision"} <= set(MATCHED)
+    assert {"train_samples", "objective", "bound", "hidden", "latent", "epochs", "precision"} <= set(MATCHED)
     assert len(MATCHED) == sum(key.group in ("training", "network", "schedule") for key in KEYS.values())
 
 
@@ -82,6 +82,13 @@ def test_what_is_compared_agrees_in_training_network_and_schedule() -> None:
 def test_one_setting_apart_is_not_matched(name: str) -> None:
     same, other = row("same"), row("other", **{name: "another"})
     assert matched([other, same], row()) == [same]
+
+
+def test_what_a_family_implies_sets_nothing_apart() -> None:
+    """A recipe and the density that it is held against are asked for in one word; a density on its bins is not."""
+    own, dequantised, binned = (row(word, objective=word) for word in ("own", "dequantised", "binned"))
+    assert matched([own, dequantised, binned], own) == matched([own, dequantised, binned], dequantised)
+    assert matched([own, dequantised, binned], own) == [own, dequantised]
 
 
 def test_a_negative_factor_exchanges_the_ends() -> None:

@@ -1,4 +1,5 @@
-"""Run files and exports of before are brought along. format_3.sqlite was written by the code of commit 94163f7."""
+"""Run files and exports of before are brought along. format_3.sqlite was written by the code of commit 94163f7,
+format_4.sqlite by that of 2b5103a."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ import pandas as pd
 import pytest
 
 from bench.grid.cell import Cell
-from bench.grid.read import describe, parse_grid
+from bench.grid.read import describe, load_grid, parse_grid, shipped_grids
 from bench.store import RunFile, StoreError, read_run
 from bench.store import migrate as migrating
 from bench.store.columns import FORMAT
@@ -20,6 +21,7 @@ from bench.store.export import export
 from bench.store.read_export import read_exported
 
 OLD = Path(__file__).with_name("format_3.sqlite")
+FOUR = Path(__file__).with_name("format_4.sqlite")
 LONG = ("bounds", "per_image", "latents")
 
 
@@ -117,6 +119,9 @@ def test_exports_of_before_are_read_under_the_names_of_today(old, tmp_path):
     configs, kinds = (dict(zip(today.cells[c], before[c], strict=True)) for c in ("config", "kind"))
     for path in folder.glob("*.parquet"):  # as the code of then wrote them
         table = pd.read_parquet(path)
+        if "cell" not in table.columns:  # of candidates, of which there were none
+            path.unlink()
+            continue
         table["cell"] = table["cell"].map(names)
         if path.stem == "cells":
             table["config"], table["kind"] = table["config"].map(configs), table["kind"].map(kinds)
@@ -138,6 +143,78 @@ def test_an_export_is_read_back_as_it_was(old, tmp_path):
     pd.testing.assert_frame_equal(read.per_image, tables.per_image)
     assert read.meta == tables.meta
     assert read.provenance == tables.provenance
+
+
+# -- objective and bound, which were one key up to format 4 ------------------------------------------------------------
+
+ASKED = {
+    "gaussian σ=shared L=3": ("dequantised", "elbo"),
+    "gaussian σ=shared iwae L=3": ("dequantised", "iwae"),
+    "gaussian σ=shared binned L=3": ("binned", "elbo"),
+    "bernoulli iwae L=3": ("own", "iwae"),
+    "categorical": ("own", "elbo"),
+    "mse_sum (gaussian implied)": ("own", "elbo"),
+    "mse_sum (gaussian fitted)": ("own", "elbo"),
+}
+
+
+def test_objective_and_bound_are_parted(tmp_path):
+    path = Path(shutil.copy(FOUR, tmp_path / "four.sqlite"))
+    before, file = cells_before(path), RunFile.open(path)
+    grid = parse_grid(file.meta()["grid"], "four", "four.toml")
+    assert grid.notes, "the grid in the file stays as it was written"
+    assert set(file.statuses()) == set(describe(grid.cells)), "a run of the same grid would compute some again"
+    assert file.measured_kinds() == {cell.kind for cell in grid.cells}
+    file.close()
+    after = read_run(path)
+    assert {row.label: (row.objective, row.bound) for row in after.cells.itertuples()} == ASKED
+    for old_id, new_id, bound in zip(before["cell"], after.cells["cell"], after.cells["bound"], strict=True):
+        assert (old_id[-8:] == new_id[-8:]) == (bound == "elbo"), "a hash that could stay has changed"
+    asked, measured = (
+        {row.kind: (row.objective, row.bound) for row in table.itertuples()}
+        for table in (after.cells, after.throughput)
+    )
+    assert measured == asked
+
+
+def test_the_speed_of_a_kind_without_cells_keeps_its_name(tmp_path):
+    path = Path(shutil.copy(FOUR, tmp_path / "four.sqlite"))
+    with sqlite3.connect(path) as connection:
+        connection.execute("DELETE FROM cells WHERE family = 'gaussian'")
+    speeds = read_run(path).throughput
+    alone = speeds[speeds["family"] == "gaussian"].sort_values("kind")
+    assert alone["kind"].str.contains("-(?:binned|elbo|iwae)-L3-").all()
+    assert alone["bound"].tolist() == ["elbo", "elbo", "iwae"]
+    assert alone["objective"].iloc[0] == "binned"
+    assert alone["objective"].iloc[1:].isna().all()
+
+
+def test_an_export_of_format_4_is_read_in_the_words_of_today(tmp_path):
+    """As the code of then wrote it."""
+    path = Path(shutil.copy(FOUR, tmp_path / "four.sqlite"))
+    before, today = cells_before(path), read_run(path)
+    export(today, tmp_path / "tables")
+    names = dict(zip(today.cells["cell"], before["cell"], strict=True))
+    for stored in (tmp_path / "tables").glob("*.parquet"):
+        table = pd.read_parquet(stored)
+        if "cell" not in table.columns:  # of candidates, of which there were none
+            stored.unlink()
+            continue
+        table["cell"] = table["cell"].map(names)
+        if stored.stem == "cells":
+            table = table.drop(columns="bound").assign(**before[["config", "kind", "spec", "objective"]])
+        table.to_parquet(stored)
+    read = read_exported(tmp_path / "tables")
+    assert {row.label: (row.objective, row.bound) for row in read.cells.itertuples()} == ASKED
+    for name in ("cell", "config", "kind"):
+        assert read.cells[name].tolist() == today.cells[name].tolist()
+    assert set(read.per_image["cell"]) == set(today.cells["cell"])
+
+
+@pytest.mark.parametrize("name", ["digits", "catalogue"])
+def test_the_reference_runs_are_those_of_the_grids_of_today(name):
+    folder = Path(__file__).parents[3] / "results" / "reference" / name
+    assert set(read_exported(folder).cells["cell"]) == {cell.id for cell in load_grid(shipped_grids()[name]).cells}
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

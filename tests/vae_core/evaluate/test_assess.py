@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -26,7 +27,7 @@ from vae_core.evaluate import (
 from vae_core.evaluate.conditional import spaced
 from vae_core.likelihoods import Likelihood
 from vae_core.numerics.random import generator_for
-from vae_core.objectives import OBJECTIVES, Posterior
+from vae_core.objectives import BOUNDS, Posterior
 
 IMAGES, DIMS, LATENT, LEVELS = 40, 12, 2, 5
 SAMPLES = (1, 5, 30)
@@ -178,16 +179,16 @@ def test_pictures_are_bytes_of_the_shape_that_is_given(k: Tensor) -> None:
 
 
 def test_the_training_objective_of_test_images(k: Tensor) -> None:
-    """That of a density is of its density, binned of its mass; weighted it is the bound at its L, though not asked
-    for."""
+    """That of a density is of its density, on its bins of its mass; weighted it is the bound at its L, though not
+    asked for."""
     likelihood = family("gaussian")
     model = VAE(DIMS)
     assert one(k, model, likelihood).trained_on is None
-    elbo, binned, iwae = (
-        one(k, model, likelihood, trained=Trained(likelihood, OBJECTIVES[objective], 4))
-        for objective in ("elbo", "binned", "iwae")
+    elbo, binned, iwae, both = (
+        one(k, model, likelihood, trained=Trained(likelihood, objective, BOUNDS[bound], 4))
+        for bound, objective in itertools.product(("elbo", "iwae"), ("dequantised", "binned"))
     )
-    for assessment in (elbo, binned, iwae):
+    for assessment in (elbo, binned, iwae, both):
         assert assessment.density is not None
         assert assessment.trained_on is not None
         assert assessment.samples == SAMPLES
@@ -196,6 +197,43 @@ def test_the_training_objective_of_test_images(k: Tensor) -> None:
     same(elbo.trained_on, elbo.density.elbo)  # type: ignore[arg-type]
     same(binned.trained_on, binned.encoder.elbo)  # type: ignore[arg-type]
     same(iwae.trained_on, iwae.density.bound[4])  # type: ignore[arg-type]
+    four = one(k, model, likelihood, samples=(*SAMPLES, 4))
+    same(both.trained_on, four.encoder.bound[4])  # type: ignore[arg-type]
+    same(one(k, model, likelihood, trained=Trained(likelihood)).trained_on, elbo.trained_on)  # type: ignore[arg-type]
+
+
+def test_the_objective_of_bins_is_the_iwae_bound_of_masses(k: Tensor) -> None:
+    """By the plain formula: ln (1/L) Σ_l P(k|z_l) p(z_l) / q(z_l|k), over many draws of the L samples."""
+    likelihood = likelihoods.make("gaussian", sigma=1.0)
+    model = VAE(DIMS)
+    found = one(k, model, likelihood, trained=Trained(likelihood, "binned", BOUNDS["iwae"], 3), samples=(600,))
+    mean, log_variance = (part.detach() for part in model.encode(k))
+    q = torch.distributions.Normal(mean.unsqueeze(1), (0.5 * log_variance).exp().unsqueeze(1))
+    torch.manual_seed(0)
+    z = q.sample((3 * 500,)).squeeze(2).transpose(0, 1)  # [N, 1500, Z]
+    with torch.no_grad():
+        loc = model.decode(z)
+    edges = [torch.distributions.Normal(loc.double(), 1.0).cdf((k.unsqueeze(1) + side) / LEVELS) for side in (0, 1)]
+    low = torch.where(k.unsqueeze(1) == 0, 0.0, edges[0])
+    high = torch.where(k.unsqueeze(1) == LEVELS - 1, 1.0, edges[1])
+    prior = torch.distributions.Normal(0.0, 1.0).log_prob(z).sum(-1)
+    log_weights = (high - low).log().sum(-1) + prior - q.log_prob(z).sum(-1)
+    expected = log_weights.reshape(len(k), 500, 3).logsumexp(-1) - math.log(3)
+    error = (expected.std(1) / math.sqrt(500)).square() + (expected.std(1) / math.sqrt(200)).square()
+    off = (found.trained_on - expected.mean(1)) / error.sqrt()
+    assert float(off.abs().max()) < 5
+    assert float(off.square().mean()) < 2
+
+
+def test_what_a_likelihood_cannot_be_trained_on_is_refused(k: Tensor) -> None:
+    with pytest.raises(ValueError, match=r"categorical cannot be trained on 'binned'.*: take 'own'"):
+        Trained(family("categorical"), "binned")
+    with pytest.raises(ValueError, match=r"gaussian cannot be trained on 'own'.*: take 'dequantised' or 'binned'"):
+        Trained(family("gaussian"), "own")
+    mass = family("categorical")
+    model = VAE(mass.outputs(DIMS))
+    found = one(k, model, mass, trained=Trained(mass, "own", BOUNDS["iwae"], 5))
+    same(found.trained_on, found.encoder.bound[5])  # type: ignore[arg-type]
 
 
 def test_a_model_may_be_scored_as_what_it_was_not_trained_on(k: Tensor) -> None:

@@ -135,7 +135,7 @@ def test_a_new_network_is_found_trained_scored_and_assessed(data: Dataset) -> No
     with pytest.raises(ValueError, match=r"linear has no hidden layers, given hidden=\[3\]"):
         Architecture((3,), "tanh", 2, "linear")
     architecture = asked("linear")
-    members = [Member(likelihoods.make("gaussian", sigma=0.2), "elbo", seed) for seed in (0, 1)]
+    members = [Member(likelihoods.make("gaussian", sigma=0.2), seed=seed) for seed in (0, 1)]
     untrained = Trainer(data, members, architecture, Schedule(1, 20, 1e-3), "cpu")
     bundle = train(data, members, architecture, Schedule(8, 20, 1e-2))
     alone = train(data, members[1:], architecture, Schedule(8, 20, 1e-2))

@@ -97,7 +97,7 @@ from vae_core.networks import Architecture
 from vae_core.training import Member, Schedule, train
 images = np.random.default_rng(0).integers(0, 5, (90, 2, 2))
 data = Dataset.from_arrays("noise", 5, images[:50], images[50:70], images[70:])
-members = [Member(likelihoods.make("gaussian", sigma=0.1)), Member(likelihoods.make("bernoulli"), "iwae")]
+members = [Member(likelihoods.make("gaussian", sigma=0.1)), Member(likelihoods.make("bernoulli"), bound="iwae")]
 train(data, members, Architecture((4,), "tanh", 2), Schedule(1, 10, 1e-3))
 print("sympy" in sys.modules)
 """

@@ -32,7 +32,10 @@ def schedule(name: str, epochs: int = 4) -> Schedule:
 
 def members() -> list[Member]:
     gaussians = [Member(likelihoods.make("gaussian", sigma=sigma)) for sigma in (0.2, "shared", "optimal")]
-    others = [Member(likelihoods.make("bernoulli")), Member(likelihoods.make("continuous_bernoulli"), "iwae", 1)]
+    others = [
+        Member(likelihoods.make("bernoulli")),
+        Member(likelihoods.make("continuous_bernoulli"), bound="iwae", seed=1),
+    ]
     return gaussians + others
 
 

@@ -42,7 +42,7 @@ def test_averaged_weights_are_what_is_validated_and_returned(data: Dataset) -> N
         course, reference = averaged.history[place], plain.history[place]
         assert [training for _, training, _ in course] == [training for _, training, _ in reference]
         assert [value for _, _, value in course] != [value for _, _, value in reference]
-        own = Member(model.likelihood, members(0)[place].objective)
+        own = Member(model.likelihood, members(0)[place].objective, members(0)[place].bound)
         again = BundleProgram([own], EVEN, Schedule(9, 32, 3e-2), data, "cpu")
         again.encoder, again.decoder = model.encoder, model.decoder
         assert float(validate(again, data.valid)) == pytest.approx(averaged.validation[place], rel=1e-6)
@@ -61,7 +61,7 @@ def test_history_tells_the_mean_over_the_steps_since_the_last_look(data: Dataset
 def test_parameters_are_counted_with_the_likelihood_s(data: Dataset) -> None:
     bundle = train(data, members(0), EVEN, Schedule(1, 32, 1e-2))
     networks = 64 * 32 + 32 + 32 * 32 + 32 + 16 * 32 + 32 + 32 * 64 + 64
-    shared = [1, 0, 0, 0, 1, 0, 0]
+    shared = [1, 0, 0, 0, 1, 0, 0, 0]
     assert bundle.parameters == [networks + learned for learned in shared]
 
 

@@ -37,7 +37,7 @@ def members() -> list[Member]:
         ("bernoulli", {}),
         ("bce_sum", {}),
     ]
-    return [Member(likelihoods.make(name, **options), "elbo", seed) for name, options in settings for seed in (0, 1)]
+    return [Member(likelihoods.make(name, **options), seed=seed) for name, options in settings for seed in (0, 1)]
 
 
 class Fixed:
@@ -99,7 +99,7 @@ def test_an_error_of_the_work_itself_is_not_taken_for_a_failed_capture() -> None
 def test_training_by_replays_is_training(data: Dataset, averaging: float) -> None:
     """To the bit, diverging neighbour included: the step reads and writes nothing but tensors that stay, also after the
     half of the models have left."""
-    own = [*members(), Member(likelihoods.make("gaussian", sigma=1e-30), "elbo", 0)]
+    own = [*members(), Member(likelihoods.make("gaussian", sigma=1e-30))]
     schedule = replace(SCHEDULE, averaging=averaging)
     plain, replayed = (Trainer(data, own, ARCHITECTURE, schedule, "cpu") for _ in range(2))
     bad = next(place for place, member in enumerate(plain.program.members) if member is own[-1])
@@ -138,7 +138,7 @@ def test_each_model_has_its_own_learning_rate(data: Dataset) -> None:
     """In one bundle as alone, likelihoods with learned scales among them."""
     rates = (1e-3, 1e-2, 3e-3)
     own = [
-        Member(likelihoods.make(family, sigma="shared"), "elbo", 0, rate)
+        Member(likelihoods.make(family, sigma="shared"), learning_rate=rate)
         for rate in rates
         for family in ("gaussian", "laplace")
     ]
@@ -146,7 +146,7 @@ def test_each_model_has_its_own_learning_rate(data: Dataset) -> None:
     for place, member in enumerate(own):
         assert member.learning_rate is not None
         schedule = Schedule(SCHEDULE.epochs, SCHEDULE.batch_size, member.learning_rate)
-        alone = train(data, [Member(member.likelihood, "elbo", 0)], ARCHITECTURE, schedule)
+        alone = train(data, [Member(member.likelihood)], ARCHITECTURE, schedule)
         assert bundle.validation[place] == pytest.approx(alone.validation[0], rel=1e-5)
     assert len({round(value, 3) for value in bundle.validation}) == len(own)
 
@@ -154,7 +154,7 @@ def test_each_model_has_its_own_learning_rate(data: Dataset) -> None:
 @pytest.mark.parametrize("rate", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_learning_rate_that_is_none_is_refused(rate: float) -> None:
     with pytest.raises(ValueError, match="learning_rate must be a finite number > 0"):
-        Member(likelihoods.make("bernoulli"), "elbo", 0, rate)
+        Member(likelihoods.make("bernoulli"), learning_rate=rate)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -178,7 +178,7 @@ def test_every_family_can_be_captured(data: Dataset, family: str, precision: str
     """On CUDA, in every setting of its laws and every precision, without a warning."""
     for make in laws.settings(likelihoods.get(family)):
         schedule = Schedule(1, 20, 1e-3, precision=precision)
-        trainer = Trainer(data, [Member(make(data.levels), "elbo", 0)], ARCHITECTURE, schedule, "cuda")
+        trainer = Trainer(data, [Member(make(data.levels))], ARCHITECTURE, schedule, "cuda")
         with warnings.catch_warnings():
             warnings.simplefilter("error", RuntimeWarning)
             for _ in range(2):

@@ -210,10 +210,9 @@ def test_who_stands_still_behind_is_beyond_reach_once_that_is_more_than_noise() 
     assert not other.beats(leader)
     assert leader.is_beyond_reach_of(other, 20)
     assert not other.is_beyond_reach_of(leader, 20)
-    error = trimmed_error(spread[0] - spread[1])
-    for deficit, beyond in ((1.0 * error, False), (4.0 * error, True)):
-        lead = trimmed_mean(spread[0] - spread[1])
-        (leader, other), _ = rivals(lambda epoch: 0.0, lambda epoch, d=deficit: lead - d, epochs=20, noise=0.1)
+    lead, error = trimmed_mean(spread[0] - spread[1]), trimmed_error(spread[0] - spread[1])
+    for bound, beyond in ((lead - error, False), (lead - 4 * error, True)):
+        (leader, other), _ = rivals(lambda epoch: 0.0, lambda epoch, end=bound: end, epochs=20, noise=0.1)
         assert leader.is_beyond_reach_of(other, 20) == beyond
 
 
@@ -226,11 +225,23 @@ def test_a_few_looks_put_nobody_beyond_reach() -> None:
 def test_single_images_put_nobody_beyond_reach() -> None:
     """Two images of forty by which the other one is behind by hundreds of bits, all the rest by nothing."""
     (leader, other), _ = rivals(lambda epoch: 0.0, lambda epoch: 0.0, epochs=19, noise=0.1)
-    each = other._bests[-1][1].clone()
+    each = other._bests[-1].judged.clone()
     each[:2] -= 1000
-    for course, bound in ((leader, leader._bests[-1][1]), (other, each)):
+    for course, bound in ((leader, leader._bests[-1].judged), (other, each)):
         course.look(20, 0.0, float(bound.mean()), bound)
     assert not leader.is_beyond_reach_of(other, 20)
+
+
+def test_rivals_are_judged_by_what_they_are_chosen_by() -> None:
+    """The one with the better objective may have the worse bound of exact masses."""
+    courses = [Course(schedule(), DIMS) for _ in range(2)]
+    for epoch in range(1, 21):
+        for course, objective, mass in zip(courses, (0.0, -3.0), (-3.0, 0.0), strict=True):
+            each = torch.full((IMAGES,), objective) + (epoch == 1) * -1.0
+            course.look(epoch, 0.0, float(each.mean()), each, torch.full((IMAGES,), mass) + torch.arange(IMAGES) / 100)
+    assert courses[1].beats(courses[0])
+    assert courses[1].is_beyond_reach_of(courses[0], 20)
+    assert not courses[0].is_beyond_reach_of(courses[1], 20)
 
 
 def test_one_without_a_look_beats_nobody() -> None:

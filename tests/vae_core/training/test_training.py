@@ -50,8 +50,8 @@ def members(seed: int = 0) -> list[Member]:
         ("bce_sum", {}),
         ("mse_mean", {}),
     ]
-    own = [Member(likelihoods.make(name, **options), "elbo", seed) for name, options in settings]
-    return [*own, Member(likelihoods.make("laplace", sigma=0.2), "iwae", seed)]
+    own = [Member(likelihoods.make(name, **options), seed=seed) for name, options in settings]
+    return [*own, Member(likelihoods.make("laplace", sigma=0.2), bound="iwae", seed=seed)]
 
 
 def scores(bundle: TrainedBundle, place: int, data: Dataset) -> torch.Tensor:
@@ -241,7 +241,7 @@ def test_objectives_are_ordered_bounds() -> None:
 
 def test_gradient_of_a_step_is_the_slow_path(data: Dataset) -> None:
     """Stacked forward and backward against a loop over models with torch.distributions, in float64."""
-    own = [Member(likelihoods.make("gaussian", sigma=s), "elbo", seed) for s, seed in ((0.3, 0), (1.0, 1))]
+    own = [Member(likelihoods.make("gaussian", sigma=s), seed=seed) for s, seed in ((0.3, 0), (1.0, 1))]
     program = BundleProgram(own, ARCHITECTURE, SCHEDULE, data, "cpu")
     encoder, decoder = program.encoder, program.decoder
     assert isinstance(encoder, StackedMLP)
@@ -272,6 +272,54 @@ def test_gradient_of_a_step_is_the_slow_path(data: Dataset) -> None:
     expected = torch.autograd.grad(total, parameters)
     for left, right in zip(found, expected, strict=True):
         torch.testing.assert_close(left, right, rtol=1e-6, atol=1e-6)
+
+
+def test_an_iwae_of_bins_is_the_formula_with_masses(data: Dataset) -> None:
+    """Value and gradient, in double precision, beside every other pair of objective and bound."""
+    asked = [(objective, bound) for objective in ("dequantised", "binned") for bound in ("elbo", "iwae")]
+    own = [Member(likelihoods.make("logistic", sigma=0.3), *pair) for pair in asked]
+    program = BundleProgram(own, ARCHITECTURE, Schedule(1, 10, 1e-3, train_samples=4), data, "cpu")
+    place = next(i for i, m in enumerate(program.members) if (m.objective, m.bound) == ("binned", "iwae"))
+    encoder, decoder = program.encoder, program.decoder
+    assert isinstance(encoder, StackedMLP)
+    assert isinstance(decoder, StackedMLP)
+    for stacked in (encoder, decoder):
+        stacked.weights, stacked.biases = ([t.double() for t in ts] for ts in (stacked.weights, stacked.biases))
+    parameters = program.parameters()
+    generator = torch.Generator().manual_seed(0)
+    k = data.train[:10]
+    noise = Noise(
+        torch.rand(1, 10, 12, generator=generator, dtype=torch.float64),
+        torch.randn(1, 10, 4, 3, generator=generator, dtype=torch.float64),
+    )
+    value = program.objectives(k.unsqueeze(0), noise, training=True)[place]
+    found = torch.autograd.grad(value.sum(), parameters)
+
+    ew, dw, eb, db = (
+        [t[place] for t in ts] for ts in (encoder.weights, decoder.weights, encoder.biases, decoder.biases)
+    )
+    mean, log_variance = (torch.tanh(k.double() / 4 @ ew[0] + eb[0]) @ ew[1] + eb[1]).chunk(2, -1)
+    deviation = (0.5 * log_variance).exp().unsqueeze(1)
+    z = mean.unsqueeze(1) + deviation * noise.eps[0]
+    loc = torch.tanh(z @ dw[0] + db[0]) @ dw[1] + db[1]
+    low, high = (torch.sigmoid(((k.double().unsqueeze(1) + side) / 5 - loc) / 0.3) for side in (0, 1))
+    low = torch.where(k.unsqueeze(1) == 0, 0.0, low)
+    high = torch.where(k.unsqueeze(1) == 4, 1.0, high)
+    prior = torch.distributions.Normal(0.0, 1.0).log_prob(z).sum(-1)
+    posterior = torch.distributions.Normal(mean.unsqueeze(1), deviation).log_prob(z).sum(-1)
+    expected = ((high - low).log().sum(-1) + prior - posterior).exp().mean(-1).log()
+    torch.testing.assert_close(value, expected, rtol=1e-6, atol=1e-6)
+    for left, right in zip(found, torch.autograd.grad(expected.sum(), parameters), strict=True):
+        torch.testing.assert_close(left, right, rtol=1e-5, atol=1e-6)
+
+
+def test_a_member_that_cannot_be_trained_is_refused() -> None:
+    assert Member(likelihoods.make("gaussian")).objective == "dequantised"
+    assert Member(likelihoods.make("bernoulli")).objective == Member(likelihoods.make("bce_sum")).objective == "own"
+    with pytest.raises(ValueError, match=r"mse_sum cannot be trained on 'binned' .*: take 'own'"):
+        Member(likelihoods.make("mse_sum"), "binned")
+    with pytest.raises(ValueError, match=r"unknown bound 'binned' \(allowed: elbo, iwae\)"):
+        Member(likelihoods.make("gaussian"), bound="binned")
 
 
 @pytest.mark.parametrize("binarisation", ["stochastic", "threshold"])
@@ -353,7 +401,7 @@ def test_members_of_different_width_are_refused(data: Dataset) -> None:
 def test_updates_are_torch_s_adam(data: Dataset) -> None:
     """Against torch.optim.Adam on the same gradients, two learning rates, a learned scale among the parameters."""
     rates = (1e-3, 1e-2)  # in the order of the models axis
-    own = [Member(likelihoods.make("gaussian", sigma="shared"), "elbo", 0, rate) for rate in rates]
+    own = [Member(likelihoods.make("gaussian", sigma="shared"), learning_rate=rate) for rate in rates]
     trainer = Trainer(data, own, ARCHITECTURE, SCHEDULE, "cpu")
     parameters = trainer.program.parameters()
     copies = [[p.detach()[m].clone().requires_grad_() for p in parameters] for m in (0, 1)]
