@@ -93,7 +93,7 @@ def test_numbers_are_those_of_the_model_evaluated_by_hand(results: dict[str, Cel
 
 
 def test_an_iwae_of_bins_is_trained_and_assessed_as_one() -> None:
-    """Another model than the density's and than the ELBO's; its objective is the bound of masses at training's L."""
+    """Another model than the density's and the ELBO's; its objective is the bound of masses at the L of training."""
     asked = [("dequantised", "iwae"), ("binned", "elbo"), ("binned", "iwae")]
     cells = [cell("gaussian", sigma=0.2, objective=o, bound=b, train_samples=3) for o, b in asked]
     rows = carry_out(bundle_of(cells), "cpu")
