@@ -22,6 +22,7 @@ from bench.grid.families import cards
 from bench.grid.plan import Bundle, halves, plan, restrict
 from bench.grid.read import Grid, describe
 from bench.store import RESULT_COLUMNS, CellResult, RunFile
+from bench.store.weights import MEGABYTES, Weights
 
 __all__ = ["Interrupted", "Options", "RunError", "Summary", "Tasks", "run_grid"]
 
@@ -46,13 +47,15 @@ class Tasks(Checks):
 
 @dataclass(frozen=True)
 class Options:
-    """How a grid is run. `timeout` is the limit in seconds for one cell; a bundle has that many times its cells."""
+    """How a grid is run. `timeout` is the limit in seconds for one cell; a bundle has that many times its cells.
+    `weights` is how many megabytes of trained weights are kept beside the run file."""
 
     device: str = "auto"
     retry_failed: bool = False
     fresh: bool = False
     timeout: float | None = None
     workers: int | None = None
+    weights: float = MEGABYTES
     arguments: Sequence[str] = ()
 
 
@@ -100,6 +103,7 @@ class _Run:
     def __init__(self, opened: Opened, options: Options, reporter: Reporter, tasks: Tasks) -> None:
         self.opened, self.options, self.reporter, self.tasks = opened, options, reporter, tasks
         self.described = describe(opened.grid.cells)
+        self.weights = Weights.of(opened.path, options.weights)
         self.statuses: dict[str, str] = {}
         self.read_statuses()
         self.computed = 0
@@ -143,6 +147,8 @@ class _Run:
                 pool, device, (self.described[cell].cell for cell in self.described if cell in wanted)
             )
             file = self._begin(self.opened.keep({**self._meta(), "data": data}), data)
+            if self.options.fresh:
+                self.weights.clear()  # only now that the new file is in place of the old one
             said = self.opened.device(pool, device)  # again: the worker has set its precision by now
             work = _Work(pool, file, device, self.opened.sign(pool, self.options.arguments, said))
             if wanted:
@@ -174,16 +180,19 @@ class _Run:
             work.pool.submit(self._task(bundle, work.device))
         ended = {cell for cell in self.described if not self._is_wanted(cell)}
         self.reporter.start(len(self.described), len(ended))
+        self.weights.sweep()
         while work.pool.busy:
             for end in work.pool.wait(HEARTBEAT_SECONDS):
                 ended |= self._take(work, end)
             failed = sum(self.statuses[cell] != "done" for cell in ended)
             self.reporter.update(len(ended), failed)
+        self.weights.sweep()
         self.reporter.finish()
 
     def _task(self, bundle: Bundle, device: str) -> Task:
         limit = self.options.timeout
-        return Task(self.tasks.carry_out, (bundle, device), None if limit is None else limit * len(bundle.cells))
+        seconds = None if limit is None else limit * len(bundle.cells)
+        return Task(self.tasks.carry_out, (bundle, device, self.weights), seconds)
 
     def _take(self, work: _Work, end: Ended) -> set[str]:
         """Store how a bundle ended; one of several models that gave nothing is tried again in halves, so that a bad
@@ -194,7 +203,8 @@ class _Run:
                 work.pool.submit(self._task(part, work.device), first=True)
             return set()
         results = _failed(bundle.cells, end.failure) if end.failure else _checked(bundle, end.value)
-        work.file.write([(self.described[result.cell], result) for result in results], work.provenance)
+        with self.weights.settled(work.file, results, self.reporter.say) as settled:
+            work.file.write([(self.described[result.cell], result) for result in settled], work.provenance)
         self.statuses |= {result.cell: result.status for result in results}
         self.computed += len(results)
         return {result.cell for result in results}

@@ -15,10 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bench.engine import from_cell
 from bench.engine.from_cell import architecture_of, compared_images, load_data, member_of, schedule_of, scored_images
 from bench.grid.cell import Cell
 from bench.grid.plan import Bundle
 from bench.store import CellResult, Value
+from bench.store.weights import Weights
 from vae_core import data as datasets
 from vae_core.data import Dataset
 from vae_core.evaluate import Assessment, Estimate, Scoring, Trained, assess, log_likelihood
@@ -67,8 +69,8 @@ def inspect_precision(precision: str, device: str) -> dict[str, str]:
 
 
 @full_float32()  # the evaluation; training takes what the cells ask for
-def carry_out(bundle: Bundle, device: str) -> list[CellResult]:
-    """Trains the bundle's models together, evaluates each, and returns a row for each cell.
+def carry_out(bundle: Bundle, device: str, weights: Weights | None = None) -> list[CellResult]:
+    """Trains the bundle's models together, evaluates each, keeps its weights, and returns a row for each cell.
 
     A cell whose model diverged gets a failed row; anything that hurts the whole bundle is raised.
     """
@@ -95,8 +97,9 @@ def carry_out(bundle: Bundle, device: str) -> list[CellResult]:
         else:
             model = trained.models[index]
             assessed = list(_assessed(cells, model, data))  # before its row: the peak memory holds it
+            kept = from_cell.keep(weights, model, {cell: assessment.likelihood for cell, assessment in assessed}, data)
             for cell, assessment in assessed:
-                of_training = _of_training(trained, index, device) | _of_fit(cell, model, assessment, data)
+                of_training = _of_training(trained, index, device) | _of_fit(cell, model, assessment, data) | kept
                 results.append(_row(cell, of_training, assessment, trained.history[index]))
     return results
 

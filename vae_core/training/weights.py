@@ -225,7 +225,7 @@ def _require_family(said: Mapping[str, Any]) -> None:
         return  # `likelihoods.make` says what is wrong
     if family not in likelihoods.names():
         raise ValueError(
-            f"its family {family!r} is the plug-in {plugin['file']}: vae_core.plugins.register({plugin['file']!r}) first"
+            f"its family {family!r} is a plug-in: vae_core.plugins.register({plugin['file']!r}) first, then load it"
         )
     if (present := _plugin(family)) is None or present["sha256"] != plugin["sha256"]:
         warnings.warn(
