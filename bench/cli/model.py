@@ -44,8 +44,9 @@ def verb(
         raise Refused(f"{to.parent} is the run's own folder of weights; give another --to.")
     if to.exists() and to.stat().st_size and not is_one(to):
         raise Refused(f"{to} is not a file of weights, so nothing is written over it; give another --to.")
+    to.parent.mkdir(parents=True, exist_ok=True)
     plugin = copy_out(path, chosen, to)
-    typer.echo(f'{to}: {chosen.label}, seed {chosen.seed}; vae_core.training.load_model("{to}")')
+    typer.echo(f"{to}: {chosen.label}, seed {chosen.seed}, for vae_core.training.load_model")
     if plugin:
         typer.echo(f'its family is a plug-in: vae_core.plugins.register("{plugin["file"]}") comes first')
     return 0
