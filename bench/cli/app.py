@@ -17,7 +17,17 @@ import typer
 from bench.cli.options import INTERRUPTED
 from bench.grid.errors import UserError
 
-VERBS = ("run", "report", "export", "compare", "throughput", "list", "explain", "doctor")  # as --help lists them
+VERBS = (
+    "run",
+    "report",
+    "export",
+    "compare",
+    "model",
+    "throughput",
+    "list",
+    "explain",
+    "doctor",
+)  # as --help lists them
 
 # Typer raises click's exceptions, but has its own copy of click from 0.22 on: this is the base of them in both.
 UsageProblem = cast("type[typer.BadParameter]", typer.BadParameter.__mro__[2])

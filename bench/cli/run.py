@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -34,11 +35,15 @@ def verb(
     workers: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Worker processes  [default: one a core, or one for a GPU].")
     ] = None,
+    weights: Annotated[
+        float, typer.Option(metavar="MB", help="Trained weights kept beside the run file, at most; 0: none.")
+    ] = 256,
     plugin: PluginFiles = None,
 ) -> int:
     """Run a grid; run it again to resume.
 
     Computes what the run file lacks of the grid, and stores it as it ends.
+    vae-bench model gives a cell's trained weights.
     A plug-in of the grid is first held to the laws of likelihoods.
 
     Example:  vae-bench run digits --set epochs=20 --set seed=[0,1]
@@ -49,12 +54,14 @@ def verb(
 
     if timeout is not None and not timeout > 0:
         raise Refused(f"--timeout {timeout:g}: give a number of seconds > 0, or leave it out for no limit.")
+    if not 0 <= weights < math.inf:
+        raise Refused(f"--weights {weights:g}: give a number of megabytes, 0 or more; 0 keeps none.")
     given = plugins.add(plugin or [])
     loaded = grid_of(grid, set_)
     if unused := sorted(set(given) - {cell.family for cell in loaded.cells}):
         raise Refused(f"--plugin: no cell of the grid is of the family {unused[0]}; name it under family in the grid.")
     path = out or Path("results") / f"{loaded.name}.sqlite"
-    options = Options(device.value, retry_failed, fresh, timeout, workers, sys.argv[1:])
+    options = Options(device.value, retry_failed, fresh, timeout, workers, weights, sys.argv[1:])
     with Reporter(sys.stderr) as reporter:
         try:
             summary = run_grid(loaded, path, options, reporter)

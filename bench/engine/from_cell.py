@@ -1,21 +1,30 @@
-"""What vae_core needs to carry out a cell: its data, its model, its network, its schedule, its test images."""
+"""What vae_core needs to carry out a cell: its data, its model, its network, its schedule, its test images; and to keep
+what was trained."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from bench.engine.provenance import code
 from bench.grid.cell import Cell
+from bench.store import Value
+from bench.store.weights import NONE_ASKED, Weights, file_name
 from vae_core import data as datasets
 from vae_core import likelihoods
 from vae_core.data import VIEWS, Dataset
 from vae_core.evaluate.conditional import spaced
+from vae_core.likelihoods import Likelihood
 from vae_core.networks import Architecture
 from vae_core.numerics.random import generator_for
-from vae_core.training import Member, Schedule
+from vae_core.training import Blueprint, Member, Schedule, TrainedModel, save_model
+
+FLOAT_BYTES = 4
 
 
 @functools.lru_cache(maxsize=2)
@@ -26,10 +35,15 @@ def load_data(name: str, levels: int | None, device: str) -> Dataset:
 
 def member_of(cell: Cell, levels: int) -> Member:
     """The cell's model as training wants it; the grid's keys have the names of its fields."""
-    family = likelihoods.get(cell.family)
-    filled = {**cell.options, "levels": levels} if family.takes_levels else dict(cell.options)
     names = [field.name for field in dataclasses.fields(Member) if field.name != "likelihood"]
-    return Member(likelihoods.make(cell.family, **filled), **{name: getattr(cell, name) for name in names})
+    likelihood = likelihoods.make(cell.family, **options_of(cell, levels))
+    return Member(likelihood, **{name: getattr(cell, name) for name in names})
+
+
+def options_of(cell: Cell, levels: int) -> dict[str, Any]:
+    """All that the cell's likelihood is made of."""
+    needed = {"levels": levels} if likelihoods.get(cell.family).takes_levels else {}
+    return {**cell.options, **needed}
 
 
 def architecture_of(cell: Cell) -> Architecture:
@@ -40,6 +54,32 @@ def architecture_of(cell: Cell) -> Architecture:
 def schedule_of(cell: Cell) -> Schedule:
     """The grid's keys for schedules have the names of its fields."""
     return Schedule(**{field.name: getattr(cell, field.name) for field in dataclasses.fields(Schedule)})
+
+
+def keep(
+    weights: Weights | None, model: TrainedModel, scored: Mapping[Cell, Likelihood], settled: Cell, data: Dataset
+) -> dict[str, Value]:
+    """Writes a trained model and what its cells are scored as to the run's folder of weights, where there is one with
+    room; gives the columns that say so. `settled`: one of the cells with what was chosen for it. That the file cannot
+    be written costs no result."""
+    cells = list(scored)
+    name = file_name([cell.id for cell in cells], cells[0].training_key)
+    reason = weights.refusal(name, FLOAT_BYTES * model.parameters) if weights else NONE_ASKED
+    if weights and reason is None:
+        about = {
+            "cells": [{"cell": cell.id, "scored_as": cell.scored_as, "spec": cell.spec} for cell in cells],
+            "data": {name: getattr(data, name) for name in ("name", "levels", "shape", "checksum")},
+            **code(),
+        }
+        options = options_of(settled, data.levels)
+        blueprint = Blueprint(architecture_of(settled), data.shape, settled.family, options)
+        by_scoring = {cell.scored_as: likelihood for cell, likelihood in scored.items()}
+        try:
+            weights.folder.mkdir(exist_ok=True)
+            save_model(weights.part(name), model, blueprint, by_scoring, about)
+        except (OSError, ValueError) as error:
+            reason = f"they could not be written ({getattr(error, 'strerror', None) or error})"
+    return {"weights": None if reason else name, "weights_reason": reason}
 
 
 def scored_images(cell: Cell, data: Dataset) -> tuple[Tensor, int]:

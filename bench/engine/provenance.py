@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import os
 import platform
@@ -12,7 +13,17 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePath
 from typing import Any
 
-PACKAGES = ("vae-likelihood-bench", "torch", "torchvision", "numpy", "pandas", "scipy", "scikit-learn", "seaborn")
+PACKAGES = (
+    "vae-likelihood-bench",
+    "torch",
+    "torchvision",
+    "numpy",
+    "pandas",
+    "scipy",
+    "scikit-learn",
+    "seaborn",
+    "safetensors",
+)
 
 
 def provenance(arguments: Sequence[str], device: dict[str, Any], workers: int, threads: int) -> dict[str, Any]:
@@ -20,15 +31,23 @@ def provenance(arguments: Sequence[str], device: dict[str, Any], workers: int, t
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": " ".join(["vae-bench", *map(_without_folders, arguments)]),
-        "git": git_state(Path(__file__).resolve().parent),
-        "packages": {name: version for name in PACKAGES if (version := package_version(name))},
-        "python": platform.python_version(),
+        **code(),
         "platform": platform.platform(),
         "cpu": cpu_model(),
         "cores": cores(),
         "workers": workers,
         "threads_per_worker": threads,
         "device": device,
+    }
+
+
+@functools.cache
+def code() -> dict[str, Any]:
+    """The code that this process runs: its commit, the packages, Python."""
+    return {
+        "git": git_state(Path(__file__).resolve().parent),
+        "packages": {name: version for name in PACKAGES if (version := package_version(name))},
+        "python": platform.python_version(),
     }
 
 

@@ -23,6 +23,7 @@ from bench.grid.families import cards
 from bench.grid.plan import Bundle, Tuning, halves, halves_of_tuning
 from bench.grid.read import Grid, describe
 from bench.store import RESULT_COLUMNS, CellResult, RunFile
+from bench.store.weights import MEGABYTES, Weights
 
 __all__ = ["Interrupted", "Options", "RunError", "Summary", "Tasks", "run_grid"]
 
@@ -48,13 +49,15 @@ class Tasks(Checks):
 
 @dataclass(frozen=True)
 class Options:
-    """How a grid is run. `timeout` is the limit in seconds for one cell; a bundle has that many times its cells."""
+    """How a grid is run. `timeout` is the limit in seconds for one cell; a bundle has that many times its cells.
+    `weights` is how many megabytes of trained weights are kept beside the run file."""
 
     device: str = "auto"
     retry_failed: bool = False
     fresh: bool = False
     timeout: float | None = None
     workers: int | None = None
+    weights: float = MEGABYTES
     arguments: Sequence[str] = ()
 
 
@@ -103,6 +106,7 @@ class _Run:
     def __init__(self, opened: Opened, options: Options, reporter: Reporter, tasks: Tasks) -> None:
         self.opened, self.options, self.reporter, self.tasks = opened, options, reporter, tasks
         self.described = describe(opened.grid.cells)
+        self.weights = Weights.of(opened.path, options.weights)
         self.statuses: dict[str, str] = {}
         self.read_statuses()
         self.choices = Choices(opened.file)
@@ -148,6 +152,8 @@ class _Run:
                 pool, device, (self.described[cell].cell for cell in self.described if cell in wanted)
             )
             file = self._begin(self.opened.keep({**self._meta(), "data": data}), data)
+            if self.options.fresh:
+                self.weights.clear()  # only now that the new file is in place of the old one
             said = self.opened.device(pool, device)  # again: the worker has set its precision by now
             work = _Work(pool, file, device, self.opened.sign(pool, self.options.arguments, said), wanted)
             if wanted:
@@ -175,11 +181,13 @@ class _Run:
             work.pool.submit(self._task(piece, work.device))
         ended = {cell for cell in self.described if not self._is_wanted(cell)}
         self.reporter.start(len(self.described), len(ended))
+        self.weights.sweep()
         while work.pool.busy:
             for end in work.pool.wait(HEARTBEAT_SECONDS):
                 ended |= self._take(work, end)
             failed = sum(self.statuses[cell] != "done" for cell in ended)
             self.reporter.update(len(ended), failed)
+        self.weights.sweep()
         self.reporter.finish()
 
     def _task(self, piece: Tuning | Bundle, device: str) -> Task:
@@ -187,7 +195,8 @@ class _Run:
         if isinstance(piece, Tuning):
             models = sum(len(cell.candidates) for cell in {cell.search: cell for cell in piece.cells}.values())
             return Task(self.tasks.choose, (piece, device), None if limit is None else limit * models)
-        return Task(self.tasks.carry_out, (piece, device), None if limit is None else limit * len(piece.cells))
+        seconds = None if limit is None else limit * len(piece.cells)
+        return Task(self.tasks.carry_out, (piece, device, self.weights), seconds)
 
     def _take(self, work: _Work, end: Ended) -> set[str]:
         """Store how a piece of work ended; one of several models that gave nothing is tried again in halves, so that a
@@ -203,7 +212,8 @@ class _Run:
         else:
             results = failed(piece.cells, end.failure) if end.failure else _checked(piece, end.value)
         results = [result for result in results if result.cell in work.wanted]
-        work.file.write([(self.described[result.cell], result) for result in results], work.provenance)
+        with self.weights.settled(work.file, results, self.reporter.say) as settled:
+            work.file.write([(self.described[result.cell], result) for result in settled], work.provenance)
         self.statuses |= {result.cell: result.status for result in results}
         self.computed += len(results)
         return {result.cell for result in results}

@@ -17,10 +17,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bench.engine import from_cell
 from bench.engine.from_cell import architecture_of, compared_images, load_data, member_of, schedule_of, scored_images
 from bench.grid.cell import Cell
 from bench.grid.plan import Bundle
 from bench.store import CellResult, Value
+from bench.store.weights import Weights
 from vae_core import data as datasets
 from vae_core.data import Dataset
 from vae_core.evaluate import Assessment, Estimate, Scoring, Trained, assess, log_likelihood
@@ -70,8 +72,8 @@ def inspect_precision(precision: str, device: str) -> dict[str, str]:
 
 
 @full_float32()  # the evaluation; training takes what the cells ask for
-def carry_out(bundle: Bundle, device: str) -> list[CellResult]:
-    """Trains the bundle's models together, evaluates each, and returns a row for each cell.
+def carry_out(bundle: Bundle, device: str, weights: Weights | None = None) -> list[CellResult]:
+    """Trains the bundle's models together, evaluates each, keeps its weights, and returns a row for each cell.
 
     A cell whose model diverged gets a failed row; anything that hurts the whole bundle is raised.
     """
@@ -103,9 +105,11 @@ def carry_out(bundle: Bundle, device: str) -> list[CellResult]:
             asked = {settled[cell.id].id: cell for cell in cells}
             # before its row: the peak memory holds it
             assessed = list(_assessed([settled[cell.id] for cell in cells], model, data))
+            scored = {asked[as_trained.id]: assessment.likelihood for as_trained, assessment in assessed}
+            kept = from_cell.keep(weights, model, scored, assessed[0][0], data)
             for as_trained, assessment in assessed:
                 of_training = _of_training(trained, index, device) | _of_fit(as_trained, model, assessment, data)
-                row = of_training | of_choice
+                row = of_training | of_choice | kept
                 results.append(_row(asked[as_trained.id], row, assessment, trained.history[index]))
     return results
 

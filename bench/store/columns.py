@@ -132,6 +132,8 @@ class Results:
     bundle_models: int = _column("", "models in its bundle")
     peak_memory_bytes: int = _column("bytes", "of the worker at most", "")
     device: str = _word("where it was computed")
+    weights: str = _word("the file of the trained weights, in the folder beside the run file")
+    weights_reason: str = _word("why there is none")
 
 
 def columns() -> Iterator[tuple[str, Column]]:

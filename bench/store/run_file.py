@@ -123,6 +123,10 @@ class RunFile:
         """The status of every cell that has ended, in the present grid or not."""
         return dict(self._connection.execute("SELECT cell, status FROM cells"))
 
+    def weights(self) -> dict[str, str]:
+        """The file of the trained weights of every cell that has one."""
+        return dict(self._connection.execute("SELECT cell, weights FROM cells WHERE weights IS NOT NULL"))
+
     def measured_kinds(self) -> set[str]:
         return {kind for (kind,) in self._connection.execute("SELECT kind FROM throughput")}
 

@@ -45,6 +45,7 @@ class Part(ABC):
     """
 
     mode: ClassVar[str]  #: parts of one mode can be stacked
+    state_names: ClassVar[tuple[str, ...]] = ()  #: what a file of weights calls each of `state()`; numbers without
 
     def parameters(self) -> list[Tensor]:
         """Learnable tensors, [] or [M]."""
@@ -53,6 +54,11 @@ class Part(ABC):
     def state(self) -> list[Tensor]:
         """All tensors that training changes, [] or [M]."""
         return self.parameters()
+
+    def named_state(self) -> dict[str, Tensor]:
+        """`state()` by names."""
+        tensors = self.state()
+        return dict(zip(self.state_names or map(str, range(len(tensors))), tensors, strict=True))
 
     def initialise(self, spread: float) -> None:  # noqa: B027  nothing to do where no scalar is learned
         """Start value of a learned scale."""
@@ -157,6 +163,14 @@ class Likelihood(ABC):
     def state(self) -> list[Tensor]:
         """All tensors that change in training, each of shape [M] or []; a snapshot copies them."""
         return [tensor for part in self._parts().values() for tensor in part.state()]
+
+    def named_state(self) -> dict[str, Tensor]:
+        """The tensors of `state()` by names such as "scale.theta"."""
+        return {
+            f"{name}.{called}": tensor
+            for name, part in self._parts().items()
+            for called, tensor in part.named_state().items()
+        }
 
     def initialise(self, spread: float) -> None:
         """Start learned scales at `spread`, the training data's standard deviation about its per-dimension mean."""

@@ -71,6 +71,7 @@ class Learned(DegreesOfFreedom):
     """One learned scalar θ: ln ν = middle + reach tanh(GAIN θ / reach), between ln FLOOR and ln CEILING."""
 
     mode = "shared"
+    state_names = ("theta",)
 
     def __init__(self) -> None:
         self.count: int | None = None

@@ -114,6 +114,7 @@ class Shared(Scale):
     """One learned scalar, ln σ = GAIN θ."""
 
     mode = "shared"
+    state_names = ("theta",)
 
     def __init__(self) -> None:
         self.start = 1.0
@@ -187,6 +188,7 @@ class Optimal(Scale):
     statistic) afterwards."""
 
     mode = "optimal"
+    state_names = ("log", "mean", "weight")
 
     def __init__(self) -> None:
         self.count: int | None = None
@@ -250,7 +252,7 @@ class Optimal(Scale):
 
     def select(self, index: int) -> Optimal:
         selected = Optimal()
-        selected._log = self.log[index].detach().clone()
+        selected._log, selected._mean, selected._weight = (t[index].detach().clone() for t in self.state())
         return selected
 
     def to(self, device: torch.device | str) -> Optimal:

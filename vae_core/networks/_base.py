@@ -66,7 +66,11 @@ class Stack(ABC):
 
     @abstractmethod
     def parameters(self) -> list[Tensor]:
-        """Everything learned, each with the models axis first."""
+        """Everything learned, each with the models axis first: the very tensors that it computes with."""
+
+    def names(self) -> list[str]:
+        """What a file of weights calls each of `parameters()`, in their order: a number, unless it says better."""
+        return [str(index) for index in range(len(self.parameters()))]
 
     @abstractmethod
     def to(self, device: torch.device | str) -> Self:

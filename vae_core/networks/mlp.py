@@ -101,6 +101,9 @@ class StackedMLP(Stack):
     def parameters(self) -> list[Tensor]:
         return [*self.weights, *self.biases]
 
+    def names(self) -> list[str]:
+        return [f"{layer}.{kind}" for kind in ("weight", "bias") for layer in range(len(self.weights))]
+
     def to(self, device: torch.device | str) -> StackedMLP:
         return StackedMLP([w.to(device) for w in self.weights], [b.to(device) for b in self.biases], self.activation)
 

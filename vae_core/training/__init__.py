@@ -3,7 +3,7 @@
 The files read one after the other like a method section: `recipe` says what is given, `noise` what is random, `program`
 what a bundle computes, `adam` how an update is made, `trainer` what one step is, `loop` how steps, validation and the
 choice of the best parameters follow one another, `course` when a model has come to its end, `model` what comes out.
-`capture` makes a step one CUDA graph.
+`capture` makes a step one CUDA graph; `weights` writes trained models to files and reads them.
 """
 
 from __future__ import annotations
@@ -14,9 +14,12 @@ from vae_core.training.noise import Noise
 from vae_core.training.program import BundleProgram
 from vae_core.training.recipe import Member, Schedule
 from vae_core.training.trainer import Trainer
+from vae_core.training.weights import Blueprint, LoadedModel, load_model, save_model
 
 __all__ = [
+    "Blueprint",
     "BundleProgram",
+    "LoadedModel",
     "Member",
     "Noise",
     "Schedule",
@@ -24,6 +27,8 @@ __all__ = [
     "TrainedModel",
     "Trainer",
     "fit_to_residuals",
+    "load_model",
+    "save_model",
     "train",
     "trained_models",
     "validate",

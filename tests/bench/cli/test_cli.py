@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -18,10 +19,12 @@ from bench.cli.app import VERBS
 from bench.grid.families import registry
 from bench.grid.read import shipped_grids
 from bench.store import read_run
+from bench.store.weights import cells_of
 from tests.bench.engine import fake_worker
 from tests.bench.report import fake_run
 from tests.bench.report.fake_run import Setting
 from tests.conftest import TRIANGULAR
+from vae_core.numerics import tensor_file
 
 ROOT = Path(__file__).parents[3]
 GRID = "about = 'for tests'\n[grid]\nfamily='gaussian'\nsigma=[0.1, 'shared']\nseed=[0, 1]\n"
@@ -232,6 +235,113 @@ def test_doctor(vae_bench):
         assert what in out
 
 
+@pytest.fixture
+def with_weights(vae_bench, monkeypatch):
+    """A run of two labels and two seeds with weights."""
+    monkeypatch.setenv("FAKE_WEIGHTS", "10")
+    assert vae_bench("run", "../small.toml")[0] == 0
+    return {(cell.label, cell.seed): cell for cell in cells_of(Path("results/small.sqlite"))}
+
+
+def test_model_takes_out_one_cell_by_its_label_its_id_or_the_beginning_of_it(vae_bench, workplace, with_weights):
+    cell = with_weights["gaussian σ=shared", 1]
+    begun = next(cell.cell[:end] for end in range(1, 99) if begins(with_weights, cell.cell[:end]) == 1)
+    ways = [("gaussian σ=shared", "--seed", "1"), ("gaussian  sigma=shared", "--seed=1"), (cell.cell,), (begun,)]
+    for number, way in enumerate(ways):
+        file = f"out/{number}.safetensors"
+        code, out, err = vae_bench("model", "small", *way, "--to", file)
+        assert (code, err) == (0, "")
+        assert out == f"{file}: gaussian σ=shared, seed 1, for vae_core.training.load_model\n"
+        assert max(map(len, out.splitlines())) <= 80
+        assert [entry["cell"] for entry in tensor_file.read(Path(file))[1]["cells"]] == [cell.cell]
+    assert vae_bench("model", "small", cell.cell, "--to", file)[0] == 0, "an older file of weights is replaced"
+    assert len(files(workplace)) == 1 + 4 + 4
+
+
+def begins(cells, text: str) -> int:
+    return sum(cell.cell.startswith(text) for cell in cells.values())
+
+
+def test_model_says_which_cells_there_are(vae_bench, workplace, with_weights):
+    before, whose = files(workplace), "results/small.sqlite has"
+    for arguments, sentence in {
+        ("gaussian σ=0.1",): rf"{whose} 'gaussian σ=0.1' more than once; say which with --seed \(there is 0, 1\)\.",
+        ("gaussian σ=0.1", "--seed", "7"): rf"{whose} no 'gaussian σ=0.1' of seed 7 \(there is 0, 1\)\.",
+        ("gausian σ=0.1",): rf"{whose} no cell 'gausian σ=0.1' \(did you mean 'gaussian σ=0.1' or .*\?\)\.",
+        ("xyz",): rf"{whose} no cell 'xyz' \(vae-bench report shows the labels\)\.",
+        ("",): rf"{whose} no cell '' .*",
+        (
+            "digits-g",
+        ): r"'digits-g' begins the ids of 4 cells of .* \(digits-.*, digits-.*, digits-.*, …\); give more .*",
+    }.items():
+        code, out, err = vae_bench("model", "small", *arguments, "--to", "m.safetensors")
+        assert (code, out) == (2, "")
+        assert re.fullmatch(f"vae-bench: {sentence}\n", err), err
+    assert files(workplace) == before
+
+
+def test_model_writes_over_no_other_file(vae_bench, workplace, with_weights):
+    cell = with_weights["gaussian σ=0.1", 0].cell
+    Path("notes.txt").write_text("a year of notes")
+    Path("folder").mkdir()
+    own = f"results/small.weights/{cell}.safetensors"
+    before = Path(own).read_bytes()
+    for to, sentence in {
+        "notes.txt": "notes.txt is not a file of weights, so nothing is written over it; give another --to.",
+        "folder": "folder is a folder; give a file, such as --to folder/model.safetensors.",
+        own: "results/small.weights is the run's own folder of weights; give another --to.",
+    }.items():
+        code, out, err = vae_bench("model", "small", cell, "--to", to)
+        assert (code, out, err) == (2, "", f"vae-bench: {sentence}\n")
+    assert Path("notes.txt").read_text() == "a year of notes"
+    assert Path(own).read_bytes() == before
+
+
+def test_model_says_why_a_cell_has_no_weights_and_what_to_do(vae_bench, workplace, with_weights):
+    again = r"vae-bench run with another --out and --weights \d+ trains it again and keeps them\.\n"
+    vae_bench("run", "../small.toml", "--weights", "0", "--out", "none.sqlite")
+    vae_bench("run", "../small.toml", "--weights", "0.0004", "--out", "full.sqlite")
+    vae_bench("run", "../small.toml", "--set", f"seed={fake_worker.RAISES}", "--out", "bad.sqlite")
+    cell = with_weights["gaussian σ=0.1", 0]
+    failed = cells_of(Path("bad.sqlite"))[0].cell
+    file = Path("results/small.weights") / f"{cell.cell}.safetensors"
+    whole = file.read_bytes()
+    for run, name, damage, sentence in (
+        ("none.sqlite", cell.cell, None, rf"none.sqlite has no weights of .*: .* \(--weights 0\); {again}"),
+        ("full.sqlite", cell.cell, None, rf"full.sqlite has no weights of .*: .* limit of 0.0004 MB .*; {again}"),
+        ("bad.sqlite", failed, None, r".* ended without a model \(failed: RuntimeError.*\), so it has no weights\.\n"),
+        ("small", cell.cell, whole[:-5], rf"results/small.weights/.* is damaged \(.*\): .*; {again}"),
+        ("small", cell.cell, b"", rf"the weights of .* are not where they were written \(results/small.*\); {again}"),
+    ):
+        if damage is not None:
+            file.write_bytes(damage)
+            if not damage:
+                file.unlink()
+        code, out, err = vae_bench("model", run, name, "--to", "m.safetensors")
+        assert (code, out) == (2, "")
+        assert re.fullmatch(f"vae-bench: {sentence}", err), err
+    assert not Path("m.safetensors").exists()
+
+
+def test_model_of_a_run_from_before_weights_were_kept(vae_bench, workplace):
+    shutil.copy(ROOT / "tests/bench/store/format_3.sqlite", "old.sqlite")
+    done = next(cell for cell in cells_of(Path("old.sqlite")) if cell.status == "done")
+    code, _, err = vae_bench("model", "old.sqlite", done.cell, "--to", "m.safetensors")
+    assert code == 2
+    assert "has no weights of" in err
+    assert "the run is from before they were kept" in err
+
+
+def test_model_executes_no_torch(workplace, with_weights):
+    cell = with_weights["gaussian σ=0.1", 0].cell
+    script = (
+        "import sys\nfrom bench.cli import carry_out\n"
+        f"assert carry_out(['model', 'small', {cell!r}, '--to', 'm.safetensors']) == 0\n"
+        "assert 'torch._C' not in sys.modules and 'pandas' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+
+
 # -- what is wrong -----------------------------------------------------------------------------------------------------
 
 
@@ -261,6 +371,10 @@ WRONG = {
     ("run", "../small.toml", "--timeout", "0"): "--timeout 0: give a number of seconds > 0",
     ("run", "../small.toml", "--timeout", "nan"): "--timeout nan",
     ("run", "../small.toml", "--workers", "0"): "--workers",
+    ("run", "../small.toml", "--weights", "-1"): "--weights -1: give a number of megabytes, 0 or more",
+    ("run", "../small.toml", "--weights", "nan"): "--weights nan",
+    ("model", "nothing", "x", "--to", "m"): r"there is no run results/nothing.sqlite",
+    ("model", "nothing"): "Missing argument",
     ("run", "../small.toml", "--out", "/proc/none/r.sqlite"): "/proc/none/r.sqlite could not be written",
     ("report", "nothing"): r"there is no run results/nothing.sqlite \(vae-bench run nothing makes it\)",
     ("report", "no/where.sqlite"): "there is no run file no/where.sqlite",

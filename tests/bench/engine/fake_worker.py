@@ -10,6 +10,7 @@ import random
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from bench.grid.cell import Cell
 from bench.grid.plan import Bundle
 from bench.grid.read import load_grid
 from bench.store import CellResult, Value
+from bench.store.weights import Weights, file_name
+from vae_core.numerics import tensor_file
 
 TASKS = Tasks(
     device="tests.bench.engine.fake_worker:device",
@@ -45,7 +48,7 @@ def inspect(name: str, levels: int | None) -> dict[str, Any]:
     return {"name": name, "levels": 17, "checksum": os.environ.get("FAKE_CHECKSUM", "c0ffee00"), "shape": (8, 8)}
 
 
-def carry_out(bundle: Bundle, device: str) -> list[CellResult]:
+def carry_out(bundle: Bundle, device: str, weights: Weights) -> list[CellResult]:
     _note(bundle.id)
     global _carried_out
     if str(_carried_out) == os.environ.get("FAKE_STOP_AFTER"):
@@ -67,7 +70,35 @@ def carry_out(bundle: Bundle, device: str) -> list[CellResult]:
         raise MemoryError("300 GB wanted")
     if MUMBLES in seeds:
         return [lambda: None]  # type: ignore[list-item]  # cannot be pickled
-    return [result(cell) for cell in bundle.cells if cell.seed != SILENT]
+    results = [result(cell) for cell in bundle.cells if cell.seed != SILENT]
+    if numbers := os.environ.get("FAKE_WEIGHTS"):  # of each model
+        return [row for model in models(bundle) for row in with_weights(model, results, weights, int(numbers))]
+    return results
+
+
+def models(bundle: Bundle) -> list[list[Cell]]:
+    """Cells that share a trained model together."""
+    keys = dict.fromkeys(cell.training_key for cell in bundle.cells)
+    return [[cell for cell in bundle.cells if cell.training_key == key] for key in keys]
+
+
+def with_weights(model: list[Cell], results: list[CellResult], weights: Weights, numbers: int) -> list[CellResult]:
+    """The rows of one model's cells, and its file, which says by whom it was written."""
+    ids = [cell.id for cell in model]
+    name = file_name(ids, model[0].training_key)
+    reason = weights.refusal(name, 4 * numbers)
+    if reason is None:
+        facts = {
+            "cells": [{"cell": cell.id, "scored_as": cell.scored_as} for cell in model],
+            "likelihood": {"plugin": None},
+            "process": os.getpid(),
+        }
+        arrays = {"encoder.0.weight": np.ones(numbers, np.float32)}
+        arrays |= {f"scored.{cell.scored_as}.fitted.log": np.ones((), np.float32) for cell in model}
+        weights.folder.mkdir(exist_ok=True)
+        tensor_file.write(weights.part(name), arrays, facts)
+    kept: dict[str, Value] = {"weights": None if reason else name, "weights_reason": reason}
+    return [replace(row, values={**row.values, **kept}) for row in results if row.cell in ids]
 
 
 def result(cell: Cell) -> CellResult:

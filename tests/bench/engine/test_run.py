@@ -159,7 +159,7 @@ def test_failed_cells_stay_failed_until_asked(tmp_path, diary, monkeypatch):
     assert read_run(path).cells["reason"].isna().all()
 
 
-def all_is_well(bundle, device):
+def all_is_well(bundle, device, weights):
     return [fake_worker.result(cell) for cell in bundle.cells]
 
 
@@ -245,7 +245,7 @@ def test_values_that_no_column_takes_fail_their_cell_only(tmp_path):
     assert "no column takes: bits" in set(read_run(tmp_path / "r.sqlite").cells["reason"].dropna()).pop()
 
 
-def odd_values(bundle, device):
+def odd_values(bundle, device, weights):
     from dataclasses import replace
 
     results = [fake_worker.result(cell) for cell in bundle.cells]
