@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 
 import pandas as pd
@@ -26,7 +27,9 @@ def ranking(tables: RunTables) -> pd.DataFrame:
     over `shared_seeds` seeds; `verdict` one of `intervals.Verdict`, by `p_adjusted` and that interval.
     `khat_bad_fraction`, `ess_median` and `rise` (gain per doubling of L) are those of the worst seed, `refined` and
     `collapsed` count seeds, `lift` is what refinement gained over the encoder's own bound, in `unit`. The cells' other
-    columns follow under the names of the run file, joined over seeds.
+    columns follow under the names of the run file, joined over seeds. `tuned` has what was chosen on validation
+    data, as JSON, and `tuned_edges` what of it lies at an end of its range, with the value to add; keys of the grid
+    have the value in use.
     """
     records = [_record(board, row) for board in boards(tables) for row in board.everything]
     if not records:
@@ -52,7 +55,9 @@ def _record(board: Board, row: Row) -> dict[str, object]:
         "scored_as": row.scored_as,
         "recipe": int(row.recipe),
         "view": row.view,
-        **row.settings,
+        **{name: _in_use(row, name) for name in row.settings},
+        "tuned": json.dumps(row.tuned.values) if row.tuned else "",
+        "tuned_edges": json.dumps(row.tuned.edges) if row.tuned.edges else "",
         "value": value.pop("mean"),
         **{name: end for name, end in value.items() if name != "seeds"},
         "worse_by": row.behind.mean,
@@ -71,3 +76,8 @@ def _record(board: Board, row: Row) -> dict[str, object]:
         **{name: getattr(row.results, name) for name, column in columns() if column.joined},
         **{f"{name}_sd": getattr(row.deviations, name) for name, column in columns() if "deviation" in column.joined},
     }
+
+
+def _in_use(row: Row, name: str) -> object:
+    value = row.in_use(name)
+    return ",".join(map(str, value)) if isinstance(value, list) else value

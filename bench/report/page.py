@@ -19,6 +19,7 @@ from bench.report.tables.diagnostics import Diagnostics, diagnostics, meanings
 from bench.report.tables.entries import known
 from bench.report.tables.ranking import DRAWN, LeftOut, Ranking, left_out, ranking
 from bench.report.tables.speeds import Timed, speed_columns, speeds
+from bench.report.tables.tuning import tuning
 from bench.report.tables.unranked import density_lines, recipe_lines
 from bench.report.text.run import headline_facts, notices, precision, ranges
 from bench.report.text.verdict import Sentences, sentences
@@ -91,6 +92,7 @@ def context(tables: RunTables) -> dict[str, Any]:
         "sections": [_section(board, tables, looks, f"board-{count}") for count, board in enumerate(ranked, start=1)],
         "figures": figures.of_run(tables),
         "speed_columns": speed_columns(tables.throughput),
+        "tuning": tuning(tables, ranked, looks),
         "recipes": recipe_lines(ranked),
         "densities": density_lines(ranked),
         "failed": list(failed.itertuples(index=False)),

@@ -7,7 +7,8 @@ import textwrap
 from bench.report.numbers import NOTHING, bound, bracket, measured, several
 from bench.report.text.doubts import caution
 from bench.report.text.findings import estimator
-from bench.report.text.training import training
+from bench.report.text.training import lost_seeds, training
+from bench.report.text.tuning import tuning, value_text, words
 from bench.report.text.verdict import sentences
 from bench.statistics.boards import Board, boards
 from bench.statistics.rows import Row
@@ -16,6 +17,8 @@ from bench.store import RunTables
 from vae_core.statistics.intervals import Verdict
 
 NARROWEST = 10  # columns that a label is given at least
+SHORT = 8  # letters of a key that stands above what was tuned
+TUNED = 24  # columns that a label keeps where what was tuned is shown beside it
 REASON = 25  # columns that are kept for why a row is left out, where its name is long
 TYPED = {"−": "-", "\u00a0": " ", "≤": "<=", "≥": ">="}  # what every terminal can show
 
@@ -43,14 +46,21 @@ def _board(board: Board, width: int) -> list[str]:
         f"{several(board.images, 'test image')}, {several(max(row.seeds for row in whole), 'seed')}"
     )
     samples = " or ".join(str(count) for count in sorted({row.results.iw_samples for row in whole}))
+    table = _ranked(board, width)
     notes = [
         f"Bounds on ln P with L = {samples} samples of z; intervals over images and seeds.",
-        *(text.striptags() for topic in (training, estimator) for finding in topic(board) for text in finding.texts),
+        *(["*: at the edge of its range."] if any("*" in line for line in table) else []),
+        *(
+            text.striptags()
+            for topic in (training, lost_seeds, tuning, estimator)
+            for finding in topic(board)
+            for text in finding.texts
+        ),
     ]
     return [
         *_wrapped(title, width),
         *_wrapped(f"{spoken.headline.striptags()}. {spoken.gap.striptags()}", width),
-        *_ranked(board, width),
+        *table,
         *_left_out(board, width),
         *_wrapped(" ".join(notes), width),
     ]
@@ -73,10 +83,32 @@ def _ranked(board: Board, width: int) -> list[str]:
         ),
     ]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    widths[1] = max(NARROWEST, min(widths[1], width - widths[0] - widths[2] - widths[3] - 6))
+    room = width - widths[0] - widths[2] - widths[3] - 6
+    tuned = _tuned(board)
+    beside = max(map(len, tuned)) + 2
+    if beside == 2 or room - beside < min(widths[1], TUNED):
+        tuned, beside = [""] * len(table), 0  # where it does not fit, the notes say what lies at an edge
+    widths[1] = max(NARROWEST, min(widths[1], room - beside))
     return [
-        f"{rank:>{widths[0]}}  {_cut(label, widths[1]):<{widths[1]}}  {value:>{widths[2]}}  {verdict}".rstrip()
-        for rank, label, value, verdict in table
+        f"{rank:>{widths[0]}}  {_cut(label, widths[1]):<{widths[1]}}  {chosen:<{beside}}{value:>{widths[2]}}  "
+        f"{verdict}".rstrip()
+        for (rank, label, value, verdict), chosen in zip(table, tuned, strict=True)
+    ]
+
+
+def _tuned(board: Board) -> list[str]:
+    """A column of what was tuned, with its head, and a star at what lies at an edge of its range; empty without."""
+    keys = list(dict.fromkeys(key for row in board.ranked for key in row.tuned.candidates))
+    if not keys:
+        return [""] * (len(board.standing) + 1)
+    return [
+        words(keys[0]) if len(keys) == 1 and len(keys[0]) <= SHORT else "tuned",
+        *(
+            ", ".join(
+                f"{value_text(value)}{'*' if key in row.tuned.edges else ''}" for key, value in row.tuned.values.items()
+            )
+            for row in board.standing
+        ),
     ]
 
 

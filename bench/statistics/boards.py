@@ -19,6 +19,7 @@ from bench.statistics.references import references
 from bench.statistics.rows import MATCHED, Estimate, Row, joined
 from bench.statistics.scored import scored
 from bench.statistics.trust import doubts, rise_per_doubling
+from bench.statistics.tuning import Tuned
 from bench.store import RunTables
 from vae_core.statistics import intervals as compare
 from vae_core.statistics.intervals import Floats
@@ -116,7 +117,9 @@ def _board(contest: Contest, cells: pd.DataFrame, nats: Mapping[str, Floats], ta
     }
     bounds = tables.bounds[tables.bounds["cell"].isin(cells["cell"])]
     rises = {cell: contest.scale * rise_per_doubling(rows) for cell, rows in bounds.groupby("cell")}
-    rows = [_row(contest, group, samples[config], rises) for config, group in groups.items()]
+    failed = tables.cells[~tables.cells["cell"].isin(nats)]
+    lost = {config: failed[failed["config"] == config] for config in groups}
+    rows = [_row(contest, group, lost[config], samples[config], rises) for config, group in groups.items()]
     return Board(
         **asdict(contest),
         samples=samples,
@@ -126,9 +129,10 @@ def _board(contest: Contest, cells: pd.DataFrame, nats: Mapping[str, Floats], ta
     )
 
 
-def _row(contest: Contest, cells: pd.DataFrame, sample: Sample, rises: Mapping[str, float]) -> Row:
-    """What is known of one configuration, given its cells, without comparing it with others."""
+def _row(contest: Contest, cells: pd.DataFrame, lost: pd.DataFrame, sample: Sample, rises: Mapping[str, float]) -> Row:
+    """What is known of one configuration, given its cells and those without a score; compared with nothing."""
     asked = cells.iloc[0]
+    tuned = Tuned.of(asked)
     results, deviations = joined(cells)
     rise = float(np.fmax.reduce([rises.get(cell, float("nan")) for cell in sample.cells]))
     return Row(
@@ -142,7 +146,8 @@ def _row(contest: Contest, cells: pd.DataFrame, sample: Sample, rises: Mapping[s
         scored_as=str(asked["scored_as"]),
         view=str(asked["view"]),
         recipe=bool(asked["recipe"]),
-        settings={name: asked[name] for name in MATCHED},
+        settings={name: tuned.setting(name, asked[name]) for name in MATCHED},
+        tuned=tuned,
         seeds=len(sample.seeds),
         seed_deviation=contest.scale * compare.seed_deviation(sample.nats),
         results=results,
@@ -150,7 +155,7 @@ def _row(contest: Contest, cells: pd.DataFrame, sample: Sample, rises: Mapping[s
         refined=int((cells["estimator"] == "refined").sum()),
         lift=contest.scale * float((cells["iw_nats"] - cells["encoder_iw_nats"]).mean()),
         rise=rise,
-        ending=ending(cells, contest.scale * contest.dims * LN2),
+        ending=ending(cells, lost, contest.scale * contest.dims * LN2),
         doubts=doubts(results.khat_bad_fraction, results.ess_median, rise, results.iw_samples, contest.unit),
     )
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from bench.statistics.tuning import DIVERGED
+
 #: bits/dim that a bound gained in the second half of a training, from which on it says that more was to come: half of
 #: the last digit that people quote
 GAIN_FLOOR = 0.005
@@ -27,10 +29,13 @@ class Ending:
     ended: int = 0  # seeds whose bound had stopped rising
     improving: int = 0  # seeds that reached the limit while it rose
     gain: float = math.nan  # of these seeds at most, in the second half of their epochs, in the unit of the board
+    failed: int = 0  # seeds that gave no score, and are not among the others
+    diverged: int = 0  # of these, seeds whose training diverged
 
 
-def ending(cells: pd.DataFrame, factor: float) -> Ending:
-    """From the cells of a configuration, one a seed; `factor`: units of the board in a bit/dim.
+def ending(cells: pd.DataFrame, lost: pd.DataFrame, factor: float) -> Ending:
+    """From the cells of a configuration, one a seed: those with a score, and those that gave none. `factor`: units of
+    the board in a bit/dim.
 
     A seed was still improving where it had gained something in the second half of its epochs, and had its best at their
     end.
@@ -44,4 +49,6 @@ def ending(cells: pd.DataFrame, factor: float) -> Ending:
         ended=int((cells["converged"] == 1).sum()),
         improving=int(rising.sum()),
         gain=factor * float(gain[rising].max()),
+        failed=len(lost),
+        diverged=int((lost["ended_by"] == DIVERGED).sum()),
     )

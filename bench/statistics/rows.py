@@ -16,12 +16,14 @@ import pandas as pd
 from bench.grid.settings import KEYS, keys_of
 from bench.statistics.endings import Ending
 from bench.statistics.trust import Doubt
+from bench.statistics.tuning import Tuned
 from bench.store import RESULT_COLUMNS, Results
 from bench.store.columns import columns
 from vae_core.statistics.intervals import Interval, Verdict
 
 NOTHING_KNOWN = Results()
 NOT_RECORDED = Ending()
+NOT_TUNED = Tuned()
 K = TypeVar("K", bound=Hashable)
 
 NAN = math.nan
@@ -84,7 +86,8 @@ class Row:
     scored_as: str = ""
     view: str = ""
     recipe: bool = False
-    settings: Mapping[str, Any] = field(default_factory=dict)  # by the keys of MATCHED
+    settings: Mapping[str, Any] = field(default_factory=dict)  # by the keys of MATCHED; of a tuned one, its candidates
+    tuned: Tuned = NOT_TUNED
 
     # what came out, over the seeds
     seeds: int = 0
@@ -118,12 +121,16 @@ class Row:
 
     @property
     def train_samples(self) -> int:
-        return int(self.settings["train_samples"])
+        return int(self.in_use("train_samples"))
 
     @property
     def latent(self) -> int:
         """The size of the latent."""
-        return int(self.settings["latent"])
+        return int(self.in_use("latent"))
+
+    def in_use(self, key: str) -> Any:
+        """The value of a key of MATCHED that its models have, chosen or given."""
+        return self.tuned.values.get(key, self.settings[key])
 
     @property
     def fixed_sigma(self) -> float:
@@ -158,7 +165,8 @@ def joined(cells: pd.DataFrame) -> tuple[Results, Results]:
 
 def matched(rows: Iterable[Row], row: Row) -> list[Row]:
     """Those of `rows` whose training settings (objective, bound, samples, network, schedule) are those of `row`. Of a
-    family without a choice of objective a grid asks for it in the word that asks a density for dequantised data."""
+    family without a choice of objective a grid asks for it in the word that asks a density for dequantised data;
+    what was tuned agrees where it had the same candidates."""
     return [other for other in rows if _asked(other) == _asked(row)]
 
 

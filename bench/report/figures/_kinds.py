@@ -13,7 +13,7 @@ from bench.report.tables.entries import Entry
 from bench.statistics.boards import Board
 from bench.store import RunTables
 
-SECTIONS = ("verdict", "sigma", "samples", "diagnostics", "speed")  # of the page, those that have figures
+SECTIONS = ("verdict", "sigma", "samples", "tuning", "diagnostics", "speed")  # of the page, those that have figures
 
 
 @dataclass(frozen=True, kw_only=True)

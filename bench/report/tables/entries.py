@@ -36,6 +36,7 @@ class Column(Generic[T]):
     numeric: bool = True
     apart: bool = False  # begins a group of another quantity
     of_references: bool = False  # which have it too
+    wide: int = 0  # CSS pixels at least, of words that may take several lines
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Named:
 
     label: str
     recipe: bool
+    failed: str  # seeds
     hue: str
     caution: str  # why it is left out of the ranking, '' where it is ranked
     entries: list[Entry]

@@ -13,7 +13,8 @@ from bench.report.figures._scores import limits
 from bench.report.numbers import NOTHING, bound, bracket, measured, number, percent
 from bench.report.tables.entries import NONE, Column, Entry, Named, key, known, plain, some_seeds
 from bench.report.text.doubts import caution
-from bench.report.text.training import how_it_ended
+from bench.report.text.training import failed_seeds, how_it_ended
+from bench.report.text.tuning import edges_text, value_text, values_text, words
 from bench.statistics.boards import Board
 from bench.statistics.rows import Row
 from bench.statistics.trust import ESS_FLOOR
@@ -49,6 +50,7 @@ class Line:
     label: str  # the whole label
     name: str  # without its σ, which has a column of its own
     recipe: bool
+    failed: str  # seeds
     hue: str
     whisker: Whisker
     tag: str
@@ -96,6 +98,7 @@ def left_out(board: Board, looks: Looks) -> LeftOut:
     columns = [
         Column("At least this good", board.unit, lambda row: Entry(bound(row, board.unit), row.value.mean)),
         *_estimation(board),
+        *_training(board),
     ]
     return LeftOut(columns, named(board.left_out, columns, looks, board.unit))
 
@@ -106,6 +109,7 @@ def named(rows: Sequence[Row], columns: list[Column[Row]], looks: Looks, unit: s
         Named(
             label=row.label,
             recipe=row.recipe,
+            failed=failed_seeds(row),
             hue=looks.variable(row.family),
             caution=caution(row.doubts, unit),
             entries=[column.show(row) for column in columns],
@@ -158,23 +162,49 @@ def _after(board: Board) -> list[Column[Row]]:
         name = f"{row.bound.upper()}{bins}, L={row.train_samples}"
         return Entry(f"its own, L={row.train_samples}" if row.recipe else name, name)
 
-    def training(row: Row) -> Entry:
-        return Entry(how_it_ended(row, unit) or NOTHING, key(row.ending.most), marked=row.ending.improving > 0)
-
     columns = [
         Column("Worse than best by", f"{unit} [95 %]", worse),
         Column("p", "corrected", chance),
+        *_training(board),
         *_estimation(board),
         Column("Seed SD", unit, spread),
         Column("ELBO", "nats", plain(lambda row: row.results.elbo_nats, 2)),
     ]
     if known(board.ranked, lambda row: row.results.dequantised_bits_per_dim):
         columns.append(Column("Dequantised", "bits/dim", plain(lambda row: row.results.dequantised_bits_per_dim, 3)))
-    if known(board.ranked, lambda row: row.ending.most):
-        columns.append(Column("Training", unit, training, numeric=False))
     if known(board.ranked, lambda row: row.results.sigma_fitted):
         columns.append(Column("σ in use", "at test", in_use))
     return [*columns, Column("Trained on", "objective", trained, numeric=False)]
+
+
+def _training(board: Board) -> list[Column[Row]]:
+    """What training and tuning did: beside the score, for it is of them too."""
+    unit, rows = board.unit, board.everything
+    keys = list(dict.fromkeys(name for row in rows for name in row.tuned.candidates))
+
+    def ended(row: Row) -> Entry:
+        return Entry(how_it_ended(row, unit) or NOTHING, key(row.ending.most), marked=row.ending.improving > 0)
+
+    def chosen(row: Row) -> Entry:
+        values, edges = row.tuned.values, row.tuned.edges
+        if not values:
+            return NONE
+        text = value_text(values[keys[0]]) if len(keys) == 1 else values_text(values)
+        first = values.get(keys[0])
+        sorted_by = float(first) if isinstance(first, int | float) else text
+        return Entry(text, sorted_by, edges_text(edges, keys), marked=bool(edges))
+
+    columns = []
+    if known(rows, lambda row: row.ending.most):
+        columns.append(Column("Training", unit, ended, numeric=False, wide=165))
+    if keys:
+        unit_of_keys = words(keys[0]) if len(keys) == 1 else "on validation images"
+        columns.append(Column("Tuned", unit_of_keys, chosen, numeric=False, wide=88))
+    if known(rows, lambda row: row.results.generalisation_bits_per_dim):
+        columns.append(Column("Gap", "bits/dim", plain(lambda row: row.results.generalisation_bits_per_dim, 3)))
+    if known(rows, lambda row: row.results.parameters):
+        columns.append(Column("Parameters", "learned", plain(lambda row: row.results.parameters, 0)))
+    return columns
 
 
 def _estimation(board: Board) -> list[Column[Row]]:
@@ -215,6 +245,7 @@ def _line(
         label=row.label,
         name=row.label.replace(f" σ={row.sigma}", ""),
         recipe=row.recipe,
+        failed=failed_seeds(row),
         hue="--muted" if row.reference else looks.variable(row.family),
         whisker=_whisker(row, window),
         tag=tag,

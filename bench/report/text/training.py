@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 from markupsafe import Markup
 
-from bench.report.numbers import measured, number
+from bench.grid.cell import number_text
+from bench.report.numbers import listed, measured, number
 from bench.report.text.findings import Finding, first_of
 from bench.statistics.boards import Board
-from bench.statistics.rows import Row
+from bench.statistics.rows import Row, by_family
 
 
 def how_it_ended(row: Row, unit: str) -> str:
@@ -19,13 +20,29 @@ def how_it_ended(row: Row, unit: str) -> str:
         return ""
     fewest, most = number(ending.fewest, 0), number(ending.most, 0)
     epochs = most if fewest == most else f"{fewest}–{most}"
-    if ending.improving:
-        which = f" in {ending.improving} of {row.seeds} seeds" if ending.improving < row.seeds else ""
-        return f"still improving at epoch {epochs}, by {measured(ending.gain, unit)}{which}"
+    by = f"by {measured(ending.gain, unit)}"
+    if ending.improving == row.seeds:
+        return f"still improving at epoch {epochs}, {by}"
     if ending.ended == row.seeds:
         return f"ended after {epochs} epochs"
-    which = f", ended in {ending.ended} of {row.seeds} seeds" if ending.ended else ""
-    return f"at its limit, {epochs} epochs{which}"
+    if not ending.ended + ending.improving:
+        return f"at its limit, {epochs} epochs"
+    counted = [
+        (ending.ended, "ended"),
+        (ending.improving, f"still improving, {by}"),
+        (row.seeds - ending.ended - ending.improving, "at its limit"),
+    ]
+    (first, how), *others = ((count, how) for count, how in counted if count)
+    text = "; ".join([f"{first} of {row.seeds} seeds {how}", *(f"{count} {how}" for count, how in others)])
+    return f"{text} ({epochs} epochs)"
+
+
+def failed_seeds(row: Row) -> str:
+    """'1 of 3 seeds diverged'; '' where every seed has a score."""
+    failed, diverged = row.ending.failed, row.ending.diverged
+    if not failed:
+        return ""
+    return f"{failed} of {row.seeds + failed} seeds {'diverged' if diverged == failed else 'failed'}"
 
 
 def not_ended(board: Board) -> Markup:
@@ -58,13 +75,43 @@ def not_ended(board: Board) -> Markup:
 
 
 def training(board: Board) -> Iterator[Finding]:
-    """How many trainings had not ended, and by how much they were still improving."""
+    """How many trainings had not ended, and by how much they were still improving; and that nothing was tuned, where
+    families are compared."""
+    texts = tuple(text for text in (_unended(board), _one_rate(board)) if text)
+    if texts:
+        yield Finding("Training", texts)
+
+
+def _one_rate(board: Board) -> Markup:
+    """That the learning rate is the grid's own, where it is (docs/RULES.md, rule 11)."""
+    rows = board.ranked
+    if len(by_family(rows)) < 2 or any("learning_rate" in row.tuned.candidates for row in rows):
+        return Markup("")
+    rates = listed([number_text(rate) for rate in sorted({float(row.settings["learning_rate"]) for row in rows})])
+    if any(row.settings["learning_rate"] != rows[0].settings["learning_rate"] for row in rows):
+        return Markup("The learning rates are those of the grid, {}, tuned for none of the families.").format(rates)
+    return Markup("All have the grid's one learning rate, {}, tuned for none of them: it may suit some better.").format(
+        rates
+    )
+
+
+def lost_seeds(board: Board) -> Iterator[Finding]:
+    """Which configurations stand on fewer seeds than were asked for, since the others gave no score."""
+    names = [
+        Markup("<b>{}</b> ({})").format(row.label, failed_seeds(row)) for row in board.everything if row.ending.failed
+    ]
+    if names:
+        text = Markup("Some seeds gave no score, and what is shown is of the others: {}.").format(first_of(names))
+        yield Finding("Failed seeds", (text,))
+
+
+def _unended(board: Board) -> Markup:
     rows = board.unended
     if not rows:
-        return
+        return Markup("")
     most = max(rows, key=lambda row: row.ending.gain)
     whose = "its" if len(rows) == 1 else "their"
-    text = Markup(
+    return Markup(
         "{} {} still improving when {} training reached its limit of epochs: by {} {} in the second half of it "
         "({}<b>{}</b>). Such scores are of the schedule too: train longer before concluding."
     ).format(
@@ -78,4 +125,3 @@ def training(board: Board) -> Iterator[Finding]:
         "" if len(rows) == 1 else "at most, ",
         most.label,
     )
-    yield Finding("Training", (text,))

@@ -13,13 +13,16 @@ from markupsafe import Markup
 from bench.report.numbers import bracket, count, listed, measured
 from bench.report.text.comparisons import learned_sigma, recipes, twins
 from bench.report.text.findings import Finding, collapse, estimator, left_out, noise, one_seed
-from bench.report.text.training import not_ended, training
+from bench.report.text.training import lost_seeds, not_ended, training
+from bench.report.text.tuning import at_edge, tuning
 from bench.statistics.boards import Board
 from bench.statistics.rows import Row, by_family
 from vae_core.statistics.intervals import Verdict
 
 TOPICS = (
     training,
+    lost_seeds,
+    tuning,
     estimator,
     left_out,
     learned_sigma,
@@ -44,10 +47,11 @@ class Sentences:
 
 def sentences(board: Board) -> Sentences:
     """All sentences about a board."""
+    parts = (_runner_up(board), not_ended(board), at_edge(board), _unknown_best(board))
     return Sentences(
         headline=_headline(board),
         best=_best(board),
-        gap=Markup(" ").join(text for text in (_runner_up(board), not_ended(board), _unknown_best(board)) if text),
+        gap=Markup(" ").join(text for text in parts if text),
         meaning=_meaning(board),
         findings=tuple(finding for topic in TOPICS for finding in topic(board)),
     )
