@@ -120,10 +120,11 @@ def _chosen(cell: Cell, bundle: Bundle) -> Mapping[str, Any]:
 
 
 def _assessed(cells: Sequence[Cell], model: TrainedModel, data: Dataset) -> Iterator[tuple[Cell, Assessment]]:
-    """Scores one trained model as each of its cells asks; cells that ask for the same images and L share a pass."""
+    """Scores one trained model as each of its cells asks; cells that ask for the same images, L and tolerance share
+    passes."""
     alike: dict[tuple[object, ...], list[Cell]] = {}
     for cell in cells:
-        alike.setdefault((cell.eval_samples, cell.test_images), []).append(cell)
+        alike.setdefault((cell.eval_samples, cell.eval_tolerance, cell.test_images), []).append(cell)
     for together in alike.values():
         first = together[0]
         k, levels = scored_images(first, data)
@@ -134,6 +135,7 @@ def _assessed(cells: Sequence[Cell], model: TrainedModel, data: Dataset) -> Iter
             [Scoring(_scored_as(cell, model, data), cell.refine) for cell in together],
             levels=levels,
             samples=first.eval_samples,
+            tolerance=first.eval_tolerance,
             trained=Trained(model.likelihood, first.objective, BOUNDS[first.bound], first.train_samples),
             shape=data.shape,
             seed=first.seed,
@@ -236,7 +238,8 @@ def _of_encoder(assessed: Assessment) -> dict[str, Value]:
         "training_objective_nats": float(assessed.trained_on.mean()),
         "kl_nats": float(encoder.kl.mean()),
         "reconstruction_nats": float(encoder.reconstruction.mean()),
-        "encoder_iw_nats": float(encoder.bound[assessed.samples[-1]].mean()),
+        "encoder_iw_nats": float(encoder.bound[assessed.encoder_samples].mean()),
+        "encoder_samples": assessed.encoder_samples,
         "encoder_khat_bad_fraction": encoder.bad_share,
     }
 
@@ -307,10 +310,13 @@ def _standard_error(per_image: Tensor) -> float:
 
 
 def _bounds(assessed: Assessment) -> Iterator[tuple[int, float, float, float]]:
-    """(L, mean bound, standard error of that mean over images, mean bound from the encoder's q alone)."""
+    """(L, mean bound, standard error of that mean over images, mean bound from the encoder's q alone: NaN at an L that
+    only the score went to), at each L of the grid that the score needed."""
     for size in assessed.samples:
         bound = assessed.mass.bound[size]
-        yield size, float(bound.mean()), _standard_error(bound), float(assessed.encoder.bound[size].mean())
+        of_encoder = assessed.encoder.bound.get(size)
+        from_encoder = math.nan if of_encoder is None else float(of_encoder.mean())
+        yield size, float(bound.mean()), _standard_error(bound), from_encoder
 
 
 def _per_image(mass: Estimate, largest: int) -> dict[str, np.ndarray]:

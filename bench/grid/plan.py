@@ -16,6 +16,7 @@ from bench.grid.settings import KEYS
 MODELS_AT_MOST = {"cpu": 16, "cuda": 64}
 MODELS_AT_LEAST = 4  # a CPU reaches its rate of matrix products with bundles of 4 or more; smaller cuts only lose
 NOMINAL_DIMS = 997  # prime, so that no two kinds of decoder output have one width by chance
+NEEDED = 1000  # decodes of an image's evaluation that go no further than they must
 BUNDLES_A_WORKER = 3  # where several workers share the work, so that none is left with one long bundle at the end
 
 
@@ -163,4 +164,9 @@ def _cost(models: list[list[Cell]]) -> float:
     those of the evaluation (most bounds are refined), times the last layer's width; unknown levels are a few dozen."""
     cell = models[0][0]
     training = 15 * cell.epochs * cell.train_samples
-    return sum(training + 3 * max(max(cell.eval_samples) for cell in model) for model in models) * _width(cell, 32)
+    return sum(training + max(map(_evaluation, model)) for model in models) * _width(cell, 32)
+
+
+def _evaluation(cell: Cell) -> int:
+    whole = 3 * max(cell.eval_samples)
+    return min(whole, NEEDED) if cell.eval_tolerance else whole

@@ -132,6 +132,12 @@ class Settings(BaseModel):
     ] = Field(
         default=(1, 10, 100, 1000), min_length=1, description="a list of whole numbers >= 1, such as [1, 10, 100]"
     )
+    eval_tolerance: Annotated[float, Key("evaluation", bundled=False, absent=0.0)] = Field(
+        default=1e-3,
+        ge=0,
+        allow_inf_nan=False,
+        description="a number of bits/dim >= 0 (0: every bound is taken at all of `eval_samples`)",
+    )
     test_images: Annotated[int | None, Key("evaluation", bundled=False)] = Field(
         default=None, ge=2, description="a whole number >= 2 (leave it out for all test images)"
     )

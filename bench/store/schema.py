@@ -12,7 +12,7 @@ from bench.store.columns import RESULT_COLUMNS
 APPLICATION_ID = 0x56414562  # "VAEb", at byte 68 of every run file
 
 #: share of test images with a bad Pareto k̂ above which a cell's bound is not believed: the worker has refined it (by
-#: vae_core.evaluate.scoring.BAD_SHARE, the same), and where that did not help it is shown but not ranked
+#: vae_core.evaluate.effort.BAD_SHARE, the same), and where that did not help it is shown but not ranked
 BAD_SHARE = 0.05
 
 

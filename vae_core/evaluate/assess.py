@@ -1,14 +1,15 @@
 """All that is said of one trained model: ln P(k) of test images, what it rests on, and what the model does to images.
 
 One pass of importance sampling from the encoder's q serves every way in which a model is scored; where that pass cannot
-be trusted, proposals are fitted to the images (refine). Axes: images N, samples L, dimensions D, latent Z, raw R.
+be trusted, proposals are fitted to the images (refine). With a tolerance that pass is short, a pilot, and another of
+fresh noise is scored, as long as it must be (effort). Axes: images N, samples L, dimensions D, latent Z, raw R.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,21 +17,23 @@ from torch import Tensor
 
 from vae_core.data import VIEWS, dequantise
 from vae_core.evaluate.calibration import Calibration, Latents, calibration_at_draws, latents
-from vae_core.evaluate.compiled import fused
 from vae_core.evaluate.conditional import Decode, Encode, Scorer, conditional, spaced
+from vae_core.evaluate.effort import PILOT, Effort
 from vae_core.evaluate.importance import Estimate, grid_of, importance_bounds
 from vae_core.evaluate.pictures import Pictures, pictures
 from vae_core.evaluate.refine import GapParts, gaps
 from vae_core.evaluate.scoring import (
     calls_for_refinement,
     encoded,
+    encoded_as_needed,
     points_at_once,
-    refined_bounds,
+    refined_as_needed,
     require_images,
     require_posterior,
     require_refine,
 )
 from vae_core.likelihoods import Likelihood
+from vae_core.numerics.compiled import fused
 from vae_core.numerics.random import generator_for
 from vae_core.objectives import BOUNDS, Bound, Posterior
 
@@ -76,9 +79,11 @@ class Assessment:
     likelihood: Likelihood
     levels: int  #: K
     dims: int  #: D
-    samples: tuple[int, ...]  #: the grid of L, smallest first
+    samples: tuple[int, ...]  #: the grid of L as far as it was needed, smallest first
     encoder: Estimate  #: of ln P(k), from the encoder's q alone
-    mass: Estimate  #: of ln P(k), from the proposals that were called for; the encoder's own estimate where none were
+    encoder_samples: int  #: the largest L of that
+    mass: Estimate  #: of ln P(k), from the proposals that were called for; without any, of the encoder's q
+    refined: bool  #: whether proposals were fitted
     density: Estimate | None  #: of ln p of the dequantised data in the unit view, likewise; None without a density
     trained_on: Tensor | None  #: the training objective of each image, [N]; None where `trained` was not given
     gaps: GapParts | None  #: of images at even spacing; None where nothing was refined
@@ -87,10 +92,6 @@ class Assessment:
     sigma: float | None  #: in use, averaged where the decoder gives it; None for a family without
     pictures: Pictures
     seconds: float  #: by the clock, pictures apart, its share of the common pass included
-
-    @property
-    def refined(self) -> bool:
-        return self.mass is not self.encoder
 
     @property
     def log_likelihood(self) -> Tensor:
@@ -116,6 +117,7 @@ def assess(
     *,
     levels: int,
     samples: Sequence[int] = (1, 10, 100, 1000, 5000),
+    tolerance: float | None = None,
     trained: Trained | None = None,
     shape: Sequence[int] | None = None,
     seed: int = 0,
@@ -138,6 +140,10 @@ def assess(
         scorings: the ways to score it.
         levels: K.
         samples: the grid of L.
+        tolerance: bits/dim that a mean bound may lie below what more samples would give, and that its Monte-Carlo error
+            may be. A pilot then decides at which L of the grid, from 100 on, the bound ends, for all images alike; the
+            encoder's own estimate is of 100 samples, the ELBO too (whose Monte-Carlo error, of 300 digits 0.0002 to
+            0.0005 bits/dim, is a fifteenth of that over images at most). None, 0, and a grid that ends by 100: every L.
         trained: what it was trained on, for `trained_on`.
         shape: of an image, (H, W) or (H, W, C), for the pictures; (D,) by default.
         seed: of all noise.
@@ -148,15 +154,17 @@ def assess(
     Raises:
         ValueError: nothing to score as; a stacked likelihood; k is not [N, D] with N ≥ 1, not of integers 0…K−1, or not
             of images of that shape; a binary view and more than two levels; samples out of range; raw or q of the wrong
-            shape; an unknown word for refine.
+            shape; an unknown word for refine; a tolerance below 0.
     """
     grid, shape = grid_of(samples), tuple(shape or k.shape[1:])
     _require(k, encode, decode, scorings, levels, trained, shape)
+    effort = Effort.of(grid, tolerance, k.shape[1])
+    to_come = 4 * PILOT if effort.decides else grid[-1]
     uniform = torch.rand(k.shape, generator=generator_for("cpu", "test noise", seed)).to(k.device)
     seen = {MASS: k, DENSITY: dequantise(k, levels, uniform)}
     kinds = [(MASS, DENSITY) if scoring.likelihood.has_density else (MASS,) for scoring in scorings]
     scorers = {
-        (way, kind): _scorer(kind, scoring.likelihood, seen[kind], levels, grid[-1])
+        (way, kind): _scorer(kind, scoring.likelihood, seen[kind], levels, to_come)
         for way, scoring in enumerate(scorings)
         for kind in kinds[way]
     }
@@ -166,14 +174,22 @@ def assess(
             if trained.likelihood.recipe:
                 seen[RECIPE] = _own_view(trained.likelihood, k, levels, uniform)
             kind = in_training[1]
-            scorers[in_training] = _scorer(kind, trained.likelihood, seen[kind], levels, grid[-1])
+            scorers[in_training] = _scorer(kind, trained.likelihood, seen[kind], levels, to_come)
 
     started = time.perf_counter()
-    every = grid if trained is None else [*grid, trained.samples]
-    by_encoder = importance_bounds(k, encode, decode, scorers, every, seed=seed)
+    sizes, noise = effort.first
+    every = sizes if trained is None else [*sizes, trained.samples]
+    by_encoder = importance_bounds(k, encode, decode, scorers, every, seed=seed, noise=noise)
     with torch.no_grad():
         posterior = Posterior(*encode(k))
         raw = decode(posterior.mean)
+    own = [{kind: scorers[way, kind] for kind in kinds[way]} for way in range(len(scorings))]
+    passes: dict[int, Mapping[str, Estimate]] = {w: {c: by_encoder[w, c] for c in of} for w, of in enumerate(own)}
+    pilots = {way: estimates[MASS] for way, estimates in passes.items()}
+    refined = [calls_for_refinement(scoring.refine, pilots[way]) for way, scoring in enumerate(scorings)]
+    if effort.decides:
+        ways = {way: own[way] for way in passes if not refined[way]}
+        passes |= encoded_as_needed(k, encode, decode, ways, pilots, effort, judge=MASS, seed=seed)
     _wait(k.device)
     shared_seconds = (time.perf_counter() - started) / len(scorings)
     trained_on = None if trained is None else _objective(trained, by_encoder[in_training])
@@ -181,18 +197,13 @@ def assess(
     assessments = []
     for way, scoring in enumerate(scorings):
         started = time.perf_counter()
-        likelihood = scoring.likelihood
-        estimates = {kind: by_encoder[way, kind] for kind in kinds[way]}
-        encoder = estimates[MASS]
-        split = None
-        if calls_for_refinement(scoring.refine, encoder):
-            own_scorers = {kind: scorers[way, kind] for kind in kinds[way]}
-            estimates = refined_bounds(k, encode, decode, own_scorers, grid, fit=MASS, seed=seed)
-            split = _gap_parts(k, encode, decode, likelihood, levels, estimates[MASS].bound[grid[-1]], seed)
+        likelihood, encoder, estimates, split = scoring.likelihood, pilots[way], passes[way], None
+        if refined[way]:
+            estimates = refined_as_needed(k, encode, decode, own[way], effort, fit=MASS, seed=seed)
+            split = _gap_parts(k, encode, decode, likelihood, levels, estimates[MASS], seed)
         of_latents = latents(posterior.mean, posterior.log_variance)
         of_noise = calibration_at_draws(k, encode, decode, likelihood, levels, seed=seed)
         in_use = likelihood.sigma_in_use(raw)
-        sigma = None if in_use is None else float(in_use)
         _wait(k.device)
         seconds = shared_seconds + time.perf_counter() - started
         assessments.append(
@@ -200,15 +211,17 @@ def assess(
                 likelihood=likelihood,
                 levels=levels,
                 dims=k.shape[1],
-                samples=tuple(grid),
+                samples=tuple(effort.sizes(estimates[MASS].samples) if effort.decides else grid),
                 encoder=encoder,
+                encoder_samples=encoder.samples if effort.decides else grid[-1],
+                refined=refined[way],
                 mass=estimates[MASS],
                 density=estimates.get(DENSITY),
                 trained_on=trained_on,
                 gaps=split,
                 latents=of_latents,
                 calibration=of_noise,
-                sigma=sigma,
+                sigma=None if in_use is None else float(in_use),
                 pictures=pictures(k, raw, decode, likelihood, levels, posterior.mean.shape[-1], shape, seed),
                 seconds=seconds,
             )
@@ -281,14 +294,14 @@ def _objective(trained: Trained, estimate: Estimate) -> Tensor:
 
 
 def _gap_parts(
-    k: Tensor, encode: Encode, decode: Decode, likelihood: Likelihood, levels: int, best: Tensor, seed: int
+    k: Tensor, encode: Encode, decode: Decode, likelihood: Likelihood, levels: int, score: Estimate, seed: int
 ) -> GapParts:
-    """Over some of the images; best: the bound of every image that stands for ln P(k), [N]."""
+    """Over some of the images; score: whose largest bound stands for ln P(k) of every image."""
     some = spaced(len(k), GAPPED, k.device)
     encoder = encoded(k[some], encode)
     behind = conditional(decode, _scorer(MASS, likelihood, k[some], levels, samples=1))
     elbo = gaps(behind, encoder, seed=seed, points=points_at_once(decode, encoder))
-    return elbo.parts(best[some])
+    return elbo.parts(score.bound[score.samples][some])
 
 
 def _wait(device: torch.device) -> None:

@@ -54,6 +54,12 @@ class Estimate:
         return max(self.bound)
 
     @property
+    def relative_variance(self) -> Tensor:
+        """Var(w)/E(w)² of the largest L's weights; of fewer than two, NaN."""
+        count = self.samples
+        return (count / self.ess - 1).clamp(min=0) * count / (count - 1) if count > 1 else self.ess * math.nan
+
+    @property
     def bad(self) -> Tensor:
         """bool: whose k̂ is above the threshold for L, so that the bound may lie far below ln p(x), or not known."""
         return ~(self.khat <= khat_threshold(self.samples))
@@ -166,6 +172,7 @@ def importance_bounds(
     seed: int | Sequence[int] = 0,
     tiling: Tiling | None = None,
     proposal: Proposal | None = None,
+    noise: str = "importance",
 ) -> dict[Key, Estimate]:
     """Bounds of several likelihoods of one decoder from one pass: its raw output is computed once and scored by each.
 
@@ -180,6 +187,7 @@ def importance_bounds(
         seed: of the noise, or one for each of M models; equal seeds give equal noise for equal Z.
         tiling: how the pass is cut; suited to the device by default.
         proposal: what z is drawn from in place of the encoder's q, for the same images.
+        noise: its name: passes of different names are independent.
 
     Raises:
         ValueError: no samples, or one below 1.
@@ -196,7 +204,7 @@ def importance_bounds(
             tails = {key: Tail(grid[-1], like) for key in scorers}
             reconstruction = {key: torch.zeros_like(like) for key in scorers}
             for tile, span in enumerate(blocks(grid[-1], tiling.samples)):
-                eps, uniform = _noise(posterior.mean, tiling, seed, (block, tile), span, drawn_from.mixture)
+                eps, uniform = _noise(posterior.mean, tiling, (noise, seed), (block, tile), span, drawn_from.mixture)
                 z, ratio = drawn_from.draw(eps, uniform)
                 scores = _score(z, decode, scorers, rows, tiling.floats)
                 for key, score in scores.items():
@@ -229,15 +237,21 @@ def grid_of(samples: Sequence[int]) -> list[int]:
 
 
 def _noise(
-    mean: Tensor, tiling: Tiling, seed: int | Sequence[int], tile: tuple[int, int], span: slice, mixture: bool
+    mean: Tensor,
+    tiling: Tiling,
+    stream: tuple[str, int | Sequence[int]],
+    tile: tuple[int, int],
+    span: slice,
+    mixture: bool,
 ) -> tuple[Tensor, Tensor]:
     """Standard normals [..., n, c, Z] of one tile for means [..., n, Z], and uniforms [..., n, c] where a mixture needs
     them. A whole tile is drawn each time: an image's noise does not depend on how many images or samples there are.
     """
     images, latent = mean.shape[-2:]
+    name, seed = stream
     drawn: dict[int, tuple[Tensor, Tensor]] = {}
     for model_seed in {seed} if isinstance(seed, int) else set(seed):
-        generator = generator_for(mean.device, "importance", model_seed, *tile)
+        generator = generator_for(mean.device, name, model_seed, *tile)
         eps = torch.empty(tiling.images, tiling.samples, latent, dtype=mean.dtype, device=mean.device)
         eps.normal_(generator=generator)
         uniform = torch.zeros(tiling.images, tiling.samples, dtype=mean.dtype, device=mean.device)

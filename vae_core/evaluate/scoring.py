@@ -5,18 +5,21 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from vae_core.evaluate.conditional import Decode, Encode, Scorer, blocks, conditional
-from vae_core.evaluate.importance import Estimate, Key, Tiling, importance_bounds
+from vae_core.evaluate.effort import BAD_SHARE, PILOT, PILOT_NOISE, Effort
+from vae_core.evaluate.importance import Estimate, Key, Tiling, grid_of, importance_bounds
+from vae_core.evaluate.proposals import Mixture
 from vae_core.evaluate.refine import defensive, refine
 from vae_core.likelihoods import Likelihood
 from vae_core.objectives import Posterior
 
-#: share of images with a bad k̂ above which `refine="auto"` fits proposals to all of them
-BAD_SHARE = 0.05
+Way = TypeVar("Way")
+
 REFINE = ("never", "auto", "always")
 
 
@@ -32,11 +35,63 @@ def refined_bounds(
     tiling: Tiling | None = None,
 ) -> dict[Key, Estimate]:
     """`importance_bounds` from the defensive mixture about a q that is fitted to each image under scorers[fit]."""
+    proposal = fitted_proposal(x, encode, decode, scorers[fit])
+    return importance_bounds(x, encode, decode, scorers, samples, seed=seed, tiling=tiling, proposal=proposal)
+
+
+def refined_as_needed(
+    x: Tensor,
+    encode: Encode,
+    decode: Decode,
+    scorers: Mapping[Key, Scorer],
+    effort: Effort,
+    *,
+    fit: Key,
+    seed: int = 0,
+    tiling: Tiling | None = None,
+) -> dict[Key, Estimate]:
+    """`refined_bounds` with as many samples as the weights under scorers[fit] need."""
+    proposal = fitted_proposal(x, encode, decode, scorers[fit])
+
+    def bounds(some: Mapping[Key, Scorer], samples: Sequence[int], noise: str) -> dict[Key, Estimate]:
+        return importance_bounds(
+            x, encode, decode, some, samples, seed=seed, tiling=tiling, proposal=proposal, noise=noise
+        )
+
+    undecided = len(effort.candidates) > 1
+    pilot = bounds({fit: scorers[fit]}, (PILOT,), PILOT_NOISE)[fit] if undecided else None
+    passes = effort.carry_out({"": pilot}, lambda _, samples, noise: {"": bounds(scorers, samples, noise)}, fit)
+    return dict(passes[""])
+
+
+def encoded_as_needed(
+    x: Tensor,
+    encode: Encode,
+    decode: Decode,
+    scorers: Mapping[Way, Mapping[Key, Scorer]],
+    pilots: Mapping[Way, Estimate],
+    effort: Effort,
+    *,
+    judge: Key,
+    seed: int = 0,
+    tiling: Tiling | None = None,
+) -> dict[Way, Mapping[Key, Estimate]]:
+    """Bounds from the encoder's q, by the way of scoring, each with as many samples as its weights under
+    scorers[way][judge] need, of which its pilot tells; ways that need equally many share a pass."""
+
+    def sample(ways: Sequence[Way], samples: Sequence[int], noise: str) -> dict[Way, dict[Key, Estimate]]:
+        flat = {(way, kind): scorer for way in ways for kind, scorer in scorers[way].items()}
+        found = importance_bounds(x, encode, decode, flat, samples, seed=seed, tiling=tiling, noise=noise)
+        return {way: {kind: found[way, kind] for kind in scorers[way]} for way in ways}
+
+    return effort.carry_out({way: pilots[way] for way in scorers}, sample, judge)
+
+
+def fitted_proposal(x: Tensor, encode: Encode, decode: Decode, scorer: Scorer) -> Mixture:
+    """The defensive mixture about a q that is fitted to each image under the scorer."""
     encoder = encoded(x, encode)
-    fitted = refine(conditional(decode, scorers[fit]), encoder, points=points_at_once(decode, encoder))
-    return importance_bounds(
-        x, encode, decode, scorers, samples, seed=seed, tiling=tiling, proposal=defensive(fitted, encoder)
-    )
+    fitted = refine(conditional(decode, scorer), encoder, points=points_at_once(decode, encoder))
+    return defensive(fitted, encoder)
 
 
 def calls_for_refinement(refine: str, plain: Estimate) -> bool:
@@ -69,6 +124,7 @@ def log_likelihood(
     levels: int | None = None,
     *,
     refine: str = "never",
+    tolerance: float | None = None,
     seed: int = 0,
     tiling: Tiling | None = None,
 ) -> Estimate:
@@ -96,13 +152,17 @@ def log_likelihood(
         refine: whether a proposal is fitted to each image by gradients through `decode`, which lifts the bound where
             the encoder's q fits badly: "never", "auto" (where more than BAD_SHARE of the k̂ are bad, which takes an L
             of 25 or more to see), or "always". The ELBO stays the encoder's.
+        tolerance: bits/dim that the mean bound may lie below what more samples would give, and that its Monte-Carlo
+            error may be; a pilot then decides (see `effort`) at which of `samples`, from 100 on, the bound ends:
+            `estimate.samples`. None or 0: at the largest.
         seed: of the Monte-Carlo noise.
         tiling: how the pass is cut; suited to the device by default.
 
     Raises:
         ValueError: x is not [N, D] with N ≥ 1, or with `levels` not of integers 0…K−1; samples out of range; raw or q
-            of the wrong shape; an unknown word for refine.
+            of the wrong shape; an unknown word for refine; a tolerance below 0.
     """
+    effort = Effort.of(grid_of(samples), tolerance, x.shape[-1])
     require_refine(refine)
     require_images(x, levels)
     require_posterior(encode, x)
@@ -114,11 +174,16 @@ def log_likelihood(
         seen = x[rows].unsqueeze(1)
         return likelihood.log_prob(seen, raw) if levels is None else likelihood.log_mass(seen, raw, levels)
 
-    plain = importance_bounds(x, encode, decode, {"": score}, samples, seed=seed, tiling=tiling)[""]
-    if not calls_for_refinement(refine, plain):
-        return plain
-    fitted = refined_bounds(x, encode, decode, {"": score}, samples, fit="", seed=seed, tiling=tiling)[""]
-    return dataclasses.replace(fitted, reconstruction=plain.reconstruction)
+    scorers = {"": score}
+    sizes, noise = effort.first
+    estimate = plain = importance_bounds(x, encode, decode, scorers, sizes, seed=seed, tiling=tiling, noise=noise)[""]
+    if calls_for_refinement(refine, plain):
+        estimate = refined_as_needed(x, encode, decode, scorers, effort, fit="", seed=seed, tiling=tiling)[""]
+    elif effort.decides:
+        ways, pilots = {"": scorers}, {"": plain}
+        passes = encoded_as_needed(x, encode, decode, ways, pilots, effort, judge="", seed=seed, tiling=tiling)
+        estimate = passes[""][""]
+    return dataclasses.replace(estimate, reconstruction=plain.reconstruction)
 
 
 def require_refine(refine: str) -> None:

@@ -57,30 +57,36 @@ def draw(board: Board, tables: RunTables, looks: Looks) -> Figure | None:
 
 
 def _gains(board: Board, bounds: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """[configuration, L] of the final bounds and of the encoder's own, in nats over the encoder's at the first L.
+    """[configuration, L] of the final bounds and of the encoder's own, in nats over the encoder's at the first L; at
+    the L that all seeds of a configuration have, so that a curve never goes from one set of seeds to another.
 
-    Where the encoder's is not known, the final bound stands for it.
+    Of a cell whose encoder's are not known the final bounds stand for them.
     """
     configs = {cell: config for config, sample in board.samples.items() for cell in sample.cells}
     long = bounds[bounds["cell"].isin(configs)].dropna(subset=["bound_nats"])
-    long = long.assign(encoder_bound_nats=long["encoder_bound_nats"].fillna(long["bound_nats"]))
+    unknown = long["encoder_bound_nats"].groupby(long["cell"]).transform("count") == 0
+    encoder_nats = long["encoder_bound_nats"].mask(unknown, long["bound_nats"])
+    long = long.assign(encoder_bound_nats=encoder_nats, config=long["cell"].map(configs))
+    seeds = long.groupby("config")["cell"].transform("nunique")
+    shared = long.groupby(["config", "samples"])["cell"].transform("nunique") == seeds
     columns = ["bound_nats", "encoder_bound_nats"]
-    means = long.groupby([long["cell"].map(configs), "samples"])[columns].mean()
+    means = long[shared].groupby(["config", "samples"])[columns].mean()
     final, encoder = (means[column].unstack("samples") for column in columns)
     start = encoder.bfill(axis=1).iloc[:, 0] if encoder.shape[1] else pd.Series(dtype=float)
     return final.sub(start, axis=0), encoder.sub(start, axis=0)
 
 
 def title(board: Board) -> Markup:
-    """How many bounds can be trusted at the largest L, and what refinement lifted them by."""
+    """How many bounds can be trusted at the L that they went to, and what refinement lifted them by."""
     whole, lost = board.everything, len(board.left_out)
-    most = count(max(row.results.iw_samples for row in whole))
+    least, most = (count(end(row.results.iw_samples for row in whole)) for end in (min, max))
+    at = most if least == most else f"{least} to {most}"
     if len(whole) == 1:
-        text = Markup("The bound can{} be trusted at L = {}").format("not" if lost else "", most)
+        text = Markup("The bound can{} be trusted at L = {}").format("not" if lost else "", at)
     elif lost == 0:
-        text = Markup("All {} bounds can be trusted at L = {}").format(len(whole), most)
+        text = Markup("All {} bounds can be trusted at L = {}").format(len(whole), at)
     else:
-        text = Markup("{} of {} bounds cannot be trusted at L = {}").format(lost, len(whole), most)
+        text = Markup("{} of {} bounds cannot be trusted at L = {}").format(lost, len(whole), at)
     lifts = [row.lift / board.scale for row in whole if row.refined and not math.isnan(row.lift)]
     if not lifts or median(lifts) <= 0:
         return text
@@ -98,8 +104,10 @@ FIGURE = OfBoard(
     note=(
         "Every curve is a lower bound on the log-likelihood, in nats over the encoder's bound at the first L, and "
         "rises with L. Solid: the bound that is reported. Dashed: the encoder's own, where a proposal was fitted to "
-        "each image; what lies between their ends is what importance sampling from the encoder misses. Hollow end: "
-        "left out of the ranking. Refined proposals are wide: their curves may begin below the panel. The panels have "
+        "each image; what lies between the two is what importance sampling from the encoder misses at that L. Curves "
+        "end at the L that was needed, the encoder's earlier where it was a pilot; of seeds that needed different L "
+        "at the largest that all have. Hollow end: left out of the ranking. Refined proposals are wide: their curves "
+        "may begin below the panel. The panels have "
         "scales of their own."
     ),
 )

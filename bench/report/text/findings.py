@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from bench.report.numbers import DIGITS, bound, listed, measured, percent, several, times
+from bench.report.numbers import DIGITS, bound, count, listed, measured, percent, several, times
 from bench.statistics.boards import Board
 from bench.statistics.rows import Row, median
 
@@ -47,8 +47,10 @@ def estimator(board: Board) -> Iterator[Finding]:
     if round(most.lift, DIGITS[board.unit]) <= 0:
         yield Finding("Estimator", (*texts, Markup("The encoder's own bounds were no worse.")))
         return
-    short = Markup("Importance sampling from the encoder alone falls short by {} {} (<b>{}</b>)").format(
-        measured(most.lift, board.unit), board.unit, most.label
+    by = most.results.encoder_samples
+    alone = f" with L = {count(by)}" if by != most.results.iw_samples and not math.isnan(by) else ""
+    short = Markup("Importance sampling from the encoder alone{} falls short by {} {} (<b>{}</b>)").format(
+        alone, measured(most.lift, board.unit), board.unit, most.label
     )
     if len(refined) > 1:
         half = median([row.lift for row in refined])

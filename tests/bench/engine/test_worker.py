@@ -18,7 +18,7 @@ from bench.grid.cell import Cell
 from bench.grid.plan import bundle_of
 from bench.store import IMAGE_ARRAYS, RESULT_COLUMNS, CellResult
 from vae_core import likelihoods
-from vae_core.evaluate import importance_bounds, log_likelihood, scoring
+from vae_core.evaluate import effort, importance_bounds, log_likelihood
 from vae_core.evaluate.pareto import khat_threshold
 from vae_core.training import train
 
@@ -31,6 +31,7 @@ BASE = Cell(
     epochs=2,
     learning_rate=3e-3,
     eval_samples=(1, 10, 40),
+    eval_tolerance=0.0,
     test_images=50,
     refine="never",
 )
@@ -129,6 +130,49 @@ def test_a_bad_khat_is_refined_and_a_good_one_is_not(scored: dict[str, CellResul
         assert refined[column] == plain[column], column
 
 
+@pytest.fixture(scope="module")
+def needed() -> dict[str, CellResult]:
+    """One model under every word for refine, with a pilot."""
+    asked = BASE.but(eval_tolerance=1e-3, eval_samples=(1, 10, 100, 200, 1000))
+    cells = [asked.but(refine=word) for word in ("never", "auto", "always")]
+    rows = carry_out(bundle_of(cells), "cpu")
+    return {cell.refine: row for cell, row in zip(cells, rows, strict=True)}
+
+
+def test_an_l_that_was_not_needed_has_no_row(needed: dict[str, CellResult]) -> None:
+    never, refined = needed["never"], needed["auto"]
+    assert never.values["iw_samples"] == 1000
+    assert never.values["khat_bad_fraction"] > 0.05  # type: ignore[operator]
+    assert refined.values["estimator"] == "refined"
+    assert refined.values["iw_samples"] in (100, 200)
+    assert refined.values["khat_bad_fraction"] <= 0.05  # type: ignore[operator]
+    for row in needed.values():
+        values: Any = row.values
+        sizes = [size for size, *_ in row.bounds]
+        assert sizes == [size for size in (1, 10, 100, 200, 1000) if size <= values["iw_samples"]]
+        assert row.bounds[-1][1] == values["iw_nats"]
+        assert values["encoder_samples"] == 100
+        from_encoder = {size: bound for size, _, _, bound in row.bounds}
+        assert from_encoder[100] == values["encoder_iw_nats"]
+        assert all(math.isnan(bound) == (size > 100) for size, bound in from_encoder.items())
+        assert len(row.per_image["iw_nats"]) == 50
+
+
+def test_cells_of_one_model_share_the_encoder_s_pass_whatever_becomes_of_it(needed: dict[str, CellResult]) -> None:
+    never, auto, always = (needed[word] for word in ("never", "auto", "always"))
+    for column in ("elbo_nats", "kl_nats", "training_objective_nats", "encoder_iw_nats", "encoder_khat_bad_fraction"):
+        assert never.values[column] == auto.values[column] == always.values[column], column
+    np.testing.assert_array_equal(auto.per_image["iw_nats"], always.per_image["iw_nats"])
+    assert auto.values["iw_nats"] > never.values["iw_nats"]  # type: ignore[operator]
+
+
+def test_a_resumed_bundle_scores_a_cell_as_the_whole_one_did(needed: dict[str, CellResult]) -> None:
+    asked = BASE.but(eval_tolerance=1e-3, eval_samples=(1, 10, 100, 200, 1000), refine="auto")
+    (alone,) = carry_out(bundle_of([asked]), "cpu")
+    np.testing.assert_array_equal(alone.per_image["iw_nats"], needed["auto"].per_image["iw_nats"])
+    assert alone.bounds[:2] == needed["auto"].bounds[:2]
+
+
 def test_the_gaps_are_those_of_the_encoder_s_elbo(scored: dict[str, CellResult]) -> None:
     """amortisation + approximation = ln p(x) − ELBO over the images that were looked at: here 24 of 50."""
     values: Any = scored["auto"].values
@@ -165,7 +209,7 @@ def test_latents_and_calibration(scored: dict[str, CellResult]) -> None:
 
 
 def test_both_shares_of_bad_khat_are_one_number() -> None:
-    assert store.BAD_SHARE == scoring.BAD_SHARE
+    assert store.BAD_SHARE == effort.BAD_SHARE
 
 
 def test_every_value_has_a_column_and_every_column_a_value(

@@ -277,6 +277,7 @@ def _result(
         "khat_median": float(np.median(khat)),
         "khat_bad_fraction": bad,
         "encoder_iw_nats": bounds[-1][3],
+        "encoder_samples": most,
         "encoder_khat_bad_fraction": 0.97 if refined else bad,
         "jackknife_nats": float(per_image.mean()) + 0.01,
         "amortisation_gap_nats": 0.7 * short if refined else None,

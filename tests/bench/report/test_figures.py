@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +103,28 @@ def test_refined_curves_stand_over_the_encoders_own(tables: RunTables) -> None:
     assert np.asarray(end.get_ydata())[0] - np.asarray(encoder.get_ydata())[-1] == pytest.approx(row.lift / board.scale)
     assert final.get_linestyle() == "-"
     assert encoder.is_dashed()
+
+
+def test_curves_of_bounds_that_went_to_different_l_end_where_all_seeds_are(tables: RunTables) -> None:
+    """One seed that needed less: no kink where the other seeds go on alone; an encoder's curve that ends earlier is not
+    drawn on with the refined bound."""
+    board = boards(tables)[0]
+    row = next(row for row in board.ranked if row.family == "bce_sum")
+    cells, bounds = board.samples[row.config].cells, tables.bounds
+    sizes = sorted(bounds["samples"].unique())
+    short = bounds["cell"].eq(cells[0]) & (bounds["samples"] == sizes[-1])
+    pilot = bounds["encoder_bound_nats"].mask(bounds["samples"] > sizes[1])
+    needed = replace(tables, bounds=bounds.assign(encoder_bound_nats=pilot)[~short])
+    results = replace(row.results, iw_samples=int(sizes[-2]))
+    told = replace(board, ranked=tuple(replace(r, results=results) if r is row else r for r in board.ranked))
+    figure = samples.draw(told, needed, looks(board))
+    assert figure is not None
+    axes = next(axes for axes in figure.axes if axes.get_title(loc="left") == "bce_sum")
+    final, _, encoder = axes.lines
+    assert np.asarray(final.get_xdata()).tolist() == sizes[:-1]
+    assert np.asarray(encoder.get_xdata()).tolist() == sizes[:2]
+    assert f"{sizes[-2]:,} to {sizes[-1]:,}" in samples.title(told).striptags()
+    assert f"at L = {sizes[-1]:,};" in samples.title(board).striptags()
 
 
 def test_histograms_are_those_of_the_table(tables: RunTables) -> None:

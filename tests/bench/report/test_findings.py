@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pytest
 
 from bench.report import ranking, ranking_text
@@ -77,6 +78,15 @@ def test_what_refinement_changed_is_said_in_numbers(tables: RunTables) -> None:
     moved = int((order != [row.label for row in board.ranked]).sum())
     assert f"{moved} of {len(board.ranked)} ranks would have been others" in text
     assert "would have come first" not in text
+
+
+def test_the_l_of_the_encoder_s_own_bounds_is_said_where_it_is_another() -> None:
+    tables = few()
+    assert "alone falls short" in findings(said(tables))["Estimator"]
+    pilots = dataclasses.replace(tables, cells=tables.cells.assign(encoder_samples=100, iw_samples=500))
+    assert "alone with L = 100 falls short" in findings(said(pilots))["Estimator"]
+    before = dataclasses.replace(tables, cells=tables.cells.assign(encoder_samples=np.nan))
+    assert "alone falls short" in findings(said(before))["Estimator"]
 
 
 def test_whom_the_encoder_would_have_ranked_first_is_said() -> None:

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from vae_core import laws, likelihoods
-from vae_core.evaluate import compiled as fused
 from vae_core.likelihoods import Likelihood
+from vae_core.numerics import compiled as fused
 
 CPU = torch.device("cpu")
 
