@@ -43,6 +43,8 @@ def verb(
         raise Refused(f"--timeout {timeout:g}: give a number of seconds > 0, or leave it out for no limit.")
     given = plugins.add(plugin or [])
     loaded = load_grid(find_grid(grid), set_ or [])
+    for note in loaded.notes:
+        typer.echo(note, err=True)
     if unused := sorted(set(given) - {cell.family for cell in loaded.cells}):
         raise Refused(f"--plugin: no cell of the grid is of the family {unused[0]}; name it under family in the grid.")
     path = out or Path("results") / f"{loaded.name}.sqlite"

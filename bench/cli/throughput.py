@@ -43,6 +43,8 @@ def verb(
 
     plugins.add(plugin or [])
     loaded = load_grid(find_grid(grid), set_ or [])
+    for note in loaded.notes:
+        typer.echo(note, err=True)
     path = out or Path("results") / f"{loaded.name}.sqlite"
     options = Options(device.value, threads, kind, quick, sys.argv[1:])
     with Reporter(sys.stderr) as reporter:

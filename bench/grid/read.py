@@ -32,8 +32,8 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,7 @@ class Grid:
     cells: tuple[Cell, ...]
     text: str
     overrides: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  #: sentences on how the overrides were taken
 
 
 def shipped_grids() -> dict[str, Path]:
@@ -97,7 +98,7 @@ def parse_grid(text: str, name: str, file: str, overrides: Sequence[str] = ()) -
     for number, table in enumerate(exclusions, 1):
         require_one_role(f"{file}, [[exclude]] {number}", table, tune, "[tune]")
     given = {key: value for key, value in given.items() if not key.startswith(SET)}
-    blocks = _blocks(file, shared, tables, given, tune)
+    blocks, notes = _with_room(_blocks(file, shared, tables, given, tune), given)
     cells: dict[str, tuple[str, Cell]] = {}
     for block in blocks:
         in_block = {cell.id: cell for cell in expand(block)}
@@ -111,7 +112,7 @@ def parse_grid(text: str, name: str, file: str, overrides: Sequence[str] = ()) -
     kept = tuple(cell for _, cell in cells.values() if not any(matches(cell, rule) for rule in rules))
     if not kept:
         raise GridError(f"{file} has no cells left: its [[exclude]] tables drop all {len(cells)}.")
-    return Grid(name=name, about=about, cells=kept, text=text, overrides=tuple(overrides))
+    return Grid(name=name, about=about, cells=kept, text=text, overrides=tuple(overrides), notes=notes)
 
 
 def describe(cells: Iterable[Cell]) -> dict[str, Described]:
@@ -202,6 +203,28 @@ def _blocks(
     for source in (f"{file}, [grid]", "--set"):
         _check_options_are_taken(source, sources[source], sorted(everywhere))
     return blocks
+
+
+def _with_room(blocks: list[Block], given: Mapping[str, Any]) -> tuple[list[Block], tuple[str, ...]]:
+    """The blocks without a patience of the file that `--set epochs` leaves no room for, and a sentence that says so: who
+    asks for few epochs wants a short run, which ends at its limit."""
+    if "epochs" not in given or "patience" in given:
+        return blocks, ()
+    epochs = min(blocks[0].axes["epochs"])
+    patience = max((max(block.axes.get("patience", (0,))) for block in blocks), default=0)
+    if patience < epochs:
+        return blocks, ()
+    roomy = [
+        replace(block, axes={**block.axes, "patience": (0,)})
+        if max(block.axes.get("patience", (0,))) >= epochs
+        else block
+        for block in blocks
+    ]
+    note = (
+        f"--set epochs={epochs} leaves no room for the grid's patience of {patience} epochs, so that all {epochs} "
+        "epochs are trained, ended or not (patience = 0)."
+    )
+    return roomy, (note,)
 
 
 def _check_options_are_taken(where: str, keys: Iterable[str], families: Sequence[str]) -> None:
