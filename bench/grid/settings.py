@@ -84,10 +84,18 @@ class Settings(BaseModel):
     levels: Annotated[int | None, Key("data")] = Field(
         default=None, ge=2, description="a whole number >= 2, and only for data given as a path"
     )
+    quantise: Annotated[int | None, Key("data", named=True)] = Field(
+        default=None, ge=2, description="a whole number of levels >= 2 (leave it out for the data's own)"
+    )
+    train_images: Annotated[int | None, Key("data", paces=False)] = Field(
+        default=None, ge=1, description="a whole number >= 1 (leave it out for all training images)"
+    )
     family: Annotated[str, Key("model", bundled=False)] = Field(
         description="the name of a family (vae-bench list likelihoods)"
     )
-    train_samples: Annotated[Positive, Key("training", tunable=True)] = Field(default=1, description="a whole number >= 1")
+    train_samples: Annotated[Positive, Key("training", tunable=True)] = Field(
+        default=1, description="a whole number >= 1"
+    )
     objective: Annotated[str, _one_of(WORDS["objective"]), Key("training", bundled=False)] = "elbo"
     network: Annotated[str, _one_of(WORDS["network"]), Key("network", named=True, tunable=True)] = "mlp"
     hidden: Annotated[tuple[Positive, ...], BeforeValidator(_listed), Key("network", tunable=True)] = Field(
@@ -105,7 +113,9 @@ class Settings(BaseModel):
     averaging: Annotated[float, Key("schedule", tunable=True)] = Field(
         default=0.0, ge=0, lt=1, description="a number from 0 (none) to below 1, such as 0.995"
     )
-    batch_size: Annotated[Positive, Key("schedule", tunable=True)] = Field(default=100, description="a whole number >= 1")
+    batch_size: Annotated[Positive, Key("schedule", tunable=True)] = Field(
+        default=100, description="a whole number >= 1"
+    )
     learning_rate: Annotated[float, Key("schedule", bundled=False, paces=False, tunable=True)] = Field(
         default=1e-3, gt=0, allow_inf_nan=False, description="a number > 0"
     )
