@@ -87,7 +87,7 @@ class Opened:
 
     def examine(self, pool: Pool, device: str, cells: Iterable[Cell]) -> dict[str, Any]:
         """Whether what the cells need can be had: precisions, lawful plug-ins, data. Gives the facts of every data set
-        by name, those that the file knows already among them. Raises RunError."""
+        by `DataSpec.key`, those that the file knows already among them. Raises RunError."""
         cells = list(cells)
         for precision in sorted({cell.precision for cell in cells} - {"float32"}):
             self.ask(pool, self.checks.precision, precision, device)
@@ -95,11 +95,11 @@ class Opened:
             self.ask(pool, self.checks.laws, family)
         stored = self._stored("data")
         facts = {}
-        for name, levels in dict.fromkeys((cell.dataset, cell.levels) for cell in cells):
-            key = name if levels is None else f"{name} levels={levels}"
-            facts[key] = self.ask(pool, self.checks.inspect, name, levels)
+        for asked in dict.fromkeys(cell.data for cell in cells):
+            key = asked.key
+            facts[key] = self.ask(pool, self.checks.inspect, *dataclasses.astuple(asked))
             self._refuse_changed(
-                f"the data set {name}", "data", stored.get(key, {}).get("checksum"), facts[key]["checksum"]
+                f"the data set {key}", "data", stored.get(key, {}).get("checksum"), facts[key]["checksum"]
             )
         return stored | facts
 

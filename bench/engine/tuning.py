@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from bench.engine.from_cell import architecture_of, compared_images, load_data, member_of, schedule_of
+from bench.engine.from_cell import architecture_of, compared_images, data_of, member_of, schedule_of
 from bench.grid.cell import Cell
 from bench.grid.families import registry
 from bench.grid.plan import Tuning
@@ -33,7 +33,7 @@ def choose(tuning: Tuning, device: str) -> list[SearchResult]:
     torch.set_flush_denormal(True)
     started = time.perf_counter()
     first = tuning.cells[0]
-    data = load_data(first.dataset, first.levels, device)
+    data = data_of(first, device)
     searches: dict[str, list[Cell]] = {}
     for cell in tuning.cells:
         searches.setdefault(cell.search, []).append(cell)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from bench.engine import from_cell
-from bench.engine.from_cell import architecture_of, compared_images, load_data, member_of, schedule_of, scored_images
+from bench.engine.from_cell import architecture_of, compared_images, data_of, member_of, schedule_of, scored_images
 from bench.grid.cell import Cell
 from bench.grid.plan import Bundle
 from bench.store import CellResult, Value
@@ -49,9 +49,11 @@ class DataFacts:
     about: str
 
 
-def inspect_data(name: str, levels: int | None) -> DataFacts:
+def inspect_data(
+    name: str, levels: int | None, quantise: int | None = None, train_images: int | None = None
+) -> DataFacts:
     """Facts of a data set. Raises vae_core.data.DataError where it cannot be had."""
-    data = datasets.load(name, levels=levels)
+    data = datasets.load(name, levels=levels, quantise=quantise, train_images=train_images)
     return DataFacts(
         name=data.name,
         levels=data.levels,
@@ -82,7 +84,7 @@ def carry_out(bundle: Bundle, device: str, weights: Weights | None = None) -> li
         torch.cuda.reset_peak_memory_stats()
     settled = {cell.id: cell.settled(_chosen(cell, bundle).get("values")) for cell in bundle.cells}
     first = settled[bundle.cells[0].id]
-    data = load_data(first.dataset, first.levels, device)
+    data = data_of(first, device)
     models: dict[str, list[Cell]] = {}
     for cell in bundle.cells:
         models.setdefault(cell.training_key, []).append(cell)

@@ -7,7 +7,7 @@ import itertools
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import PurePath
 from typing import Annotated, Any, Self
@@ -31,11 +31,43 @@ def _frozen(value: Any) -> Any:
     return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
 
 
+@dataclass(frozen=True)
+class DataSpec:
+    """Which numbers a cell is trained and scored on: a data set, and what is made of it before it is cut or seen."""
+
+    dataset: str
+    levels: int | None = None
+    quantise: int | None = None
+    train_images: int | None = None
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        """From the values of a cell or a row of tables, where an empty number is NaN and older ones lack some keys."""
+        numbers = {name: values.get(name) for name in ("levels", "quantise", "train_images")}
+        known = {name: int(value) for name, value in numbers.items() if value is not None and value == value}
+        return cls(str(values["dataset"]), **known)
+
+    @property
+    def key(self) -> str:
+        """By which a run file keeps its facts: `mnist quantise=16 train_images=10000`."""
+        given = ((item.name, getattr(self, item.name)) for item in fields(self)[1:])
+        return " ".join([self.dataset, *(f"{name}={value}" for name, value in given if value is not None)])
+
+    @property
+    def made(self) -> str:
+        """What was made of the data set, in words; '' where nothing was."""
+        return ", ".join(
+            ([f"quantised to {self.quantise} levels"] if self.quantise else [])
+            + ([f"{self.train_images:,} training images"] if self.train_images else [])
+        )
+
+
 class Cell(Settings):
     """One value of every key of the grid, with what follows from the family; `read` makes valid ones.
 
     `options` are the family's own, σ among them under "sigma" (a float or a mode) where the family takes one.
-    `levels` is set for data given as a path only. `test_images=None` means all of them. `eval_samples` is sorted.
+    `levels` is set for data given as a path only, `quantise` where levels are joined. `train_images=None` and
+    `test_images=None` mean all of them. `eval_samples` is sorted.
     `tune` has the candidates of the keys that are chosen on validation data; such a key itself is as if it were not
     given, and `settled` gives the cell that was trained.
     """
@@ -77,6 +109,11 @@ class Cell(Settings):
         """Equal for cells that share one choice: seed, scoring and the evaluation's size take no part; '' where nothing
         is tuned."""
         return f"{self._stem()}-{_digest(_without(self.spec, (*EVALUATION, 'seed')))}" if self.tune else ""
+
+    @property
+    def data(self) -> DataSpec:
+        """Which numbers it is trained and scored on."""
+        return DataSpec.of(self.values())
 
     @property
     def sigma(self) -> str:
@@ -191,7 +228,8 @@ def _label(cell: Cell, varying: list[str]) -> str:
         parts.append(f"L={cell.train_samples}")
     for name in varying:
         value = _plain(getattr(cell, name))
-        text = ",".join(map(str, value)) if isinstance(value, list) else value if value is not None else "all"
+        nothing = "all" if name.endswith("_images") else "none"
+        text = ",".join(map(str, value)) if isinstance(value, list) else value if value is not None else nothing
         parts.append(f"{name}={short_name(text) if name == 'dataset' else text}")
     return " ".join(parts)
 

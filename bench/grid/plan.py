@@ -128,7 +128,7 @@ def _shape(cell: Cell) -> tuple[object, ...]:
 
 
 def _width(cell: Cell, levels: int = NOMINAL_LEVELS) -> int:
-    width: int = make(cell.family, cell.options, cell.levels or levels).outputs(NOMINAL_DIMS)
+    width: int = make(cell.family, cell.options, cell.quantise or cell.levels or levels).outputs(NOMINAL_DIMS)
     return width
 
 

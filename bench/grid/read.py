@@ -33,8 +33,8 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,7 @@ class Grid:
     cells: tuple[Cell, ...]
     text: str
     overrides: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  #: sentences on how it was understood
 
 
 def shipped_grids() -> dict[str, Path]:
@@ -102,6 +102,8 @@ def parse_grid(text: str, name: str, file: str, overrides: Sequence[str] = ()) -
         require_one_role(f"{file}, [[exclude]] {number}", table, tune, "[tune]")
     given = {key: value for key, value in given.items() if not key.startswith(SET)}
     blocks, notes = _blocks(file, shared, tables, given, tune)
+    blocks, no_room = _with_room(blocks, given)
+    notes += no_room
     cells: dict[str, tuple[str, Cell]] = {}
     for block in blocks:
         in_block = {cell.id: cell for cell in expand(block)}
@@ -215,6 +217,28 @@ def _blocks(
     for source in (f"{file}, [grid]", "--set"):
         _check_options_are_taken(source, sources[source], sorted(everywhere))
     return blocks, list(old.notes(sources))
+
+
+def _with_room(blocks: list[Block], given: Mapping[str, Any]) -> tuple[list[Block], tuple[str, ...]]:
+    """The blocks without a patience of the file that `--set epochs` leaves no room for, and a sentence that says so: who
+    asks for few epochs wants a short run, which ends at its limit."""
+    if "epochs" not in given or "patience" in given:
+        return blocks, ()
+    epochs = min(blocks[0].axes["epochs"])
+    patience = max((max(block.axes.get("patience", (0,))) for block in blocks), default=0)
+    if patience < epochs:
+        return blocks, ()
+    roomy = [
+        replace(block, axes={**block.axes, "patience": (0,)})
+        if max(block.axes.get("patience", (0,))) >= epochs
+        else block
+        for block in blocks
+    ]
+    note = (
+        f"--set epochs={epochs} leaves no room for the grid's patience of {patience} epochs, so that all {epochs} "
+        "epochs are trained, ended or not (patience = 0)."
+    )
+    return roomy, (note,)
 
 
 def _check_options_are_taken(where: str, keys: Iterable[str], families: Sequence[str]) -> None:

@@ -86,6 +86,12 @@ class Settings(BaseModel):
     levels: Annotated[int | None, Key("data")] = Field(
         default=None, ge=2, description="a whole number >= 2, and only for data given as a path"
     )
+    quantise: Annotated[int | None, Key("data", named=True)] = Field(
+        default=None, ge=2, description="a whole number of levels >= 2 (leave it out for the data's own)"
+    )
+    train_images: Annotated[int | None, Key("data", paces=False)] = Field(
+        default=None, ge=1, description="a whole number >= 1 (leave it out for all training images)"
+    )
     family: Annotated[str, Key("model", bundled=False)] = Field(
         description="the name of a family (vae-bench list likelihoods)"
     )

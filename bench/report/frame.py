@@ -43,6 +43,7 @@ def _record(board: Board, row: Row) -> dict[str, object]:
         "rank": row.rank,
         "board": board.name,
         "dataset": board.dataset,
+        "made": board.made,
         "currency": board.currency,
         "measure": board.measure,
         "unit": board.unit,

@@ -24,7 +24,7 @@ from bench.report.tables.unranked import density_lines, recipe_lines
 from bench.report.text.run import headline_facts, notices, precision, ranges
 from bench.report.text.verdict import Sentences, sentences
 from bench.statistics.boards import Board, boards
-from bench.statistics.contests import short
+from bench.statistics.contests import said, specs
 from bench.statistics.endings import GAIN_FLOOR
 from bench.statistics.scored import unusable
 from bench.statistics.trust import ESS_FLOOR, KHAT_NEEDS, RISE_FLOOR
@@ -86,7 +86,7 @@ def context(tables: RunTables) -> dict[str, Any]:
         "script": Markup((TEMPLATES / "sort.js").read_text(encoding="utf-8")),
         "name": str(meta.get("name", "run")),
         "about": str(meta.get("about") or ""),
-        "datasets": " and ".join(cells["dataset"].map(short).drop_duplicates()) or "no data",
+        "datasets": " and ".join(dict.fromkeys(said(spec.dataset, spec.made) for spec in specs(cells))) or "no data",
         "facts": headline_facts(tables, ranked),
         "notices": notices(tables, failed),
         "sections": [_section(board, tables, looks, f"board-{count}") for count, board in enumerate(ranked, start=1)],

@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from bench.engine.from_cell import load_data
+from bench.engine.from_cell import data_of
 from bench.grid.cell import Cell
 from bench.grid.plan import MODELS_AT_MOST
 from bench.speed.peers.turns import take_turns
@@ -105,7 +105,7 @@ def survey_curve(cell: Cell, curve: str, device: str, quick: bool) -> list[dict[
     effort = QUICK if quick else FULL
     sizes = effort.sizes[curve] + (effort.larger.get(curve, ()) if device == "cuda" else ())
     if curve == "batch":
-        most = len(load_data(cell.dataset, cell.levels, device).train)
+        most = len(data_of(cell, device).train)
         sizes = tuple(size for size in sizes if size <= most)
     works = dict(_fitting(cell, curve, sizes, device))
     measured = _in_turn(works, device, effort) if works else {}

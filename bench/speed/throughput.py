@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from bench.engine.from_cell import architecture_of, load_data, member_of, schedule_of, scored_images
+from bench.engine.from_cell import architecture_of, data_of, member_of, schedule_of, scored_images
 from bench.grid.cell import Cell
 from vae_core.data import Dataset
 from vae_core.evaluate import importance_bounds
@@ -50,7 +50,7 @@ def measure_throughput(cells: Sequence[Cell], device: str) -> list[dict[str, Any
         kinds.setdefault(cell.kind, cell)
     rows = []
     for kind, cell in kinds.items():
-        data = load_data(cell.dataset, cell.levels, device)
+        data = data_of(cell, device)
         trainer = Trainer(data, [member_of(cell, data.levels)], architecture_of(cell), schedule_of(cell), device)
         images = trainer.batch / median_seconds(training_step(trainer), device)
         one_pass, pairs = scoring_pass(trainer, cell, data)

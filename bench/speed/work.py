@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench.engine.from_cell import architecture_of, load_data, member_of, schedule_of, scored_images
+from bench.engine.from_cell import architecture_of, data_of, member_of, schedule_of, scored_images
 from bench.grid.cell import Cell
 from bench.speed.tensor_bytes import Bytes
 from bench.speed.throughput import (
@@ -42,7 +42,7 @@ class Work:
 
 def training(cell: Cell, models: int, device: str) -> Work:
     """An update of a bundle: the cell's model with so many seeds."""
-    data = load_data(cell.dataset, cell.levels, device)
+    data = data_of(cell, device)
     trainer, step, peak = _warm_trainer(cell, models, data, device)
     cost, images = cost_of(trainer), models * trainer.batch
     operations = images * cost.update_operations(cell.train_samples)
@@ -77,7 +77,7 @@ def _warm_trainer(cell: Cell, models: int, data: Dataset, device: str) -> tuple[
 
 def evaluation(cell: Cell, samples: int, device: str) -> Work:
     """A pass over EVAL_IMAGES test images at most, of one model."""
-    data = load_data(cell.dataset, cell.levels, device)
+    data = data_of(cell, device)
     trainer, _, _ = _warm_trainer(cell, 1, data, device)
     one_pass, decodes = scoring_pass(trainer, cell, data, samples)
     return _scoring(trainer, one_pass, decodes, device)
@@ -85,7 +85,7 @@ def evaluation(cell: Cell, samples: int, device: str) -> Work:
 
 def stacked_evaluation(cell: Cell, models: int, device: str) -> Work | None:
     """The same of a whole bundle in one pass; None for what is fitted to residuals, model by model, beforehand."""
-    data = load_data(cell.dataset, cell.levels, device)
+    data = data_of(cell, device)
     trainer, _, _ = _warm_trainer(cell, models, data, device)
     program = trainer.program
     scored = program.groups[0].likelihood.scored(cell.scored_as)

@@ -1,4 +1,5 @@
 """What may be ranked together: one data set in one measure (binary pixels: and one binarisation), the same images.
+A data set whose levels were joined is another one, and so is a part of its training images.
 
 Everything that compares scores, within a run or between two, groups its cells by this and takes its units from here.
 """
@@ -12,6 +13,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from bench.grid.cell import DataSpec
 
 LN2 = float(np.log(2))
 UNITS = {"pmf-K": "bits/dim", "pmf-2": "nats"}  # of each currency, in the order in which they are shown
@@ -28,11 +31,12 @@ class Contest:
     binarisation: str  # '' but for binary pixels
     dims: int  # values of an image
     images: int
+    made: str  # of the data set before it was used, in words: `DataSpec.made`
 
     @property
     def data(self) -> str:
-        """The data set's name; of a path, its last part."""
-        return short(self.dataset)
+        """The data set's name, of a path its last part; and what was made of it."""
+        return said(self.dataset, self.made)
 
     @property
     def name(self) -> str:
@@ -75,9 +79,17 @@ def contests(
     images: how many test images each cell was scored on; meta: of the run, whose facts of its data hold D.
     """
     binarisation = cells["binarisation"].where(cells["currency"] == "pmf-2", "").fillna("")
-    keys = ["currency", "dataset", "measure", binarisation, cells["cell"].map(images).astype(int)]
-    for (currency, dataset, measure, made, count), group in cells.groupby(keys, sort=False, observed=True):
-        yield Contest(dataset, measure, currency, made, _dims(meta, dataset, group), count), group
+    made = [spec.made for spec in specs(cells)]
+    keys = ["currency", "dataset", "measure", binarisation, pd.Series(made, cells.index, dtype=str)]
+    keys.append(cells["cell"].map(images).astype(int))
+    for (currency, dataset, measure, drawn, of_data, count), group in cells.groupby(keys, sort=False, observed=True):
+        yield Contest(dataset, measure, currency, drawn, _dims(meta, dataset, group), count, of_data), group
+
+
+def specs(cells: pd.DataFrame) -> list[DataSpec]:
+    """What each cell was trained and scored on."""
+    asked = [name for name in ("dataset", "levels", "quantise", "train_images") if name in cells.columns]
+    return [DataSpec.of(dict(zip(asked, row, strict=True))) for row in cells[asked].itertuples(index=False, name=None)]
 
 
 def generator() -> np.random.Generator:
@@ -88,6 +100,11 @@ def generator() -> np.random.Generator:
 def short(dataset: str) -> str:
     """A data set's name, without the folders of one that is given as a path."""
     return PurePath(dataset).name or dataset
+
+
+def said(dataset: str, made: str) -> str:
+    """A data set's name for people, with what was made of it."""
+    return f"{short(dataset)} ({made})" if made else short(dataset)
 
 
 def _dims(meta: Mapping[str, Any], dataset: str, cells: pd.DataFrame) -> int:

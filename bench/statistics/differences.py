@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from bench.grid.errors import UserError
-from bench.statistics.contests import UNITS, Contest, contests, generator
+from bench.statistics.contests import UNITS, Contest, contests, generator, specs
 from bench.statistics.rows import Estimate
 from bench.store import BAD_SHARE, RunTables
 from vae_core.statistics import intervals as compare
@@ -91,7 +91,7 @@ def differences(before: RunTables, after: RunTables, thresholds: Mapping[str, fl
         failed=_listed(b.loc[both[~was & ~now]]),
         left_out=_listed(b.loc[list(reasons)].assign(reason=list(reasons.values()))),
         speeds=_speeds(a, b) if devices(before) == devices(after) else None,
-        unchecked=sorted(set(usable["dataset"]) - (_checksums(before).keys() & _checksums(after).keys())),
+        unchecked=sorted({spec.key for spec in specs(usable)} - (_checksums(before).keys() & _checksums(after).keys())),
     )
 
 
@@ -113,7 +113,7 @@ def _refuse_other_data(before: RunTables, after: RunTables) -> None:
 
 def _checksums(tables: RunTables) -> dict[str, str]:
     data: dict[str, dict[str, Any]] = tables.meta.get("data", {})
-    return {str(facts.get("name", key)): str(facts["checksum"]) for key, facts in data.items() if "checksum" in facts}
+    return {key: str(facts["checksum"]) for key, facts in data.items() if "checksum" in facts}
 
 
 def _per_image(before: RunTables, after: RunTables, cells: set[str]) -> dict[str, Floats]:
@@ -204,7 +204,7 @@ def _lines(contest: Contest, cells: pd.DataFrame, before: pd.DataFrame, pairs: M
     for config, group in groups.items():
         was, now = factor * both[config].mean(axis=(0, 2))
         line = _Line(
-            board=f"{contest.dataset} {contest.measure}",
+            board=f"{contest.dataset}{f' ({contest.made})' if contest.made else ''} {contest.measure}",
             unit=contest.unit,
             images=contest.images,
             label=group["label"].iloc[0],

@@ -4,6 +4,7 @@
     >>> digits = data.load("digits")            # or "mnist", …, or a path to an .npz, an .npy, a folder of images
     >>> digits.train.shape, digits.levels, digits.shape
     (torch.Size([1197, 64]), 17, (8, 8))
+    >>> data.load("mnist", quantise=16, train_images=10_000)    # 256 → 16 levels, some of the training images
 
 `catalogue` names the data sets, `torchvision_root` and `files` read them, `splits` cuts them, `views` shows them.
 Torch is imported but not used before a data set is loaded, so `names` and `describe` cost nothing.

@@ -9,6 +9,8 @@ import math
 import numpy as np
 import torch
 
+from vae_core.data.splits import order
+
 MOST_LEVELS = 2**15  # the largest value, K − 1, must fit int16
 
 
@@ -63,10 +65,65 @@ class Dataset:
         """D, the number of data dimensions."""
         return math.prod(self.shape)
 
+    def fewer(self, train_images: int) -> Dataset:
+        """With so many training images, and as large a share of the validation images, rounded up, two at the least.
+
+        They are the first ones in the order of `splits.order`, so that a smaller number gives some of those of a larger
+        one, and stand in the order in which they stood. The test split stays whole. Raises DataError where there are
+        not so many.
+        """
+        there = len(self.train)
+        if not 1 <= train_images <= there:
+            raise DataError(
+                f"{self.name} has {there} training images, but train_images = {train_images}: give 1…{there}, or leave "
+                "it out for all of them."
+            )
+        share = max(2, -(-len(self.valid) * train_images // there))
+        train, valid = _some(self._pictures(self.train), train_images), _some(self._pictures(self.valid), share)
+        kept = f"{train_images} of {there} training and {len(valid)} of {len(self.valid)} validation images"
+        return Dataset.from_arrays(
+            self.name, self.levels, train, valid, self._pictures(self.test), about=f"{self.about}; {kept}"
+        )
+
+    def quantised(self, levels: int) -> Dataset:
+        """With so many levels, each of K / levels neighbouring ones joined: k becomes k·levels // K.
+
+        A probability of these is no probability of the K levels: it is of coarser events, and so larger, and is to be
+        compared with its like alone. Raises DataError where K is no multiple of `levels`, or the same.
+        """
+        if not 2 <= levels < self.levels or self.levels % levels:
+            raise DataError(
+                f"{self.name} has {self.levels} levels, which cannot be joined evenly to quantise = {levels}: "
+                f"{_fewer_levels(self.levels, levels)}."
+            )
+        splits = [self._pictures(split) // (self.levels // levels) for split in (self.train, self.valid, self.test)]
+        return Dataset.from_arrays(
+            self.name, levels, *splits, about=f"{self.about}; quantised to {levels} levels, k·{levels} // {self.levels}"
+        )
+
+    def _pictures(self, split: torch.Tensor) -> np.ndarray:
+        """[N, *shape]"""
+        pictures: np.ndarray = split.cpu().numpy().reshape(-1, *self.shape)
+        return pictures
+
     def to(self, device: torch.device | str) -> Dataset:
         """The same data set with its splits on `device`."""
         moved = {split: getattr(self, split).to(device) for split in ("train", "valid", "test")}
         return dataclasses.replace(self, **moved)
+
+
+def _some(images: np.ndarray, count: int) -> np.ndarray:
+    """The first `count` images of the fixed order, standing as they stood."""
+    return images[np.sort(order(len(images))[:count])]
+
+
+def _fewer_levels(levels: int, asked: int) -> str:
+    """What to ask for instead."""
+    able = [count for count in range(2, levels) if levels % count == 0]
+    near = [*[count for count in able if count <= asked][-1:], *[count for count in able if count > asked][:1]]
+    if not near:
+        return "leave it out, for no fewer levels divide them"
+    return f"give {' or '.join(map(str, near))}, or leave it out"
 
 
 def require_values(name: str, images: np.ndarray, levels: int) -> None:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import textwrap
+
 from bench.cli.text.table import table
 from bench.grid import lazy_torch
 from bench.grid.families import registry
 from bench.grid.read import GridError, load_grid, shipped_grids
+
+MORE = (
+    "A path to an .npz, an .npy or a folder of images is one too. In a grid, train_images = 2000 keeps so many training "
+    "images, and quantise = 16 joins neighbouring levels: numbers of such data are ranked apart."
+)
 
 
 def likelihoods(width: int) -> str:
@@ -23,7 +30,7 @@ def datasets(width: int) -> str:
 
     rows = [(name, data.describe(name)) for name in data.names()]
     return (
-        table(rows, width, header=("data set", "")) + "A path to an .npz, an .npy or a folder of images is one too.\n"
+        table(rows, width, header=("data set", "")) + f"{textwrap.fill(MORE, width)}\n"
     )
 
 

@@ -107,6 +107,16 @@ def test_what_of_a_grid_is_written_otherwise_now_is_said_once(vae_bench, workpla
     assert "is written" not in err
 
 
+def test_a_note_on_the_overrides_is_said_once_on_stderr(vae_bench, workplace):
+    Path("patient.toml").write_text(GRID + "epochs=600\npatience=50\n")
+    code, out, err = vae_bench("run", "patient.toml", "--set", "epochs=20")
+    assert code == 0
+    assert "patience" not in out
+    assert err.startswith("--set epochs=20 leaves no room for the grid's patience of 50 epochs, so that all 20 epochs are")
+    assert err.count("patience of 50") == 1
+    assert set(read_run(Path("results/patient.sqlite")).cells["patience"]) == {0}
+
+
 def test_compare_ends_with_1_on_a_regression_and_with_0_otherwise(vae_bench, workplace):
     chosen = [Setting("gaussian", 2.0, "shared"), Setting("laplace", 2.2, 0.1)]
     worse = [chosen[0], replace(chosen[1], score=2.3)]

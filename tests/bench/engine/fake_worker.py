@@ -41,7 +41,7 @@ def device(requested: str) -> dict[str, Any]:
     return {"kind": "cpu", "name": "fake", "threads": os.environ["OMP_NUM_THREADS"]}
 
 
-def inspect(name: str, levels: int | None) -> dict[str, Any]:
+def inspect(name: str, *_: int | None) -> dict[str, Any]:
     if name != "digits":
         raise ValueError(f"unknown data set {name!r}; give digits.")
     _note("inspect")

@@ -185,6 +185,23 @@ def test_other_data_under_the_same_name_is_refused(tmp_path, monkeypatch):
     assert read_run(path).meta["data"]["digits"]["checksum"] == "deadbeef"
 
 
+def test_facts_are_kept_for_each_thing_that_is_made_of_the_data(tmp_path, monkeypatch):
+    path = tmp_path / "r.sqlite"
+    text = "[grid]\nfamily='gaussian'\nsigma=0.1\n"
+    carry_out(grid_of(text), path)
+    monkeypatch.setenv("FAKE_CHECKSUM", "deadbeef")
+    carry_out(grid_of(text + "train_images=[10, 20]\nquantise=16\n"), path)
+    facts = read_run(path).meta["data"]
+    assert {key: facts[key]["checksum"] for key in facts} == {
+        "digits": "c0ffee00",
+        "digits quantise=16 train_images=10": "deadbeef",
+        "digits quantise=16 train_images=20": "deadbeef",
+    }
+    monkeypatch.setenv("FAKE_CHECKSUM", "another0")
+    with pytest.raises(RunError, match="the data set digits quantise=16 train_images=20 is not what"):
+        carry_out(grid_of(text + "train_images=20\nquantise=16\nseed=[0, 1]\n"), path)
+
+
 def test_a_measurement_that_fails_costs_no_result_and_is_tried_again(tmp_path, monkeypatch):
     path = tmp_path / "r.sqlite"
     monkeypatch.setenv("FAKE_MEASURE", "raise")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 import torch
 
 from bench import store
-from bench.engine.from_cell import architecture_of, load_data, member_of, schedule_of, scored_images
+from bench.engine.from_cell import architecture_of, data_of, load_data, member_of, schedule_of, scored_images
 from bench.engine.worker import carry_out, inspect_data, inspect_precision
 from bench.grid.cell import Cell
 from bench.grid.plan import bundle_of
@@ -341,3 +342,20 @@ def test_facts_of_the_data() -> None:
     facts = inspect_data("digits", None)
     assert (facts.levels, facts.dims, facts.shape) == (17, 64, (8, 8))
     assert (facts.train, facts.valid, facts.test) == (1197, 300, 300)
+    some = inspect_data("digits", None, None, 399)
+    assert (some.name, some.train, some.valid, some.test) == ("digits", 399, 100, 300)
+    assert some.checksum != facts.checksum
+
+
+def test_a_cell_gets_the_data_that_it_asks_for(tmp_path: Path) -> None:
+    path = tmp_path / "ramp.npz"
+    np.savez(path, images=np.arange(60 * 16, dtype=np.uint8).reshape(60, 4, 4))
+    whole, coarse = (BASE.but(dataset=str(path), quantise=quantise, train_images=20) for quantise in (None, 16))
+    data = data_of(coarse, "cpu")
+    assert (data.levels, len(data.train), len(data.valid), len(data.test)) == (16, 20, 5, 10)
+    assert torch.equal(data.test, data_of(whole, "cpu").test // 16)
+    drawn, levels = scored_images(coarse.but(family="bernoulli", view="binary", options={}), data)
+    assert levels == 2
+    assert not torch.equal(
+        drawn, scored_images(whole.but(family="bernoulli", view="binary", options={}), data_of(whole, "cpu"))[0]
+    )

@@ -195,6 +195,46 @@ def test_the_precision_in_training_is_in_every_name():
     assert [item.label for item in describe(others[1:]).values()] == ["gaussian σ=0.1"]
 
 
+def test_what_is_made_of_the_data_is_in_its_names():
+    cells = cells_of("[grid]\nfamily='categorical'\n", "quantise=[4, 16]", "train_images=[10, 1000]")
+    assert [(cell.quantise, cell.train_images) for cell in cells] == [(4, 10), (4, 1000), (16, 10), (16, 1000)]
+    for name in ("id", "config", "training_key"):
+        assert len({getattr(cell, name) for cell in cells}) == 4, name
+    assert len({cell.kind for cell in cells}) == 2, "the number of images changes no speed"
+    assert all(f"-quantise={cell.quantise}-" in cell.id for cell in cells)
+    assert [cell.data.key for cell in cells][-1] == "digits quantise=16 train_images=1000"
+    assert cells[-1].data.made == "quantised to 16 levels, 1,000 training images"
+    assert describe(cells)[cells[0].id].label == "categorical quantise=4 train_images=10"
+    (whole,) = cells_of("[grid]\nfamily='categorical'\n")
+    assert (whole.data.key, whole.data.made) == ("digits", "")
+    assert labels([whole, cells[-1]])[whole.id] == "categorical quantise=none train_images=all"
+
+
+def test_set_epochs_leaves_out_a_patience_of_the_file_that_has_no_room():
+    text = "[grid]\nfamily='bernoulli'\nepochs=600\npatience=50\n"
+    short = parse_grid(text, "t", "t.toml", ["epochs=20"])
+    assert [(cell.epochs, cell.patience) for cell in short.cells] == [(20, 0)]
+    (note,) = short.notes
+    assert note.startswith("--set epochs=20 leaves no room for the grid's patience of 50 epochs")
+    assert short.cells == parse_grid(text, "t", "t.toml", ["epochs=20", "patience=0"]).cells
+    roomy = parse_grid(text, "t", "t.toml", ["epochs=51"])
+    assert ([cell.patience for cell in roomy.cells], roomy.notes) == ([50], ())
+    for overrides in (["patience=600"], ["epochs=20", "patience=50"]):
+        with pytest.raises(GridError, match="can never end a training"):
+            parse_grid(text, "t", "t.toml", overrides)
+    with pytest.raises(GridError, match=r"^t.toml, \[grid\]: patience = 50 can never end a training of epochs = 50"):
+        parse_grid(text.replace("600", "50"), "t", "t.toml")
+
+
+def test_only_the_blocks_without_room_lose_their_patience():
+    text = (
+        "[[cells]]\nfamily='bernoulli'\nepochs=9\npatience=5\n[[cells]]\nfamily='categorical'\nepochs=99\npatience=30\n"
+    )
+    grid = parse_grid(text, "t", "t.toml", ["epochs=20"])
+    assert [(cell.epochs, cell.patience) for cell in grid.cells] == [(20, 5), (20, 0)]
+    assert len(grid.notes) == 1
+
+
 def test_a_grid_takes_the_precisions_that_training_has():
     from vae_core.numerics.precision import PRODUCTS
 
@@ -364,6 +404,9 @@ WRONG = {
     "learning_rate = nan": "learning_rate = nan, but",
     "seed = -1": "seed = -1, but seed takes a whole number >= 0",
     "test_images = 0": "test_images = 0, but",
+    "quantise = 1": "quantise = 1, but quantise takes a whole number of levels >= 2",
+    "quantise = 'coarse'": 'quantise = "coarse", but quantise takes a whole number of levels >= 2',
+    "train_images = 0": "train_images = 0, but train_images takes a whole number >= 1",
     "levels = 1": "levels = 1, but levels takes a whole number >= 2",
     "precision = 'bf32'": '"float32", "tf32" or "bf16"',
     "precision = 'bfloat'": r"precision takes .*\(did you mean 'float32'\?\)",
@@ -381,7 +424,7 @@ WRONG = {
     "sigma = 1979-05-27": "an option takes a number, a word",
     "sigm = 1": r"unknown key 'sigm' \(did you mean 'sigma'\?",
     "epoch = 1": r"unknown key 'epoch' \(did you mean 'epochs'\?",
-    "zzz = 1": r"unknown key 'zzz' \(allowed: dataset, levels, family",
+    "zzz = 1": r"unknown key 'zzz' \(allowed: dataset, levels, quantise",
     "latent = = 3": "not valid TOML.*line",
 }
 

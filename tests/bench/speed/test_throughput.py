@@ -351,7 +351,7 @@ def test_a_kind_that_fails_costs_no_other_its_numbers(
     assert set(tables.scaling["curve"]) == set(survey.CURVES) - {"batch"}
 
 
-def looks_at_what_the_fake_run_saw(name: str, levels: int | None) -> dict[str, Any]:
+def looks_at_what_the_fake_run_saw(name: str, *_: int | None) -> dict[str, Any]:
     facts: dict[str, Any] = fake_run.tables(fake_run.few(), images=40, pictures=False).meta["data"][name]
     return facts
 

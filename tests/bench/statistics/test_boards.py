@@ -21,7 +21,7 @@ def tables() -> RunTables:
     return fake_run.tables(pictures=False)
 
 
-@pytest.mark.parametrize("change", ["dataset", "measure", "binarisation", "images"])
+@pytest.mark.parametrize("change", ["dataset", "quantise", "train_images", "measure", "binarisation", "images"])
 def test_what_differs_in_data_is_ranked_apart(tables: RunTables, change: str) -> None:
     binary = fake_run.only(tables, lambda cells: cells["currency"] == "pmf-2")
     cells, images = binary.cells.copy(), binary.per_image
@@ -30,9 +30,17 @@ def test_what_differs_in_data_is_ranked_apart(tables: RunTables, change: str) ->
     if change == "images":
         images = images[~images["cell"].isin(cells.loc[other, "cell"]) | (images["image"] < 200)]
     else:
-        cells.loc[other, change] = "pmf-3" if change == "measure" else "another"
+        numbers = {"quantise": 16, "train_images": 1000}
+        cells.loc[other, change] = numbers.get(change, "pmf-3" if change == "measure" else "another")
     found = boards(dataclasses.replace(binary, cells=cells, per_image=images))
     assert sorted(len(board.ranked) for board in found) == [1, 2]
+    if change in ("quantise", "train_images"):
+        assert {board.data for board in found} == {
+            "digits",
+            "digits (quantised to 16 levels)" if change == "quantise" else "digits (1,000 training images)",
+        }
+    if change != "images":
+        assert len({board.name for board in found}) == 2
 
 
 def test_numbers_that_are_not_finite_are_failures_and_not_ranks(tables: RunTables) -> None:

@@ -254,6 +254,19 @@ def test_other_data_is_refused(before: RunTables) -> None:
         differences(before, replace(before, meta=meta))
 
 
+def test_parts_of_one_data_set_are_told_apart(before: RunTables) -> None:
+    """Each has a checksum of its own: two runs are compared where those of the same part agree."""
+    facts = before.meta["data"]["digits"]
+    more = {**before.meta, "data": {"digits": facts, "digits train_images=100": {**facts, "checksum": "beef" * 16}}}
+    part = replace(before, meta=more, cells=before.cells.assign(train_images=100))
+    assert differences(part, part).unchecked == []
+    found = differences(replace(part, meta=before.meta), part)
+    assert found.unchecked == ["digits train_images=100"]
+    assert set(found.configurations["board"]) == {
+        f"digits (100 training images) {measure}" for measure in before.cells["measure"].dropna().unique()
+    }
+
+
 def test_other_images_are_refused(before: RunTables) -> None:
     fewer = replace(before, per_image=before.per_image[before.per_image["image"] < 200])
     with pytest.raises(DifferencesError, match="300 test images in A and on 200 in B"):

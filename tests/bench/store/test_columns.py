@@ -69,6 +69,8 @@ FIXED = {
 ABSENT = {
     "dataset": "digits",
     "levels": None,
+    "quantise": None,
+    "train_images": None,
     "family": None,
     "train_samples": 1,
     "objective": "dequantised",

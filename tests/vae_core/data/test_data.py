@@ -414,6 +414,68 @@ def test_an_unknown_name_gets_the_nearest_known_one() -> None:
         data.describe("minst")
 
 
+# ---------------------------------------------------------------- what is made of it
+
+
+@given(st.integers(1, 1197))
+def test_fewer_training_images_are_the_first_of_the_fixed_order(count: int) -> None:
+    digits = data.load("digits")
+    some = digits.fewer(count)
+    share = max(2, -(-300 * count // 1197))
+    for split, kept in (("train", count), ("valid", share)):
+        whole, part = getattr(digits, split), getattr(some, split)
+        assert torch.equal(part, whole[np.sort(order(len(whole))[:kept])])
+    assert torch.equal(some.test, digits.test)
+    assert (some.checksum == digits.checksum) == (count == 1197)
+    assert rows(some.train) <= rows(digits.fewer(min(count + 100, 1197)).train)
+    assert some.about == f"{digits.about}; {count} of 1197 training and {share} of 300 validation images"
+
+
+@pytest.mark.parametrize("levels", [2, 16, 128])
+def test_quantised_joins_neighbouring_levels(levels: int) -> None:
+    k = torch.arange(256, dtype=torch.uint8).reshape(-1, 4, 4)
+    whole = data.Dataset.from_arrays("ramp", 256, *[k.numpy()] * 3)
+    joined = whole.quantised(levels)
+    assert joined.levels == levels
+    for split in (joined.train, joined.valid, joined.test):
+        assert torch.equal(split, (k.int() * levels // 256).reshape(-1, 16).to(torch.uint8))
+    assert joined.checksum not in (whole.checksum, whole.quantised(levels * 2 if levels < 128 else 64).checksum)
+    assert f"quantised to {levels} levels, k·{levels} // 256" in joined.about
+
+
+def test_what_is_made_of_data_is_one_data_set_however_it_came_about() -> None:
+    k = np.arange(120 * 4, dtype=np.int64).reshape(120, 2, 2) % 24
+    whole = data.Dataset.from_arrays("some", 24, k, k, k)
+    assert whole.fewer(30).quantised(6).checksum == whole.quantised(6).fewer(30).checksum
+    assert data.load("digits", train_images=100).checksum == data.load("digits").fewer(100).checksum
+
+
+@pytest.mark.parametrize(
+    ("levels", "asked", "remedy"),
+    [
+        (17, 16, "leave it out, for no fewer levels divide them"),
+        (256, 15, "give 8 or 16, or leave it out"),
+        (256, 256, "give 128, or leave it out"),
+        (256, 1000, "give 128, or leave it out"),
+        (24, 5, "give 4 or 6, or leave it out"),
+    ],
+)
+def test_levels_that_cannot_be_joined_get_a_remedy_that_works(levels: int, asked: int, remedy: str) -> None:
+    k = np.zeros((12, 2, 2), np.uint8)
+    whole = data.Dataset.from_arrays("some", levels, k, k, k)
+    with pytest.raises(data.DataError, match=f"^some has {levels} levels, which .* quantise = {asked}: {remedy}.$"):
+        whole.quantised(asked)
+    for number in remedy.split(",")[0].removeprefix("give ").split(" or "):
+        assert not number.isdecimal() or whole.quantised(int(number)).levels == int(number)
+
+
+@pytest.mark.parametrize("count", [0, -1, 1198])
+def test_more_training_images_than_there_are_cannot_be_had(count: int) -> None:
+    sentence = rf"^digits has 1197 training images, but train_images = {count}: give 1…1197, or leave it out for all"
+    with pytest.raises(data.DataError, match=sentence):
+        data.load("digits", train_images=count)
+
+
 def test_levels_of_a_named_data_set_cannot_be_changed() -> None:
     assert data.load("digits", levels=17).levels == 17
     with pytest.raises(data.DataError, match="digits has 17 levels, not 256"):
