@@ -39,9 +39,9 @@ class Checks:
     """The functions by which workers look at things, as "module:name"."""
 
     device: str = "bench.engine.provenance:prepare_device"
-    inspect: str = "bench.engine.worker:inspect_data"
+    inspect: str = "bench.engine.worker.facts:inspect_data"
     laws: str = "bench.engine.plugins:check"
-    precision: str = "bench.engine.worker:inspect_precision"
+    precision: str = "bench.engine.worker.facts:inspect_precision"
 
 
 @contextmanager

@@ -42,8 +42,8 @@ class Interrupted(Exception):
 class Tasks(Checks):
     """The functions that workers carry out, as "module:name" (or cheap ones in tests)."""
 
-    carry_out: str = "bench.engine.worker:carry_out"
-    choose: str = "bench.engine.tuning:choose"
+    carry_out: str = "bench.engine.worker.bundle:carry_out"
+    choose: str = "bench.engine.worker.tuning:choose"
     measure: str = "bench.speed.throughput:measure_throughput"
 
 
@@ -177,7 +177,8 @@ class _Run:
     # -- training --------------------------------------------------------------------------------------------------
 
     def _train(self, work: _Work, tunings: Iterable[Tuning], bundles: Iterable[Bundle]) -> None:
-        for piece in (*tunings, *bundles):  # first what others wait for
+        pieces: list[Tuning | Bundle] = [*tunings, *bundles]  # first what others wait for
+        for piece in pieces:
             work.pool.submit(self._task(piece, work.device))
         ended = {cell for cell in self.described if not self._is_wanted(cell)}
         self.reporter.start(len(self.described), len(ended))

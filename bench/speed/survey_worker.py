@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from bench.engine.from_cell import data_of
+from bench.engine.worker.from_cell import data_of
 from bench.grid.cell import Cell
 from bench.grid.plan import MODELS_AT_MOST
 from bench.speed.peers.turns import take_turns

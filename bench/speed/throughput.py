@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from bench.engine.from_cell import architecture_of, data_of, member_of, schedule_of, scored_images
+from bench.engine.worker.from_cell import architecture_of, data_of, member_of, schedule_of, scored_images
 from bench.grid.cell import Cell
 from vae_core.data import Dataset
 from vae_core.evaluate import importance_bounds

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench.engine.from_cell import architecture_of, data_of, member_of, schedule_of, scored_images
+from bench.engine.worker.from_cell import architecture_of, data_of, member_of, schedule_of, scored_images
 from bench.grid.cell import Cell
 from bench.speed.tensor_bytes import Bytes
 from bench.speed.throughput import (

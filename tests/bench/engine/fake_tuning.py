@@ -8,6 +8,7 @@ import os
 
 from bench.grid.plan import Bundle, Tuning
 from bench.store import CellResult, SearchResult
+from bench.store.weights import Weights
 from tests.bench.engine import fake_worker
 
 TASKS = dataclasses.replace(
@@ -43,8 +44,8 @@ def choose(tuning: Tuning, device: str) -> list[SearchResult]:
     return list(found.values())
 
 
-def carry_out(bundle: Bundle, device: str) -> list[CellResult]:
-    results = fake_worker.carry_out(bundle, device)
+def carry_out(bundle: Bundle, device: str, weights: Weights) -> list[CellResult]:
+    results = fake_worker.carry_out(bundle, device, weights)
     chosen = {cell.id: bundle.chosen.get(cell.search) for cell in bundle.cells}
     return [
         dataclasses.replace(

@@ -6,7 +6,7 @@ from dataclasses import fields
 
 import pytest
 
-from bench.engine.from_cell import architecture_of, member_of, schedule_of
+from bench.engine.worker.from_cell import architecture_of, member_of, schedule_of
 from bench.grid.cell import Cell
 from bench.grid.settings import keys_of
 from vae_core.networks import Architecture

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from bench.engine import tuning, worker
-from bench.engine.from_cell import compared_images, load_data
+from bench.engine.worker import bundle, tuning
+from bench.engine.worker.from_cell import compared_images, load_data
 from bench.grid.cell import Cell
 from bench.grid.plan import bundle_of, plan_tuning
 from bench.grid.read import parse_grid
@@ -88,8 +88,9 @@ def test_a_choice_is_trained_as_a_given_value_is() -> None:
     for given, tune in (("", "[tune]\nlearning_rate = [1e-3, 1e-2]"), ("learning_rate = 1e-2", "")):
         asked = [cell for cell in cells(given, tune) if cell.family != "bernoulli"]
         chosen = {c.search: {"values": {"learning_rate": 1e-2}, "edges": {}, "seconds": 3.0} for c in asked if c.tune}
-        bundle = dataclasses.replace(bundle_of(asked), chosen=chosen)
-        by_id[tune != ""] = {(r.values["iw_nats"], r.values["epochs_run"]): r for r in worker.carry_out(bundle, "cpu")}
+        asked_bundle = dataclasses.replace(bundle_of(asked), chosen=chosen)
+        results = bundle.carry_out(asked_bundle, "cpu")
+        by_id[tune != ""] = {(r.values["iw_nats"], r.values["epochs_run"]): r for r in results}
     assert by_id[True].keys() == by_id[False].keys()
     for key, tuned in by_id[True].items():
         given_one = by_id[False][key]

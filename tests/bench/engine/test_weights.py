@@ -10,10 +10,10 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 
-from bench.engine.from_cell import load_data, scored_images
 from bench.engine.progress import Reporter
 from bench.engine.run import Options, run_grid
-from bench.engine.worker import carry_out as carry_out_bundle
+from bench.engine.worker.bundle import carry_out as carry_out_bundle
+from bench.engine.worker.from_cell import load_data, scored_images
 from bench.grid.cell import Cell
 from bench.grid.plan import bundle_of
 from bench.grid.read import Grid, describe, parse_grid

@@ -13,8 +13,9 @@ import pytest
 import torch
 
 from bench import store
-from bench.engine.from_cell import architecture_of, data_of, load_data, member_of, schedule_of, scored_images
-from bench.engine.worker import carry_out, inspect_data, inspect_precision
+from bench.engine.worker.bundle import carry_out
+from bench.engine.worker.facts import inspect_data, inspect_precision
+from bench.engine.worker.from_cell import architecture_of, data_of, load_data, member_of, schedule_of, scored_images
 from bench.grid.cell import Cell
 from bench.grid.plan import bundle_of
 from bench.store import IMAGE_ARRAYS, RESULT_COLUMNS, CellResult

@@ -14,8 +14,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bench import cli
 from bench.cli.text.survey import survey_text
-from bench.engine.from_cell import load_data, member_of, schedule_of, scored_images
 from bench.engine.opening import RunError
+from bench.engine.worker.from_cell import load_data, member_of, schedule_of, scored_images
 from bench.grid.read import parse_grid
 from bench.report import build
 from bench.speed import survey

@@ -18,7 +18,7 @@ from vae_core.evaluate.exact import ppca_log_likelihood, ppca_posterior
 from vae_core.evaluate.importance import grid_of
 from vae_core.evaluate.pareto import khat_threshold
 from vae_core.numerics import random
-from vae_core.objectives import OBJECTIVES
+from vae_core.objectives import BOUNDS
 
 IMAGES, DIMS, LATENT, LEVELS = 60, 12, 2, 5
 GRID = (1, 10, 100, 200, 500, 1000)
@@ -253,7 +253,7 @@ def test_ways_of_one_model_are_each_what_they_are_alone(k: Tensor) -> None:
     """One encoder's pass, and each its own words and L; the ELBO and what was trained on are the same for all."""
     narrow, wide = (likelihoods.make("gaussian", sigma=sigma) for sigma in (0.1, 3.0))
     ways = [Scoring(narrow, "auto"), Scoring(narrow, "never"), Scoring(wide, "never"), Scoring(wide, "always")]
-    trained = Trained(narrow, OBJECTIVES["iwae"], 7)
+    trained = Trained(narrow, bound=BOUNDS["iwae"], samples=7)
     together = assessed(k, ways, TOLERANCE, trained=trained)
     assert [way.refined for way in together] == [True, False, False, True]
     assert [way.samples[-1] for way in together][1:3] == [1000, 100]

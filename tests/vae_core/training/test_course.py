@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -179,6 +180,10 @@ def rivals(*bounds: Callable[[int], float], epochs: int, noise: float = 0.0) -> 
     return courses, spread
 
 
+def _standing(bound: float, epoch: int) -> float:
+    return bound
+
+
 def test_the_error_of_a_trimmed_mean_is_that_of_repeated_samples() -> None:
     generator = torch.Generator().manual_seed(1)
     values = torch.randn(4000, 200, generator=generator, dtype=torch.float64).sinh()  # heavy tails
@@ -212,7 +217,7 @@ def test_who_stands_still_behind_is_beyond_reach_once_that_is_more_than_noise() 
     assert not other.is_beyond_reach_of(leader, 20)
     lead, error = trimmed_mean(spread[0] - spread[1]), trimmed_error(spread[0] - spread[1])
     for bound, beyond in ((lead - error, False), (lead - 4 * error, True)):
-        (leader, other), _ = rivals(lambda epoch: 0.0, lambda epoch, end=bound: end, epochs=20, noise=0.1)
+        (leader, other), _ = rivals(lambda epoch: 0.0, functools.partial(_standing, bound), epochs=20, noise=0.1)
         assert leader.is_beyond_reach_of(other, 20) == beyond
 
 

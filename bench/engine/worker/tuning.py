@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from bench.engine.from_cell import architecture_of, compared_images, data_of, member_of, schedule_of
+from bench.engine.worker.from_cell import architecture_of, compared_images, data_of, member_of, schedule_of
 from bench.grid.cell import Cell
 from bench.grid.families import registry
 from bench.grid.plan import Tuning

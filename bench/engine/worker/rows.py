@@ -1,8 +1,4 @@
-"""What a worker process does: looks at data, carries out a bundle. Bundle in, rows out.
-
-This module and what it calls are the only part of the engine that executes torch; whoever schedules bundles calls
-these functions and nothing else of it.
-"""
+"""What a worker gives for a cell: every column of its row, from its training, its choice, and its assessment."""
 
 from __future__ import annotations
 
@@ -10,150 +6,23 @@ import json
 import math
 import resource
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from bench.engine import from_cell
-from bench.engine.from_cell import architecture_of, compared_images, data_of, member_of, schedule_of, scored_images
+from bench.engine.worker.from_cell import compared_images
 from bench.grid.cell import Cell
-from bench.grid.plan import Bundle
 from bench.store import CellResult, Value
-from bench.store.weights import Weights
-from vae_core import data as datasets
 from vae_core.data import Dataset
-from vae_core.evaluate import Assessment, Estimate, Scoring, Trained, assess, log_likelihood
-from vae_core.likelihoods import Likelihood
-from vae_core.numerics.precision import full_float32, require_precision
-from vae_core.objectives import BOUNDS
-from vae_core.training import TrainedBundle, TrainedModel, fit_to_residuals, train
+from vae_core.evaluate import Assessment, Estimate, log_likelihood
+from vae_core.training import TrainedBundle, TrainedModel
 
 FIT_SAMPLES = 10  # of z for an image's ELBO, in the scores of training and validation images
 
 
-@dataclass(frozen=True)
-class DataFacts:
-    """What planning and provenance need to know of a data set, without its pixels."""
-
-    name: str
-    levels: int
-    shape: tuple[int, ...]
-    dims: int
-    train: int
-    valid: int
-    test: int
-    checksum: str
-    about: str
-
-
-def inspect_data(
-    name: str, levels: int | None, quantise: int | None = None, train_images: int | None = None
-) -> DataFacts:
-    """Facts of a data set. Raises vae_core.data.DataError where it cannot be had."""
-    data = datasets.load(name, levels=levels, quantise=quantise, train_images=train_images)
-    return DataFacts(
-        name=data.name,
-        levels=data.levels,
-        shape=tuple(data.shape),
-        dims=data.dims,
-        train=len(data.train),
-        valid=len(data.valid),
-        test=len(data.test),
-        checksum=data.checksum,
-        about=data.about,
-    )
-
-
-def inspect_precision(precision: str, device: str) -> dict[str, str]:
-    """The precision, where models can be trained in it on the device. Raises ValueError where they cannot."""
-    require_precision(precision, device)
-    return {"precision": precision}
-
-
-@full_float32()  # the evaluation; training takes what the cells ask for
-def carry_out(bundle: Bundle, device: str, weights: Weights | None = None) -> list[CellResult]:
-    """Trains the bundle's models together, evaluates each, keeps its weights, and returns a row for each cell.
-
-    A cell whose model diverged gets a failed row; anything that hurts the whole bundle is raised.
-    """
-    torch.set_flush_denormal(True)
-    if device == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-    settled = {cell.id: cell.settled(_chosen(cell, bundle).get("values")) for cell in bundle.cells}
-    first = settled[bundle.cells[0].id]
-    data = data_of(first, device)
-    models: dict[str, list[Cell]] = {}
-    for cell in bundle.cells:
-        models.setdefault(cell.training_key, []).append(cell)
-    trained = train(
-        data,
-        [member_of(settled[cells[0].id], data.levels) for cells in models.values()],
-        architecture_of(first),
-        schedule_of(first),
-        device,
-    )
-    results: list[CellResult] = []
-    for index, cells in enumerate(models.values()):
-        failure = trained.failures[index]
-        of_choice = _of_choice(_chosen(cells[0], bundle))
-        if failure is not None:
-            values = _of_training(trained, index, device) | of_choice
-            results += [CellResult(cell.id, "failed", failure, values) for cell in cells]
-        else:
-            model = trained.models[index]
-            asked = {settled[cell.id].id: cell for cell in cells}
-            # before its row: the peak memory holds it
-            assessed = list(_assessed([settled[cell.id] for cell in cells], model, data))
-            scored = {asked[as_trained.id]: assessment.likelihood for as_trained, assessment in assessed}
-            kept = from_cell.keep(weights, model, scored, assessed[0][0], data)
-            for as_trained, assessment in assessed:
-                of_training = _of_training(trained, index, device) | _of_fit(as_trained, model, assessment, data)
-                row = of_training | of_choice | kept
-                results.append(_row(asked[as_trained.id], row, assessment, trained.history[index]))
-    return results
-
-
-def _chosen(cell: Cell, bundle: Bundle) -> Mapping[str, Any]:
-    """What tuning gave for the cell: "values", "edges", "seconds"; nothing where it is not tuned."""
-    return bundle.chosen[cell.search] if cell.search else {}
-
-
-def _assessed(cells: Sequence[Cell], model: TrainedModel, data: Dataset) -> Iterator[tuple[Cell, Assessment]]:
-    """Scores one trained model as each of its cells asks; cells that ask for the same images, L and tolerance share
-    passes."""
-    alike: dict[tuple[object, ...], list[Cell]] = {}
-    for cell in cells:
-        alike.setdefault((cell.eval_samples, cell.eval_tolerance, cell.test_images), []).append(cell)
-    for together in alike.values():
-        first = together[0]
-        k, levels = scored_images(first, data)
-        assessments = assess(
-            k,
-            model.encode,
-            model.decode,
-            [Scoring(_scored_as(cell, model, data), cell.refine) for cell in together],
-            levels=levels,
-            samples=first.eval_samples,
-            tolerance=first.eval_tolerance,
-            trained=Trained(model.likelihood, first.objective, BOUNDS[first.bound], first.train_samples),
-            shape=data.shape,
-            seed=first.seed,
-        )
-        yield from zip(together, assessments, strict=True)
-
-
-def _scored_as(cell: Cell, model: TrainedModel, data: Dataset) -> Likelihood:
-    """The distribution that the cell's model is scored as; a scale to be fitted is, to training data."""
-    likelihood = model.likelihood.scored(cell.scored_as)
-    if likelihood.needs_fit:
-        fit_to_residuals(model, likelihood, data, cell.seed)
-    return likelihood
-
-
-def _row(
+def row_of(
     cell: Cell, of_training: dict[str, Value], assessed: Assessment, history: Sequence[tuple[int, float, float]]
 ) -> CellResult:
     return CellResult(
@@ -177,10 +46,7 @@ def _row(
     )
 
 
-# -- columns -----------------------------------------------------------------------------------------------------------
-
-
-def _of_training(trained: TrainedBundle, index: int, device: str) -> dict[str, Value]:
+def of_training(trained: TrainedBundle, index: int, device: str) -> dict[str, Value]:
     """Of one of the bundle's models."""
     if device == "cuda":
         peak, name = torch.cuda.max_memory_allocated(), torch.cuda.get_device_name()
@@ -202,7 +68,7 @@ def _of_training(trained: TrainedBundle, index: int, device: str) -> dict[str, V
     }
 
 
-def _of_choice(chosen: Mapping[str, Any]) -> dict[str, Value]:
+def of_choice(chosen: Mapping[str, Any]) -> dict[str, Value]:
     """What tuning gave."""
     if not chosen:
         return {"tuned": "", "tuned_edges": "", "tune_seconds": math.nan}
@@ -213,7 +79,7 @@ def _of_choice(chosen: Mapping[str, Any]) -> dict[str, Value]:
     }
 
 
-def _of_fit(cell: Cell, model: TrainedModel, assessed: Assessment, data: Dataset) -> dict[str, Value]:
+def of_fit(cell: Cell, model: TrainedModel, assessed: Assessment, data: Dataset) -> dict[str, Value]:
     """How well the model fits what it was trained on and what it was chosen by, on as many images as are tested."""
     bits: dict[str, float] = {}
     for split in ("train", "valid"):

@@ -1,0 +1,47 @@
+"""What is asked of a worker before there is work: what a data set is, whether a precision can be had."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vae_core import data as datasets
+from vae_core.numerics.precision import require_precision
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What planning and provenance need to know of a data set, without its pixels."""
+
+    name: str
+    levels: int
+    shape: tuple[int, ...]
+    dims: int
+    train: int
+    valid: int
+    test: int
+    checksum: str
+    about: str
+
+
+def inspect_data(
+    name: str, levels: int | None, quantise: int | None = None, train_images: int | None = None
+) -> DataFacts:
+    """Facts of a data set. Raises vae_core.data.DataError where it cannot be had."""
+    data = datasets.load(name, levels=levels, quantise=quantise, train_images=train_images)
+    return DataFacts(
+        name=data.name,
+        levels=data.levels,
+        shape=tuple(data.shape),
+        dims=data.dims,
+        train=len(data.train),
+        valid=len(data.valid),
+        test=len(data.test),
+        checksum=data.checksum,
+        about=data.about,
+    )
+
+
+def inspect_precision(precision: str, device: str) -> dict[str, str]:
+    """The precision, where models can be trained in it on the device. Raises ValueError where they cannot."""
+    require_precision(precision, device)
+    return {"precision": precision}
