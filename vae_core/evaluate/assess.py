@@ -2,7 +2,8 @@
 
 One pass of importance sampling from the encoder's q serves every way in which a model is scored; where that pass cannot
 be trusted, proposals are fitted to the images (refine). With a tolerance that pass is short, a pilot, and another of
-fresh noise is scored, as long as it must be (effort). Axes: images N, samples L, dimensions D, latent Z, raw R.
+fresh noise is scored, as long as it must be (effort). It is one file, for every part says what the same passes gave.
+Axes: images N, samples L, dimensions D, latent Z, raw R.
 """
 
 from __future__ import annotations
