@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from bench.report.figures._kinds import OfBoard
-from bench.report.figures._panels import cut, layout, spread
+from bench.report.figures._panels import MOST_LETTERS, cut, layout, spread
 from bench.report.figures._svg import MUTED, PAPER, Looks, styled
 from bench.report.numbers import listed, several
 from bench.report.text.tuning import value_text, words
@@ -34,7 +34,7 @@ def draw(board: Board, tables: RunTables, looks: Looks) -> Figure | None:
     shown = _shown(board, tables)
     if not shown:
         return None
-    figure, panels = layout(len(shown), height=150, columns=COLUMNS, left=64, right=130, top=30, gap=150)
+    figure, panels = layout(len(shown), height=150, columns=COLUMNS, left=64, right=130, top=30, gap=166)
     for axes, search in zip(panels, shown, strict=True):
         _panel(axes, search, looks)
     for axes in panels[::COLUMNS]:
@@ -71,7 +71,7 @@ def _panel(axes: Axes, search: Search, looks: Looks) -> None:
     curves = {place: search.history[place].set_index("epoch")["valid_nats"].dropna() for place in _drawn(search)}
     low, high = _window(curves, chosen)
     last = max(curve.index[-1] for curve in curves.values())
-    beside = []
+    beside, inside = [], []
     for place, curve in curves.items():
         candidate, own = search.candidates[place], place == chosen
         colour, width = (hue, 2.0) if own else (MUTED, 1.0)
@@ -80,12 +80,9 @@ def _panel(axes: Axes, search: Search, looks: Looks) -> None:
         end = float(np.clip(curve.iloc[-1], low, high))
         text = f"{_name(candidate)}{' ✓' if own else ''}"
         if candidate.ended_by in (BEHIND, DIVERGED):
-            off = float(curve.iloc[-1]) < low
-            axes.plot(
-                [curve.index[-1]], [end], "v" if off else "x", color=colour, markersize=6, clip_on=False, zorder=4
-            )
-            axes.annotate(text, (curve.index[-1], end), xytext=(7, 3 if off else 0), textcoords="offset points",
-                          va="bottom" if off else "center", fontsize=10.5, color=MUTED)  # fmt: skip
+            mark = "v" if float(curve.iloc[-1]) < low else "x"
+            axes.plot([curve.index[-1]], [end], mark, color=colour, markersize=6, clip_on=False, zorder=4)
+            inside.append((float(curve.index[-1]), end, text))
         else:
             axes.plot([curve.index[-1]], [end], "o", color=colour, markerfacecolor=colour if own else PAPER,
                       markersize=4, clip_on=False, zorder=4)  # fmt: skip
@@ -97,10 +94,27 @@ def _panel(axes: Axes, search: Search, looks: Looks) -> None:
     axes.set_title(cut(search.label), color=hue)
     axes.set_xlabel("epoch")
     spread(axes, beside)
+    _name_inside(axes, inside, last, high - low)
+
+
+def _name_inside(axes: Axes, ends: list[tuple[float, float, str]], width: float, height: float) -> None:
+    """Names at the ends of lines inside the panel; those that would touch share one."""
+    clusters: list[list[tuple[float, float, str]]] = []
+    for end in sorted(ends):
+        first = clusters[-1][0] if clusters else (-width, 0.0, "")
+        if end[0] - first[0] < width / 3 and abs(end[1] - first[1]) < height / 10:
+            clusters[-1].append(end)
+        else:
+            clusters.append([end])
+    for cluster in clusters:
+        names = ", ".join(text for _, _, text in cluster)
+        text = names if len(names) <= MOST_LETTERS else f"{len(cluster)} candidates"
+        place = (cluster[-1][0], cluster[-1][1])
+        axes.annotate(text, place, xytext=(7, 2), textcoords="offset points", fontsize=10.5, color=MUTED)
 
 
 def _name(candidate: Candidate) -> str:
-    return ", ".join(value_text(value) for value in candidate.values.values())
+    return " · ".join(value_text(value) for value in candidate.values.values())
 
 
 def _thin(curve: pd.Series) -> pd.Series:

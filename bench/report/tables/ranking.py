@@ -199,7 +199,7 @@ def _training(board: Board) -> list[Column[Row]]:
         columns.append(Column("Training", unit, ended, numeric=False, wide=165))
     if keys:
         unit_of_keys = words(keys[0]) if len(keys) == 1 else "on validation images"
-        columns.append(Column("Tuned", unit_of_keys, chosen, numeric=False, wide=88))
+        columns.append(Column("Tuned", unit_of_keys, chosen, numeric=False, wide=88 if len(keys) == 1 else 170))
     if known(rows, lambda row: row.results.generalisation_bits_per_dim):
         columns.append(Column("Gap", "bits/dim", plain(lambda row: row.results.generalisation_bits_per_dim, 3)))
     if known(rows, lambda row: row.results.parameters):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from bench.report.figures import Looks
 from bench.report.numbers import NOTHING, number
-from bench.report.text.tuning import edges_text, how_candidate_ended, procedure, value_text, values_text, words
+from bench.report.text.tuning import edges_text, how_candidate_ended, procedure, value_text, words
 from bench.statistics.boards import Board
 from bench.statistics.tuning import DIVERGED, Candidate, Search, searches
 from bench.store import RunTables
@@ -20,7 +20,7 @@ DIGITS = 4  # of bits/dim: candidates lie near one another
 class Line:
     """A candidate."""
 
-    name: str
+    values: list[str]  # of the keys that were tuned
     ended: str
     useless: bool  # it diverged, or could not be used for another reason
     chosen: bool
@@ -45,7 +45,7 @@ class Group:
 class Tuning:
     """The table of a run, with what to know when reading it."""
 
-    head: str
+    keys: list[str]
     about: str
     readings: bool  # whether a recipe's best reading was sought
     refined: bool
@@ -63,7 +63,7 @@ def tuning(tables: RunTables, boards: Sequence[Board], looks: Looks) -> Tuning |
     keys = found[0].keys
     whole = [candidate for search in found for candidate in search.candidates]
     return Tuning(
-        head=words(keys[0]).capitalize() if len(keys) == 1 else "Candidate",
+        keys=[words(key).capitalize() for key in keys],
         about=procedure(keys),
         readings=any(candidate.scored_as not in ("", "itself") for candidate in whole),
         refined=any(not math.isnan(candidate.refined_bits_per_dim) for candidate in whole),
@@ -83,9 +83,8 @@ def _line(search: Search, candidate: Candidate) -> Line:
     behind = number(candidate.behind, DIGITS)
     if not math.isnan(candidate.behind_se):
         behind += f" ± {number(candidate.behind_se, DIGITS)}"
-    values = candidate.values
     return Line(
-        name=value_text(next(iter(values.values()))) if len(values) == 1 else values_text(values),
+        values=[value_text(value) for value in candidate.values.values()],
         ended=how_candidate_ended(candidate),
         useless=bool(candidate.reason) or candidate.ended_by == DIVERGED,
         chosen=candidate.chosen,

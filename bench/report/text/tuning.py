@@ -86,9 +86,9 @@ def at_edge(board: Board) -> Markup:
     if not near:
         return Markup("")
     names = first_of([Markup("<b>{}</b>").format(row.label) for row in near])
-    return Markup(
-        "But what was tuned for {} lies at the edge of its range, and a value beyond may fit better: {}."
-    ).format(names, remedy(near))
+    return Markup("What was tuned for {} lies at the edge of its range: a value beyond may fit better; {}.").format(
+        names, remedy(near)
+    )
 
 
 def _at_stake(board: Board) -> list[Row]:
@@ -131,16 +131,17 @@ def tuning(board: Board) -> Iterator[Finding]:
                 several(len(rows), "choice"),
                 "lies" if len(edged) == 1 else "lie",
                 "its" if len(edged) == 1 else "their",
-                first_of([Markup("<b>{}</b> ({})").format(row.label, values_text(_edged(row))) for row in edged]),
+                first_of([Markup("<b>{}</b> ({})").format(row.label, _edged(row)) for row in edged]),
                 remedy(edged),
             )
         )
     yield Finding("Tuning", tuple(texts))
 
 
-def _edged(row: Row) -> dict[str, Any]:
-    """What was chosen of the keys whose choice lies at an edge."""
-    return {key: row.tuned.values[key] for key in row.tuned.edges}
+def _edged(row: Row) -> str:
+    """What was chosen of the keys whose choice lies at an edge; by name, where several were tuned."""
+    values = {key: row.tuned.values[key] for key in row.tuned.edges}
+    return values_text(values) if len(row.tuned.candidates) > 1 else listed([value_text(v) for v in values.values()])
 
 
 def _choices(rows: Sequence[Row]) -> str:
@@ -154,7 +155,8 @@ def _choices(rows: Sequence[Row]) -> str:
         return f"from the candidates of the grid: {among}"
     same = "for every configuration from the same candidates"
     if len(given) != 1:
-        return f"{same}, every combination of {'; '.join(listed(list(map(value_text, v))) for v in given.values())}"
+        every = " with ".join(f"{words(key)} {listed(list(map(value_text, v)))}" for key, v in given.items())
+        return f"{same}, every combination of {every}"
     ((key, values),) = given.items()
     chosen = Counter(value_text(row.tuned.values[key]) for row in rows)
     counts = [f"{text} for {chosen[text] or 'none'}" for text in map(value_text, values)]

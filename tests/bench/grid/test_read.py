@@ -255,6 +255,7 @@ def test_the_default_grid_is_as_large_as_promised():
     assert 12 <= len({cell.search for cell in cells}) <= 14
     assert all(max(cell.eval_samples) >= 1000 for cell in cells)
     assert all(len(cell.candidates) == 4 and 0 < cell.patience < cell.epochs for cell in cells)
+    densities: dict[tuple[str, str], set[str]]
     densities = {(cell.family, cell.sigma): set() for cell in cells if cell.objective != "own"}
     for cell in cells:
         densities.get((cell.family, cell.sigma), set()).add(cell.objective)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bench.report import ranking_text
-from bench.report.text.training import how_it_ended, not_ended, training
+from bench.report.text.training import failed_seeds, how_it_ended, lost_seeds, not_ended, training
 from bench.statistics.boards import Board, boards
 from bench.store import RunTables
 from tests.bench.report import fake_run
@@ -35,10 +35,14 @@ def row_of(board: Board, family: str) -> Any:
     return next(row for row in board.everything if row.family == family)
 
 
+def texts_of(board: Board) -> str:
+    return " ".join(text.striptags() for finding in training(board) for text in finding.texts)
+
+
 def test_where_all_have_ended_nothing_is_said() -> None:
     board = board_of()
     assert not_ended(board) == ""
-    assert list(training(board)) == []
+    assert "improving" not in texts_of(board)
     assert how_it_ended(board.ranked[0], board.unit) == "ended after 60 epochs"
 
 
@@ -47,9 +51,8 @@ def test_a_training_that_was_still_improving_is_told_by_how_much() -> None:
     row = row_of(board, "logistic")
     assert row.ending.improving == 3
     assert how_it_ended(row, board.unit) == "still improving at epoch 60, by 0.030"
-    ((text,),) = (finding.texts for finding in training(board))
-    assert "still improving" in text
-    assert "0.030 bits/dim" in text
+    assert "still improving" in texts_of(board)
+    assert "0.030 bits/dim" in texts_of(board)
     assert row in board.unended
 
 
@@ -81,7 +84,7 @@ def test_one_seed_that_had_not_ended_is_enough() -> None:
     board = boards(dataclasses.replace(tables, cells=cells))[0]
     row = row_of(board, "logistic")
     assert row.ending.improving == 1
-    assert how_it_ended(row, board.unit) == "still improving at epoch 60, by 0.040 in 1 of 3 seeds"
+    assert how_it_ended(row, board.unit) == "2 of 3 seeds ended; 1 still improving, by 0.040 (60 epochs)"
 
 
 def test_the_headline_takes_up_a_winner_and_rivals_within_reach() -> None:
@@ -130,4 +133,28 @@ def test_seeds_are_judged_one_by_one() -> None:
     board = boards(dataclasses.replace(tables, cells=cells))[0]
     row = row_of(board, "logistic")
     assert not row.ending.improving
-    assert how_it_ended(row, board.unit) == "at its limit, 40–60 epochs, ended in 2 of 3 seeds"
+    assert how_it_ended(row, board.unit) == "2 of 3 seeds ended; 1 at its limit (40–60 epochs)"
+
+
+def test_seeds_without_a_score_are_named_beside_the_row() -> None:
+    tables = fake_run.tables(fake_run.few(), failures=False, pictures=False)
+    cells = tables.cells.assign(**KNOWN)
+    for family, seeds, ended_by in (("logistic", [1], "diverged"), ("categorical", [0, 2], "limit")):
+        gone = (cells["family"] == family) & cells["seed"].isin(seeds)
+        cells.loc[gone, ["status", "reason", "ended_by"]] = ["failed", "it is gone", ended_by]
+    board = boards(dataclasses.replace(tables, cells=cells))[0]
+    logistic, categorical = row_of(board, "logistic"), row_of(board, "categorical")
+    assert (logistic.seeds, logistic.ending.failed, logistic.ending.diverged) == (2, 1, 1)
+    assert failed_seeds(logistic) == "1 of 3 seeds diverged"
+    assert failed_seeds(categorical) == "2 of 3 seeds failed"
+    assert failed_seeds(row_of(board, "bce_sum")) == ""
+    ((text,),) = (finding.texts for finding in lost_seeds(board))
+    assert f"{categorical.label} (2 of 3 seeds failed)" in text.striptags()
+    assert list(lost_seeds(board_of())) == []
+
+
+def test_one_learning_rate_for_all_families_is_said() -> None:
+    board = board_of()
+    assert "All have the grid's one learning rate, 0.001, tuned for none of them" in texts_of(board)
+    tables = fake_run.only(fake_run.tables(fake_run.few(), failures=False), lambda cells: cells["family"] == "gaussian")
+    assert "learning rate" not in texts_of(boards(tables)[0])
