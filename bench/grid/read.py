@@ -206,8 +206,8 @@ def _blocks(
 
 
 def _with_room(blocks: list[Block], given: Mapping[str, Any]) -> tuple[list[Block], tuple[str, ...]]:
-    """The blocks without a patience of the file that `--set epochs` leaves no room for, and a sentence that says so: who
-    asks for few epochs wants a short run, which ends at its limit."""
+    """The blocks without a patience of the file that `--set epochs` leaves no room for, and a sentence that says so:
+    who asks for few epochs wants a short run, which ends at its limit."""
     if "epochs" not in given or "patience" in given:
         return blocks, ()
     epochs = min(blocks[0].axes["epochs"])

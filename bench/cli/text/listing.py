@@ -10,8 +10,8 @@ from bench.grid.families import registry
 from bench.grid.read import GridError, load_grid, shipped_grids
 
 MORE = (
-    "A path to an .npz, an .npy or a folder of images is one too. In a grid, train_images = 2000 keeps so many training "
-    "images, and quantise = 16 joins neighbouring levels: numbers of such data are ranked apart."
+    "A path to an .npz, an .npy or a folder of images is one too. In a grid, train_images = 2000 keeps so many "
+    "training images, and quantise = 16 joins neighbouring levels: numbers of such data are ranked apart."
 )
 
 
@@ -29,9 +29,7 @@ def datasets(width: int) -> str:
     from vae_core import data
 
     rows = [(name, data.describe(name)) for name in data.names()]
-    return (
-        table(rows, width, header=("data set", "")) + f"{textwrap.fill(MORE, width)}\n"
-    )
+    return table(rows, width, header=("data set", "")) + f"{textwrap.fill(MORE, width)}\n"
 
 
 def grids(width: int) -> str:

@@ -98,7 +98,7 @@ def test_a_note_on_the_overrides_is_said_once_on_stderr(vae_bench, workplace):
     code, out, err = vae_bench("run", "patient.toml", "--set", "epochs=20")
     assert code == 0
     assert "patience" not in out
-    assert err.startswith("--set epochs=20 leaves no room for the grid's patience of 50 epochs, so that all 20 epochs are")
+    assert err.startswith("--set epochs=20 leaves no room for the grid's patience of 50 epochs, so that all 20 epochs")
     assert err.count("patience of 50") == 1
     assert set(read_run(Path("results/patient.sqlite")).cells["patience"]) == {0}
 
