@@ -103,6 +103,7 @@ def bring_along(connection: sqlite3.Connection) -> None:
         for table in tables:
             connection.executemany(f"UPDATE {table} SET {column} = ? WHERE {column} = ?", renamed)  # noqa: S608
     _part_objectives(connection)
+    connection.execute("UPDATE cells SET encoder_samples = iw_samples WHERE encoder_samples IS NULL")
     connection.execute(f"PRAGMA user_version = {FORMAT}")
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from bench.report import build
+from bench.report.page import context
 from bench.report.text.verdict import sentences
 from bench.statistics.boards import boards
 from bench.store import RunTables
@@ -54,6 +55,14 @@ def test_sections_stand_in_their_order(shown: Element) -> None:
     names = [element.attributes["id"] for element in shown.one("main").all("section")]
     assert names.pop() == "provenance"
     assert names == ["verdict", "ranking", "sigma", "samples", "diagnostics", "speed", "pictures", "failed", "reading"]
+
+
+def test_headings_say_what_was_made_of_the_data(tables: RunTables) -> None:
+    made = dataclasses.replace(tables, cells=tables.cells.assign(quantise=16, train_images=2000))
+    words = "digits (quantised to 16 levels, 2,000 training images)"
+    found = context(made)
+    assert found["datasets"] == words
+    assert {section.title for section in found["sections"]} == {f"Grey levels of {words}", f"Binary pixels of {words}"}
 
 
 def test_failed_cells_are_listed_with_their_reasons(shown: Element) -> None:
