@@ -132,6 +132,8 @@ def bring_along_exported(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFr
     nothing = {name: None if kind == "TEXT" else math.nan for name, kind in RESULT_COLUMNS.items()}
     lacking: dict[str, object] = {name: value for name, value in nothing.items() if name not in cells.columns}
     lacking |= {column: "" for column in ("tune", "search") if column not in cells.columns}
+    if "encoder_samples" in lacking and "iw_samples" in cells.columns:
+        lacking["encoder_samples"] = cells["iw_samples"]  # one pass served both
     lacking |= {column: keys[column] for column in KEY_COLUMNS if column not in cells.columns}
     lacking["objective"] = keys["objective"]  # in the words of today
     specs = [json.dumps(cell.spec, sort_keys=True) for cell in today]
