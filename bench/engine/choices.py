@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.engine.local import Failure
 from bench.grid.cell import Cell
-from bench.grid.plan import Bundle, Tuning, plan, plan_tuning, restrict, tuning_of
+from bench.grid.plan import Bundle, Tuning, cost_of, plan, plan_tuning, restrict, tuning_of
 from bench.store import CellResult, RunFile, SearchResult
 
 
@@ -22,6 +22,10 @@ class Choices:
         """The cell as it is trained; of one without a choice yet, with the first candidate."""
         known = self._known.get(cell.search)
         return cell.settled(known.values if known else None)
+
+    def cost(self, piece: Tuning | Bundle) -> float:
+        """Roughly how long it takes, in a unit of its own, as far as the choices tell."""
+        return cost_of(piece, {search: known.epochs for search, known in self._known.items() if known.epochs})
 
     def split(
         self, cells: Iterable[Cell], wanted: set[str], device: str, workers: int

@@ -36,11 +36,13 @@ STARTED, ENDED, RAISED = "started", "ended", "raised"
 
 @dataclass(frozen=True)
 class Task:
-    """A function, as "module:name" so that only the worker imports it, its arguments, and its time limit in seconds."""
+    """A function, as "module:name" so that only the worker imports it, its arguments, and its time limit in seconds. Of
+    those in a queue the heaviest goes first, so that no worker is left alone with a long one at the end."""
 
     function: str
     arguments: tuple[Any, ...]
     seconds: float | None = None
+    weight: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,8 @@ class Pool:
         if first:
             self._queue.appendleft(task)
         else:
-            self._queue.append(task)
+            place = next((n for n, other in enumerate(self._queue) if other.weight < task.weight), len(self._queue))
+            self._queue.insert(place, task)
 
     @property
     def busy(self) -> bool:

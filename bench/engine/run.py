@@ -28,6 +28,7 @@ from bench.store.weights import MEGABYTES, Weights
 __all__ = ["Interrupted", "Options", "RunError", "Summary", "Tasks", "run_grid"]
 
 HEARTBEAT_SECONDS = 1.0
+OTHERS_WAIT = 1e15  # weight of what is chosen before others can begin, above all that they weigh
 
 
 class Interrupted(Exception):
@@ -177,7 +178,7 @@ class _Run:
     # -- training --------------------------------------------------------------------------------------------------
 
     def _train(self, work: _Work, tunings: Iterable[Tuning], bundles: Iterable[Bundle]) -> None:
-        pieces: list[Tuning | Bundle] = [*tunings, *bundles]  # first what others wait for
+        pieces: list[Tuning | Bundle] = [*tunings, *bundles]
         for piece in pieces:
             work.pool.submit(self._task(piece, work.device))
         ended = {cell for cell in self.described if not self._is_wanted(cell)}
@@ -195,9 +196,10 @@ class _Run:
         limit = self.options.timeout
         if isinstance(piece, Tuning):
             models = sum(len(cell.candidates) for cell in {cell.search: cell for cell in piece.cells}.values())
-            return Task(self.tasks.choose, (piece, device), None if limit is None else limit * models)
+            seconds = None if limit is None else limit * models
+            return Task(self.tasks.choose, (piece, device), seconds, OTHERS_WAIT + self.choices.cost(piece))
         seconds = None if limit is None else limit * len(piece.cells)
-        return Task(self.tasks.carry_out, (piece, device, self.weights), seconds)
+        return Task(self.tasks.carry_out, (piece, device, self.weights), seconds, self.choices.cost(piece))
 
     def _take(self, work: _Work, end: Ended) -> set[str]:
         """Store how a piece of work ended; one of several models that gave nothing is tried again in halves, so that a

@@ -17,7 +17,10 @@ MODELS_AT_MOST = {"cpu": 16, "cuda": 64}
 MODELS_AT_LEAST = 4  # a CPU reaches its rate of matrix products with bundles of 4 or more; smaller cuts only lose
 NOMINAL_DIMS = 997  # prime, so that no two kinds of decoder output have one width by chance
 NEEDED = 1000  # decodes of an image's evaluation that go no further than they must
+#: outputs that cost about as much as the rest of a model: three a dimension (digits: 8 ms an epoch at 64, 40 at 1088)
+BESIDES = 3 * NOMINAL_DIMS
 BUNDLES_A_WORKER = 3  # where several workers share the work, so that none is left with one long bundle at the end
+NOTHING_KNOWN: Mapping[str, int] = {}
 
 
 @dataclass(frozen=True)
@@ -159,12 +162,26 @@ def _fair_size(group: list[list[Cell]], fair: float) -> int:
     return max(MODELS_AT_LEAST, math.ceil(len(group) / max(1, round(_cost(group) / fair))))
 
 
-def _cost(models: list[list[Cell]]) -> float:
+def cost_of(piece: Tuning | Bundle, epochs: Mapping[str, int]) -> float:
+    """Roughly how long a piece of work takes, in a unit of its own; `epochs`: those of each search's choice."""
+    if isinstance(piece, Bundle):
+        return _cost(_models(piece.cells), epochs)
+    searches: dict[str, list[Cell]] = {}
+    for cell in piece.cells:
+        searches.setdefault(cell.search, []).append(cell)
+    return _tuning_cost(searches.values())
+
+
+def _cost(models: list[list[Cell]], epochs: Mapping[str, int] = NOTHING_KNOWN) -> float:
     """Roughly how long the models take: decodes in training (5 train images a test image, 3 passes each) and thrice
-    those of the evaluation (most bounds are refined), times the last layer's width; unknown levels are a few dozen."""
+    those of the evaluation (most bounds are refined), times the last layer's width, and what else there is to compute;
+    unknown levels are a few dozen."""
     cell = models[0][0]
-    training = 15 * cell.epochs * cell.train_samples
-    return sum(training + max(map(_evaluation, model)) for model in models) * _width(cell, 32)
+    decodes = sum(
+        15 * epochs.get(model[0].search, model[0].epochs) * cell.train_samples + max(map(_evaluation, model))
+        for model in models
+    )
+    return decodes * (_width(cell, 32) + BESIDES)
 
 
 def _evaluation(cell: Cell) -> int:

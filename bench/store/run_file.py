@@ -65,6 +65,7 @@ class SearchResult:
     seconds: float
     candidates: Sequence[Mapping[str, Any]]
     reason: str = ""
+    epochs: int = 0  #: that the chosen one was trained for
 
 
 class RunFile:
@@ -168,10 +169,12 @@ class RunFile:
 
     def choices(self) -> dict[str, SearchResult]:
         """What was chosen before, by search, without the candidates."""
-        rows = self._connection.execute("SELECT search, candidate, edges, seconds FROM candidates WHERE chosen = 1")
+        rows = self._connection.execute(
+            "SELECT search, candidate, edges, seconds, epochs_run FROM candidates WHERE chosen = 1"
+        )
         return {
-            search: SearchResult(search, json.loads(values), json.loads(edges or "{}"), seconds, ())
-            for search, values, edges, seconds in rows
+            search: SearchResult(search, json.loads(values), json.loads(edges or "{}"), seconds, (), epochs=epochs)
+            for search, values, edges, seconds, epochs in rows
         }
 
     def write_throughput(self, measured: Iterable[Mapping[str, Any]], provenance: int) -> None:

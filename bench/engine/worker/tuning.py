@@ -77,6 +77,7 @@ def _result(search: str, choice: Choice, seconds: float) -> SearchResult:
         seconds=seconds,
         candidates=candidates,
         reason="" if values is not None else choice.failure,
+        epochs=next((outcome.epochs_run for outcome in choice.outcomes if outcome.chosen), 0),
     )
 
 

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from bench.engine.local import Pool, Task
 from bench.engine.progress import Reporter
 from bench.engine.run import Options, Summary, run_grid
+from bench.grid.plan import bundle_of, cost_of, plan_tuning
 from bench.grid.read import Grid, parse_grid
 from bench.store import read_run
 from tests.bench.engine.fake_tuning import TASKS
@@ -129,3 +131,19 @@ def test_a_grid_may_be_half_tuned_before(tmp_path: Path, diary: Diary) -> None:
     summary, _ = carry_out(grid_of('["gaussian", "laplace", "continuous_bernoulli"]'), path)
     assert (summary.done, summary.failed, summary.computed) == (4, 2, 4)
     assert {search.split("-")[1] for search in chosen_for(diary)} == {"laplace", "continuous_bernoulli"}
+
+
+def test_what_others_wait_for_goes_first_then_what_takes_longest() -> None:
+    pool = Pool(1, 1)
+    for name, weight in (("short", 1.0), ("long", 9.0), ("waited for", 1e15), ("as long", 9.0)):
+        pool.submit(Task(name, (), weight=weight))
+    pool.submit(Task("again", ()), first=True)
+    assert [task.function for task in pool._queue] == ["again", "waited for", "long", "as long", "short"]
+
+
+def test_a_choice_that_was_trained_for_long_weighs_more() -> None:
+    (cell,) = grid_of('"gaussian"', seeds="[0]").cells
+    weights = [cost_of(bundle_of([cell]), {cell.search: epochs}) for epochs in (10, 50)]
+    assert weights[0] < weights[1] < cost_of(bundle_of([cell]), {})  # by its limit of epochs
+    (piece,) = plan_tuning([cell], "cpu", 1)
+    assert cost_of(piece, {cell.search: 10}) == cost_of(piece, {}) > cost_of(bundle_of([cell]), {})
