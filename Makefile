@@ -1,7 +1,7 @@
 # Everything runs in .venv, which any target makes first; a second run finds the stamp and pays nothing.
 #
 #   make bench                                            the default grid, then its report
-#   make bench GRID=mnist-binary ARGS="--set epochs=30"   another grid, with extra flags for `vae-bench run`
+#   make bench GRID=mnist-small ARGS="--set epochs=30"    another grid, with extra flags for `vae-bench run`
 #   make test ARGS="-m 'not slow'"                        the fast tests, in two minutes on two cores
 #   make test ARGS="-n 0 -k quadrature"                   some tests, in one process
 #   make setup PYTHON=python3.12                          another interpreter
