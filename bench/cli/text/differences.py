@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bench.cli.text.lines import cut, hanging, minus, several, signed, wrapped
 from bench.statistics.differences import SPEEDS, THRESHOLDS, Change, Comparison, devices
 from bench.store import RunTables
 
@@ -40,7 +40,7 @@ def origin(name: str, tables: RunTables) -> Origin:
     last: dict[str, Any] = tables.provenance[-1] if tables.provenance else {}
     git = last.get("git") or {}
     commit = f"commit {git['commit'][:8]}{' with changes' if git.get('dirty') else ''}" if git else "commit unknown"
-    done = f"{int((tables.cells['status'] == 'done').sum())} of {_several(len(tables.cells), 'cell')} done"
+    done = f"{int((tables.cells['status'] == 'done').sum())} of {several(len(tables.cells), 'cell')} done"
     where = tuple(sorted(devices(tables)))
     facts = [done, commit, ", ".join(where) or "device unknown", *([last["time"][:10]] if "time" in last else [])]
     return Origin(name, "; ".join(facts), where, last.get("packages", {}))
@@ -51,8 +51,8 @@ def differences_text(
 ) -> str:
     """The whole comparison in lines of at most `width` columns."""
     blocks = [
-        _wrapped(_verdict(found), width),
-        [*_hanging("A  ", f"{before.name}: {before.facts}", width), *_hanging("B  ", _other(before, after), width)],
+        wrapped(_verdict(found), width),
+        [*hanging("A  ", f"{before.name}: {before.facts}", width), *hanging("B  ", _other(before, after), width)],
         *(_table(name, board, width) for name, board in _boards(found)),
         _notes(found, width, thresholds),
         *_lists(found, width),
@@ -71,10 +71,10 @@ def _verdict(comparison: Comparison) -> str:
     else:
         worse = comparison.count(Change.WORSE)
         rest = [f"{count} {PHRASES[change]}" for change in PHRASES if (count := comparison.count(change))]
-        who = f"{worse or 'None'} of {_several(compared, 'configuration')} {'is' if worse < 2 else 'are'} worse"
+        who = f"{worse or 'None'} of {several(compared, 'configuration')} {'is' if worse < 2 else 'are'} worse"
         said.append(": ".join([who, ", ".join(rest)][: 1 + bool(rest)]) + ".")
     if len(comparison.newly_failed):
-        failed = f"{_several(len(comparison.newly_failed), 'cell')} that A has done failed in B."
+        failed = f"{several(len(comparison.newly_failed), 'cell')} that A has done failed in B."
         said.insert(len(said) if comparison.count(Change.WORSE) else 0, failed)
     if comparison.regressed:
         return "Regression. " + " ".join(said)
@@ -108,9 +108,9 @@ def _table(name: str, rows: pd.DataFrame, width: int) -> list[str]:
     columns = list(zip(*([heads, *cells]), strict=True))
     widths = [max(map(len, column)) for column in columns]
     widths[1] = min(widths[1], max(NARROWEST, width - sum(widths) + widths[1] - 2 * (len(widths) - 1) + 1))
-    lines = _wrapped(name, width)
+    lines = wrapped(name, width)
     for mark, label, *numbers, change in [heads, *cells]:
-        parts = [f"{mark:<{widths[0]}}{_cut(label, widths[1]):<{widths[1]}}"]
+        parts = [f"{mark:<{widths[0]}}{cut(label, widths[1]):<{widths[1]}}"]
         parts += [f"{number:>{size}}" for number, size in zip(numbers, widths[2:-1], strict=True)]
         lines.append("  ".join([*parts, change]).rstrip())
     return lines
@@ -118,11 +118,11 @@ def _table(name: str, rows: pd.DataFrame, width: int) -> list[str]:
 
 def _row(row: Any) -> tuple[str, ...]:
     digits = DIGITS[row.unit]
-    difference = f"{_signed(row.difference, digits)} [{_signed(row.low, digits)}, {_signed(row.high, digits)}]"
+    difference = f"{signed(row.difference, digits)} [{signed(row.low, digits)}, {signed(row.high, digits)}]"
     p = "<0.001" if row.p < 0.001 else f"{row.p:.3f}"
     mark = "! " if row.doubtful else "  "
     said = "" if row.change == Change.NONE else str(row.change)
-    return (mark, row.label, str(row.seeds), _minus(f"{row.before:.{digits}f}"), difference, p, said)
+    return (mark, row.label, str(row.seeds), minus(f"{row.before:.{digits}f}"), difference, p, said)
 
 
 def _notes(comparison: Comparison, width: int, thresholds: Mapping[str, float]) -> list[str]:
@@ -143,7 +143,7 @@ def _notes(comparison: Comparison, width: int, thresholds: Mapping[str, float]) 
     notes += [
         f"The data behind {name} cannot be checked: a run does not tell its checksum." for name in comparison.unchecked
     ]
-    return [line for note in notes for line in _wrapped(note, width)]
+    return [line for note in notes for line in wrapped(note, width)]
 
 
 def _lists(comparison: Comparison, width: int) -> list[list[str]]:
@@ -162,12 +162,12 @@ def _list(title: str, cells: pd.DataFrame, width: int) -> list[str]:
     """One line for the cells of one label and reason, with their seeds."""
     if cells.empty:
         return []
-    lines = _wrapped(f"{_several(len(cells), 'cell')} {title}:", width)
+    lines = wrapped(f"{several(len(cells), 'cell')} {title}:", width)
     groups = list(cells.groupby(["label", "reason"], sort=False))
     for (label, reason), group in groups[:LISTED]:
         seeds = ", ".join(str(seed) for seed in sorted(group["seed"]))
         said = f"{label}, seed{'' if len(group) == 1 else 's'} {seeds}" + (f": {reason}" if reason else "")
-        lines += _hanging("  ", said, width)
+        lines += hanging("  ", said, width)
     if len(groups) > LISTED:
         lines.append(f"  and {len(groups) - LISTED} more configurations")
     return lines
@@ -176,10 +176,10 @@ def _list(title: str, cells: pd.DataFrame, width: int) -> list[str]:
 def _speed(comparison: Comparison, before: Origin, after: Origin, width: int) -> list[str]:
     if comparison.speeds is None:
         devices_of_a, devices_of_b = (", ".join(side.devices) or "unknown" for side in (before, after))
-        return _wrapped(f"Speed is not compared: the devices differ ({devices_of_a} in A, {devices_of_b} in B).", width)
+        return wrapped(f"Speed is not compared: the devices differ ({devices_of_a} in A, {devices_of_b} in B).", width)
     if comparison.speeds.empty:
-        return _wrapped("Speed is not compared: no kind of cell was timed in both runs.", width)
-    lines = _wrapped(
+        return wrapped("Speed is not compared: no kind of cell was timed in both runs.", width)
+    lines = wrapped(
         "Speed, B over A (recorded, never judged: on shared machines equal code differs by a fifth to a third):", width
     )
     rows: list[tuple[str, ...]] = [("kind of cell", "training", "evaluation")]
@@ -197,7 +197,7 @@ def _aligned(rows: Sequence[tuple[str, ...]], width: int) -> list[str]:
     return [
         "  "
         + "  ".join(
-            [f"{_cut(first, sizes[0]):<{sizes[0]}}", *(f"{n:>{s}}" for n, s in zip(rest, sizes[1:], strict=True))]
+            [f"{cut(first, sizes[0]):<{sizes[0]}}", *(f"{n:>{s}}" for n, s in zip(rest, sizes[1:], strict=True))]
         )
         for first, *rest in rows
     ]
@@ -205,29 +205,3 @@ def _aligned(rows: Sequence[tuple[str, ...]], width: int) -> list[str]:
 
 def _ratio(value: float) -> str:
     return "–" if np.isnan(value) else f"{value:.2f}"
-
-
-def _signed(value: float, digits: int) -> str:
-    text = f"{value:+.{digits}f}"
-    return _minus(text if text.strip("+-0.") else text[1:])
-
-
-def _minus(text: str) -> str:
-    return text.replace("-", "−")
-
-
-def _several(amount: int, thing: str) -> str:
-    return f"{amount:,} {thing}{'' if amount == 1 else 's'}"
-
-
-def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 1] + "…"
-
-
-def _wrapped(text: str, width: int) -> list[str]:
-    return textwrap.wrap(text, width, break_on_hyphens=False)
-
-
-def _hanging(start: str, text: str, width: int) -> list[str]:
-    indent = " " * (len(start) + (2 if not start.strip() else 0))
-    return textwrap.wrap(text, width, initial_indent=start, subsequent_indent=indent, break_on_hyphens=False)
