@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.cli.text.lines import cut, hanging, minus, several, signed, wrapped
+from bench.cli.text.lines import DIGITS, LISTED, cut, hanging, minus, several, signed, wrapped
+from bench.cli.text.retrained import ENDS, LEGEND, ignored_lines, marks, retrained_blocks
 from bench.statistics.differences import SPEEDS, THRESHOLDS, Change, Comparison, devices
+from bench.statistics.retrained import Retrained
 from bench.store import RunTables
 
-DIGITS = {"bits/dim": 3, "nats": 2}
 BETTER = {"bits/dim": "lower", "nats": "higher"}
 PHRASES = {  # in a sentence of counts
     Change.SLIGHT: "slightly worse (below the threshold)",
@@ -21,7 +22,6 @@ PHRASES = {  # in a sentence of counts
     Change.NONE: "without a difference beyond noise",
     Change.IDENTICAL: "identical",
 }
-LISTED = 12  # cells of a list that are shown before the rest is only counted
 NARROWEST = 10  # columns that a label is given at least
 
 
@@ -47,25 +47,38 @@ def origin(name: str, tables: RunTables) -> Origin:
 
 
 def differences_text(
-    found: Comparison, before: Origin, after: Origin, width: int = 80, thresholds: Mapping[str, float] = THRESHOLDS
+    found: Comparison,
+    before: Origin,
+    after: Origin,
+    width: int = 80,
+    thresholds: Mapping[str, float] = THRESHOLDS,
+    changed: Retrained | None = None,
+    remedy: str = "",
 ) -> str:
-    """The whole comparison in lines of at most `width` columns."""
+    """The whole comparison in lines of at most `width` columns. `changed`: what other settings did, where some were
+    ignored; `remedy`: what may pair two runs of which nothing can be compared."""
+    ends = marks(changed) if changed else {}
     blocks = [
-        wrapped(_verdict(found), width),
-        [*hanging("A  ", f"{before.name}: {before.facts}", width), *hanging("B  ", _other(before, after), width)],
-        *(_table(name, board, width) for name, board in _boards(found)),
-        _notes(found, width, thresholds),
+        wrapped(_verdict(found, remedy), width),
+        [
+            *hanging("A  ", f"{before.name}: {before.facts}", width),
+            *hanging("B  ", _other(before, after), width),
+            *(ignored_lines(changed, width) if changed else []),
+        ],
+        *(_table(name, board, width, ends) for name, board in _boards(found)),
+        _notes(found, width, thresholds, ends),
         *_lists(found, width),
         _speed(found, before, after, width),
+        *(retrained_blocks(changed, width) if changed else []),
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
 
 
-def _verdict(comparison: Comparison) -> str:
+def _verdict(comparison: Comparison, remedy: str) -> str:
     compared, identical = len(comparison.configurations), comparison.count(Change.IDENTICAL)
     said = []
     if not compared:
-        said.append("Nothing can be compared: no cell is done in both runs with numbers of one measure.")
+        said += ["Nothing can be compared: no cell is done in both runs with numbers of one measure.", remedy]
     elif identical == compared:
         said.append(f"Identical: every difference is zero, in {_all(compared)}.")
     else:
@@ -77,8 +90,8 @@ def _verdict(comparison: Comparison) -> str:
         failed = f"{several(len(comparison.newly_failed), 'cell')} that A has done failed in B."
         said.insert(len(said) if comparison.count(Change.WORSE) else 0, failed)
     if comparison.regressed:
-        return "Regression. " + " ".join(said)
-    return " ".join(said)
+        said.insert(0, "Regression.")
+    return " ".join(filter(None, said))
 
 
 def _all(count: int) -> str:
@@ -102,9 +115,14 @@ def _boards(comparison: Comparison) -> Iterable[tuple[str, pd.DataFrame]]:
         yield f"{name}, {unit} ({BETTER[unit]} is better), {images:,} test images", group
 
 
-def _table(name: str, rows: pd.DataFrame, width: int) -> list[str]:
-    heads = ("", "likelihood", "seeds", "A", "B - A [95 %]", "p", "")
+def _table(name: str, rows: pd.DataFrame, width: int, ends: Mapping[str, str]) -> list[str]:
+    heads: tuple[str, ...] = ("", "likelihood", "seeds", "A", "B - A [95 %]", "p", "")
     cells = [_row(row) for row in rows.itertuples(index=False)]
+    if ends:  # in the place of the seeds, where these are the same everywhere
+        alike = rows["seeds"].nunique() == 1
+        name += f", {several(rows['seeds'].iloc[0], 'seed')}" if alike else ""
+        letters = [ENDS, *(ends[config] for config in rows["config"])]
+        heads, *cells = [(*row[:2], two, *row[2 + alike :]) for row, two in zip([heads, *cells], letters, strict=True)]
     columns = list(zip(*([heads, *cells]), strict=True))
     widths = [max(map(len, column)) for column in columns]
     widths[1] = min(widths[1], max(NARROWEST, width - sum(widths) + widths[1] - 2 * (len(widths) - 1) + 1))
@@ -125,7 +143,7 @@ def _row(row: Any) -> tuple[str, ...]:
     return (mark, row.label, str(row.seeds), minus(f"{row.before:.{digits}f}"), difference, p, said)
 
 
-def _notes(comparison: Comparison, width: int, thresholds: Mapping[str, float]) -> list[str]:
+def _notes(comparison: Comparison, width: int, thresholds: Mapping[str, float], ends: Mapping[str, str]) -> list[str]:
     rows = comparison.configurations
     notes = []
     tested = int((rows["change"] != Change.IDENTICAL).sum())
@@ -136,6 +154,8 @@ def _notes(comparison: Comparison, width: int, thresholds: Mapping[str, float]) 
             f"{'comparison' if tested == 1 else 'comparisons'} (Holm). Worse: p < 0.05, zero outside the interval, and "
             f"a loss of more than {units}. No word: no difference beyond noise."
         )
+    if ends and tested:
+        notes.append(LEGEND)
     if (rows["seeds"] == 1).any() and tested:
         notes.append("With one seed the training noise is unknown: p and interval are of the images alone.")
     if rows["doubtful"].any():

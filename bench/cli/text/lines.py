@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import textwrap
 
+DIGITS = {"bits/dim": 3, "nats": 2}
+LISTED = 12  # items of a list that are shown before the rest is only counted
+
 
 def signed(value: float, digits: int) -> str:
     text = f"{value:+.{digits}f}"
