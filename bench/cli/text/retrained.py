@@ -61,7 +61,7 @@ def retrained_blocks(changed: Retrained, width: int) -> Iterator[list[str]]:
 
 def _varied(varied: Varied) -> str:
     a, b = map(_few, (varied.before, varied.after))
-    return f"{varied.key} {a} in A, {b} in B" if a != b else f"{varied.key} {a}, otherwise distributed in A and B"
+    return f"{varied.key} ({f'{a} in A, {b} in B' if a != b else f'{a} in both, of other cells'})"
 
 
 def _few(values: tuple[str, ...]) -> str:
@@ -109,16 +109,20 @@ def _verdicts(changed: Retrained) -> str:
     )
     if not changed.pairs:
         return f"No two configurations can be ranked in both runs.{left_out}"
-    turned = len(changed.turned)
+    pairs, turned = several(changed.pairs, "pair"), len(changed.turned)
     if not changed.judged:
-        said = f"A has no verdict beyond noise on {several(changed.pairs, 'pair')}; {changed.new} are in B alone."
-    else:
-        said = (
-            f'{turned or "None"} of {several(changed.judged, "verdict")} of A "x is better than y" beyond noise '
-            f"{'turn' if turned > 1 else 'turns'} round in B; {changed.stand} stand, {changed.faded} are within noise, "
-            f"{changed.new} are new ({several(changed.pairs, 'pair')}; each interval is of its pair alone)."
-        )
+        return f"A has no verdict beyond noise on {pairs}; B has {changed.new or 'none'}.{left_out}"
+    said = (
+        f'{turned or "None"} of {several(changed.judged, "verdict")} of A "x is better than y" beyond noise '
+        f"{'turn' if turned > 1 else 'turns'} round in B; {_counted(changed.stand, 'stand')}, "
+        f"{_counted(changed.faded, 'fade')} into noise, and B alone has {changed.new or 'none'} more "
+        f"({pairs}; each interval is of its pair alone)."
+    )
     return said + left_out
+
+
+def _counted(amount: int, verb: str) -> str:
+    return f"{amount or 'none'} {verb}{'s' if amount < 2 else ''}"
 
 
 def _turned(turned: Turned) -> str:

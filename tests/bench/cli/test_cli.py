@@ -153,11 +153,11 @@ def test_compare_pairs_runs_of_other_settings(vae_bench, workplace):
     code, out, _ = vae_bench("compare", "short.sqlite", "long.sqlite")
     assert code == 0
     assert out.startswith("Nothing can be compared")
-    said = "The cells differ in epochs 20 in A, 40 in B: with --ignore epochs they are paired by the rest."
+    said = "The cells differ in epochs (20 in A, 40 in B): with --ignore epochs they are paired by the rest."
     assert said in " ".join(out.split())
     code, out, err = vae_bench("compare", "short.sqlite", "long.sqlite", "--ignore", "epochs", "--ignore", "patience")
     assert (code, err) == (0, "")
-    assert "   Ignored: epochs 20 in A, 40 in B; patience (no difference).\n" in out
+    assert "   Ignored: epochs (20 in A, 40 in B); patience (no difference).\n" in out
     assert "\nWhat changed with the settings:\n  1 of 2 configurations moved by more than 0.01 bits/dim:" in out
     assert '1 of 1 verdict of A "x is better than y" beyond noise turns round in B;' in " ".join(out.split())
     assert max(map(len, out.splitlines())) <= 80

@@ -77,13 +77,15 @@ def test_every_key_that_differs_must_be_ignored(before: RunTables) -> None:
         ("epochs", ("60",), ("120",)),
     ]
     assert remedy(found) == (
-        "The cells differ in latent 16 in A, 3 in B; epochs 60 in A, 120 in B: with --ignore latent --ignore epochs "
-        "they are paired by the rest."
+        "The cells differ in latent (16 in A, 3 in B); epochs (60 in A, 120 in B): with --ignore latent "
+        "--ignore epochs they are paired by the rest."
     )
 
 
 def test_nothing_is_promised_where_data_differ(before: RunTables) -> None:
-    assert remedy(apart(before, asked(before, train_images=7))) == "The cells differ in train_images none in A, 7 in B."
+    assert (
+        remedy(apart(before, asked(before, train_images=7))) == "The cells differ in train_images (none in A, 7 in B)."
+    )
     assert remedy(apart(before, before)) == ""
 
 

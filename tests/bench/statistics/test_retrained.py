@@ -44,7 +44,7 @@ def test_a_turned_verdict_is_found_with_its_size_both_ways(before: RunTables) ->
         assert turned.unended == ("laplace σ=0.1",)
     assert told.stand + told.faded + len(told.turned) == told.judged <= told.pairs == GREY * (GREY - 1) / 2
     assert (told.moved(), told.untrusted) == (1, 0)
-    assert "Ignored: epochs 60 in A, 120 in B." in flat(text)
+    assert "Ignored: epochs (60 in A, 120 in B)." in flat(text)
     assert (
         "1 of 7 configurations moved by more than 0.01 bits/dim: 1 of the 1 still improving in A, 0 of the 6"
         in flat(text)
