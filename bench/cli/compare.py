@@ -14,6 +14,10 @@ def verb(
         str, typer.Argument(metavar="A", help="The run before: a name, a file, or a folder of exported tables.")
     ],
     b: Annotated[str, typer.Argument(metavar="B", help="The run after, likewise.")],
+    ignore: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY", help="Pair cells that differ in this key of the grid; may be repeated."),
+    ] = None,
     threshold: Annotated[
         float, typer.Option(metavar="BITS", help="Loss in bits/dim that fails; half of a last digit quoted.")
     ] = 0.005,
@@ -29,16 +33,32 @@ def verb(
     the threshold, or a cell that was done in A failed in B. Speed never
     decides: shared machines differ by more than most changes do.
 
+    Runs that differ in a setting on purpose are paired by the rest of it with
+    --ignore: epochs, learning_rate, eval_samples, tune (the table of what is
+    tuned) and the like, but neither likelihood nor data nor seed. Then also:
+    how trainings ended in both runs, how many configurations moved, and which
+    verdicts "x is better than y" turn round.
+
     Example:  vae-bench compare results/reference/digits digits
+
+    Example:  vae-bench compare short long --ignore epochs --ignore patience
     """
     from bench.cli.text.differences import differences_text, origin
+    from bench.cli.text.retrained import remedy
     from bench.statistics.differences import differences
+    from bench.statistics.pairing import apart, pair
+    from bench.statistics.retrained import retrained
 
     if not (threshold >= 0 and threshold_nats >= 0):
         raise Refused("--threshold and --threshold-nats: give numbers >= 0; 0 lets every significant loss fail.")
     before, after = (tables_of(run) for run in (a, b))
+    pairing = pair(before, after, ignore) if ignore else None
+    paired = pairing.before if pairing else before
     thresholds = {"bits/dim": threshold, "nats": threshold_nats}
-    comparison = differences(before, after, thresholds)
+    found = differences(paired, after, thresholds)
+    changed = retrained(paired, after, found, pairing.ignored) if pairing else None
+    hint = remedy(apart(before, after)) if found.configurations.empty else ""
     width = min(columns(), WIDEST)
-    typer.echo(differences_text(comparison, origin(a, before), origin(b, after), width, thresholds), nl=False)
-    return 1 if comparison.regressed else 0
+    text = differences_text(found, origin(a, before), origin(b, after), width, thresholds, changed, hint)
+    typer.echo(text, nl=False)
+    return 1 if found.regressed else 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,10 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bench.cli.text.lines import DIGITS, LISTED, cut, hanging, minus, several, signed, wrapped
+from bench.cli.text.retrained import ENDS, LEGEND, ignored_lines, marks, retrained_blocks
 from bench.statistics.differences import SPEEDS, THRESHOLDS, Change, Comparison, devices
+from bench.statistics.retrained import Retrained
 from bench.store import RunTables
 
-DIGITS = {"bits/dim": 3, "nats": 2}
 BETTER = {"bits/dim": "lower", "nats": "higher"}
 PHRASES = {  # in a sentence of counts
     Change.SLIGHT: "slightly worse (below the threshold)",
@@ -21,7 +22,6 @@ PHRASES = {  # in a sentence of counts
     Change.NONE: "without a difference beyond noise",
     Change.IDENTICAL: "identical",
 }
-LISTED = 12  # cells of a list that are shown before the rest is only counted
 NARROWEST = 10  # columns that a label is given at least
 
 
@@ -40,45 +40,58 @@ def origin(name: str, tables: RunTables) -> Origin:
     last: dict[str, Any] = tables.provenance[-1] if tables.provenance else {}
     git = last.get("git") or {}
     commit = f"commit {git['commit'][:8]}{' with changes' if git.get('dirty') else ''}" if git else "commit unknown"
-    done = f"{int((tables.cells['status'] == 'done').sum())} of {_several(len(tables.cells), 'cell')} done"
+    done = f"{int((tables.cells['status'] == 'done').sum())} of {several(len(tables.cells), 'cell')} done"
     where = tuple(sorted(devices(tables)))
     facts = [done, commit, ", ".join(where) or "device unknown", *([last["time"][:10]] if "time" in last else [])]
     return Origin(name, "; ".join(facts), where, last.get("packages", {}))
 
 
 def differences_text(
-    found: Comparison, before: Origin, after: Origin, width: int = 80, thresholds: Mapping[str, float] = THRESHOLDS
+    found: Comparison,
+    before: Origin,
+    after: Origin,
+    width: int = 80,
+    thresholds: Mapping[str, float] = THRESHOLDS,
+    changed: Retrained | None = None,
+    remedy: str = "",
 ) -> str:
-    """The whole comparison in lines of at most `width` columns."""
+    """The whole comparison in lines of at most `width` columns. `changed`: what other settings did, where some were
+    ignored; `remedy`: what may pair two runs of which nothing can be compared."""
+    ends = marks(changed) if changed else {}
     blocks = [
-        _wrapped(_verdict(found), width),
-        [*_hanging("A  ", f"{before.name}: {before.facts}", width), *_hanging("B  ", _other(before, after), width)],
-        *(_table(name, board, width) for name, board in _boards(found)),
-        _notes(found, width, thresholds),
+        wrapped(_verdict(found, remedy), width),
+        [
+            *hanging("A  ", f"{before.name}: {before.facts}", width),
+            *hanging("B  ", _other(before, after), width),
+            *(ignored_lines(changed, width) if changed else []),
+        ],
+        *(_table(name, board, width, ends) for name, board in _boards(found)),
+        _notes(found, width, thresholds, ends),
         *_lists(found, width),
         _speed(found, before, after, width),
+        *(retrained_blocks(changed, width) if changed else []),
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
 
 
-def _verdict(comparison: Comparison) -> str:
+def _verdict(comparison: Comparison, remedy: str) -> str:
     compared, identical = len(comparison.configurations), comparison.count(Change.IDENTICAL)
     said = []
     if not compared:
-        said.append("Nothing can be compared: no cell is done in both runs with numbers of one measure.")
+        said += ["Nothing can be compared: no cell is done in both runs with numbers of one measure.", remedy]
     elif identical == compared:
         said.append(f"Identical: every difference is zero, in {_all(compared)}.")
     else:
         worse = comparison.count(Change.WORSE)
         rest = [f"{count} {PHRASES[change]}" for change in PHRASES if (count := comparison.count(change))]
-        who = f"{worse or 'None'} of {_several(compared, 'configuration')} {'is' if worse < 2 else 'are'} worse"
+        who = f"{worse or 'None'} of {several(compared, 'configuration')} {'is' if worse < 2 else 'are'} worse"
         said.append(": ".join([who, ", ".join(rest)][: 1 + bool(rest)]) + ".")
     if len(comparison.newly_failed):
-        failed = f"{_several(len(comparison.newly_failed), 'cell')} that A has done failed in B."
+        failed = f"{several(len(comparison.newly_failed), 'cell')} that A has done failed in B."
         said.insert(len(said) if comparison.count(Change.WORSE) else 0, failed)
     if comparison.regressed:
-        return "Regression. " + " ".join(said)
-    return " ".join(said)
+        said.insert(0, "Regression.")
+    return " ".join(filter(None, said))
 
 
 def _all(count: int) -> str:
@@ -102,15 +115,20 @@ def _boards(comparison: Comparison) -> Iterable[tuple[str, pd.DataFrame]]:
         yield f"{name}, {unit} ({BETTER[unit]} is better), {images:,} test images", group
 
 
-def _table(name: str, rows: pd.DataFrame, width: int) -> list[str]:
-    heads = ("", "likelihood", "seeds", "A", "B - A [95 %]", "p", "")
+def _table(name: str, rows: pd.DataFrame, width: int, ends: Mapping[str, str]) -> list[str]:
+    heads: tuple[str, ...] = ("", "likelihood", "seeds", "A", "B - A [95 %]", "p", "")
     cells = [_row(row) for row in rows.itertuples(index=False)]
+    if ends:  # in the place of the seeds, where these are the same everywhere
+        alike = rows["seeds"].nunique() == 1
+        name += f", {several(rows['seeds'].iloc[0], 'seed')}" if alike else ""
+        letters = [ENDS, *(ends[config] for config in rows["config"])]
+        heads, *cells = [(*row[:2], two, *row[2 + alike :]) for row, two in zip([heads, *cells], letters, strict=True)]
     columns = list(zip(*([heads, *cells]), strict=True))
     widths = [max(map(len, column)) for column in columns]
     widths[1] = min(widths[1], max(NARROWEST, width - sum(widths) + widths[1] - 2 * (len(widths) - 1) + 1))
-    lines = _wrapped(name, width)
+    lines = wrapped(name, width)
     for mark, label, *numbers, change in [heads, *cells]:
-        parts = [f"{mark:<{widths[0]}}{_cut(label, widths[1]):<{widths[1]}}"]
+        parts = [f"{mark:<{widths[0]}}{cut(label, widths[1]):<{widths[1]}}"]
         parts += [f"{number:>{size}}" for number, size in zip(numbers, widths[2:-1], strict=True)]
         lines.append("  ".join([*parts, change]).rstrip())
     return lines
@@ -118,14 +136,14 @@ def _table(name: str, rows: pd.DataFrame, width: int) -> list[str]:
 
 def _row(row: Any) -> tuple[str, ...]:
     digits = DIGITS[row.unit]
-    difference = f"{_signed(row.difference, digits)} [{_signed(row.low, digits)}, {_signed(row.high, digits)}]"
+    difference = f"{signed(row.difference, digits)} [{signed(row.low, digits)}, {signed(row.high, digits)}]"
     p = "<0.001" if row.p < 0.001 else f"{row.p:.3f}"
     mark = "! " if row.doubtful else "  "
     said = "" if row.change == Change.NONE else str(row.change)
-    return (mark, row.label, str(row.seeds), _minus(f"{row.before:.{digits}f}"), difference, p, said)
+    return (mark, row.label, str(row.seeds), minus(f"{row.before:.{digits}f}"), difference, p, said)
 
 
-def _notes(comparison: Comparison, width: int, thresholds: Mapping[str, float]) -> list[str]:
+def _notes(comparison: Comparison, width: int, thresholds: Mapping[str, float], ends: Mapping[str, str]) -> list[str]:
     rows = comparison.configurations
     notes = []
     tested = int((rows["change"] != Change.IDENTICAL).sum())
@@ -136,6 +154,8 @@ def _notes(comparison: Comparison, width: int, thresholds: Mapping[str, float]) 
             f"{'comparison' if tested == 1 else 'comparisons'} (Holm). Worse: p < 0.05, zero outside the interval, and "
             f"a loss of more than {units}. No word: no difference beyond noise."
         )
+    if ends and tested:
+        notes.append(LEGEND)
     if (rows["seeds"] == 1).any() and tested:
         notes.append("With one seed the training noise is unknown: p and interval are of the images alone.")
     if rows["doubtful"].any():
@@ -143,7 +163,7 @@ def _notes(comparison: Comparison, width: int, thresholds: Mapping[str, float]) 
     notes += [
         f"The data behind {name} cannot be checked: a run does not tell its checksum." for name in comparison.unchecked
     ]
-    return [line for note in notes for line in _wrapped(note, width)]
+    return [line for note in notes for line in wrapped(note, width)]
 
 
 def _lists(comparison: Comparison, width: int) -> list[list[str]]:
@@ -162,12 +182,12 @@ def _list(title: str, cells: pd.DataFrame, width: int) -> list[str]:
     """One line for the cells of one label and reason, with their seeds."""
     if cells.empty:
         return []
-    lines = _wrapped(f"{_several(len(cells), 'cell')} {title}:", width)
+    lines = wrapped(f"{several(len(cells), 'cell')} {title}:", width)
     groups = list(cells.groupby(["label", "reason"], sort=False))
     for (label, reason), group in groups[:LISTED]:
         seeds = ", ".join(str(seed) for seed in sorted(group["seed"]))
         said = f"{label}, seed{'' if len(group) == 1 else 's'} {seeds}" + (f": {reason}" if reason else "")
-        lines += _hanging("  ", said, width)
+        lines += hanging("  ", said, width)
     if len(groups) > LISTED:
         lines.append(f"  and {len(groups) - LISTED} more configurations")
     return lines
@@ -176,10 +196,10 @@ def _list(title: str, cells: pd.DataFrame, width: int) -> list[str]:
 def _speed(comparison: Comparison, before: Origin, after: Origin, width: int) -> list[str]:
     if comparison.speeds is None:
         devices_of_a, devices_of_b = (", ".join(side.devices) or "unknown" for side in (before, after))
-        return _wrapped(f"Speed is not compared: the devices differ ({devices_of_a} in A, {devices_of_b} in B).", width)
+        return wrapped(f"Speed is not compared: the devices differ ({devices_of_a} in A, {devices_of_b} in B).", width)
     if comparison.speeds.empty:
-        return _wrapped("Speed is not compared: no kind of cell was timed in both runs.", width)
-    lines = _wrapped(
+        return wrapped("Speed is not compared: no kind of cell was timed in both runs.", width)
+    lines = wrapped(
         "Speed, B over A (recorded, never judged: on shared machines equal code differs by a fifth to a third):", width
     )
     rows: list[tuple[str, ...]] = [("kind of cell", "training", "evaluation")]
@@ -197,7 +217,7 @@ def _aligned(rows: Sequence[tuple[str, ...]], width: int) -> list[str]:
     return [
         "  "
         + "  ".join(
-            [f"{_cut(first, sizes[0]):<{sizes[0]}}", *(f"{n:>{s}}" for n, s in zip(rest, sizes[1:], strict=True))]
+            [f"{cut(first, sizes[0]):<{sizes[0]}}", *(f"{n:>{s}}" for n, s in zip(rest, sizes[1:], strict=True))]
         )
         for first, *rest in rows
     ]
@@ -205,29 +225,3 @@ def _aligned(rows: Sequence[tuple[str, ...]], width: int) -> list[str]:
 
 def _ratio(value: float) -> str:
     return "–" if np.isnan(value) else f"{value:.2f}"
-
-
-def _signed(value: float, digits: int) -> str:
-    text = f"{value:+.{digits}f}"
-    return _minus(text if text.strip("+-0.") else text[1:])
-
-
-def _minus(text: str) -> str:
-    return text.replace("-", "−")
-
-
-def _several(amount: int, thing: str) -> str:
-    return f"{amount:,} {thing}{'' if amount == 1 else 's'}"
-
-
-def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 1] + "…"
-
-
-def _wrapped(text: str, width: int) -> list[str]:
-    return textwrap.wrap(text, width, break_on_hyphens=False)
-
-
-def _hanging(start: str, text: str, width: int) -> list[str]:
-    indent = " " * (len(start) + (2 if not start.strip() else 0))
-    return textwrap.wrap(text, width, initial_indent=start, subsequent_indent=indent, break_on_hyphens=False)

@@ -145,6 +145,33 @@ def test_compare_ends_with_1_on_a_regression_and_with_0_otherwise(vae_bench, wor
     assert "1 slightly worse (below the threshold)" in out
 
 
+def test_compare_pairs_runs_of_other_settings(vae_bench, workplace):
+    chosen = [Setting("gaussian", 2.0, "shared"), Setting("laplace", 2.2, 0.1)]
+    gained = [chosen[0], replace(chosen[1], score=1.9)]
+    fake_run.write(Path("short.sqlite"), chosen, failures=False, pictures=False, epochs=20)
+    fake_run.write(Path("long.sqlite"), gained, failures=False, pictures=False, epochs=40)
+    code, out, _ = vae_bench("compare", "short.sqlite", "long.sqlite")
+    assert code == 0
+    assert out.startswith("Nothing can be compared")
+    said = "The cells differ in epochs (20 in A, 40 in B): with --ignore epochs they are paired by the rest."
+    assert said in " ".join(out.split())
+    code, out, err = vae_bench("compare", "short.sqlite", "long.sqlite", "--ignore", "epochs", "--ignore", "patience")
+    assert (code, err) == (0, "")
+    assert "   Ignored: epochs (20 in A, 40 in B); patience (no difference).\n" in out
+    assert "\nWhat changed with the settings:\n  1 of 2 configurations moved by more than 0.01 bits/dim:" in out
+    assert '1 of 1 verdict of A "x is better than y" beyond noise turns round in B;' in " ".join(out.split())
+    assert max(map(len, out.splitlines())) <= 80
+    code, out, _ = vae_bench("compare", "long.sqlite", "short.sqlite", "--ignore", "epochs")
+    assert (code, out.partition(".")[0]) == (1, "Regression")
+    for key, near in (("epoch", "epochs"), ("learning-rate", "learning_rate")):
+        code, out, err = vae_bench("compare", "short.sqlite", "long.sqlite", "--ignore", key)
+        assert (code, out) == (2, "")
+        assert err.startswith(f"vae-bench: --ignore {key}: unknown key {key!r} (did you mean {near!r}? allowed: ")
+    code, _, err = vae_bench("compare", "short.sqlite", "long.sqlite", "--ignore", "sigma")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "sigma is part of the likelihood" in err
+
+
 def test_compare_refuses_what_cannot_be_paired(vae_bench, workplace):
     chosen = [Setting("gaussian", 2.0, "shared")]
     fake_run.write(Path("a.sqlite"), chosen, failures=False, pictures=False)

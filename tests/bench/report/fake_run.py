@@ -109,10 +109,11 @@ def write(
     history: Sequence[dict[str, Any]] | None = None,
     planned: int | None = None,
     label: Callable[[str], str] = str,
+    epochs: int = 60,
 ) -> Path:
     """Write a fake run file; `label` changes what configurations are called."""
     chosen = settings() if chosen is None else chosen
-    cells = [(setting, _cell(setting, seed, samples, dataset)) for setting in chosen for seed in seeds]
+    cells = [(setting, _cell(setting, seed, samples, dataset, epochs)) for setting in chosen for seed in seeds]
     names = {cell: label(name) for cell, name in labels(cell for _, cell in cells).items()}
     described = [
         (setting, Described(cell, names[cell.id], recipe=setting.family in RECIPES)) for setting, cell in cells
@@ -196,7 +197,7 @@ def only(tables: RunTables, keep: Callable[[Any], Any]) -> RunTables:
     )
 
 
-def _cell(setting: Setting, seed: int, samples: Sequence[int], dataset: str) -> Cell:
+def _cell(setting: Setting, seed: int, samples: Sequence[int], dataset: str, epochs: int) -> Cell:
     options = dict(setting.options) | ({} if setting.sigma is None else {"sigma": setting.sigma})
     return Cell(
         dataset=dataset,
@@ -209,7 +210,7 @@ def _cell(setting: Setting, seed: int, samples: Sequence[int], dataset: str) -> 
         bound=setting.bound,
         hidden=(256, 256),
         latent=16,
-        epochs=60,
+        epochs=epochs,
         batch_size=64,
         precision=setting.precision,
         seed=seed,

@@ -9,25 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.cli.text.differences import differences_text, origin
-from bench.statistics.contests import LN2
-from bench.statistics.differences import Change, Comparison, DifferencesError, differences
+from bench.statistics.differences import Change, DifferencesError, differences
 from bench.store import RunTables, StoreError
 from bench.store.export import export
 from bench.store.read_export import read_exported
 from tests.bench.report import fake_run
-from tests.bench.report.fake_run import Setting
-
-BITS = 1 / (64 * LN2)
-CHOSEN = [
-    Setting("gaussian", 2.1, 0.1),
-    Setting("gaussian", 2.0, "shared"),
-    Setting("laplace", 2.2, 0.1),
-    Setting("logistic", 2.05, 0.1),
-    Setting("logistic", 2.0, "pixel"),
-    Setting("categorical", 1.7, view="levels"),
-    Setting("bernoulli", -21.0, view="binary"),
-]
+from tests.bench.statistics.two_runs import BITS, CHOSEN, changed, flat, read, shifted
 
 
 @pytest.fixture(scope="module")
@@ -35,43 +22,8 @@ def before() -> RunTables:
     return fake_run.tables(CHOSEN, failures=False, pictures=False)
 
 
-def shifted(tables: RunTables, keep: str, nats: float, noise: float = 0.0, seed: int = 0) -> RunTables:
-    """The tables with ln P of the cells whose id has `keep` in it raised by `nats`, give or take the noise of each
-    cell's training and of each image."""
-    rng = np.random.default_rng(seed)
-    cells, images = tables.cells.copy(), tables.per_image.copy()
-    for cell in cells.loc[cells["cell"].str.contains(keep), "cell"]:
-        rows = images["cell"] == cell
-        change = nats + noise * rng.normal() + noise * rng.normal(size=int(rows.sum()))
-        images.loc[rows, "iw_nats"] += change
-        here = cells["cell"] == cell
-        cells.loc[here, "iw_nats"] += change.mean()
-        cells.loc[here, "bits_per_dim"] -= change.mean() * BITS
-    return replace(tables, cells=cells, per_image=images)
-
-
-def changed(tables: RunTables, keep: str, **values: object) -> RunTables:
-    """The tables with columns of the cells whose id has `keep` in it set to something else."""
-    cells = tables.cells.copy()
-    for name, value in values.items():
-        if name not in cells:
-            cells[name] = None
-        cells.loc[cells["cell"].str.contains(keep), name] = value
-    return replace(tables, cells=cells)
-
-
 def of_device(tables: RunTables, name: str) -> RunTables:
     return replace(tables, provenance=[fake_run.provenance(device={"kind": "cuda", "name": name})])
-
-
-def read(found: Comparison, before: RunTables, after: RunTables, width: int = 80) -> str:
-    text = differences_text(found, origin("before", before), origin("after", after), width)
-    assert max(map(len, text.splitlines())) <= width
-    return text
-
-
-def flat(text: str) -> str:
-    return " ".join(text.split())
 
 
 # -- what is found -----------------------------------------------------------------------------------------------------
