@@ -37,13 +37,13 @@ def choose(tuning: Tuning, device: str) -> list[SearchResult]:
     searches: dict[str, list[Cell]] = {}
     for cell in tuning.cells:
         searches.setdefault(cell.search, []).append(cell)
-    asked = [_search(cells, data) for cells in searches.values()]
+    asked = [search_of(cells, data) for cells in searches.values()]
     choices = tune(data, asked, device, seed=SEED)
     seconds = (time.perf_counter() - started) / len(choices)
     return [_result(name, choice, seconds) for name, choice in zip(searches, choices, strict=True)]
 
 
-def _search(cells: Sequence[Cell], data: Any) -> Search:
+def search_of(cells: Sequence[Cell], data: Any) -> Search:
     """Of the cells of one configuration: its seeds, and the ways in which it is scored."""
     cell = cells[0]
     images, levels = compared_images(cell, data, "valid", len(data.valid))

@@ -79,7 +79,7 @@ def test_what_changes_the_bound_s_tightness_is_refined() -> None:
     for tune, refined in (("latent = [2, 3]", True), ("hidden = [[8], [16]]", True), ("batch_size = [50, 100]", False)):
         text = GRID.replace("hidden = [16]\nlatent = 3\n", "").format(given="", tune=f"[tune]\n{tune}")
         some = [cell for cell in parse_grid(text, "my", "my.toml").cells if cell.family == "gaussian"]
-        assert tuning._search(some, load_data("digits", None, "cpu")).always_refine == refined
+        assert tuning.search_of(some, load_data("digits", None, "cpu")).always_refine == refined
 
 
 def test_a_choice_is_trained_as_a_given_value_is() -> None:
