@@ -81,8 +81,8 @@ def said(rows: pd.DataFrame, candidates: pd.DataFrame) -> str:
     whole = run + (rows["epochs_to_the_end"] - rows["epochs_then"]).sum()
     losses = f" (lost: {', '.join(f'{number:.4f}' for number in lost)} bits/dim)" if len(lost) else ""
     return (
-        f"{len(rows)} of {len(candidates)} candidates, of {rows['search'].nunique()} of {searches} configurations, were "
-        f"let go. Trained to their ends, {len(lost)} would have been chosen{losses}: the choice is the same for "
+        f"{len(rows)} of {len(candidates)} candidates, of {rows['search'].nunique()} of {searches} configurations, "
+        f"were let go. Trained to their ends, {len(lost)} would have been chosen{losses}: the choice is the same for "
         f"{searches - len(lost)} of {searches}. Epochs: {run} of {whole}, {run / whole:.0%}."
     )
 

@@ -81,12 +81,18 @@ def _require_networks(block: Block) -> None:
 
 
 def _require_ends(block: Block) -> None:
-    """Raises GridError for a patience that no training can reach the end of."""
+    """Raises GridError for a patience that no training can reach the end of, and for a tolerance that ends none."""
     patience, epochs = (block.axes[key] if key in block.axes else _default(key) for key in ("patience", "epochs"))
     if max(patience) >= min(epochs):
         raise GridError(
             f"{block.where}: patience = {max(patience)} can never end a training of epochs = {min(epochs)}; give more "
             "epochs, which are a limit then, or less patience."
+        )
+    if "tolerance" in block.axes and not all(patience):
+        given = shown(block.axes["tolerance"][0])
+        raise GridError(
+            f"{block.where}: tolerance = {given} ends no training where patience is 0; give patience, in epochs, or "
+            "leave tolerance out."
         )
 
 

@@ -229,7 +229,7 @@ def _with_room(blocks: list[Block], given: Mapping[str, Any]) -> tuple[list[Bloc
     if patience < epochs:
         return blocks, ()
     roomy = [
-        replace(block, axes={**block.axes, "patience": (0,)})
+        replace(block, axes={**{k: v for k, v in block.axes.items() if k != "tolerance"}, "patience": (0,)})
         if max(block.axes.get("patience", (0,))) >= epochs
         else block
         for block in blocks

@@ -226,6 +226,17 @@ def test_set_epochs_leaves_out_a_patience_of_the_file_that_has_no_room():
         parse_grid(text.replace("600", "50"), "t", "t.toml")
 
 
+def test_a_tolerance_that_ends_nothing_is_refused_and_its_advice_works():
+    text = "[grid]\nfamily='bernoulli'\nepochs=60\ntolerance=0.01\n"
+    with pytest.raises(
+        GridError, match=r"^t.toml, \[grid\]: tolerance = 0.01 ends no training where patience is 0; give"
+    ):
+        parse_grid(text, "t", "t.toml")
+    assert parse_grid(text + "patience=20\n", "t", "t.toml").cells[0].tolerance == 0.01
+    short = parse_grid(text + "patience=20\n", "t", "t.toml", ["epochs=20"])
+    assert (short.cells[0].patience, len(short.notes)) == (0, 1)
+
+
 def test_only_the_blocks_without_room_lose_their_patience():
     text = (
         "[[cells]]\nfamily='bernoulli'\nepochs=9\npatience=5\n[[cells]]\nfamily='categorical'\nepochs=99\npatience=30\n"
