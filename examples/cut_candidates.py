@@ -45,7 +45,7 @@ def main() -> None:
 def retrained(cells: tuple[Cell, ...], candidates: pd.DataFrame) -> Iterator[dict[str, Any]]:
     """A row for each candidate that was let go."""
     known = {search: rows.set_index("candidate") for search, rows in candidates.groupby("search")}
-    cut = {search for search, rows in known.items() if (rows["ended_by"] == "behind").any()}
+    cut = {s for s, rows in known.items() if (rows["ended_by"] == "behind").any() and (rows["chosen"] == 1).any()}
     for piece in plan_tuning([cell for cell in cells if cell.search in cut], "cpu", 1):
         data = data_of(piece.cells[0].settled(), "cpu")
         names = list(dict.fromkeys(cell.search for cell in piece.cells))
@@ -56,7 +56,7 @@ def retrained(cells: tuple[Cell, ...], candidates: pd.DataFrame) -> Iterator[dic
             stays = next(o for o in choice.outcomes if before.loc[_name(o.values), "chosen"] == 1)
             for outcome in choice.outcomes:
                 then = before.loc[_name(outcome.values)]
-                if then["ended_by"] == "behind":
+                if then["ended_by"] == "behind" and not then["chosen"]:
                     yield {
                         "search": name,
                         "candidate": _name(outcome.values),

@@ -90,7 +90,7 @@ class Choice:
     @property
     def failure(self) -> str:
         """Why no candidate could be trained."""
-        told = dict.fromkeys(outcome.failure for outcome in self.outcomes)
+        told = dict.fromkeys(outcome.failure for outcome in self.outcomes if outcome.failure)
         return f"none of the {len(self.outcomes)} candidates could be trained: {'; '.join(told)}"
 
 
@@ -113,7 +113,7 @@ def tune(
 @dataclass
 class _Trained:
     outcome: Outcome
-    model: TrainedModel | None  #: None where it failed or left behind a rival
+    model: TrainedModel | None  #: None where it failed
 
 
 def _trained(data: Dataset, searches: Sequence[Search], device: str, *, cut: bool) -> list[list[_Trained]]:
@@ -140,8 +140,7 @@ def _trained(data: Dataset, searches: Sequence[Search], device: str, *, cut: boo
                 history=bundle.history[n],
                 failure=bundle.failures[n] or "",
             )
-            wanted = not outcome.failure and outcome.ended_by != "behind"
-            found[index, place] = _Trained(outcome, bundle.models[n] if wanted else None)
+            found[index, place] = _Trained(outcome, None if outcome.failure else bundle.models[n])
     return [[found[index, place] for place in range(len(search.candidates))] for index, search in enumerate(searches)]
 
 
@@ -163,13 +162,17 @@ class _Judged:
 def _chosen(search: Search, trained: Sequence[_Trained], data: Dataset, seed: int) -> Choice:
     outcomes = [one.outcome for one in trained]
     bits = 1 / (search.images.shape[1] * math.log(2))
-    judged = [_judged(search, place, one, data, seed) for place, one in enumerate(trained) if one.model is not None]
-    judged = [one for one in judged if math.isfinite(float(one.each.mean()))]
+    able = [place for place, one in enumerate(trained) if one.model is not None]
+    stayed = [place for place in able if outcomes[place].ended_by != "behind"]
+    # where the rival that they left behind is of no use itself, those that left are all there is
+    judged = [_judged(search, place, trained[place], data, seed) for place in stayed or able]
+    for one in judged:
+        if not math.isfinite(float(one.each.mean())):
+            outcomes[one.place].failure = "its bound on validation images is not finite"
+    judged = [one for one in judged if not outcomes[one.place].failure]
     for one in judged:
         outcomes[one.place].bits_per_dim = -float(one.each.mean()) * bits
     if not judged:
-        for outcome in outcomes:
-            outcome.failure = outcome.failure or "its bound on validation images is not finite"
         return Choice(outcomes)
     judged.sort(key=lambda one: -float(one.each.mean()))
     best = judged[0]
@@ -217,7 +220,7 @@ def _judged(search: Search, place: int, one: _Trained, data: Dataset, seed: int)
             seed=seed,
         )
         each = estimate.bound[samples] if weighted else estimate.elbo
-        if best is None or float(each.mean()) > float(best.each.mean()):
+        if best is None or float(each.mean()) > float(best.each.mean()) or not math.isfinite(float(best.each.mean())):
             best = _Judged(place, one.model, likelihood, each)
             one.outcome.scored_as = reading
     assert best is not None
@@ -265,14 +268,15 @@ def ordered(values: Sequence[Any]) -> list[Any] | None:
 
 
 def beyond(value: Any, neighbour: Any) -> Any:
-    """The next value past the end of a range, in the ratio of its last two, to two digits; None where there is none."""
+    """The next value past the end of a range, in the ratio of its last two but by ten at most, to two digits; None
+    where there is none."""
     size, before = _size(value), _size(neighbour)
     assert size is not None
     assert before is not None
     if size <= 0 or before <= 0:
         return None
     whole = isinstance(size, int)
-    nxt = float(f"{size * size / before:.2g}")
+    nxt = float(f"{size * min(max(size / before, 0.1), 10):.2g}")
     if whole:
         nxt = max(1, round(nxt))
         if nxt in (size, before):

@@ -42,21 +42,26 @@ class Reporter:
     def start(self, total: int, ended: int) -> None:
         """Training begins: `total` cells in all, `ended` of them before."""
         self._total, self._before, self._begun = total, ended, self._clock()
-        self._last = (self._begun, f"{ended} 0")
+        self._last = (self._begun, f"{ended} 0 0")
+        self._untuned = 0
         if self._console.is_terminal:
             columns = (BarColumn(bar_width=24), TextColumn("{task.description}", markup=False))
             self._bar = Progress(*columns, console=self._console, transient=True)
-            self._task = self._bar.add_task(self._text(ended, 0), total=total, completed=ended)
+            self._task = self._bar.add_task(self._text(ended, 0, 0), total=total, completed=ended)
             self._bar.start()
 
-    def update(self, ended: int, failed: int) -> None:
-        """`ended` cells have ended by now, `failed` of them without a result; call it often."""
-        text = self._text(ended, failed)
+    def update(self, ended: int, failed: int, untuned: int = 0) -> None:
+        """`ended` cells have ended by now, `failed` of them without a result, and `untuned` configurations are still to
+        be tuned before their cells can begin; call it often. How long it takes is told from the last choice on."""
+        if self._untuned and not untuned:
+            self._begun, self._before = self._clock(), ended
+        self._untuned = untuned
+        text = self._text(ended, failed, untuned)
         if self._bar:
             self._bar.update(self._task, completed=ended, description=text)
             return
         now, (then, said) = self._clock(), self._last
-        counts = f"{ended} {failed}"
+        counts = f"{ended} {failed} {untuned}"
         if now - then >= (LINE_SECONDS if counts != said else SILENCE_SECONDS) or (
             ended == self._total and counts != said
         ):
@@ -69,13 +74,15 @@ class Reporter:
             self._bar.stop()
             self._bar = None
 
-    def _text(self, ended: int, failed: int) -> str:
+    def _text(self, ended: int, failed: int, untuned: int) -> str:
         minutes = (self._clock() - self._begun) / 60
         here = ended - self._before
         parts = [f"{ended}/{self._total} cells"]
         if failed:
             parts.append(f"{failed} failed")
-        if here and minutes > 0:
+        if untuned:
+            parts.append(f"{untuned} configuration{'' if untuned == 1 else 's'} to be tuned")
+        elif here and minutes > 0:
             rate = here / minutes
             parts.append(f"{rate:.0f} cells/min" if rate >= 10 else f"{rate:.1f} cells/min")
             if ended < self._total:

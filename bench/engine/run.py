@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -111,6 +111,7 @@ class _Run:
         self.statuses: dict[str, str] = {}
         self.read_statuses()
         self.choices = Choices(opened.file)
+        self.untuned: set[str] = set()
         self.computed = 0
 
     def read_statuses(self) -> None:
@@ -177,18 +178,19 @@ class _Run:
 
     # -- training --------------------------------------------------------------------------------------------------
 
-    def _train(self, work: _Work, tunings: Iterable[Tuning], bundles: Iterable[Bundle]) -> None:
+    def _train(self, work: _Work, tunings: Sequence[Tuning], bundles: Sequence[Bundle]) -> None:
         pieces: list[Tuning | Bundle] = [*tunings, *bundles]
         for piece in pieces:
             work.pool.submit(self._task(piece, work.device))
         ended = {cell for cell in self.described if not self._is_wanted(cell)}
+        self.untuned = {cell.search for tuning in tunings for cell in tuning.cells}
         self.reporter.start(len(self.described), len(ended))
-        self.weights.sweep()
+        self.weights.sweep(set(work.file.weights().values()))
         while work.pool.busy:
             for end in work.pool.wait(HEARTBEAT_SECONDS):
                 ended |= self._take(work, end)
             failed = sum(self.statuses[cell] != "done" for cell in ended)
-            self.reporter.update(len(ended), failed)
+            self.reporter.update(len(ended), failed, len(self.untuned))
         self.weights.sweep()
         self.reporter.finish()
 
@@ -223,6 +225,7 @@ class _Run:
 
     def _take_choices(self, work: _Work, tuning: Tuning, end: Ended) -> list[CellResult]:
         """Store what was chosen, and have the cells trained that waited for it. Gives the cells that fail with it."""
+        self.untuned -= {cell.search for cell in tuning.cells}
         if end.failure:
             return failed(tuning.cells, dataclasses.replace(end.failure, reason=f"in tuning: {end.failure.reason}"))
         searches, lost = self.choices.take(tuning, end.value)

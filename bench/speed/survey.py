@@ -62,7 +62,7 @@ class Survey:
 def kinds(cells: Iterable[Cell]) -> dict[str, Cell]:
     """The first cell of each kind, under a name without what makes no difference to speed: `gaussian σ fixed`."""
     of_kind: dict[str, Cell] = {}
-    for cell in cells:
+    for cell in (cell.settled() for cell in cells):  # of what is tuned, as the first candidate
         of_kind.setdefault(cell.kind, cell)
     idle = {name: key.absent for name, key in KEYS.items() if not key.paces or key.group == "evaluation"}
     alike = {kind: cell.but(scored_as="itself", **idle) for kind, cell in of_kind.items()}

@@ -19,12 +19,15 @@ from bench.statistics.differences import DifferencesError
 from bench.store import RunTables
 
 TUNE = "tune"  # the table of candidates; who ignores it ignores the keys that either run tunes
-IGNORABLE = (*keys_of("training", "network", "schedule", "evaluation"), TUNE)
+SCORED = "test_images"
+_IN_GROUPS = keys_of("training", "network", "schedule", "evaluation")
+IGNORABLE = (*(key for key in _IN_GROUPS if key != SCORED), TUNE)
 #: why a key of another group is not ignored
 KEPT = {
     "model": "is part of the likelihood, which is what is compared",
     "data": "is part of the data, whose images the scores are paired by",
     "seed": "is what cells are paired by",
+    "evaluation": "is which images are scored, and only scores of the same images are paired",
 }
 Spec = Mapping[str, Any]
 

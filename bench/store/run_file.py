@@ -173,7 +173,7 @@ class RunFile:
             "SELECT search, candidate, edges, seconds, epochs_run FROM candidates WHERE chosen = 1"
         )
         return {
-            search: SearchResult(search, json.loads(values), json.loads(edges or "{}"), seconds, (), epochs=epochs)
+            search: SearchResult(search, _tuples(values), _tuples(edges or "{}"), seconds, (), epochs=epochs)
             for search, values, edges, seconds, epochs in rows
         }
 
@@ -253,6 +253,11 @@ def _spec_row(described: Described) -> dict[str, Value]:
         "search": cell.search,
         "spec": json.dumps(cell.spec, sort_keys=True),
     }
+
+
+def _tuples(text: str) -> dict[str, Any]:
+    """A JSON object as a grid's values are: lists as tuples."""
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in json.loads(text).items()}
 
 
 def _cleaned(value: Any) -> Value:

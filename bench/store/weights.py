@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,10 +89,15 @@ class Weights:
         for name in before - set(file.weights().values()):
             self._remove(self.folder / name)
 
-    def sweep(self) -> None:
-        """Removes what killed workers left half-written, and the folder where nothing is in it."""
+    def sweep(self, named: Collection[str] | None = None) -> None:
+        """Removes what killed workers left half-written, what no cell names if `named` says which are, and the folder
+        where nothing is in it."""
         for part in self._parts():
             self._remove(part, ours=True)
+        if named is not None:
+            for file in self._files():
+                if file.name not in named:
+                    self._remove(file)
         with suppress(OSError):
             self.folder.rmdir()
 

@@ -203,7 +203,57 @@ def test_one_that_diverges_leaves_the_choice_to_the_others(data: Dataset) -> Non
     (choice,) = tune(data, [search(data, (1e-2, 1e9))])
     assert choice.values == {"learning_rate": 1e-2}
     assert choice.outcomes[1].bits_per_dim != choice.outcomes[1].bits_per_dim or choice.outcomes[1].behind > 0
-    assert choice.edges == {"learning_rate": pytest.approx(1e-13)}
+    assert choice.edges == {
+        "learning_rate": pytest.approx(1e-3)
+    }  # a tenth, though the neighbour is 1e11 times as large
+
+
+def test_one_that_diverged_ends_no_rival(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two rates one explodes after epoch 30: it leads with what it had, and can never be chosen."""
+    look = Course.look
+    courses: list[Course] = []
+
+    def planted(self: Course, epoch: int, training: float, validation: float, each: Tensor, *rest: Any) -> bool:
+        courses.append(self)
+        first = self is courses[0]
+        bound = torch.full_like(each, 100.0 if first else -1.0) + torch.arange(len(each)) / 100
+        better = look(self, epoch, training, float(bound.mean()), bound, bound)
+        if first and epoch >= 30:
+            self.diverge(2 * epoch - 1, 2)
+        return better
+
+    monkeypatch.setattr(Course, "look", planted)
+    slow = dataclasses.replace(LONG, patience=70)
+    (choice,) = tune(data, [search(data, (1e-3, 1e-2), schedule=slow)])
+    gone, left = choice.outcomes
+    assert (gone.ended_by, left.ended_by) == ("diverged", "patience")
+    assert choice.values == {"learning_rate": 1e-2}
+
+
+def test_where_all_others_diverge_one_that_left_is_chosen() -> None:
+    data = images(8, 8)
+    asked = search(data, (1e-2, 1e-3))
+    trained = tuning._trained(data, [asked], "cpu", cut=False)[0]
+    trained[0].outcome.ended_by = "behind"
+    trained[1].outcome.failure, trained[1].model = "it exploded", None
+    choice = tuning._chosen(asked, trained, data, 0)
+    assert choice.values == {"learning_rate": 1e-2}
+    trained[0].outcome.failure, trained[0].model = "it exploded too", None
+    choice = tuning._chosen(asked, trained, data, 0)
+    assert choice.failure == "none of the 2 candidates could be trained: it exploded too; it exploded"
+
+
+def test_an_iwae_is_chosen_by_its_own_bound_of_masses(data: Dataset) -> None:
+    schedule = dataclasses.replace(SCHEDULE, train_samples=5)
+    asked = search(data, (1e-2, 1e-3), schedule=schedule)
+    members = [dataclasses.replace(candidate.member, bound="iwae") for candidate in asked.candidates]
+    candidates = [dataclasses.replace(c, member=m) for c, m in zip(asked.candidates, members, strict=True)]
+    asked = dataclasses.replace(asked, candidates=candidates)
+    (choice,) = tune(data, [asked], cut=False, seed=3)
+    model = train(data, [asked.candidates[0].member], EVEN, schedule).models[0]
+    estimate = log_likelihood(data.valid, model.encode, model.decode, model.likelihood, (5,), data.levels, seed=3)
+    bits = -float(estimate.bound[5].mean()) / (data.dims * math.log(2))
+    assert choice.outcomes[0].bits_per_dim == pytest.approx(bits, rel=1e-4)
 
 
 def _outcomes(bits: Sequence[float], error: float = 0.001, **special: str) -> list[Outcome]:
@@ -247,6 +297,7 @@ def test_a_neighbour_that_left_is_beaten(why: str) -> None:
     ("value", "neighbour", "following"),
     [
         (0.03, 0.01, 0.09),
+        (0.03, 1e-9, 0.3),
         (1e-3, 3e-3, 0.00033),
         (20, 10, 40),
         (10, 20, 5),

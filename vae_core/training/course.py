@@ -116,7 +116,8 @@ class Course:
         REACH times again what it has gained in the second half of the epochs so far.
 
         A rate that is too high leads early on and is overtaken, so the present deficit alone would stop the wrong one.
-        Nor does it say anything before the model has been looked at for two stretches.
+        Nor does it say anything before the model has been looked at for two stretches. It must be so by the trimmed
+        mean, which single images do not move, and by the plain one, by which models are chosen and scored.
         """
         if not self._bests or not other._bests or len(other.history) < 2 * VALIDATIONS_OF_A_STRETCH:
             return False
@@ -124,8 +125,9 @@ class Course:
         if before is None:
             return False
         here = other._bests[-1].judged
-        missing = self._bests[-1].judged - here - REACH * (here - before.judged)
-        return trimmed_mean(missing) > NOISE * trimmed_error(missing)
+        missing = (self._bests[-1].judged - here - REACH * (here - before.judged)).double()
+        by_trimmed = trimmed_mean(missing) > NOISE * trimmed_error(missing)
+        return by_trimmed and float(missing.mean()) > NOISE * float(missing.std()) / math.sqrt(len(missing))
 
     def _best_by(self, epoch: int) -> _Best | None:
         """The best epoch up to this one."""

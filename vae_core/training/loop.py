@@ -70,7 +70,7 @@ def train(
             trainer.step(index)
         images += trainer.steps * trainer.batch * sum(courses[member].ended_by is None for member in stack)
         due = epoch % every == 0 or epoch == schedule.epochs
-        if schedule.patience and (due or on_cpu):  # elsewhere a look at the device costs a wait
+        if (schedule.patience or rivals) and (due or on_cpu):  # elsewhere a look at the device costs a wait
             _note_divergence(trainer, [courses[member] for member in stack])
         if due:
             _validate_all(trainer, best, [courses[member] for member in stack], epoch, masses=bool(rivals))
@@ -148,9 +148,9 @@ def _validate_all(
     keeps the parameters of those that it is the best of."""
     batches = list(_validated(trainer.shown, trainer.data.valid))
     means, each = _mean(batches).tolist(), torch.cat(batches, 1).cpu()
-    judged = each
+    judged: Sequence[Tensor | None] = [None] * len(courses)
     if masses and any(group.objective == "dequantised" for group in trainer.program.groups):
-        judged = torch.cat(list(_validated(trainer.shown, trainer.data.valid, masses=True)), 1).cpu()
+        judged = list(torch.cat(list(_validated(trainer.shown, trainer.data.valid, masses=True)), 1).cpu())
     training = trainer.mean_objective()
     better = [
         course.ended_by is None and course.look(epoch, training[place], means[place], each[place], judged[place])
@@ -160,9 +160,12 @@ def _validate_all(
 
 
 def _end_beyond_reach(rivals: Sequence[Course], epoch: int) -> None:
-    """Ends the courses of those rivals that will not reach the one that leads."""
-    leader = rivals[0]
-    for course in rivals[1:]:
+    """Ends the courses of those rivals that will not reach the one that leads, of those that may be chosen."""
+    sound = [course for course in rivals if course.ended_by in (None, "patience", "limit")]
+    if not sound:
+        return
+    leader = sound[0]
+    for course in sound[1:]:
         if course.beats(leader):
             leader = course
     for course in rivals:

@@ -238,8 +238,8 @@ def _require_family(said: Mapping[str, Any]) -> None:
 @torch.no_grad()
 def _alike(again: LoadedModel, model: TrainedModel, likelihood: Likelihood, dims: int) -> bool:
     """Whether what was built again scores as the model does: the same masses, also of a σ that is in no tensor."""
-    raw = torch.linspace(-1, 1, likelihood.outputs(dims))
-    k = torch.zeros(dims, dtype=torch.long)
+    raw = torch.linspace(-1, 1, likelihood.outputs(dims)).unsqueeze(0)
+    k = torch.zeros(1, dims, dtype=torch.long)
     device = next(iter(model.decoder.parameters())).device
     ours = again.likelihood.log_mass(k, raw, again.levels)
     theirs = likelihood.log_mass(k.to(device), raw.to(device), again.levels).cpu()

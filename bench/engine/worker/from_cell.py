@@ -76,6 +76,7 @@ def keep(
     if weights and reason is None:
         about = {
             "cells": [{"cell": cell.id, "scored_as": cell.scored_as, "spec": cell.spec} for cell in cells],
+            "tuned": {key: getattr(settled, key) for key in cells[0].tune},  # what was chosen of each spec's `tune`
             "data": {name: getattr(data, name) for name in ("name", "levels", "shape", "checksum")},
             **code(),
         }

@@ -44,16 +44,15 @@ def choose(tuning: Tuning, device: str) -> list[SearchResult]:
 
 
 def search_of(cells: Sequence[Cell], data: Any) -> Search:
-    """Of the cells of one configuration: its seeds, and the ways in which it is scored."""
+    """Of the cells of one configuration."""
     cell = cells[0]
     images, levels = compared_images(cell, data, "valid", len(data.valid))
-    scorings = {cell.scored_as for cell in cells}
     return Search(
         candidates=[_candidate(cell, values, data.levels) for values in cell.candidates],
         axes=cell.tune,
         images=images,
         levels=levels,
-        scored_as=[word for word in registry().get(cell.family).scorings if word in scorings],
+        scored_as=registry().get(cell.family).scorings,  # all, whichever the grid asks for: one search has one choice
         always_refine=any(key in TIGHTNESS for key in cell.tune),
     )
 

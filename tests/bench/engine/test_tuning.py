@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,8 @@ from bench.engine.worker.from_cell import compared_images, load_data
 from bench.grid.cell import Cell
 from bench.grid.plan import bundle_of, plan_tuning
 from bench.grid.read import parse_grid
+from bench.store.weights import Weights
+from vae_core.numerics import tensor_file
 from vae_core.tuning import Choice, Outcome, Search
 
 GRID = """
@@ -71,8 +74,18 @@ def test_they_are_judged_on_all_validation_images_as_test_images_are_scored(sear
     assert torch.equal(searches["bernoulli"].images, drawn)
     assert searches["bernoulli"].levels == levels == 2
     assert set(drawn.unique().tolist()) == {0, 1}
-    assert searches["mse_sum"].scored_as == ["gaussian_implied", "gaussian_fitted"]
+    assert tuple(searches["mse_sum"].scored_as) == ("gaussian_implied", "gaussian_fitted")
     assert not searches["gaussian"].always_refine
+
+
+def test_all_readings_count_whichever_the_grid_scores() -> None:
+    """Else one search would have two choices, by the grid that was there first."""
+    text = GRID.format(given="", tune="[tune]") + '[[exclude]]\nscored_as = "gaussian_fitted"\n'
+    fewer = [cell for cell in parse_grid(text, "my", "my.toml").cells if cell.family == "mse_sum"]
+    whole = [cell for cell in cells(tune="[tune]") if cell.family == "mse_sum"]
+    assert {cell.search for cell in fewer} == {cell.search for cell in whole}
+    data = load_data("digits", None, "cpu")
+    assert tuning.search_of(fewer, data).scored_as == tuning.search_of(whole, data).scored_as
 
 
 def test_what_changes_the_bound_s_tightness_is_refined() -> None:
@@ -82,14 +95,17 @@ def test_what_changes_the_bound_s_tightness_is_refined() -> None:
         assert tuning.search_of(some, load_data("digits", None, "cpu")).always_refine == refined
 
 
-def test_a_choice_is_trained_as_a_given_value_is() -> None:
+def test_a_choice_is_trained_as_a_given_value_is(tmp_path: Path) -> None:
     """All numbers of a bundle with a choice are those of a bundle whose grid gives the value."""
     by_id = {}
     for given, tune in (("", "[tune]\nlearning_rate = [1e-3, 1e-2]"), ("learning_rate = 1e-2", "")):
         asked = [cell for cell in cells(given, tune) if cell.family != "bernoulli"]
         chosen = {c.search: {"values": {"learning_rate": 1e-2}, "edges": {}, "seconds": 3.0} for c in asked if c.tune}
         asked_bundle = dataclasses.replace(bundle_of(asked), chosen=chosen)
-        results = bundle.carry_out(asked_bundle, "cpu")
+        kept = Weights.of(tmp_path / f"{tune != ''}.sqlite")
+        results = bundle.carry_out(asked_bundle, "cpu", kept)
+        (file,) = [part for part in kept.folder.iterdir() if "gaussian" in part.name and "mse" not in part.name]
+        assert tensor_file.read(file)[1]["tuned"] == ({"learning_rate": 1e-2} if tune else {})
         by_id[tune != ""] = {(r.values["iw_nats"], r.values["epochs_run"]): r for r in results}
     assert by_id[True].keys() == by_id[False].keys()
     for key, tuned in by_id[True].items():
@@ -98,7 +114,7 @@ def test_a_choice_is_trained_as_a_given_value_is() -> None:
         assert tuned.values["tune_seconds"] == 3.0
         assert given_one.values["tuned"] == ""
         apart = {"tuned", "tune_seconds", "train_seconds", "eval_seconds", "peak_memory_bytes"}
-        apart |= {"bundle_train_images_per_s"}
+        apart |= {"bundle_train_images_per_s", "weights"}
         for name in set(tuned.values) - apart:
             one, other = tuned.values[name], given_one.values[name]
             assert one == other or (isinstance(one, float) and math.isnan(one) and math.isnan(float(str(other)))), name

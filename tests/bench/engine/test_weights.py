@@ -204,6 +204,17 @@ def test_what_a_killed_worker_left_is_swept_away(run):
     assert names(run) == sorted(str(name) for name in kept(run).values())
 
 
+def test_weights_that_no_cell_names_are_swept_away(run):
+    """Their run stopped after they were in place and before their cells were stored."""
+    carry_out(seeds(0), run)
+    (own,) = folder_of(run).iterdir()
+    own.with_name("orphan.safetensors").write_bytes(own.read_bytes())
+    other = own.with_name("mine.safetensors")
+    other.write_bytes(b"of somebody else")
+    carry_out(seeds(0, 1), run)
+    assert names(run) == sorted([*(str(name) for name in kept(run).values()), other.name])
+
+
 def test_weights_that_cannot_be_written_cost_no_result(run):
     folder_of(run).write_text("a file where the folder should be")
     cells = list(parse_grid("[grid]\nfamily='bernoulli'\nhidden=[4]\nlatent=2\nepochs=1\n", "b", "b.toml").cells)

@@ -438,6 +438,14 @@ def test_a_file_of_before_surveys_is_read_and_takes_one_in(tmp_path: Path) -> No
     assert list(read_run(path).scaling["size"]) == [2], "the latest survey's alone"
 
 
+def test_what_is_tuned_is_measured_as_the_first_candidate():
+    """Under the name of the shape that is measured, so that no cell gets the speed of another."""
+    text = "[grid]\nfamily = 'gaussian'\nepochs = 60\npatience = 5\n[tune]\nlatent = [2, 20]\n"
+    (cell,) = kinds(parse_grid(text, "g", "g.toml").cells).values()
+    assert (cell.latent, dict(cell.tune)) == (2, {})
+    assert cell.kind == parse_grid(text, "g", "g.toml").cells[0].settled({"latent": 2}).kind
+
+
 def test_a_kind_is_not_named_for_what_changes_no_speed():
     grid = parse_grid(
         "[grid]\nfamily = 'gaussian'\nsigma = [0.1, 0.2]\nepochs = [3, 4]\nlearning_rate = [1e-3, 1e-2]\n"

@@ -237,6 +237,17 @@ def test_single_images_put_nobody_beyond_reach() -> None:
     assert not leader.is_beyond_reach_of(other, 20)
 
 
+def test_a_few_images_that_are_far_better_keep_it_going() -> None:
+    """By the trimmed mean it is behind by a nat, by the plain one, which chooses, ahead by three."""
+    courses = [Course(schedule(), DIMS) for _ in range(2)]
+    better = torch.where(torch.arange(100) < 4, 100.0, -1.0)
+    for epoch in range(1, 21):
+        for course, each in zip(courses, (torch.zeros(100), better), strict=True):
+            course.look(epoch, 0.0, float(each.mean()), each + torch.arange(100) / 1000 - (epoch == 1) * 1e-3)
+    assert courses[0].beats(courses[1])
+    assert not courses[0].is_beyond_reach_of(courses[1], 20)
+
+
 def test_rivals_are_judged_by_what_they_are_chosen_by() -> None:
     """The one with the better objective may have the worse bound of exact masses."""
     courses = [Course(schedule(), DIMS) for _ in range(2)]
