@@ -102,11 +102,12 @@ def test_who_is_beyond_reach_leaves_and_costs_nothing_afterwards(
         return plain(self, k, *rest, training=training, **more)
 
     monkeypatch.setattr(BundleProgram, "objectives", counted)
-    asked = search(data, (1e-6, 1e-2), schedule=LONG)
+    asked = search(data, (3e-4, 2e-2), schedule=Schedule(200, 32, 1e-3, patience=10, tolerance=0.003))
     (choice,) = tune(data, [asked])
     lost, won = choice.outcomes
     assert (lost.ended_by, won.chosen) == ("behind", True)
-    assert lost.epochs_run < won.epochs_run
+    assert (won.ended_by, lost.epochs_run) == ("patience", 168)
+    assert won.epochs_run < lost.epochs_run  # not before the one that leads has ended
     assert math.isnan(lost.bits_per_dim)
     assert sum(trained) == 2 * (lost.epochs_run + won.epochs_run)  # two steps an epoch
     (whole,) = tune(data, [asked], cut=False)

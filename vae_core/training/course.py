@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 #: share of the images that a trimmed mean leaves out at either end, one image at least
 TRIM = 0.05
 #: what a model gained in the second half of its epochs, so many times, is the most that it is thought to gain yet. A
-#: bound that comes closer to its end as t^−α has 1 / (2^α − 1) times that before it: 1 for α = 1, 2.4 for α = ½. With
-#: 2, the best rates of densities whose bound rises in steps were lost on digits; with 3, none
+#: bound that comes closer to its end as t^−α has 1 / (2^α − 1) times that before it: 1 for α = 1, 2.4 for α = ½
 REACH = 3.0
 NOISE = 2.0  #: standard errors that a deficit must exceed besides
 

@@ -43,8 +43,8 @@ def train(
     With `schedule.patience` a model ends when nothing more comes (`Course`) or when it diverged, and leaves the stack:
     at once on a CPU; on CUDA, where another stack is another graph to capture, when LEAVING_SHARE of the stack has
     ended, and until then it is computed and ignored. How far its neighbours' numbers stay what they were is said at
-    `Trainer`. Of rivals only the best one is wanted: who is beyond noise behind, with what it may gain yet, ends and
-    leaves too (`Course.is_beyond_reach_of`). Without patience and rivals nobody leaves.
+    `Trainer`. Of rivals only the best one is wanted: who is beyond noise behind one that has ended, with what it may
+    gain yet, ends and leaves too (`Course.is_beyond_reach_of`). Without patience and rivals nobody leaves.
 
     Args:
         data: integer images; moved to `device` as they are.
@@ -160,7 +160,9 @@ def _validate_all(
 
 
 def _end_beyond_reach(rivals: Sequence[Course], epoch: int) -> None:
-    """Ends the courses of those rivals that will not reach the one that leads, of those that may be chosen."""
+    """Ends the courses of those rivals that will not reach the one that leads, of those that may be chosen, once that
+    one has come to its own end. Before, none: of densities whose bound rises in steps the best rate was far behind at a
+    tenth of its epochs (digits, Gaussian with σ of each pixel: by 0.08 bits/dim better in the end)."""
     sound = [course for course in rivals if course.ended_by in (None, "patience", "limit")]
     if not sound:
         return
@@ -168,6 +170,8 @@ def _end_beyond_reach(rivals: Sequence[Course], epoch: int) -> None:
     for course in sound[1:]:
         if course.beats(leader):
             leader = course
+    if leader.ended_by is None:
+        return
     for course in rivals:
         if course is not leader and course.ended_by is None and leader.is_beyond_reach_of(course, epoch):
             course.end("behind", epoch)

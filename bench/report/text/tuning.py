@@ -65,9 +65,10 @@ def procedure(keys: Sequence[str]) -> str:
     text = (
         f"The {listed([words(key) for key in keys])} {'is' if len(keys) == 1 else 'are'} not compared but chosen "
         "for every configuration in the same way: all get the same candidates, trained from a seed of their own that "
-        "no number of the rankings comes from; who is beyond reach of a rival leaves early (but for recipes, whose "
-        "own number is not what they are judged by). The best on the validation images is chosen, by the bound of "
-        "training taken of exact masses, in bits/dim. Where the two best are near, or what is tuned changes how tight "
+        "no number of the rankings comes from; who is beyond reach of a rival that has ended leaves (but for recipes, "
+        "whose own number is not what they are judged by). The best on the validation images is chosen, by the bound "
+        "of training taken of exact masses, in bits/dim. Where the two best are near, or what is tuned changes how "
+        "tight "
         "the bound is, those two are judged by refined importance weighting. Then the seeds of the grid are trained "
         "with what was chosen."
     )
