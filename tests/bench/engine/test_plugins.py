@@ -137,7 +137,7 @@ def test_a_changed_plug_in_is_refused_on_resuming(finished, tmp_path, more):
         "restore the file, or run with --fresh or another --out.\n"
     )
     assert run.read_bytes() == before
-    assert sorted(path.name for path in run.parent.iterdir()) == ["tiny.sqlite"]
+    assert sorted(path.name for path in run.parent.iterdir()) == ["tiny.sqlite", "tiny.weights"]
 
 
 # -- the same with cheap workers ---------------------------------------------------------------------------------------
