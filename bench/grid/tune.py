@@ -37,7 +37,7 @@ def tune_axes(where: str, table: Mapping[str, Any]) -> dict[str, tuple[Any, ...]
             several = "two or more, such as [[200], [400]]," if key in LIST_VALUES else "two or more"
             raise GridError(
                 f"{where}: {key} has one candidate, {shown(values[0])}, and so no choice; list {several} or give it "
-                "under [grid]."
+                f"{_elsewhere(where, key)}."
             )
         axes[key] = tuple(sorted(values)) if all(isinstance(item, int | float) for item in values) else values
     return axes
@@ -53,6 +53,11 @@ def require_one_role(where: str, axes: Iterable[str], tune: Mapping[str, Any], t
             )
 
 
+def _elsewhere(where: str, key: str) -> str:
+    """Where a value that is no candidate belongs, for who wrote it there."""
+    return f"as --set {key}=VALUE" if where == "--set" else "under [grid]"
+
+
 def _require_tunable(where: str, key: str) -> None:
     able = [name for name, known in KEYS.items() if known.tunable]
     if key in Settings.model_fields and KEYS[key].tunable:
@@ -62,7 +67,11 @@ def _require_tunable(where: str, key: str) -> None:
             f"{where}: {key} changes the likelihood, which is what a grid compares; give its values under [[cells]]."
         )
     if key in ENDS:
-        raise GridError(f"{where}: {key} says when a training ends, alike for all candidates; give it under [grid].")
+        raise GridError(
+            f"{where}: {key} says when a training ends, alike for all candidates; give it {_elsewhere(where, key)}."
+        )
     if key in Settings.model_fields:
-        raise GridError(f"{where}: {key} cannot be tuned (what can: {', '.join(able)}); give it under [grid].")
+        raise GridError(
+            f"{where}: {key} cannot be tuned (what can: {', '.join(able)}); give it {_elsewhere(where, key)}."
+        )
     axis(where, key, None)  # says that it is unknown, and what may have been meant

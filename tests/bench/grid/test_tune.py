@@ -119,6 +119,13 @@ def test_what_cannot_be_tuned_gets_one_sentence(parts: dict[str, str], said: str
     assert "\n" not in message
 
 
+def test_the_advice_on_set_works_as_it_is_written() -> None:
+    assert "or give it as --set learning_rate=VALUE." in refusal("tune.learning_rate=1e-3")
+    assert read("learning_rate=1e-3")[0].learning_rate == 1e-3
+    assert "give it as --set epochs=VALUE." in refusal("tune.epochs=[60, 70]")
+    assert read("epochs=70")[0].epochs == 70
+
+
 def test_set_that_contradicts_itself_is_refused() -> None:
     assert "--set: latent is given here and tuned in another --set" in refusal("latent=3", "tune.latent=[2, 3]")
     assert "my.toml: write [tune] as a table" in str(_of_text('tune = 3\n[[cells]]\nfamily = "beta"'))
