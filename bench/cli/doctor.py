@@ -1,16 +1,22 @@
-"""`vae-bench doctor`: whether this machine can run the suite, what is here, what is missing, what to do about it."""
+"""`vae-bench doctor`: whether this machine can run the suite, what is here, what is missing, what to do about it; of a
+data set, what is noticed before anything is trained on it."""
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.options import columns
+from bench.cli.options import Overrides, Refused, columns, grid_of
+
+if TYPE_CHECKING:
+    from bench.grid.cell import DataSpec
 
 SPACE_NEEDED = 1_000_000_000  # bytes: the larger data sets unpacked, and run files
 
@@ -84,15 +90,72 @@ def _disk(folder: Path) -> Check:
     return Check("disk here", f"{free / 1e9:.1f} GB free", remedy)
 
 
-def verb() -> int:
-    """Say whether this machine can run the suite.
+def questions(asked: DataSpec) -> Iterator[Check]:
+    """What a data set is, and what is noticed of it; looked at in a process of its own. Raises Refused where it cannot
+    be had, with what mends it."""
+    from bench.engine.local import Pool, TaskFailed
+    from bench.engine.provenance import cores
+
+    with Pool(1, cores()) as pool:
+        try:
+            call = ("bench.engine.worker.facts:inspect_data", *astuple(asked))
+            facts = pool.call("bench.engine.opening:plainly", *call)
+        except TaskFailed as error:
+            raise Refused(str(error)) from None
+    yield Check("data", asked.key)
+    yield Check("what", facts["about"])
+    size = " × ".join(map(str, facts["shape"]))
+    yield Check("images", f"{size}, {facts['levels']} levels; {facts['train']}/{facts['valid']}/{facts['test']}")
+    for remark in facts["remarks"]:
+        yield Check(f"{'!' if remark['loud'] else '-'} {remark['topic']}", remark["text"])
+    if not facts["remarks"]:
+        yield Check("noticed", "nothing")
+
+
+def data_of(what: str, overrides: list[str] | None) -> list[DataSpec]:
+    """The data sets that are meant: one by its name or path, with what --set makes of it, or those of a grid."""
+    from bench.grid.read import parse_grid, shipped_grids
+
+    if what.endswith(".toml") or (what in shipped_grids() and what not in _names()):
+        cells = grid_of(what, overrides).cells
+    else:
+        text = f"[grid]\nfamily = 'categorical'\ndataset = {json.dumps(what)}\n"
+        cells = parse_grid(text, "doctor", "vae-bench doctor", overrides or []).cells
+    return list(dict.fromkeys(cell.data for cell in cells))
+
+
+def _names() -> list[str]:
+    from bench.grid import lazy_torch
+
+    lazy_torch.install()
+    from vae_core import data
+
+    return data.names()
+
+
+def verb(
+    data: Annotated[
+        str | None,
+        typer.Argument(help="A data set's name or path, or a grid: say what is noticed of its data instead."),
+    ] = None,
+    set_: Overrides = None,
+) -> int:
+    """Say whether this machine can run the suite, or what is to be known of a data set.
 
     Looks at Python, torch, CUDA, the data sets and the disk, and names a remedy for what is missing.
+    Of a data set: levels that do not occur, copies between splits, runs of like images, and more.
 
-    Example:  vae-bench doctor
+    Example:  vae-bench doctor faces.npz --set block=50
     """
     from bench.cli.text.table import table
 
+    if data is not None:
+        for asked in data_of(data, set_):
+            found = [(check.what, f"{check.found}.") for check in questions(asked)]
+            typer.echo(table(found, columns()), nl=False)
+        return 0
+    if set_:
+        raise Refused("--set: name the data set that it is of, as in vae-bench doctor faces.npz --set block=50.")
     results = checks()
     rows = [(check.what, f"{check.found}. {check.remedy}." if check.remedy else check.found) for check in results]
     typer.echo(table(rows, columns()), nl=False)

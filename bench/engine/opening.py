@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from bench.engine import plugins
@@ -28,6 +29,8 @@ from bench.grid.cell import Cell
 from bench.grid.errors import UserError
 from bench.grid.read import Grid
 from bench.store import RunFile, replaceable
+
+COLUMNS = 80
 
 
 class RunError(UserError):
@@ -103,6 +106,11 @@ class Opened:
             )
         return stored | facts
 
+    def remarked(self, data: Mapping[str, Mapping[str, Any]], cells: Iterable[Cell]) -> list[str]:
+        """What was noticed of the data sets of the cells, of what `examine` gave, as lines for a terminal."""
+        asked = dict.fromkeys(cell.data.key for cell in cells)
+        return [line for key in asked for line in remark_lines(data[key].get("name", key), data[key], COLUMNS)]
+
     def keep(self, meta: Mapping[str, Any]) -> RunFile:
         """The file; a new one with these facts where there is none."""
         if self.file is None:
@@ -146,6 +154,21 @@ class Opened:
                 f"{what} is not what {self.path} was begun with (checksum {now[:8]}, then {before[:8]}); restore the "
                 f"{noun}, or run with --fresh or another --out."
             )
+
+
+def remark_lines(name: str, facts: Mapping[str, Any], width: int) -> list[str]:
+    """The remarks in a data set's facts, each wrapped under a dash; a loud one has an exclamation mark."""
+    return [
+        line
+        for remark in facts.get("remarks") or ()
+        for line in textwrap.wrap(
+            f"{'!' if remark['loud'] else '-'} {PurePath(name).name or name}, {remark['topic']}: {remark['text']}.",
+            width,
+            subsequent_indent="  ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    ]
 
 
 def plainly(function: str, *arguments: Any) -> dict[str, Any]:

@@ -150,9 +150,10 @@ class _Run:
                 workers = self.options.workers or 1
                 tunings, bundles = self.choices.split(cells, wanted, device, workers)
                 pool.workers, pool.threads = workers, here
-            data = self.opened.examine(
-                pool, device, (self.described[cell].cell for cell in self.described if cell in wanted)
-            )
+            asked = [self.described[cell].cell for cell in self.described if cell in wanted]
+            data = self.opened.examine(pool, device, asked)
+            for line in self.opened.remarked(data, asked):
+                self.reporter.say(line)
             file = self._begin(self.opened.keep({**self._meta(), "data": data}), data)
             if self.options.fresh:
                 self.weights.clear()  # only now that the new file is in place of the old one

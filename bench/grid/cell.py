@@ -39,11 +39,12 @@ class DataSpec:
     levels: int | None = None
     quantise: int | None = None
     train_images: int | None = None
+    block: int | None = None
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
         """From the values of a cell or a row of tables, where an empty number is NaN and older ones lack some keys."""
-        numbers = {name: values.get(name) for name in ("levels", "quantise", "train_images")}
+        numbers = {name: values.get(name) for name in ("levels", "quantise", "train_images", "block")}
         known = {name: int(value) for name, value in numbers.items() if value is not None and value == value}
         return cls(str(values["dataset"]), **known)
 
@@ -59,6 +60,7 @@ class DataSpec:
         return ", ".join(
             ([f"quantised to {self.quantise} levels"] if self.quantise else [])
             + ([f"{self.train_images:,} training images"] if self.train_images else [])
+            + ([f"cut in blocks of {self.block}"] if self.block else [])
         )
 
 

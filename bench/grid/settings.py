@@ -92,6 +92,11 @@ class Settings(BaseModel):
     train_images: Annotated[int | None, Key("data", paces=False)] = Field(
         default=None, ge=1, description="a whole number >= 1 (leave it out for all training images)"
     )
+    block: Annotated[int | None, Key("data", paces=False)] = Field(
+        default=None,
+        ge=1,
+        description="a whole number >= 1 of consecutive images that one split has, and only for data given as a path",
+    )
     family: Annotated[str, Key("model", bundled=False)] = Field(
         description="the name of a family (vae-bench list likelihoods)"
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.report.numbers import NOTHING
-from bench.statistics.contests import short
+from bench.statistics.contests import short, specs
 from bench.store import RunTables
 
 SHOWN_APART = ("grid", "data", "about", "cards")  # what the page shows elsewhere
@@ -19,14 +19,37 @@ class Facts:
 
     title: str
     rows: list[tuple[str, str]]
+    remarks: tuple[str, ...] = ()
 
 
 def data(tables: RunTables) -> list[Facts]:
-    """The data sets."""
+    """The data sets, and what was noticed of each before anything was trained."""
     return [
-        Facts(short(name), _flat({key: fact for key, fact in facts.items() if key != "name"}))
+        Facts(
+            short(name),
+            _flat({key: fact for key, fact in facts.items() if key not in ("name", "remarks")}),
+            tuple(sentence(remark) for remark in facts.get("remarks") or ()),
+        )
         for name, facts in dict(tables.meta.get("data") or {}).items()
     ]
+
+
+def loud(tables: RunTables) -> list[str]:
+    """What was noticed of data that bears on every number of theirs, of those that the present cells are of."""
+    of_cells = {spec.key for spec in specs(tables.cells)}
+    return [
+        f"{short(name)}: {sentence(remark)}"
+        for name, facts in dict(tables.meta.get("data") or {}).items()
+        if name in of_cells
+        for remark in facts.get("remarks") or ()
+        if remark["loud"]
+    ]
+
+
+def sentence(remark: Mapping[str, Any]) -> str:
+    """A remark for people."""
+    text = str(remark["text"])
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def settings(tables: RunTables) -> list[tuple[str, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 
 from bench.report.numbers import NOTHING, bound, bracket, measured, several
+from bench.report.provenance import loud
 from bench.report.text.doubts import caution
 from bench.report.text.findings import estimator
 from bench.report.text.training import lost_seeds, training
@@ -26,7 +27,9 @@ TYPED = {"−": "-", "\u00a0": " ", "≤": "<=", "≥": ">="}  # what every term
 def ranking_text(tables: RunTables, width: int = 80) -> str:
     """For each currency a verdict and the ranked configurations with intervals, in lines of at most `width` columns."""
     ranked = boards(tables)
-    lines = [line for board in ranked for line in (*_board(board, width), "")]
+    noticed = [line for text in loud(tables) for line in _wrapped(f"! {text}", width)]
+    lines = [*noticed, *([""] if noticed else [])]
+    lines += [line for board in ranked for line in (*_board(board, width), "")]
     failed = len(unusable(tables))
     if not ranked:
         lines.append("Nothing can be ranked: no cell has usable numbers.")

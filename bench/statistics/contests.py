@@ -88,7 +88,7 @@ def contests(
 
 def specs(cells: pd.DataFrame) -> list[DataSpec]:
     """What each cell was trained and scored on."""
-    asked = [name for name in ("dataset", "levels", "quantise", "train_images") if name in cells.columns]
+    asked = [name for name in ("dataset", "levels", "quantise", "train_images", "block") if name in cells.columns]
     return [DataSpec.of(dict(zip(asked, row, strict=True))) for row in cells[asked].itertuples(index=False, name=None)]
 
 

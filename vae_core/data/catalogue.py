@@ -50,30 +50,39 @@ def load(
     levels: int | None = None,
     quantise: int | None = None,
     train_images: int | None = None,
+    block: int | None = None,
     download: bool = True,
 ) -> Dataset:
     """Loads a data set by its name, or from a path to an .npz, an .npy or a folder of images (`files` has the rules).
 
     `root` is a torchvision root (`data_root` says which one if not given): a data set that is there is read, one that
     is not is downloaded into it, unless `download` is False. `levels` (K) is for paths; a named data set has its own.
+    `block`, for paths too, has whole blocks of so many consecutive images in one split, as frames of a film should be.
     `quantise` joins neighbouring levels to so many (`Dataset.quantised`), `train_images` keeps so many of the training
     images and as large a share of the validation images (`Dataset.fewer`): other data, with a checksum of their own.
 
     Raises DataError, one sentence with the remedy, for whatever stands in the way.
     """
-    data = _whole(name, root, levels, download)
+    data = _whole(name, root, levels, quantise, block, download)
     data = data if train_images is None else data.fewer(train_images)
     return data if quantise is None else data.quantised(quantise)
 
 
-def _whole(name: str, root: Path | str | None, levels: int | None, download: bool) -> Dataset:
+def _whole(
+    name: str, root: Path | str | None, levels: int | None, quantise: int | None, block: int | None, download: bool
+) -> Dataset:
     if name not in SOURCES and files.looks_like_path(name):
-        return files.load_path(name, levels)
+        return files.load_path(name, levels, quantise=quantise, block=block)
     source = _source(name)
     if levels not in (None, source.levels):
         raise DataError(
             f"{name} has {source.levels} levels, not {levels}: levels can be stated for paths only; quantise = K joins "
             "them to fewer."
+        )
+    if block is not None:
+        raise DataError(
+            f"{name} has splits of its own (vae-bench list datasets), and block can be stated for paths only: leave it "
+            "out."
         )
     train, valid, test = source.read(data_root(root), download)
     return Dataset.from_arrays(name, source.levels, train, valid, test, about=source.about)

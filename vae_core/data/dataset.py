@@ -5,26 +5,41 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
+from collections.abc import Iterable
 
 import numpy as np
 import torch
 
 from vae_core.data.splits import order
 
-MOST_LEVELS = 2**15  # the largest value, K − 1, must fit int16
+MOST_LEVELS = 2**16  # of 16-bit pictures
 
 
 class DataError(ValueError):
     """A data set that cannot be had or cannot be used; the message is one sentence with the remedy."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Remark:
+    """Something about data that a reader of their numbers should know, in one sentence.
+
+    `topic` is one word: levels, copies, neighbours, constant, shape, size or reading. A `loud` one bears on every
+    number of the data: it stands above the ranking too.
+    """
+
+    topic: str
+    text: str
+    loud: bool = False
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Dataset:
     """Integer images with values 0…K−1, cut into training, validation and test.
 
-    `train`, `valid`, `test` are [N, D], uint8 for K ≤ 256 and int16 beyond; D = H·W·C with the channel fastest, so
-    that `split.reshape(-1, *shape)` gives pictures. `checksum` is the SHA-256 (hex) over levels, shape, split sizes
-    and the bytes of the three splits: two data sets with one checksum are the same numbers in the same order.
+    `train`, `valid`, `test` are [N, D], uint8 for K ≤ 256, int16 for K ≤ 32768 and int32 beyond; D = H·W·C with the
+    channel fastest, so that `split.reshape(-1, *shape)` gives pictures. `checksum` is the SHA-256 (hex) over levels,
+    shape, split sizes and the bytes of the three splits: two data sets with one checksum are the same numbers in the
+    same order. `remarks` is what was noticed while they were read; `questions.remarks` asks the rest.
     """
 
     name: str
@@ -35,17 +50,26 @@ class Dataset:
     test: torch.Tensor
     checksum: str
     about: str
+    remarks: tuple[Remark, ...] = ()
 
     @classmethod
     def from_arrays(
-        cls, name: str, levels: int, train: np.ndarray, valid: np.ndarray, test: np.ndarray, *, about: str = ""
+        cls,
+        name: str,
+        levels: int,
+        train: np.ndarray,
+        valid: np.ndarray,
+        test: np.ndarray,
+        *,
+        about: str = "",
+        remarks: Iterable[Remark] = (),
     ) -> Dataset:
         """Builds one from integer images [N, H, W] or [N, H, W, C] per split.
 
         Raises DataError where a value lies outside 0…levels−1 or a split is empty.
         """
         shape = train.shape[1:]
-        dtype = np.dtype("u1") if levels <= 256 else np.dtype("<i2")
+        dtype = np.dtype("u1" if levels <= 2**8 else "<i2" if levels <= 2**15 else "<i4")
         digest = hashlib.sha256(f"levels {levels} shape {shape} splits".encode())
         digest.update(f" {len(train)} {len(valid)} {len(test)}:".encode())
         tensors: list[torch.Tensor] = []
@@ -58,7 +82,7 @@ class Dataset:
             digest.update(flat.data)
             tensors.append(torch.from_numpy(flat.astype(dtype.newbyteorder("="), copy=not flat.flags.writeable)))
         parts = dict(zip(("train", "valid", "test"), tensors, strict=True))
-        return cls(name, levels, shape, **parts, checksum=digest.hexdigest(), about=about)
+        return cls(name, levels, shape, **parts, checksum=digest.hexdigest(), about=about, remarks=tuple(remarks))
 
     @property
     def dims(self) -> int:
@@ -81,9 +105,7 @@ class Dataset:
         share = max(2, -(-len(self.valid) * train_images // there))
         train, valid = _some(self._pictures(self.train), train_images), _some(self._pictures(self.valid), share)
         kept = f"{train_images} of {there} training and {len(valid)} of {len(self.valid)} validation images"
-        return Dataset.from_arrays(
-            self.name, self.levels, train, valid, self._pictures(self.test), about=f"{self.about}; {kept}"
-        )
+        return self._as(kept, self.levels, train, valid, self._pictures(self.test))
 
     def quantised(self, levels: int) -> Dataset:
         """With so many levels, each of K / levels neighbouring ones joined: k becomes k·levels // K.
@@ -97,9 +119,12 @@ class Dataset:
                 f"{_fewer_levels(self.levels, levels)}."
             )
         splits = [self._pictures(split) // (self.levels // levels) for split in (self.train, self.valid, self.test)]
-        return Dataset.from_arrays(
-            self.name, levels, *splits, about=f"{self.about}; quantised to {levels} levels, k·{levels} // {self.levels}"
-        )
+        return self._as(f"quantised to {levels} levels, k·{levels} // {self.levels}", levels, *splits)
+
+    def _as(self, said: str, levels: int, train: np.ndarray, valid: np.ndarray, test: np.ndarray) -> Dataset:
+        """What was made of it."""
+        about = f"{self.about}; {said}"
+        return Dataset.from_arrays(self.name, levels, train, valid, test, about=about, remarks=self.remarks)
 
     def _pictures(self, split: torch.Tensor) -> np.ndarray:
         """[N, *shape]"""
@@ -130,10 +155,7 @@ def require_values(name: str, images: np.ndarray, levels: int) -> None:
     """Raises DataError unless every value of `images` (integers, not empty) lies in 0…levels−1."""
     low, high = int(images.min()), int(images.max())
     if low < 0 or high >= levels:
-        raise DataError(
-            f"{name} has values {low}…{high}, but {levels} levels allow 0…{levels - 1}: shift or rescale the images, "
-            "or state the right number of levels."
-        )
+        raise DataError(f"{name} has values {low}…{high}, but {levels} levels allow 0…{levels - 1}.")
 
 
 def reason(error: BaseException, most: int = 120) -> str:

@@ -7,27 +7,30 @@
 | bool | 2 levels |
 | uint8 | 256 levels unless `levels` is stated |
 | any other integer type | `levels` must be stated |
-| folder | all its .png, .jpg, .bmp, .tif, .pgm, .ppm, .webp, subfolders too, in the order of their paths; 256 levels |
+| folder | all its .png, .jpg, .bmp, .tif, .pgm, .ppm, .webp, subfolders too, in the order of their paths: 256 levels, |
+| | 65,536 of 16-bit and 2 of 1-bit pictures, unless `levels` is stated (`pictures`) |
 
 An .npz has its images under `images`, or is one single array; it may state `levels` beside it.
-Nothing pickled is ever unpickled.
+Nothing pickled is ever unpickled. What is not so gets one sentence, with the formula that makes it so where one keeps
+apart what is apart (`arrays`); levels that are not those stated are refused (`lattice`).
 """
 
 from __future__ import annotations
 
-import math
 import os
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from vae_core.data.dataset import MOST_LEVELS, DataError, Dataset, reason, require_values
-from vae_core.data.splits import three_ways
+from vae_core.data import pictures, questions
+from vae_core.data.arrays import FEWEST_IMAGES, as_images
+from vae_core.data.dataset import MOST_LEVELS, DataError, Dataset, Remark, reason
+from vae_core.data.lattice import Levels, require_levels
+from vae_core.data.splits import FEWEST_BLOCKS, three_ways
 
-FEWEST_IMAGES = 10  # below this a sixth is one picture, and no standard error can be had from it
-PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".pgm", ".ppm", ".webp")
-MODES = {"L": "grey", "RGB": "RGB"}
+ROOM = 1 / 4  # of the memory, at most for one array: it is copied when it is cut
 
 
 def looks_like_path(name: str) -> bool:
@@ -36,39 +39,56 @@ def looks_like_path(name: str) -> bool:
     return bool(name) and (os.sep in name or "/" in name or path.suffix in (".npz", ".npy") or path.exists())
 
 
-def load_path(name: str, levels: int | None) -> Dataset:
-    """The data set in a file or folder, cut in sixths by the fixed order (train 4, valid 1, test 1).
+def load_path(name: str, levels: int | None, *, quantise: int | None = None, block: int | None = None) -> Dataset:
+    """The data set in a file or folder, cut in sixths by the fixed order (train 4, valid 1, test 1), whole blocks of
+    `block` consecutive images to one split. `quantise`: what its levels will be joined to, which may mend a lattice.
 
     Raises DataError, one sentence, for everything that is not as the table above has it.
     """
     path = Path(name).expanduser()
+    remarks: list[Remark] = []
+    stated, held = None, "array"
     if path.is_dir():
-        images, stated = read_folder(path), None
+        images, remarks = pictures.questioned(path)
+        held = "folder"
     elif path.is_file():
         images, stated = read_array(path)
+        held = held if stated is None else "stated"
     else:
         raise DataError(f"{name} was not found: give the path of an .npz or .npy file or of a folder of images.")
-    images = _as_images(name, images)
-    levels = _levels_of(name, images.dtype, levels, stated)
+    rows = images.ndim == 2
+    images, doubtful = as_images(name, images)
+    levels = _levels_of(name, images.dtype, levels, stated, of_pictures=held == "folder")
     images = images.astype(np.uint8) if images.dtype == np.bool_ else images
-    require_values(name, images, levels)
-    cut = three_ways(len(images))
+    require_levels(name, Levels.of(images), levels, held=held, quantise=quantise)
+    _require_blocks(name, len(images), block)
+    remarks += [*doubtful, *questions.neighbours(images, block, rows=rows)]
+    cut = three_ways(len(images), block or 1)
     about = (
         f"{len(images)} images from {path.name}, values {images.min()}…{images.max()} of {levels} levels; fixed random "
         f"split {'/'.join(str(len(part)) for part in cut)}"
+        f"{f', whole blocks of {block} consecutive images in each' if block else ''}"
     )
-    return Dataset.from_arrays(name, levels, images[cut.train], images[cut.valid], images[cut.test], about=about)
+    return Dataset.from_arrays(
+        name, levels, images[cut.train], images[cut.valid], images[cut.test], about=about, remarks=remarks
+    )
 
 
 def read_array(path: Path) -> tuple[np.ndarray, int | None]:
     """The one array of images in an .npz or .npy, and the levels stated beside it, if any."""
     if path.suffix not in (".npz", ".npy"):
         raise DataError(f"{path} is no .npz, no .npy and no folder: save the images with numpy.savez(path, images=…).")
+    _require_room(path)
     try:
         with path.open("rb") as file:
             held = np.load(file, allow_pickle=False)
             arrays = {path.stem: held} if isinstance(held, np.ndarray) else {key: held[key] for key in held.files}
     except Exception as error:  # a damaged file can fail anywhere in zip, zlib, the header's parser or numpy
+        if "Object arrays" in str(error):
+            raise DataError(
+                f"{path} holds pickled objects, which are never unpickled here: save them as one plain array, "
+                "numpy.stack(list(x)), which takes images of one size."
+            ) from None
         raise DataError(
             f"{path} cannot be read ({reason(error)}): it may be damaged or hold pickled objects; save a plain "
             "integer array with numpy.savez(path, images=…)."
@@ -83,79 +103,54 @@ def read_array(path: Path) -> tuple[np.ndarray, int | None]:
     return images, None if stated is None else int(stated.item())
 
 
-def read_folder(folder: Path) -> np.ndarray:
-    """uint8 [N, H, W] or [N, H, W, 3] from all pictures of a folder and its subfolders, in the order of their paths."""
-    from PIL import Image
-
-    files = sorted(
-        (f for f in folder.rglob("*") if f.suffix.lower() in PICTURES and not f.name.startswith(".")),
-        key=lambda f: f.relative_to(folder).as_posix(),
-    )
-    if not files:
-        raise DataError(f"{folder} holds no images: put {', '.join(PICTURES)} files of one size there.")
-    pictures: list[np.ndarray] = []
-    for file in files:
-        try:
-            with Image.open(file) as picture:
-                mode, pixels = picture.mode, np.asarray(picture)
-        except Exception as error:  # every decoder has its own ways to fail
-            raise DataError(f"{file} cannot be read as an image ({reason(error)}): mend or remove it.") from error
-        if mode not in MODES:
-            raise DataError(f"{file} has mode {mode}, but only grey (L) and RGB are read: convert it.")
-        if pictures and pixels.shape != pictures[0].shape:
-            raise DataError(
-                f"{file} is {_size(pixels)} and {files[0]} is {_size(pictures[0])}, but all images of a folder must "
-                "have one size and mode: resize or convert them."
-            )
-        pictures.append(pixels)
-    return np.stack(pictures)
-
-
-def _as_images(name: str, images: np.ndarray) -> np.ndarray:
-    """`images` as integers or bools [N, H, W] or [N, H, W, 3], enough of them to split; DataError elsewhere."""
-    if images.dtype.kind == "f":
-        nan = ", NaN among them" if np.isnan(images).any() else ""
+def _require_room(path: Path) -> None:
+    """Raises DataError where what a file holds is more than memory has room for."""
+    try:
+        if path.suffix == ".npz":
+            with zipfile.ZipFile(path) as held:
+                size, count = max((member.file_size for member in held.infolist()), default=0), 0
+        else:
+            size, count = path.stat().st_size, len(np.load(path, mmap_mode="r"))
+    except Exception:  # a damaged file, of which who reads it says so
+        return
+    room = ROOM * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if size > room:
+        some = f'numpy.load(PATH, mmap_mode="r")[:{max(FEWEST_IMAGES, int(count * room / size))}]' if count else "fewer"
         raise DataError(
-            f"{name} holds {images.dtype} values{nan}, but images must be integers 0…K−1: quantise them first, for "
-            "example (x * 255).round().astype('uint8')."
+            f"{path} holds {size / 1e9:.1f} GB, and {room / 1e9:.1f} GB is the most that is read here: save some of "
+            f"its images, {some}, as a file of their own."
         )
-    if images.dtype.kind not in "iub":
-        raise DataError(f"{name} holds {images.dtype} values, but images must be integers 0…K−1: convert them first.")
-    channels = images.shape[3] if images.ndim == 4 else 1
-    if images.ndim not in (2, 3, 4) or channels not in (1, 3) or (len(images) and not images.size):
-        raise DataError(
-            f"{name} has shape {list(images.shape)}, but images must be [N, H, W], [N, H, W, 1 or 3] or [N, D]: "
-            "reshape them, the channel last."
-        )
-    if len(images) < FEWEST_IMAGES:
-        count = {0: "no images", 1: "1 image"}.get(len(images), f"{len(images)} images")
-        raise DataError(
-            f"{name} holds {count}, but at least {FEWEST_IMAGES} are needed to cut training, validation and test from."
-        )
-    if images.ndim == 2:
-        side = math.isqrt(images.shape[1])
-        return images.reshape(-1, side, side) if side**2 == images.shape[1] else images[:, None, :]
-    return images[..., 0] if images.ndim == 4 and channels == 1 else images
 
 
-def _levels_of(name: str, dtype: np.dtype, asked: int | None, stated: int | None) -> int:
+def _require_blocks(name: str, count: int, block: int | None) -> None:
+    """Raises DataError where blocks are too long for three splits."""
+    most = count // FEWEST_BLOCKS
+    if block is not None and not 1 <= block <= most:
+        raise DataError(
+            f"{name} has {count} images, too few for blocks of {block}: give block = 1…{most}, so that there are "
+            f"{FEWEST_BLOCKS}, or leave it out."
+        )
+
+
+def _levels_of(name: str, dtype: np.dtype, asked: int | None, stated: int | None, *, of_pictures: bool) -> int:
     """K from what was asked for, what the file states and what the type says, which must agree."""
     if asked is not None and stated is not None and asked != stated:
         raise DataError(f"{name} states {stated} levels, but {asked} were asked for: leave one of the two out.")
-    of_type = {np.dtype(np.bool_): 2, np.dtype(np.uint8): 256}.get(dtype)
-    levels = next((k for k in (asked, stated, of_type) if k is not None), None)
+    of_type = {np.dtype(np.bool_): 2, np.dtype(np.uint8): 256}
+    if of_pictures:
+        of_type[np.dtype(np.uint16)] = 2**16
+    levels = next((k for k in (asked, stated, of_type.get(dtype)) if k is not None), None)
     if levels is None:
         raise DataError(
             f"{name} holds {dtype} values, from which the number of levels is not clear: state it as levels = K, or "
             "save levels=K beside the images."
         )
     if not 2 <= levels <= MOST_LEVELS:
-        raise DataError(f"{name} cannot have {levels} levels: 2…{MOST_LEVELS} are allowed; quantise more coarsely.")
+        raise DataError(
+            f"{name} cannot have {levels} levels: 2…{MOST_LEVELS} are allowed, and levels = K is one more than the "
+            "largest value that can occur."
+        )
     return levels
-
-
-def _size(pixels: np.ndarray) -> str:
-    return f"{pixels.shape[1]}×{pixels.shape[0]} {MODES['RGB' if pixels.ndim == 3 else 'L']}"
 
 
 def require_shape(path: Path, images: np.ndarray, shape: Sequence[int]) -> None:

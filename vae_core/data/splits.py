@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 SHARE = 6  # validation and test are one sixth each, rounded up: 1797 digits give 1197 / 300 / 300
+FEWEST_BLOCKS = SHARE  # so that each split has one at the least, and training more
 
 
 class Splits(NamedTuple):

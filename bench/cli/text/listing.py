@@ -11,7 +11,8 @@ from bench.grid.read import GridError, load_grid, shipped_grids
 
 MORE = (
     "A path to an .npz, an .npy or a folder of images is one too. In a grid, train_images = 2000 keeps so many "
-    "training images, and quantise = 16 joins neighbouring levels: numbers of such data are ranked apart."
+    "training images, and quantise = 16 joins neighbouring levels: numbers of such data are ranked apart. block = 50 "
+    "keeps runs of 50 images of a path in one split. vae-bench doctor NAME_OR_PATH says what is noticed of a data set."
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vae_core import data as datasets
+from vae_core.data import Remark, questions
 from vae_core.numerics.precision import require_precision
 
 
@@ -21,13 +22,18 @@ class DataFacts:
     test: int
     checksum: str
     about: str
+    remarks: tuple[Remark, ...]  # what was noticed, the loud ones first
 
 
 def inspect_data(
-    name: str, levels: int | None, quantise: int | None = None, train_images: int | None = None
+    name: str,
+    levels: int | None,
+    quantise: int | None = None,
+    train_images: int | None = None,
+    block: int | None = None,
 ) -> DataFacts:
     """Facts of a data set. Raises vae_core.data.DataError where it cannot be had."""
-    data = datasets.load(name, levels=levels, quantise=quantise, train_images=train_images)
+    data = datasets.load(name, levels=levels, quantise=quantise, train_images=train_images, block=block)
     return DataFacts(
         name=data.name,
         levels=data.levels,
@@ -38,6 +44,7 @@ def inspect_data(
         test=len(data.test),
         checksum=data.checksum,
         about=data.about,
+        remarks=questions.remarks(data),
     )
 
 

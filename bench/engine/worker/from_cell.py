@@ -29,16 +29,22 @@ FLOAT_BYTES = 4
 
 @functools.lru_cache(maxsize=2)
 def load_data(
-    name: str, levels: int | None, device: str, quantise: int | None = None, train_images: int | None = None
+    name: str,
+    levels: int | None,
+    device: str,
+    quantise: int | None = None,
+    train_images: int | None = None,
+    block: int | None = None,
 ) -> Dataset:
     """The data set on the device; kept for the next bundle."""
-    return datasets.load(name, levels=levels, quantise=quantise, train_images=train_images).to(device)
+    data = datasets.load(name, levels=levels, quantise=quantise, train_images=train_images, block=block)
+    return data.to(device)
 
 
 def data_of(cell: Cell, device: str) -> Dataset:
     """What the cell is trained and scored on, on the device."""
     asked = cell.data
-    return load_data(asked.dataset, asked.levels, device, asked.quantise, asked.train_images)
+    return load_data(asked.dataset, asked.levels, device, asked.quantise, asked.train_images, asked.block)
 
 
 def member_of(cell: Cell, levels: int) -> Member:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pandas as pd
 
 from bench.report.numbers import NOTHING, listed, several
-from bench.report.provenance import git, invocations
+from bench.report.provenance import git, invocations, loud
 from bench.statistics.boards import Board
 from bench.store import RunTables
 
@@ -32,7 +32,7 @@ def headline_facts(tables: RunTables, boards: list[Board]) -> list[str]:
 
 def notices(tables: RunTables, failed: pd.DataFrame) -> list[str]:
     """What a reader must know before believing a number."""
-    texts = []
+    texts = loud(tables)
     missing = _planned(tables) - len(tables.cells)
     if missing:
         texts.append(

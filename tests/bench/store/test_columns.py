@@ -71,6 +71,7 @@ ABSENT = {
     "levels": None,
     "quantise": None,
     "train_images": None,
+    "block": None,
     "family": None,
     "train_samples": 1,
     "objective": "dequantised",

@@ -118,11 +118,16 @@ def test_the_checksum_names_the_numbers_and_their_order() -> None:
     assert len({known, *(other.checksum for other in others)}) == 6
 
 
-def test_many_levels_are_kept_in_int16_and_do_not_touch_the_callers_array() -> None:
+@pytest.mark.parametrize(("levels", "kind"), [(23_001, torch.int16), (32_769, torch.int32), (65_536, torch.int32)])
+def test_many_levels_are_kept_in_wider_integers_and_do_not_touch_the_callers_array(
+    levels: int, kind: torch.dtype
+) -> None:
     images = np.arange(24, dtype=np.int64).reshape(3, 2, 2, 2) * 1000
-    held = data.Dataset.from_arrays("wide", 23_001, *images)
-    assert held.train.dtype == torch.int16
-    assert torch.equal(held.test, torch.from_numpy(images[2].reshape(2, 4)).to(torch.int16))
+    images[2, 1] = levels - 1
+    held = data.Dataset.from_arrays("wide", levels, *images)
+    assert held.train.dtype == kind
+    assert torch.equal(held.test, torch.from_numpy(images[2].reshape(2, 4)).to(kind))
+    assert images.dtype == np.int64
 
 
 def test_to_moves_all_three_splits() -> None:

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from vae_core.data import binarise, dequantise, grey, threshold
 
-levels_in_use = st.one_of(st.integers(2, 300), st.sampled_from([2, 17, 256, 1024, 4096, 32768]))
+levels_in_use = st.one_of(st.integers(2, 300), st.sampled_from([2, 17, 256, 1024, 4096, 32768, 65536]))
 
 
 def all_levels(levels: int) -> torch.Tensor:
-    return torch.arange(levels).to(torch.uint8 if levels <= 256 else torch.int16)
+    return torch.arange(levels).to(torch.uint8 if levels <= 2**8 else torch.int16 if levels <= 2**15 else torch.int32)
 
 
 @given(levels=levels_in_use)
@@ -29,11 +29,11 @@ def test_binarisation_is_one_with_probability_grey(levels: int) -> None:
     assert binarise(torch.tensor([levels - 1]), levels, uniform).sum() == levels - 1
 
 
-@pytest.mark.parametrize("levels", [2, 17, 256, 32768])
+@pytest.mark.parametrize("levels", [2, 17, 256, 32768, 65536])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
 def test_black_and_white_survive_any_draw(levels: int, dtype: torch.dtype) -> None:
     uniform = torch.tensor([0.0, 1 - torch.finfo(dtype).eps / 2], dtype=dtype)
-    ends = torch.tensor([[0], [levels - 1]], dtype=torch.int16)
+    ends = torch.tensor([[0], [levels - 1]], dtype=torch.int32)
     drawn = binarise(ends, levels, uniform)
     assert drawn.tolist() == [[0, 0], [1, 1]]
     assert drawn.dtype == dtype
