@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -90,19 +90,23 @@ def _disk(folder: Path) -> Check:
     return Check("disk here", f"{free / 1e9:.1f} GB free", remedy)
 
 
-def questions(asked: DataSpec) -> Iterator[Check]:
-    """What a data set is, and what is noticed of it; looked at in a process of its own. Raises Refused where it cannot
-    be had, with what mends it."""
+def questions(asked: Iterable[DataSpec]) -> Iterator[list[Check]]:
+    """Of each data set what it is, and what is noticed of it; looked at in a process of its own. Raises Refused where
+    one cannot be had, with what mends it."""
     from bench.engine.local import Pool, TaskFailed
     from bench.engine.provenance import cores
 
     with Pool(1, cores()) as pool:
-        try:
-            call = ("bench.engine.worker.facts:inspect_data", *astuple(asked))
-            facts = pool.call("bench.engine.opening:plainly", *call)
-        except TaskFailed as error:
-            raise Refused(str(error)) from None
-    yield Check("data", asked.key)
+        for spec in asked:
+            call = ("bench.engine.worker.facts:inspect_data", *astuple(spec))
+            try:
+                yield list(_told(spec, pool.call("bench.engine.opening:plainly", *call)))
+            except TaskFailed as error:
+                raise Refused(str(error)) from None
+
+
+def _told(spec: DataSpec, facts: Mapping[str, Any]) -> Iterator[Check]:
+    yield Check("data", spec.key)
     yield Check("what", facts["about"])
     size = " × ".join(map(str, facts["shape"]))
     yield Check("images", f"{size}, {facts['levels']} levels; {facts['train']}/{facts['valid']}/{facts['test']}")
@@ -150,8 +154,8 @@ def verb(
     from bench.cli.text.table import table
 
     if data is not None:
-        for asked in data_of(data, set_):
-            found = [(check.what, f"{check.found}.") for check in questions(asked)]
+        for told in questions(data_of(data, set_)):
+            found = [(check.what, f"{check.found}.") for check in told]
             typer.echo(table(found, columns()), nl=False)
         return 0
     if set_:

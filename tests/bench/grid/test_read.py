@@ -208,6 +208,10 @@ def test_what_is_made_of_the_data_is_in_its_names():
     (whole,) = cells_of("[grid]\nfamily='categorical'\n")
     assert (whole.data.key, whole.data.made) == ("digits", "")
     assert labels([whole, cells[-1]])[whole.id] == "categorical quantise=none train_images=all"
+    apart, together = cells_of("[grid]\nfamily='categorical'\ndataset='a.npy'\n", "block=[1, 50]")
+    assert (together.data.key, together.data.made) == ("a.npy block=50", "cut in blocks of 50")
+    assert apart.id != together.id
+    assert apart.kind == together.kind
 
 
 def test_set_epochs_leaves_out_a_patience_of_the_file_that_has_no_room():
@@ -423,6 +427,7 @@ WRONG = {
     "test_images = 0": "test_images = 0, but",
     "quantise = 1": "quantise = 1, but quantise takes a whole number of levels >= 2",
     "quantise = 'coarse'": 'quantise = "coarse", but quantise takes a whole number of levels >= 2',
+    "block = 0": "block = 0, but block takes a whole number >= 1 of consecutive images",
     "train_images = 0": "train_images = 0, but train_images takes a whole number >= 1",
     "levels = 1": "levels = 1, but levels takes a whole number >= 2",
     "precision = 'bf32'": '"float32", "tf32" or "bf16"',

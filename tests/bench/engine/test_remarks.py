@@ -1,0 +1,93 @@
+"""What is noticed of data is said before anything is trained, kept in the run file, and follows the data that a cell
+asks for."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench.engine.run import RunError
+from bench.engine.worker.bundle import carry_out
+from bench.engine.worker.facts import inspect_data
+from bench.engine.worker.from_cell import data_of
+from bench.grid.plan import bundle_of
+from bench.store import read_run
+from tests.bench.engine import test_run
+from tests.bench.engine.fake_worker import TASKS
+from tests.bench.engine.test_worker import cell
+from vae_core.data import DataError
+
+NOTED = [
+    {"topic": "copies", "text": f"30 of 30 test images {'are copies, ' * 8}all of them", "loud": True},
+    {"topic": "levels", "text": "1 of 17 level never occurs", "loud": False},
+]
+
+
+def inspect(name: str, *asked: int | None) -> dict[str, Any]:
+    """In place of the worker's: a data set with two remarks."""
+    return {"name": f"/folder/{name}", "levels": 17, "checksum": "c0ffee00", "shape": (8, 8), "remarks": NOTED}
+
+
+def test_remarks_are_said_before_training_and_kept(tmp_path: Path) -> None:
+    tasks = dataclasses.replace(TASKS, inspect="tests.bench.engine.test_remarks:inspect")
+    _, said = test_run.carry_out(test_run.seeds(0), tmp_path / "r.sqlite", tasks)
+    lines = said.splitlines()
+    assert lines[0].startswith("! digits, copies: 30 of 30 test images are copies, ")
+    assert lines[1].startswith("  ")
+    assert lines[2] == "- digits, levels: 1 of 17 level never occurs."
+    assert lines[3].startswith("r: 1 cells")
+    assert max(map(len, lines)) <= 80
+    assert read_run(tmp_path / "r.sqlite").meta["data"]["digits"]["remarks"] == NOTED
+    _, again = test_run.carry_out(test_run.seeds(0), tmp_path / "r.sqlite", tasks)
+    assert "copies" not in again, "nothing is trained, so nothing is said"
+
+
+def test_the_facts_of_a_path_have_its_remarks_and_its_blocks(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    runs = np.repeat(rng.integers(5, 250, (40, 5, 5)), 9, 0) + rng.integers(-2, 3, (360, 5, 5))
+    path = str(tmp_path / "runs.npy")
+    np.save(path, runs.astype(np.uint8))
+    parted, together = inspect_data(path, None), inspect_data(path, None, None, None, 9)
+    assert [remark.topic for remark in parted.remarks if remark.loud] == ["neighbours", "copies"]
+    assert not [remark for remark in together.remarks if remark.loud]
+    assert parted.checksum != together.checksum
+    data = data_of(cell("categorical", dataset=path, block=9), "cpu")
+    assert data.checksum == together.checksum
+    known = {images[0].tobytes() for images in data.train.numpy().reshape(-1, 25)[:, None]}
+    assert not [image for image in data.test.numpy() if image.tobytes() in known]
+
+
+def test_binary_images_kept_as_bytes_are_refused_and_score_what_they_are_worth_as_two_levels(tmp_path: Path) -> None:
+    """Fair coins: ln P is −D ln 2, and no model says more. As 256 levels the binary view saw next to nothing but 0, and
+    a score near 0 was reported."""
+    dims = 32
+    coins = np.random.default_rng(1).integers(0, 2, (600, 4, 8), dtype=np.uint8)
+    path = str(tmp_path / "coins.npy")
+    np.save(path, coins)
+    asked = cell("bernoulli", dataset=path, epochs=3, eval_samples=(25,))
+    with pytest.raises(
+        DataError, match=r"coins\.npy is said to have 256 levels, but only 2 occur .*: state levels = 2\.$"
+    ):
+        inspect_data(path, None)
+    with pytest.raises(DataError, match="state levels = 2"):
+        data_of(asked, "cpu")
+    (row,) = carry_out(bundle_of([asked.but(levels=2)]), "cpu")
+    worth = row.values["iw_nats"]
+    assert isinstance(worth, float)
+    assert -dims * math.log(2) - 1.5 < worth < -dims * math.log(2) + 0.3
+
+
+def test_a_refusal_comes_before_there_is_a_file(tmp_path: Path) -> None:
+    tasks = dataclasses.replace(TASKS, inspect="bench.engine.worker.facts:inspect_data")
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).integers(0, 2, (60, 4, 4), dtype=np.uint8) * 255)
+    text = f"[grid]\nfamily='gaussian'\nsigma=0.1\ndataset='{tmp_path / 'x.npy'}'\n"
+    with pytest.raises(RunError, match=r"only 2 occur \(0 and 255\): state quantise = 2"):
+        test_run.carry_out(test_run.grid_of(text), tmp_path / "r.sqlite", tasks)
+    assert not (tmp_path / "r.sqlite").exists()
+    summary, _ = test_run.carry_out(test_run.grid_of(f"{text}quantise=2\n"), tmp_path / "r.sqlite", tasks)
+    assert summary.done == 1
