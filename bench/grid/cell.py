@@ -68,8 +68,8 @@ class Cell(Settings):
     """One value of every key of the grid, with what follows from the family; `read` makes valid ones.
 
     `options` are the family's own, σ among them under "sigma" (a float or a mode) where the family takes one.
-    `levels` is set for data given as a path only, `quantise` where levels are joined. `train_images=None` and
-    `test_images=None` mean all of them. `eval_samples` is sorted.
+    `levels` and `block` are set for data given as a path only, `quantise` where levels are joined.
+    `train_images=None` and `test_images=None` mean all of them. `eval_samples` is sorted.
     `tune` has the candidates of the keys that are chosen on validation data; such a key itself is as if it were not
     given, and `settled` gives the cell that was trained.
     """
