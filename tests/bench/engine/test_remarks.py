@@ -91,3 +91,19 @@ def test_a_refusal_comes_before_there_is_a_file(tmp_path: Path) -> None:
     assert not (tmp_path / "r.sqlite").exists()
     summary, _ = test_run.carry_out(test_run.grid_of(f"{text}quantise=2\n"), tmp_path / "r.sqlite", tasks)
     assert summary.done == 1
+
+
+def test_pictures_of_16_bits_are_trained_on_and_scored(tmp_path: Path) -> None:
+    """A wave under noise of 800 levels: no less than log2(800 √(2πe)) = 11.7 bits a value, and 16 without a model."""
+    rng = np.random.default_rng(0)
+    wave = np.sin(np.arange(6) / 2 + rng.uniform(0, 6, (300, 6, 1)))
+    path = str(tmp_path / "deep.npz")
+    np.savez(path, images=np.clip(32768 + 15000 * wave + rng.normal(0, 800, (300, 6, 6)), 0, 65535), levels=65536)
+    with pytest.raises(DataError, match="real-valued data"):
+        inspect_data(path, None)
+    whole = np.clip(32768 + 15000 * wave + rng.normal(0, 800, (300, 6, 6)), 0, 65535).astype(np.uint16)
+    np.savez(path, images=whole, levels=65536)
+    asked = cell("logistic", dataset=path, epochs=20, eval_samples=(25,), learning_rate=1e-2)
+    (row,) = carry_out(bundle_of([asked]), "cpu")
+    assert isinstance(row.values["bits_per_dim"], float)
+    assert 11.7 < row.values["bits_per_dim"] < 16

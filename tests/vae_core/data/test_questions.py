@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import re
 import time
 from pathlib import Path
@@ -270,3 +271,7 @@ def test_remarks_of_reading_stay_with_what_is_made_of_the_data(tmp_path: Path) -
     assert held.remarks
     assert data.load(str(tmp_path / "x.npy"), quantise=16, train_images=50).remarks == held.remarks
     assert held.to("meta").remarks == held.remarks
+
+
+def test_the_example_is_so() -> None:
+    assert doctest.testmod(questions).failed == 0
