@@ -202,7 +202,12 @@ class Likelihood(ABC):
     # -- scoring -----------------------------------------------------------------------------------------------------
 
     has_density: ClassVar[bool] = False  #: whether `log_density` exists
-    open_ends: ClassVar[bool] = False  #: whether the end bins of its masses reach to ±∞ (families on the real line)
+    open_ends: bool = False  #: whether the end bins of its masses reach to ±∞ (families on the real line)
+
+    def renormalised(self) -> Self | None:
+        """The same, sharing what it has learned, with closed end bins and each mass divided by the sum over the levels;
+        None where that is not to be had: ends that are not open, or a plug-in's that knows no other."""
+        return None
 
     def log_density(self, y: Tensor, raw: Tensor, levels: int) -> Tensor:
         """ln density of dequantised data y = (k+u)/K [..., D] under what is scored, raw [..., R] -> [...], nats."""
@@ -276,6 +281,15 @@ class Recipe(Likelihood):
     measure = "unnormalised"
     recipe = True
     has_density = True
+    _distribution: Any = None  #: of the real line, whose bins its masses are, where it has open ends
+
+    def renormalised(self) -> Self | None:
+        distribution = self._distribution.renormalised() if self.open_ends and self._distribution else None
+        if distribution is None:
+            return None
+        closed = copy.copy(self)
+        closed._distribution, closed.open_ends = distribution, False
+        return closed
 
 
 def stack(likelihoods: Sequence[Likelihood]) -> Likelihood:

@@ -43,7 +43,7 @@ class Gaussian(LocationScale):
 
     def _log_prob(self, x: Tensor, loc: Tensor, log_scale: Tensor) -> Tensor:
         """With one σ for all dimensions σ enters after the sum. The gradient needs 1/σ²: in float32 σ above 1e-19."""
-        if log_scale.shape[-1:] == loc.shape[-1:] and log_scale.ndim:
+        if not self.open_ends or (log_scale.shape[-1:] == loc.shape[-1:] and log_scale.ndim):
             return super()._log_prob(x, loc, log_scale)
         scale = log_scale.squeeze(-1) if log_scale.ndim else log_scale
         inverse, residual = torch.exp(-scale), x - loc
@@ -157,6 +157,12 @@ class Gaussian(LocationScale):
             return choose(u > last, tail, near)
 
         return choose((half <= widest) & (tilt <= steepest), narrow, wide)
+
+    def _log_fall(self, near: Tensor, step: Tensor) -> Tensor:
+        return -step * torch.add(near, step, alpha=0.5)
+
+    def _log_area(self, edge: Tensor, half: Tensor, log_width: Tensor) -> Tensor:
+        return self._log_interval(edge + half, half, log_width, edge=edge)
 
     def _standard_sample(self, like: Tensor, generator: torch.Generator | None) -> Tensor:
         return torch.randn(like.shape, generator=generator, dtype=like.dtype, device=like.device)

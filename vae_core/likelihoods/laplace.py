@@ -66,6 +66,15 @@ class Laplace(LocationScale):
 
         return choose_above(half - middle, 0.0, across, beside)
 
+    def _log_fall(self, near: Tensor, step: Tensor) -> Tensor:
+        return -step
+
+    def _log_area(self, edge: Tensor, half: Tensor, log_width: Tensor) -> Tensor:
+        """With l and r what lies on either side of p, ln[(1 − e^{−l}) + (1 − e^{−r})]."""
+        left = (-edge).clamp(min=0)
+        area = -(torch.expm1(-left) + torch.expm1(left - 2 * half))
+        return torch.log(area.clamp(min=torch.finfo(area.dtype).tiny))
+
     def _standard_sample(self, like: Tensor, generator: torch.Generator | None) -> Tensor:
         u = torch.rand(like.shape, generator=generator, dtype=like.dtype, device=like.device)
         centred = (u - 0.5).clamp(min=-0.5 + torch.finfo(like.dtype).eps)
