@@ -239,41 +239,36 @@ class LocationScale(Density):
         closed.open_ends = False
         return closed
 
-    def _near(self, loc: Tensor, inverse: Tensor) -> tuple[Tensor, Tensor]:
-        """P, the point of [0, 1] nearest to μ, and its distance from μ in units of σ, each [..., D]."""
-        peak = loc.clamp(0, 1)
-        return peak, (loc - peak).abs() * inverse
-
-    def _log_area_of(
-        self, low: Tensor | float, high: Tensor | float, width: Tensor | float, loc: Tensor, log_scale: Tensor
-    ) -> Tensor:
-        """`_log_area` of [low, high] in the view's units; by symmetry it may lie on either side of μ."""
-        inverse = torch.exp(-log_scale)
-        log_width = torch.log(width) if isinstance(width, torch.Tensor) else math.log(width)
-        edge = torch.maximum(low - loc, loc - high) * inverse
-        return self._log_area(edge, (0.5 * width) * inverse, log_width - log_scale)
-
     def _log_share(self, low: Tensor, high: Tensor, width: Tensor | float, loc: Tensor, log_scale: Tensor) -> Tensor:
         """ln P(low < x < high) of what is truncated to [0, 1], elementwise, 0 ≤ low < high ≤ 1, width = high − low."""
         inverse = torch.exp(-log_scale)
-        peak, near = self._near(loc, inverse)
-        own_peak = torch.minimum(torch.maximum(loc, low), high)
-        fall = self._log_fall(near, (own_peak - peak).abs() * inverse)
-        whole = self._log_area_of(0.0, 1.0, 1.0, loc, log_scale)
-        return fall + (self._log_area_of(low, high, width, loc, log_scale) - whole)
+        peak, near, whole = self._truncated(loc, inverse, log_scale)
+        step = (torch.minimum(torch.maximum(loc, low), high) - peak).abs() * inverse
+        log_width = torch.log(width) if isinstance(width, torch.Tensor) else math.log(width)
+        edge = torch.maximum(low - loc, loc - high) * inverse
+        area = self._log_area(edge, (0.5 * width) * inverse, log_width - log_scale)
+        return self._log_fall(near, step) + (area - whole)
+
+    def _truncated(self, loc: Tensor, inverse: Tensor, log_scale: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """P, the point of [0, 1] nearest to μ, its distance from μ in units of σ, and ln ∫ f/f(P) over [0, 1]: each
+        [..., D]."""
+        peak = loc.clamp(0, 1)
+        near = (loc - peak).abs() * inverse
+        inside = torch.minimum(peak, 1 - peak) * inverse  # from μ to the nearer end; 0 where it is outside
+        return peak, near, self._log_area(near - inside, 0.5 * inverse, -log_scale)
 
     def _truncated_log_prob(self, x: Tensor, loc: Tensor, log_scale: Tensor) -> Tensor:
         inverse = torch.exp(-log_scale)
-        peak, near = self._near(loc, inverse)
-        fall = self._log_fall(near, (x - peak).abs() * inverse)
-        return (fall - (self._log_area_of(0.0, 1.0, 1.0, loc, log_scale) + log_scale)).sum(-1)
+        peak, near, whole = self._truncated(loc, inverse, log_scale)
+        return (self._log_fall(near, (x - peak).abs() * inverse) - (whole + log_scale)).sum(-1)
 
     def _truncated_mean(self, loc: Tensor, log_scale: Tensor) -> Tensor:
         """P + ∫ (x − P) f/f(P) / ∫ f/f(P) over [0, 1], by Gauss–Legendre over pieces that halve towards P, on either
         side of it; in float64."""
         wide, log_wide = loc.double(), log_scale.double()
         inverse = torch.exp(-log_wide)
-        peak, near = self._near(wide, inverse)
+        peak = wide.clamp(0, 1)
+        near = (wide - peak).abs() * inverse
         area, first = torch.zeros_like(peak), torch.zeros_like(peak)
         ends = [0.0, *(2.0**-piece for piece in reversed(range(_PIECES)))]
         nodes, weights = gauss_legendre(_NODES)

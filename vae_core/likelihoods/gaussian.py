@@ -140,7 +140,7 @@ class Gaussian(LocationScale):
             v = (a + half if edge is None else edge + 2 * half) * math.sqrt(0.5)
 
             def near() -> Tensor:
-                difference = torch.erfc(u.clamp(max=last + 0.5)) - torch.erfc(v)
+                difference = torch.erfc(u.clamp(max=last + 0.5)) - torch.erfc(v.clamp(max=last + 1))
                 if edge is not None:
                     return (
                         torch.log((difference * _exp_square(u.clamp(0, last + 0.5))).clamp(min=tiny)) + _LOG_HALF_ROOT

@@ -102,25 +102,30 @@ class LogisticMixture(IntegerMass):
         return closed
 
     def _renormalised_log_masses(self, k: Tensor, raw: Tensor) -> Tensor:
-        _, location, log_scale = self._split(raw)
         k = k.to(raw.dtype).unsqueeze(-2)
-        log_share = _log_share(k, k + 1, 1.0, location, log_scale, self.levels)
-        return (self._log_weights(raw) + log_share).logsumexp(-2)
+        log_weights, log_share = self._shares(k, k + 1, 1.0, raw)
+        return (log_weights + log_share).logsumexp(-2)
 
-    def _log_weights(self, raw: Tensor) -> Tensor:
-        """ln of each component's weight within [0, K], [..., n, D]: in proportion to π_i M_i."""
+    def _shares(self, low: Tensor, high: Tensor, width: float, raw: Tensor) -> tuple[Tensor, Tensor]:
+        """ln w_i, w_i ∝ π_i M_i with M_i what component i has in [0, K], and ln of what it has in [low, high] over M_i,
+        each [..., n, D]; width = high − low, in units of a bin. Of each ln F(t) = min(t, 0) + ln F(|t|) in the latter
+        the first parts, which may be large, are taken off as edges less edges."""
         logits, location, log_scale = self._split(raw)
         per_bin = torch.exp(-log_scale)
-        inside = _log_one_minus(self.levels * per_bin) + logsigmoid(location * per_bin)
-        return (logits + inside + logsigmoid((self.levels - location) * per_bin)).log_softmax(-2)
+        bottom, top = location.clamp(min=0), location.clamp(max=self.levels)
+        rest = logsigmoid(location.abs() * per_bin) + logsigmoid((self.levels - location).abs() * per_bin)
+        rest = rest + torch.log(-torch.expm1(-self.levels * per_bin))
+        log_weights = (logits + rest + (location - bottom + (top - location)) * per_bin).log_softmax(-2)
+        linear = torch.minimum(high, location) - top + (bottom - torch.maximum(low, location))
+        own = logsigmoid((low - location).abs() * per_bin) + logsigmoid((high - location).abs() * per_bin)
+        own = own + torch.log(-torch.expm1(-width * per_bin))
+        return log_weights, linear * per_bin + (own - rest)
 
     def _at_least(self, raw: Tensor) -> Iterator[Tensor]:
         """P(k ≥ j) with renormalised ends for j = 1 … K−1, each [..., D]."""
-        _, location, log_scale = self._split(raw)
-        log_weights, top = self._log_weights(raw), torch.full_like(location, self.levels)
+        top = torch.full((), float(self.levels), dtype=raw.dtype, device=raw.device)
         for edge in range(1, self.levels):
-            low = torch.full_like(location, edge)
-            log_share = _log_share(low, top, float(self.levels - edge), location, log_scale, self.levels)
+            log_weights, log_share = self._shares(top - (self.levels - edge), top, float(self.levels - edge), raw)
             yield (log_weights + log_share).logsumexp(-2).exp()
 
     def mean(self, raw: Tensor) -> Tensor:
@@ -171,23 +176,4 @@ class LogisticMixture(IntegerMass):
         right = logistic.sf(low) - logistic.sf(high)
         mass = np.where(np.arange(self.levels) + 0.5 < location, left, right)
         total = (special.softmax(logits, axis=-3) * mass).sum(-3)
-        return np.log(total / total.sum(-1, keepdims=True))
-
-
-def _log_one_minus(width: Tensor) -> Tensor:
-    """ln(1 − e^{−width}), width > 0."""
-    return torch.log(-torch.expm1(-width))
-
-
-def _log_share(low: Tensor, high: Tensor, width: float, location: Tensor, log_scale: Tensor, levels: int) -> Tensor:
-    """ln of what a logistic has in [low, high] over what it has in [0, K], width = high − low, in units of a bin. Of
-    each ln F(t) = min(t, 0) + ln F(|t|) the first parts, which may be large, are taken off as edges less edges."""
-    per_bin = torch.exp(-log_scale)
-    bottom, top = location.clamp(min=0), location.clamp(max=levels)
-    linear = torch.minimum(high, location) - top + (bottom - torch.maximum(low, location))
-
-    def rest(edge: Tensor | float) -> Tensor:
-        return logsigmoid((edge - location).abs() * per_bin)
-
-    shape = _log_one_minus(width * per_bin) - _log_one_minus(levels * per_bin)
-    return shape + linear * per_bin + (rest(low) - rest(0.0)) + (rest(high) - rest(levels))
+        return np.log(total if self.open_ends else total / total.sum(-1, keepdims=True))

@@ -147,7 +147,8 @@ class StudentT(LocationScale):
             lost = torch.exp(log_v - fall - torch.lerp(power_u, log_u, beside))
             lost = lost + (1 - beside) * torch.exp(log_u - power_u)
             start = beside * (log_u + 0.5 * log1p(square / nu))
-            return start - self._log_standard(torch.zeros_like(u)) + log1p(-lost.clamp(max=1 - torch.finfo(u.dtype).eps))
+            at_peak = self._log_standard(torch.zeros_like(u))
+            return (start - at_peak) + log1p(-lost.clamp(max=1 - torch.finfo(u.dtype).eps))
 
         return choose(is_narrow, narrow, wide)
 
