@@ -4,7 +4,8 @@ Axes have one order everywhere: models M, batch B, samples L, dimensions D. A li
 ``[...]``; a stacked one (see `stack`) demands that the first of them is M.
 
 No file of this folder touches an attribute of ``torch`` while it is imported, so that names, cards, options and output
-widths can be read by a process that never executes torch.
+widths can be read by a process that never executes torch. It is one file: what somebody's own family must give, and
+what it is given.
 """
 
 from __future__ import annotations
@@ -281,15 +282,12 @@ class Recipe(Likelihood):
     measure = "unnormalised"
     recipe = True
     has_density = True
-    _distribution: Any = None  #: of the real line, whose bins its masses are, where it has open ends
+    _distribution: Any = None  #: the one on the real line whose bins its masses are, where there is one
 
     def renormalised(self) -> Self | None:
-        distribution = self._distribution.renormalised() if self.open_ends and self._distribution else None
-        if distribution is None:
-            return None
         closed = copy.copy(self)
-        closed._distribution, closed.open_ends = distribution, False
-        return closed
+        closed._distribution, closed.open_ends = self._distribution and self._distribution.renormalised(), False
+        return closed if closed._distribution else None
 
 
 def stack(likelihoods: Sequence[Likelihood]) -> Likelihood:

@@ -234,7 +234,9 @@ class LocationScale(Density):
 
     # -- truncated to [0, 1] -----------------------------------------------------------------------------------------
 
-    def renormalised(self) -> Self:
+    def renormalised(self) -> Self | None:
+        if not self.open_ends:
+            return None
         closed = copy.copy(self)
         closed.open_ends = False
         return closed

@@ -29,7 +29,7 @@ class Gaussian(LocationScale):
         title="Gaussian",
         summary="Symmetric noise with light tails: squared error weighted by 1/(2σ²), and ln σ, the weight's price.",
         formula="ln p(x|z) = −(x−μ)²/(2σ²) − ln σ − ½ ln 2π",
-        support="the real line (view real: dequantised levels (k+u)/K)",
+        support="the real line (view real: dequantised levels (k+u)/K), whose tails the end bins have",
         parameters="μ: D outputs; σ: a number, or learned (shared, image: +1 output, pixel: +D outputs, optimal)",
         source="Kingma & Welling 2014, Auto-Encoding Variational Bayes, appendix C.2; σ-VAE: Rybkin et al. 2021, eq. 6",
         users="the default of most VAE code for real-valued data, nearly always with σ fixed unawares",

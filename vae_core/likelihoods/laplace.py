@@ -22,7 +22,7 @@ class Laplace(LocationScale):
         title="Laplace",
         summary="Symmetric noise with exponential tails: absolute error weighted by 1/σ; large misses cost little.",
         formula="ln p(x|z) = −|x−μ|/σ − ln 2σ",
-        support="the real line (view real: dequantised levels (k+u)/K)",
+        support="the real line (view real: dequantised levels (k+u)/K), whose tails the end bins have",
         parameters="μ: D outputs; σ (the mean absolute deviation): a number, or learned as for the Gaussian",
         source="Laplace 1774; Johnson, Kotz & Balakrishnan 1995, Continuous Univariate Distributions 2, ch. 24",
         users="those who write an L1 reconstruction loss",

@@ -25,7 +25,7 @@ class Logistic(LocationScale):
         title="Logistic",
         summary="A bell with exponential tails whose CDF is the sigmoid, so that bin masses are exact and cheap.",
         formula="ln p(x|z) = −z − 2 ln(1+e^{−z}) − ln σ, z = (x−μ)/σ",
-        support="the real line (view real: dequantised levels (k+u)/K)",
+        support="the real line (view real: dequantised levels (k+u)/K), whose tails the end bins have",
         parameters="μ: D outputs; σ (its standard deviation is πσ/√3): a number, or learned as for the Gaussian",
         source="Kingma et al. 2016, Improved Variational Inference with Inverse Autoregressive Flow, appendix D",
         users="deep hierarchical VAEs and PixelCNN++ (there as a mixture), on its bins",

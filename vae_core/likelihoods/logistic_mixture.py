@@ -53,7 +53,7 @@ class LogisticMixture(IntegerMass):
         title="mixture of discretised logistics",
         summary="Several bells on the levels' own bins: asymmetric, many-peaked, with spikes at black and white.",
         formula="ln P(k|z) = ln Σ_i π_i [F((k+1−m_i)/s_i) − F((k−m_i)/s_i)], F(t) = 1/(1+e^{−t}), end bins open",
-        support="the integers 0…K−1 (view levels); the end bins have the whole tails, unless ends = renormalised",
+        support="the integers 0…K−1 (view levels), of which the first and the last have the whole tails",
         parameters="3 n D outputs (n = components, 5): ln π up to a constant, m (location), ln s (s > 1/16 of a bin)",
         source="Salimans et al. 2017, PixelCNN++, section 2.1; without its coupling of colour channels",
         users="PixelCNN++ and deep hierarchical VAEs (VDVAE) on 8-bit images",
@@ -96,7 +96,9 @@ class LogisticMixture(IntegerMass):
         weighted = logits + inner + logsigmoid(above) + logsigmoid(below)
         return weighted.logsumexp(-2) - logits.logsumexp(-2)
 
-    def renormalised(self) -> Self:
+    def renormalised(self) -> Self | None:
+        if not self.open_ends:
+            return None
         closed = copy.copy(self)
         closed.open_ends = False
         return closed

@@ -49,7 +49,7 @@ class StudentT(LocationScale):
         title="Student-t",
         summary="A bell with heavy tails of learnable weight: a pixel that is far off costs a logarithm, not a square.",
         formula="ln p(x|z) = ln Γ((ν+1)/2) − ln Γ(ν/2) − ½ ln νπ − ln σ − (ν+1)/2 ln(1 + (x−μ)²/(νσ²))",
-        support="the real line (view real: dequantised levels (k+u)/K)",
+        support="the real line (view real: dequantised levels (k+u)/K), whose tails the end bins have",
         parameters="μ: D outputs; σ: a number, or learned (shared, image, pixel); ν: a number, or one learned scalar",
         source="Student 1908; Takahashi et al. 2018, Student-t variational autoencoder for robust density estimation",
         users="those whose data have outliers that drag a Gaussian's mean; robust anomaly detection",
