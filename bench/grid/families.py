@@ -102,8 +102,8 @@ def ends_said(family: Any) -> str:
         return ""
     text = "the first and the last have the whole tails, to −∞ and +∞"
     if "ends" in family.option_names():
-        text += ' (ends = "open"); with ends = "renormalised" they end where the data do, and all masses are divided by '
-        text += "their sum"
+        other = "they end where the data do, and all masses are divided by their sum"
+        text += f' (ends = "open"); with ends = "renormalised" {other}'
     return f"{text}; a run shows its score with renormalised ends beside the score"
 
 

@@ -43,7 +43,7 @@ def end_bins(board: Board) -> Iterator[Finding]:
         texts.append(
             Markup(
                 "{} of {} with open ends {} the end bins, which have the whole tails beyond the data, more than half "
-                "the width of {} interval: <b>{}</b> {}{} {}, and would be at {} with renormalised ends."
+                "the width of {} interval: <b>{}</b> {}{} {}; as it is trained it would be at {} with renormalised ends."
             ).format(
                 len(owing),
                 several(len(opened), "configuration"),
@@ -80,5 +80,5 @@ def _other_order(board: Board) -> list[Markup]:
         what = "the first would be"
     text = Markup("With renormalised ends {} {}, instead of {}").format(what, *(Markup(listed(some)) for some in names))
     if any(at_most(row) for row in other + list(first) if not math.isnan(owed(row, board))):
-        text += " (by bounds of which some cannot be trusted: with open ends their proposals were fitted)"
+        text += " (by bounds of which some cannot be trusted, for their proposals were fitted with open ends)"
     return [text + "."]
