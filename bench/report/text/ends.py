@@ -42,8 +42,9 @@ def end_bins(board: Board) -> Iterator[Finding]:
         most = max(owing, key=lambda row: owed(row, board))
         texts.append(
             Markup(
-                "{} of {} with open ends {} the end bins, which have the whole tails beyond the data, more than half "
-                "the width of {} interval: <b>{}</b> {}{} {}; as it is trained it would be at {} with renormalised ends."
+                "{} of {} with open ends {} the end bins, which have the whole tails beyond the data, more than "
+                "half the width of {} interval: <b>{}</b> {}{} {}; as it is trained it would be at {} with "
+                "renormalised ends."
             ).format(
                 len(owing),
                 several(len(opened), "configuration"),

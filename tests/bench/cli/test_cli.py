@@ -186,7 +186,7 @@ def test_compare_refuses_what_cannot_be_paired(vae_bench, workplace):
 
 
 def test_ends_are_an_axis_of_a_grid(vae_bench, workplace):
-    code, out, _ = vae_bench("run", "../small.toml", "--set", "ends=[open, renormalised]", "--set", "seed=0")
+    code, out, _ = vae_bench("run", "../small.toml", "--set", "ends=['open', 'renormalised']", "--set", "seed=0")
     assert (code, out[:16]) == (0, "4 done, 0 failed")
     shown = read_run(workplace / "results" / "small.sqlite").cells["label"]
     assert sorted(label.partition("ends=")[2] for label in shown) == ["open", "open", "renormalised", "renormalised"]

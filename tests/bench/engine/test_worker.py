@@ -237,11 +237,12 @@ def test_cells_whose_ends_differ_are_trained_in_one_bundle_each_as_it_says() -> 
     """Their raw outputs have one width; only what is open is scored with both."""
     cells = [cell("gaussian", objective="binned", sigma="pixel").but(options=options) for options in BOTH_ENDS]
     (bundle,) = plan(cells, "cpu", 1)
-    opened, closed = (row.values for row in carry_out(bundle, "cpu"))
+    values: list[Any] = [row.values for row in carry_out(bundle, "cpu")]
+    opened, closed = values
     assert opened["bundle_models"] == closed["bundle_models"] == 2
     assert "end_bins_bits_per_dim" in opened
     assert "end_bins_bits_per_dim" not in closed
-    alone = carry_out(bundle_of(cells[1:]), "cpu")[0].values
+    alone: Any = carry_out(bundle_of(cells[1:]), "cpu")[0].values
     assert closed["bits_per_dim"] == pytest.approx(alone["bits_per_dim"], abs=2e-3)
     assert closed["bits_per_dim"] < opened["renormalised_bits_per_dim"], "it was trained for it"
 
