@@ -96,6 +96,17 @@ def measure_said(family: Any) -> str:
     return f"{family.measure}: {MEASURES[family.measure]}"
 
 
+def ends_said(family: Any) -> str:
+    """How far a family's end bins reach, "" where they end with the data's range."""
+    if not family.open_ends:
+        return ""
+    text = "the first and the last have the whole tails, to −∞ and +∞"
+    if "ends" in family.option_names():
+        other = "they end where the data do, and all masses are divided by their sum"
+        text += f' (ends = "open"); with ends = "renormalised" {other}'
+    return f"{text}; a run shows its score with renormalised ends beside the score"
+
+
 def needed_options(family: str) -> dict[str, Scalar]:
     """What a family cannot be made without, but for the data's levels, with the values of its first example."""
     likelihood = registry().get(family)
@@ -127,14 +138,15 @@ def widths(family: str) -> dict[str, str]:
 
 def cards(families: Iterable[str]) -> dict[str, dict[str, Any]]:
     """What a person wants to know of every one of the families, as plain text: its card, how it sees the data, what
-    its numbers are, what the decoder must give, and which file it is where it is a plug-in. The report shows them
-    without knowing the registry."""
+    its numbers are, how far its end bins reach, what the decoder must give, and which file it is where it is a plug-in.
+    The report shows them without knowing the registry."""
     catalogue = registry()
     plugins = catalogue.plugins()
     described = {}
     for name in sorted(set(families)):
         family = catalogue.get(name)
         facts = {"view": view_said(family), "measure": measure_said(family), "outputs": widths(name)}
+        facts["ends"] = ends_said(family)
         facts["plugin"] = plugins[name].file.name if name in plugins else ""
         described[name] = asdict(family.card) | facts
     return described

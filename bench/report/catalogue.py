@@ -10,6 +10,7 @@ ROWS = {  # keys of a card, and what they are called
     "support": "Support",
     "view": "Sees the data as",
     "measure": "Its own number",
+    "ends": "End bins",
     "parameters": "Parameters",
     "outputs": "Last layer",
     "source": "Source",

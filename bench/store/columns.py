@@ -73,6 +73,21 @@ class Results:
     bits_per_dim_se: float = _column("bits/dim", "its standard error over images", "")
     dequantised_nats: float = _column("nats", "the bound on ln P that the density of dequantised data implies", "")
     dequantised_bits_per_dim: float = _column("bits/dim", "the same in bits per dimension")
+    renormalised_nats: float = _column(
+        "nats", "of a family with open end bins, what iw_nats would be with renormalised ends; from the same samples"
+    )
+    renormalised_bits_per_dim: float = _column("bits/dim", "the same in bits per dimension")
+    renormalised_khat_bad_fraction: float = _column(
+        "share", "of the images with a bad k̂ of its own weights: q was fitted with open ends", "highest"
+    )
+    end_bins_bits_per_dim: float = _column(
+        "bits/dim",
+        "by how much the score with renormalised ends is worse than the score: what open end bins lend to it, at most. "
+        "Negative where masses beyond 0 and 1 are wasted",
+        table="diagnostics",
+        head="Owed to end bins",
+        digits=3,
+    )
     density_nats: float = _column("nats", "ln density of the dequantised data, per unit length", "mean and deviation")
     density_khat_bad_fraction: float = _column(
         "share", "of the images with a bad k̂ of the density's own weights: q was fitted under the mass"

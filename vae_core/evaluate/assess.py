@@ -39,9 +39,9 @@ from vae_core.numerics.random import generator_for
 from vae_core.objectives import BOUNDS, Bound, Posterior
 
 GAPPED = 24  # test images at most whose gap is split in two, at the price of a slow fit each
-#: what an image is scored by: the exact mass of its integers, which is ranked, the density of the dequantised data, and
-#: the number that a folk recipe calls its log-likelihood
-MASS, DENSITY, RECIPE = "mass", "density", "recipe"
+#: what an image is scored by: the exact mass of its integers, which is ranked, the density of the dequantised data, the
+#: number that a folk recipe calls its log-likelihood, and, where end bins are open, the mass with renormalised ends
+MASS, DENSITY, RECIPE, RENORMALISED = "mass", "density", "recipe", "renormalised"
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,7 @@ class Assessment:
     mass: Estimate  #: of ln P(k), from the proposals that were called for; without any, of the encoder's q
     refined: bool  #: whether proposals were fitted
     density: Estimate | None  #: of ln p of the dequantised data in the unit view, likewise; None without a density
+    renormalised: Estimate | None  #: of ln P(k) with renormalised ends, likewise; None where the ends are not open
     trained_on: Tensor | None  #: the training objective of each image, [N]; None where `trained` was not given
     gaps: GapParts | None  #: of images at even spacing; None where nothing was refined
     latents: Latents
@@ -163,12 +164,17 @@ def assess(
     to_come = 4 * PILOT if effort.decides else grid[-1]
     uniform = torch.rand(k.shape, generator=generator_for("cpu", "test noise", seed)).to(k.device)
     seen = {MASS: k, DENSITY: dequantise(k, levels, uniform)}
-    kinds = [(MASS, DENSITY) if scoring.likelihood.has_density else (MASS,) for scoring in scorings]
     scorers = {
         (way, kind): _scorer(kind, scoring.likelihood, seen[kind], levels, to_come)
         for way, scoring in enumerate(scorings)
-        for kind in kinds[way]
+        for kind in ((MASS, DENSITY) if scoring.likelihood.has_density else (MASS,))
     }
+    own = [{kind: scorer for (w, kind), scorer in scorers.items() if w == way} for way in range(len(scorings))]
+    for way, scoring in enumerate(scorings):
+        if closed := scoring.likelihood.renormalised():
+            own[way][RENORMALISED] = _scorer(MASS, closed, k, levels, to_come)
+            if not effort.decides:  # then the first pass is what is reported
+                scorers[way, RENORMALISED] = own[way][RENORMALISED]
     if trained is not None:
         in_training = _key_of(trained, scorings)
         if in_training not in scorers:
@@ -184,8 +190,9 @@ def assess(
     with torch.no_grad():
         posterior = Posterior(*encode(k))
         raw = decode(posterior.mean)
-    own = [{kind: scorers[way, kind] for kind in kinds[way]} for way in range(len(scorings))]
-    passes: dict[int, Mapping[str, Estimate]] = {w: {c: by_encoder[w, c] for c in of} for w, of in enumerate(own)}
+    passes: dict[int, Mapping[str, Estimate]] = {
+        way: {kind: by_encoder[way, kind] for kind in of if (way, kind) in scorers} for way, of in enumerate(own)
+    }
     pilots = {way: estimates[MASS] for way, estimates in passes.items()}
     refined = [calls_for_refinement(scoring.refine, pilots[way]) for way, scoring in enumerate(scorings)]
     if effort.decides:
@@ -218,6 +225,7 @@ def assess(
                 refined=refined[way],
                 mass=estimates[MASS],
                 density=estimates.get(DENSITY),
+                renormalised=estimates.get(RENORMALISED),
                 trained_on=trained_on,
                 gaps=split,
                 latents=of_latents,

@@ -4,7 +4,8 @@ Axes have one order everywhere: models M, batch B, samples L, dimensions D. A li
 ``[...]``; a stacked one (see `stack`) demands that the first of them is M.
 
 No file of this folder touches an attribute of ``torch`` while it is imported, so that names, cards, options and output
-widths can be read by a process that never executes torch.
+widths can be read by a process that never executes torch. It is one file: what somebody's own family must give, and
+what it is given.
 """
 
 from __future__ import annotations
@@ -202,7 +203,12 @@ class Likelihood(ABC):
     # -- scoring -----------------------------------------------------------------------------------------------------
 
     has_density: ClassVar[bool] = False  #: whether `log_density` exists
-    open_ends: ClassVar[bool] = False  #: whether the end bins of its masses reach to ±∞ (families on the real line)
+    open_ends: bool = False  #: whether the end bins of its masses reach to ±∞ (families on the real line)
+
+    def renormalised(self) -> Self | None:
+        """The same, sharing what it has learned, with closed end bins and each mass divided by the sum over the levels;
+        None where that is not to be had: ends that are not open, or a plug-in's that knows no other."""
+        return None
 
     def log_density(self, y: Tensor, raw: Tensor, levels: int) -> Tensor:
         """ln density of dequantised data y = (k+u)/K [..., D] under what is scored, raw [..., R] -> [...], nats."""
@@ -276,6 +282,12 @@ class Recipe(Likelihood):
     measure = "unnormalised"
     recipe = True
     has_density = True
+    _distribution: Any = None  #: the one on the real line whose bins its masses are, where there is one
+
+    def renormalised(self) -> Self | None:
+        closed = copy.copy(self)
+        closed._distribution, closed.open_ends = self._distribution and self._distribution.renormalised(), False
+        return closed if closed._distribution else None
 
 
 def stack(likelihoods: Sequence[Likelihood]) -> Likelihood:

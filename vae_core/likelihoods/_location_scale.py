@@ -2,19 +2,30 @@
 
 With z = (x − μ)/σ, ln p(x) = ln f(z) − ln σ, f the standard density. The mass of level k of K is the integral over its
 bin [k/K, (k+1)/K], the first bin open to −∞ and the last to +∞, so that the K masses sum to 1 (docs/RULES.md, rule 2).
+
+With ends = "renormalised" the bins are closed, and each mass is divided by the sum of all: f is truncated to [0, 1].
+Every logarithm is then taken over the peak of its interval, p the point of it nearest to μ and P that of [0, 1]:
+
+    ln P(k) = ln f(p)/f(P) + ln ∫_bin f/f(p) − ln ∫_[0,1] f/f(P),
+
+three numbers that stay small and exact where μ lies many σ outside [0, 1] and all masses before division vanish.
 """
 
 from __future__ import annotations
 
+import copy
+import itertools
 import math
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
 
 from vae_core.likelihoods._base import Density
+from vae_core.likelihoods._ends import RENORMALISED, checked_ends
 from vae_core.likelihoods._logspace import choose
+from vae_core.likelihoods._quadrature import gauss_legendre
 from vae_core.likelihoods._scale import MODES, Optimal, Scale, make_scale
 
 if TYPE_CHECKING:
@@ -22,6 +33,11 @@ if TYPE_CHECKING:
 
 #: the open end of a bin, in units of σ: so far that nothing is left, and its square is a number in float32
 BEYOND = 1e18
+#: halvings of [0, 1] in a draw from what is truncated to it: 2⁻⁵⁰ lies far below the narrowest σ
+_HALVINGS = 50
+#: pieces of the way from the peak to an end of [0, 1] over which a truncated mean is taken, each half as long as the
+#: next; and nodes in each: to 1e-9 of [0, 1] at σ from 1e-3 on
+_PIECES, _NODES = 24, 8
 
 #: a class that defines the first anew does not inherit the second from its base, where it may stand for another first
 _DERIVED = (
@@ -51,20 +67,29 @@ class LocationScale(Density):
         sigma: the scale: a number > 0, or "shared", "image", "pixel", "optimal".
         link: how the location μ follows from its raw output: "identity" (the default: a plain linear layer) or
             "sigmoid" (μ in (0, 1), as in Kingma & Welling 2014, appendix C.2, for Frey Faces).
+        ends: how far the first and the last bin reach: "open" (the default: to −∞ and +∞, so that they have the whole
+            tails) or "renormalised" (to 0 and 1; the masses are divided by their sum over the K bins, the density is
+            truncated to [0, 1]).
 
     Raises:
-        ValueError: a scale or a link that is none of these.
+        ValueError: a scale, a link or ends that are none of these; sigma="optimal" with ends="renormalised".
     """
 
     view = "real"
     takes_sigma = True
     sigma_modes: ClassVar[tuple[str, ...]] = MODES
     open_ends = True
-    examples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"link": "sigmoid"})
+    examples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"link": "sigmoid"}, {"ends": RENORMALISED})
 
-    def __init__(self, sigma: float | str = "shared", link: str = "identity") -> None:
+    def __init__(self, sigma: float | str = "shared", link: str = "identity", ends: str = "open") -> None:
         self.scale: Scale = make_scale(sigma)
         self.link = checked_link(link)
+        self.open_ends = checked_ends(ends)
+        if sigma == "optimal" and not self.open_ends:
+            raise ValueError(
+                "sigma='optimal' has no closed form for a density truncated to [0, 1]: take sigma='shared', which "
+                "learns the same scalar by gradient, or ends='open'"
+            )
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -89,6 +114,16 @@ class LocationScale(Density):
     @abstractmethod
     def _log_interval(self, middle: Tensor, half: Tensor, log_width: Tensor) -> Tensor:
         """ln ∫ f over [middle − half, middle + half], elementwise; log_width = ln(2 half)."""
+
+    def _log_fall(self, near: Tensor, step: Tensor) -> Tensor:
+        """ln f(near + step) − ln f(near), elementwise, near ≥ 0 and step ≥ 0; a family overrides it where that
+        difference of large numbers has a form without."""
+        return self._log_standard(near + step) - self._log_standard(near)
+
+    def _log_area(self, edge: Tensor, half: Tensor, log_width: Tensor) -> Tensor:
+        """ln ∫ f/f(p) over [edge, edge + 2 half], edge ≥ −half, p its point nearest 0; log_width = ln(2 half). As
+        `_log_fall`."""
+        return self._log_interval(edge + half, half, log_width) - self._log_standard(edge.clamp(min=0))
 
     @abstractmethod
     def _standard_sample(self, like: Tensor, generator: torch.Generator | None) -> Tensor:
@@ -117,6 +152,8 @@ class LocationScale(Density):
         return LINKS[self.link](linear), log_scale
 
     def _log_prob(self, x: Tensor, loc: Tensor, log_scale: Tensor) -> Tensor:
+        if not self.open_ends:
+            return self._truncated_log_prob(x, loc, log_scale)
         z = (x - loc) * torch.exp(-log_scale)
         total = self._sum_log_standard(z)
         if log_scale.shape[-1:] == z.shape[-1:] and log_scale.ndim:
@@ -142,6 +179,9 @@ class LocationScale(Density):
 
     def binned_log_masses(self, k: Tensor, loc: Tensor, log_scale: Tensor, levels: int) -> Tensor:
         """ln P(k) for location and ln σ in units of the `real` view: k, loc [..., D] -> [..., D], nats."""
+        if not self.open_ends:
+            k = k.to(loc.dtype)
+            return self._log_share(k / levels, (k + 1) / levels, 1 / levels, loc, log_scale)
         return self._log_bin(*self._bin(k, loc, log_scale, levels))
 
     def _bin(self, k: Tensor, loc: Tensor, log_scale: Tensor, levels: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -166,10 +206,13 @@ class LocationScale(Density):
         )
 
     def mean(self, raw: Tensor) -> Tensor:
-        return self._split(raw)[0]
+        loc, log_scale = self._split(raw)
+        return loc if self.open_ends else self._truncated_mean(loc, log_scale)
 
     def sample(self, raw: Tensor, generator: torch.Generator | None = None) -> Tensor:
         loc, log_scale = self._split(raw)
+        if not self.open_ends:
+            return self._truncated_sample(loc, log_scale, generator)
         return loc + torch.exp(log_scale) * self._standard_sample(loc, generator)
 
     def sigma_in_use(self, raw: Tensor) -> Tensor | None:
@@ -188,3 +231,66 @@ class LocationScale(Density):
         if not isinstance(self.scale, Optimal):
             raise ValueError(f"only sigma='optimal' takes its scale from residuals, this is {self.scale.mode!r}")
         self.scale.set_log(self._log_sigma(average))
+
+    # -- truncated to [0, 1] -----------------------------------------------------------------------------------------
+
+    def renormalised(self) -> Self | None:
+        if not self.open_ends:
+            return None
+        closed = copy.copy(self)
+        closed.open_ends = False
+        return closed
+
+    def _log_share(self, low: Tensor, high: Tensor, width: Tensor | float, loc: Tensor, log_scale: Tensor) -> Tensor:
+        """ln P(low < x < high) of what is truncated to [0, 1], elementwise, 0 ≤ low < high ≤ 1, width = high − low."""
+        inverse = torch.exp(-log_scale)
+        peak, near, whole = self._truncated(loc, inverse, log_scale)
+        step = (torch.minimum(torch.maximum(loc, low), high) - peak).abs() * inverse
+        log_width = torch.log(width) if isinstance(width, torch.Tensor) else math.log(width)
+        edge = torch.maximum(low - loc, loc - high) * inverse
+        area = self._log_area(edge, (0.5 * width) * inverse, log_width - log_scale)
+        return self._log_fall(near, step) + (area - whole)
+
+    def _truncated(self, loc: Tensor, inverse: Tensor, log_scale: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """P, the point of [0, 1] nearest to μ, its distance from μ in units of σ, and ln ∫ f/f(P) over [0, 1]: each
+        [..., D]."""
+        peak = loc.clamp(0, 1)
+        near = (loc - peak).abs() * inverse
+        inside = torch.minimum(peak, 1 - peak) * inverse  # from μ to the nearer end; 0 where it is outside
+        return peak, near, self._log_area(near - inside, 0.5 * inverse, -log_scale)
+
+    def _truncated_log_prob(self, x: Tensor, loc: Tensor, log_scale: Tensor) -> Tensor:
+        inverse = torch.exp(-log_scale)
+        peak, near, whole = self._truncated(loc, inverse, log_scale)
+        return (self._log_fall(near, (x - peak).abs() * inverse) - (whole + log_scale)).sum(-1)
+
+    def _truncated_mean(self, loc: Tensor, log_scale: Tensor) -> Tensor:
+        """P + ∫ (x − P) f/f(P) / ∫ f/f(P) over [0, 1], by Gauss–Legendre over pieces that halve towards P, on either
+        side of it; in float64."""
+        wide, log_wide = loc.double(), log_scale.double()
+        inverse = torch.exp(-log_wide)
+        peak = wide.clamp(0, 1)
+        near = (wide - peak).abs() * inverse
+        area, first = torch.zeros_like(peak), torch.zeros_like(peak)
+        ends = [0.0, *(2.0**-piece for piece in reversed(range(_PIECES)))]
+        nodes, weights = gauss_legendre(_NODES)
+        for start, end in itertools.pairwise(ends):
+            for node, weight in zip(nodes, weights, strict=True):
+                share = start + (end - start) * node
+                for reach, sign in ((1 - peak, 1), (peak, -1)):
+                    step = share * reach
+                    height = torch.exp(self._log_fall(near, step * inverse)) * reach * (weight * (end - start))
+                    area, first = area + height, first + sign * step * height
+        return (peak + first / area).to(loc.dtype)
+
+    def _truncated_sample(self, loc: Tensor, log_scale: Tensor, generator: torch.Generator | None) -> Tensor:
+        """By the inverse CDF: halving of [0, 1] on ln F(x) = ln u, in float64."""
+        u = torch.rand(loc.shape, generator=generator, dtype=loc.dtype, device=loc.device).double()
+        log_u = torch.log(u.clamp(min=torch.finfo(loc.dtype).tiny))
+        wide, log_wide = loc.detach().double(), log_scale.detach().double()
+        low, step = torch.zeros_like(wide), 1.0
+        for _ in range(_HALVINGS):
+            step *= 0.5
+            upto = low + step
+            low = low + step * (self._log_share(torch.zeros_like(low), upto, upto, wide, log_wide) < log_u)
+        return low.to(loc.dtype)

@@ -29,7 +29,7 @@ class Gaussian(LocationScale):
         title="Gaussian",
         summary="Symmetric noise with light tails: squared error weighted by 1/(2σ²), and ln σ, the weight's price.",
         formula="ln p(x|z) = −(x−μ)²/(2σ²) − ln σ − ½ ln 2π",
-        support="the real line (view real: dequantised levels (k+u)/K)",
+        support="the real line (view real: dequantised levels (k+u)/K), whose tails the end bins have",
         parameters="μ: D outputs; σ: a number, or learned (shared, image: +1 output, pixel: +D outputs, optimal)",
         source="Kingma & Welling 2014, Auto-Encoding Variational Bayes, appendix C.2; σ-VAE: Rybkin et al. 2021, eq. 6",
         users="the default of most VAE code for real-valued data, nearly always with σ fixed unawares",
@@ -43,7 +43,7 @@ class Gaussian(LocationScale):
 
     def _log_prob(self, x: Tensor, loc: Tensor, log_scale: Tensor) -> Tensor:
         """With one σ for all dimensions σ enters after the sum. The gradient needs 1/σ²: in float32 σ above 1e-19."""
-        if log_scale.shape[-1:] == loc.shape[-1:] and log_scale.ndim:
+        if not self.open_ends or (log_scale.shape[-1:] == loc.shape[-1:] and log_scale.ndim):
             return super()._log_prob(x, loc, log_scale)
         scale = log_scale.squeeze(-1) if log_scale.ndim else log_scale
         inverse, residual = torch.exp(-scale), x - loc
@@ -140,7 +140,7 @@ class Gaussian(LocationScale):
             v = (a + half if edge is None else edge + 2 * half) * math.sqrt(0.5)
 
             def near() -> Tensor:
-                difference = torch.erfc(u.clamp(max=last + 0.5)) - torch.erfc(v)
+                difference = torch.erfc(u.clamp(max=last + 0.5)) - torch.erfc(v.clamp(max=last + 1))
                 if edge is not None:
                     return (
                         torch.log((difference * _exp_square(u.clamp(0, last + 0.5))).clamp(min=tiny)) + _LOG_HALF_ROOT
@@ -157,6 +157,12 @@ class Gaussian(LocationScale):
             return choose(u > last, tail, near)
 
         return choose((half <= widest) & (tilt <= steepest), narrow, wide)
+
+    def _log_fall(self, near: Tensor, step: Tensor) -> Tensor:
+        return -step * torch.add(near, step, alpha=0.5)
+
+    def _log_area(self, edge: Tensor, half: Tensor, log_width: Tensor) -> Tensor:
+        return self._log_interval(edge + half, half, log_width, edge=edge)
 
     def _standard_sample(self, like: Tensor, generator: torch.Generator | None) -> Tensor:
         return torch.randn(like.shape, generator=generator, dtype=like.dtype, device=like.device)

@@ -22,7 +22,7 @@ class Laplace(LocationScale):
         title="Laplace",
         summary="Symmetric noise with exponential tails: absolute error weighted by 1/σ; large misses cost little.",
         formula="ln p(x|z) = −|x−μ|/σ − ln 2σ",
-        support="the real line (view real: dequantised levels (k+u)/K)",
+        support="the real line (view real: dequantised levels (k+u)/K), whose tails the end bins have",
         parameters="μ: D outputs; σ (the mean absolute deviation): a number, or learned as for the Gaussian",
         source="Laplace 1774; Johnson, Kotz & Balakrishnan 1995, Continuous Univariate Distributions 2, ch. 24",
         users="those who write an L1 reconstruction loss",
@@ -65,6 +65,15 @@ class Laplace(LocationScale):
             return (height - math.log(2)) - middle
 
         return choose_above(half - middle, 0.0, across, beside)
+
+    def _log_fall(self, near: Tensor, step: Tensor) -> Tensor:
+        return -step
+
+    def _log_area(self, edge: Tensor, half: Tensor, log_width: Tensor) -> Tensor:
+        """With l and r what lies on either side of p, ln[(1 − e^{−l}) + (1 − e^{−r})]."""
+        left = (-edge).clamp(min=0)
+        area = -(torch.expm1(-left) + torch.expm1(left - 2 * half))
+        return torch.log(area.clamp(min=torch.finfo(area.dtype).tiny))
 
     def _standard_sample(self, like: Tensor, generator: torch.Generator | None) -> Tensor:
         u = torch.rand(like.shape, generator=generator, dtype=like.dtype, device=like.device)

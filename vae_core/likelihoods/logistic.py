@@ -5,6 +5,7 @@ Its bin masses are differences of sigmoids: trained on them it is the discretise
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -24,7 +25,7 @@ class Logistic(LocationScale):
         title="Logistic",
         summary="A bell with exponential tails whose CDF is the sigmoid, so that bin masses are exact and cheap.",
         formula="ln p(x|z) = −z − 2 ln(1+e^{−z}) − ln σ, z = (x−μ)/σ",
-        support="the real line (view real: dequantised levels (k+u)/K)",
+        support="the real line (view real: dequantised levels (k+u)/K), whose tails the end bins have",
         parameters="μ: D outputs; σ (its standard deviation is πσ/√3): a number, or learned as for the Gaussian",
         source="Kingma et al. 2016, Improved Variational Inference with Inverse Autoregressive Flow, appendix D",
         users="deep hierarchical VAEs and PixelCNN++ (there as a mixture), on its bins",
@@ -52,11 +53,23 @@ class Logistic(LocationScale):
         return log_one_minus + logsigmoid(middle + (half + BEYOND * opened)) + logsigmoid(half - middle)
 
     def _sum_log_masses(self, k: Tensor, raw: Tensor, levels: int) -> Tensor:
+        if not self.open_ends:
+            return self.log_masses(k, raw, levels).sum(-1)
         loc, log_scale = self._split(raw)
         middle, half, log_width, opened = self._bin(k, loc, log_scale, levels)
         log_one_minus = (1 - opened) * (log_width - half + log_sinhc(half))
         far = sum_logsigmoid(middle + (half + BEYOND * opened))
         return log_one_minus.sum(-1) + far + sum_logsigmoid(half - middle)
+
+    def _log_fall(self, near: Tensor, step: Tensor) -> Tensor:
+        return 2 * (logsigmoid(near + step) - logsigmoid(near)) - step
+
+    def _log_area(self, edge: Tensor, half: Tensor, log_width: Tensor) -> Tensor:
+        """As `_log_interval`, over f(p) = s(p) s(−p): all that is large has fallen out."""
+        size = edge.abs()
+        beside, across = 0.5 * (size + edge), 0.5 * (size - edge)
+        log_one_minus = torch.log(-torch.expm1(-2 * half))  # not half − half of a width of many σ
+        return log_one_minus + logsigmoid(edge + 2 * half) - logsigmoid(beside) + (logsigmoid(across) + math.log(2))
 
     def _standard_sample(self, like: Tensor, generator: torch.Generator | None) -> Tensor:
         u = torch.rand(like.shape, generator=generator, dtype=like.dtype, device=like.device)

@@ -2,17 +2,24 @@
 
 The likelihood of PixelCNN++ (Salimans et al. 2017), the first and the last bin open to −∞ and +∞, but with one mixture
 for each dimension alone: no colour channel is conditioned on another, as PixelCNN++ does between its three.
+
+With ends = "renormalised" the end bins are closed and the masses are divided by their sum: with M_i what component i
+has in [0, K], P(k|z) = Σ_i w_i m_i(k)/M_i, w_i ∝ π_i M_i, where no ratio is of numbers that vanish.
 """
 
 from __future__ import annotations
 
+import copy
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 
 from vae_core.likelihoods._base import Card
+from vae_core.likelihoods._ends import RENORMALISED, checked_ends
 from vae_core.likelihoods._integers import IntegerMass
+from vae_core.numerics.elementwise import logsigmoid
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,24 +42,29 @@ class LogisticMixture(IntegerMass):
     Args:
         levels: K ≥ 2, the number of levels of the data. Raises ValueError if smaller or no integer.
         components: n ≥ 1, the number of logistics. Raises ValueError if smaller or no integer.
+        ends: how far the first and the last bin reach: "open" (the default: to −∞ and +∞, so that they have the whole
+            tails) or "renormalised" (the masses of closed bins are divided by their sum over the K bins). Raises
+            ValueError for another word.
     """
 
-    examples = ({}, {"components": 1})
+    examples = ({}, {"components": 1}, {"ends": RENORMALISED})
+    open_ends = True
     card = Card(
         title="mixture of discretised logistics",
         summary="Several bells on the levels' own bins: asymmetric, many-peaked, with spikes at black and white.",
         formula="ln P(k|z) = ln Σ_i π_i [F((k+1−m_i)/s_i) − F((k−m_i)/s_i)], F(t) = 1/(1+e^{−t}), end bins open",
-        support="the integers 0…K−1 (view levels)",
+        support="the integers 0…K−1 (view levels), of which the first and the last have the whole tails",
         parameters="3 n D outputs (n = components, 5): ln π up to a constant, m (location), ln s (s > 1/16 of a bin)",
         source="Salimans et al. 2017, PixelCNN++, section 2.1; without its coupling of colour channels",
         users="PixelCNN++ and deep hierarchical VAEs (VDVAE) on 8-bit images",
     )
 
-    def __init__(self, levels: int, components: int = 5) -> None:
+    def __init__(self, levels: int, components: int = 5, ends: str = "open") -> None:
         super().__init__(levels)
         if isinstance(components, bool) or not isinstance(components, int) or components < 1:
             raise ValueError(f"components={components!r} is no number of components: give an integer of 1 or more")
         self.components = components
+        self.open_ends = checked_ends(ends)
 
     def outputs(self, dims: int) -> int:
         return 3 * self.components * dims
@@ -71,6 +83,8 @@ class LogisticMixture(IntegerMass):
     def _log_masses(self, k: Tensor, raw: Tensor) -> Tensor:
         """F(b) − F(a) = (1 − e^{−(b−a)}) F(b) F(−a), which subtracts no near-equal numbers; here b − a = 1/s. The first
         bin is F(b) alone and the last F(−a): their outer edges are a number so far out that its factor is 1."""
+        if not self.open_ends:
+            return self._renormalised_log_masses(k, raw)
         logits, location, log_scale = self._split(raw)
         k = k.to(raw.dtype).unsqueeze(-2)
         first, last = (k == 0).to(raw.dtype), (k == self.levels - 1).to(raw.dtype)
@@ -82,8 +96,47 @@ class LogisticMixture(IntegerMass):
         weighted = logits + inner + logsigmoid(above) + logsigmoid(below)
         return weighted.logsumexp(-2) - logits.logsumexp(-2)
 
+    def renormalised(self) -> Self | None:
+        if not self.open_ends:
+            return None
+        closed = copy.copy(self)
+        closed.open_ends = False
+        return closed
+
+    def _renormalised_log_masses(self, k: Tensor, raw: Tensor) -> Tensor:
+        k = k.to(raw.dtype).unsqueeze(-2)
+        log_weights, log_share = self._shares(k, k + 1, 1.0, raw)
+        return (log_weights + log_share).logsumexp(-2)
+
+    def _shares(self, low: Tensor, high: Tensor, width: float, raw: Tensor) -> tuple[Tensor, Tensor]:
+        """ln w_i, w_i ∝ π_i M_i with M_i what component i has in [0, K], and ln of what it has in [low, high] over M_i,
+        each [..., n, D]; width = high − low, in units of a bin. Of each ln F(t) = min(t, 0) + ln F(|t|) in the latter
+        the first parts, which may be large, are taken off as edges less edges."""
+        logits, location, log_scale = self._split(raw)
+        per_bin = torch.exp(-log_scale)
+        bottom, top = location.clamp(min=0), location.clamp(max=self.levels)
+        rest = logsigmoid(location.abs() * per_bin) + logsigmoid((self.levels - location).abs() * per_bin)
+        rest = rest + torch.log(-torch.expm1(-self.levels * per_bin))
+        log_weights = (logits + rest + (location - bottom + (top - location)) * per_bin).log_softmax(-2)
+        linear = torch.minimum(high, location) - top + (bottom - torch.maximum(low, location))
+        own = logsigmoid((low - location).abs() * per_bin) + logsigmoid((high - location).abs() * per_bin)
+        own = own + torch.log(-torch.expm1(-width * per_bin))
+        return log_weights, linear * per_bin + (own - rest)
+
+    def _at_least(self, raw: Tensor) -> Iterator[Tensor]:
+        """P(k ≥ j) with renormalised ends for j = 1 … K−1, each [..., D]."""
+        top = torch.full((), float(self.levels), dtype=raw.dtype, device=raw.device)
+        for edge in range(1, self.levels):
+            log_weights, log_share = self._shares(top - (self.levels - edge), top, float(self.levels - edge), raw)
+            yield (log_weights + log_share).logsumexp(-2).exp()
+
     def mean(self, raw: Tensor) -> Tensor:
         """Σ_{j=1}^{K−1} P(k ≥ j), one level at a time since there is no closed form: K−1 sigmoids a component."""
+        if not self.open_ends:
+            total = torch.zeros_like(self._split(raw)[1][..., 0, :])
+            for at_least in self._at_least(raw):
+                total = total + at_least
+            return total
         logits, location, log_scale = self._split(raw)
         weights, per_bin = logits.softmax(-2), torch.exp(-log_scale)
         total = torch.zeros_like(location)
@@ -92,7 +145,15 @@ class LogisticMixture(IntegerMass):
         return (weights * total).sum(-2)
 
     def sample(self, raw: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """A component, a logistic draw from it, the level whose bin holds it."""
+        """A component, a logistic draw from it, the level whose bin holds it; with renormalised ends by the inverse of
+        the distribution function, over all levels."""
+        if not self.open_ends:
+            shape = self._split(raw)[1][..., 0, :].shape
+            v = torch.rand(shape, generator=generator, dtype=raw.dtype, device=raw.device)
+            level = torch.zeros_like(v)
+            for at_least in self._at_least(raw):
+                level += at_least > v
+            return level
         logits, location, log_scale = self._split(raw)
         u = torch.rand((2, *logits[..., 0, :].shape), generator=generator, dtype=raw.dtype, device=raw.device)
         upto = logits.softmax(-2).cumsum(-2)[..., :-1, :]
@@ -110,9 +171,11 @@ class LogisticMixture(IntegerMass):
         logits, location, log_scale = (part.unsqueeze(-1).numpy() for part in self._split(raw.detach()))
         logistic = stats.logistic(location, np.exp(log_scale))
         edges = np.arange(self.levels + 1.0)
-        edges[0], edges[-1] = -np.inf, np.inf
+        if self.open_ends:
+            edges[0], edges[-1] = -np.inf, np.inf
         low, high = edges[:-1], edges[1:]
         left = logistic.cdf(high) - logistic.cdf(low)
         right = logistic.sf(low) - logistic.sf(high)
         mass = np.where(np.arange(self.levels) + 0.5 < location, left, right)
-        return np.log((special.softmax(logits, axis=-3) * mass).sum(-3))
+        total = (special.softmax(logits, axis=-3) * mass).sum(-3)
+        return np.log(total if self.open_ends else total / total.sum(-1, keepdims=True))

@@ -35,27 +35,32 @@ class StudentT(LocationScale):
         sigma: the scale: a number > 0, or "shared", "image", "pixel".
         link: how the location μ follows from its raw output: "identity" (the default) or "sigmoid" (μ in (0, 1)).
         df: ν: a number from 0.1 to 10⁶ (the default is 5), or "shared": one scalar, learned between 1 and 100.
+        ends: how far the first and the last bin reach: "open" (the default: to −∞ and +∞, so that they have the whole
+            tails) or "renormalised" (to 0 and 1; the masses are divided by their sum over the K bins, the density is
+            truncated to [0, 1]).
 
     Raises:
-        ValueError: a scale, link or ν that is none of these; sigma="optimal".
+        ValueError: a scale, link, ν or ends that are none of these; sigma="optimal".
     """
 
     sigma_modes = ("shared", "image", "pixel")
-    examples = ({}, {"df": "shared"}, {"df": 2.5, "link": "sigmoid"}, {"df": 200})
+    examples = ({}, {"df": "shared"}, {"df": 2.5, "link": "sigmoid"}, {"df": 200}, {"ends": "renormalised", "df": 200})
     card = Card(
         title="Student-t",
         summary="A bell with heavy tails of learnable weight: a pixel that is far off costs a logarithm, not a square.",
         formula="ln p(x|z) = ln Γ((ν+1)/2) − ln Γ(ν/2) − ½ ln νπ − ln σ − (ν+1)/2 ln(1 + (x−μ)²/(νσ²))",
-        support="the real line (view real: dequantised levels (k+u)/K)",
+        support="the real line (view real: dequantised levels (k+u)/K), whose tails the end bins have",
         parameters="μ: D outputs; σ: a number, or learned (shared, image, pixel); ν: a number, or one learned scalar",
         source="Student 1908; Takahashi et al. 2018, Student-t variational autoencoder for robust density estimation",
         users="those whose data have outliers that drag a Gaussian's mean; robust anomaly detection",
     )
 
-    def __init__(self, sigma: float | str = "shared", link: str = "identity", df: float | str = 5.0) -> None:
+    def __init__(
+        self, sigma: float | str = "shared", link: str = "identity", df: float | str = 5.0, ends: str = "open"
+    ) -> None:
         if sigma == "optimal":
             raise ValueError(_NO_OPTIMUM)
-        super().__init__(sigma, link)
+        super().__init__(sigma, link, ends)
         self.df: DegreesOfFreedom = make_degrees(df)
 
     def _nu(self, like: Tensor) -> Tensor:
@@ -74,6 +79,11 @@ class StudentT(LocationScale):
 
     def _log_tail(self, z: Tensor) -> Tensor:
         """ln S(z) = ln P(T > z), z ≥ 0."""
+        log_rest, power = self._tail_parts(z)
+        return log_rest - power
+
+    def _tail_parts(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """ln S(z) + ½ν ln(1 + z²/ν), which is never large, and ½ν ln(1 + z²/ν), z ≥ 0."""
         nu = self.df.value(z.device)
         b = _against(_student_tail.offset(nu).to(z.dtype), z)
         powers = _student_tail.coefficients(nu, _student_tail.degree(z.dtype)).to(z.dtype)
@@ -85,7 +95,7 @@ class StudentT(LocationScale):
         polynomial = _against(powers[0], z)
         for power in powers[1:]:
             polynomial = polynomial * t + _against(power, z)
-        return polynomial + torch.log(inverse) - (0.5 * nu) * log1p(square / nu)
+        return polynomial + torch.log(inverse), (0.5 * nu) * log1p(square / nu)
 
     def _log_interval(self, middle: Tensor, half: Tensor, log_width: Tensor) -> Tensor:
         """Two regimes, by symmetry for middle ≥ 0:
@@ -97,19 +107,10 @@ class StudentT(LocationScale):
         a = middle.abs()
         nu = self._nu(a)
         distance = nu + a.square()
-        steepness = (nu + 1) / distance
-        h2 = half.square()
-        is_narrow = (half * a * steepness <= 1.5) & (h2 * steepness <= 1) & (h2 <= 0.1 * distance)
+        is_narrow = _is_narrow(a, half, nu, distance)
 
         def narrow() -> Tensor:
-            reach = half * is_narrow  # where it is not: no overflow of what is not chosen
-            nodes, weights = gauss_legendre(10 if a.dtype == torch.float64 else 6)
-            total = torch.zeros_like(reach)
-            for node, weight in zip(nodes, weights, strict=True):
-                t = reach * (2 * node - 1)
-                rise = log1p(t * (2 * a + t) / distance)
-                total = total + weight * torch.exp((-0.5 * (nu + 1)) * rise)
-            return torch.log(total) + log_width + self._log_standard(a)
+            return _log_height(a, half * is_narrow, nu, distance) + log_width + self._log_standard(a)
 
         def wide() -> Tensor:
             u, v = a - half, a + half
@@ -118,6 +119,36 @@ class StudentT(LocationScale):
             start = beside * log_u
             lost = torch.exp(log_v - start) + (1 - beside) * torch.exp(log_u)
             return start + log1p(-lost.clamp(max=1 - torch.finfo(a.dtype).eps))
+
+        return choose(is_narrow, narrow, wide)
+
+    def _log_fall(self, near: Tensor, step: Tensor) -> Tensor:
+        nu = self._nu(near)
+        return (-0.5 * (nu + 1)) * log1p(step * (2 * near + step) / (nu + near.square()))
+
+    def _log_area(self, edge: Tensor, half: Tensor, log_width: Tensor) -> Tensor:
+        """The two regimes of `_log_interval`, over f(p); of S(u) − S(v) over f(u) the powers of 1 + u²/ν fall out."""
+        a = (edge + half).abs()
+        nu = self._nu(a)
+        distance = nu + a.square()
+        is_narrow = _is_narrow(a, half, nu, distance)
+
+        def narrow() -> Tensor:
+            inward = torch.minimum(a, half)
+            height = _log_height(a, half * is_narrow, nu, distance)
+            return height + log_width + self._log_fall(a - inward, inward)
+
+        def wide() -> Tensor:
+            u, v = edge.abs(), edge + 2 * half
+            beside = (edge >= 0).to(edge.dtype)
+            (log_u, power_u), (log_v, _) = self._tail_parts(u), self._tail_parts(v)
+            square = u.square()
+            fall = (0.5 * nu) * log1p((4 * half) * a / (nu + square))
+            lost = torch.exp(log_v - fall - torch.lerp(power_u, log_u, beside))
+            lost = lost + (1 - beside) * torch.exp(log_u - power_u)
+            start = beside * (log_u + 0.5 * log1p(square / nu))
+            at_peak = self._log_standard(torch.zeros_like(u))
+            return (start - at_peak) + log1p(-lost.clamp(max=1 - torch.finfo(u.dtype).eps))
 
         return choose(is_narrow, narrow, wide)
 
@@ -141,3 +172,21 @@ class StudentT(LocationScale):
         loc, log_scale = self._split(raw)
         nu = self.df.value(raw.device).detach().numpy()
         return stats.t(nu, loc.detach().numpy(), log_scale.detach().exp().numpy())
+
+
+def _is_narrow(a: Tensor, half: Tensor, nu: Tensor, distance: Tensor) -> Tensor:
+    steepness = (nu + 1) / distance
+    h2 = half.square()
+    return (half * a * steepness <= 1.5) & (h2 * steepness <= 1) & (h2 <= 0.1 * distance)
+
+
+def _log_height(a: Tensor, half: Tensor, nu: Tensor, distance: Tensor) -> Tensor:
+    """ln of the mean of f/f(a) over a narrow [a − half, a + half], distance = ν + a²; half is 0 where it is not narrow:
+    no overflow of what is not chosen."""
+    nodes, weights = gauss_legendre(10 if a.dtype == torch.float64 else 6)
+    total = torch.zeros_like(half)
+    for node, weight in zip(nodes, weights, strict=True):
+        t = half * (2 * node - 1)
+        rise = log1p(t * (2 * a + t) / distance)
+        total = total + weight * torch.exp((-0.5 * (nu + 1)) * rise)
+    return torch.log(total)

@@ -8,6 +8,7 @@ from typing import Any
 
 from bench.cli.text.table import table
 from bench.grid.families import (
+    ends_said,
     make,
     measure_said,
     needed_options,
@@ -42,6 +43,7 @@ def explain(name: str, width: int) -> str:
         *_under("options", _options(family)),
         *_under("trained on", _objectives(name)),
         ("scored as", _scored(family)),
+        *([("end bins", ends)] if (ends := ends_said(family)) else []),
         ("source", card.source),
         ("used by", card.users),
     ]

@@ -33,6 +33,7 @@ def row_of(
             **_of_encoder(assessed),
             **_of_scores(assessed),
             **_of_density(assessed),
+            **_of_renormalised(assessed),
             **_of_gaps(assessed),
             **_of_model(assessed),
             "eval_seconds": assessed.seconds,
@@ -144,6 +145,21 @@ def _of_density(assessed: Assessment) -> dict[str, Value]:
         "dequantised_nats": on_integers,
         "dequantised_bits_per_dim": -on_integers * assessed.bits_of_a_nat,
         "density_khat_bad_fraction": density.bad_share,
+    }
+
+
+def _of_renormalised(assessed: Assessment) -> dict[str, Value]:
+    """The score with renormalised ends, where the ends are open, and what the score owes to that they are."""
+    closed = assessed.renormalised
+    if closed is None:
+        return {}
+    nats = float(closed.bound[assessed.samples[-1]].mean())
+    bits_per_dim = -nats * assessed.bits_of_a_nat
+    return {
+        "renormalised_nats": nats,
+        "renormalised_bits_per_dim": bits_per_dim,
+        "renormalised_khat_bad_fraction": closed.bad_share,
+        "end_bins_bits_per_dim": bits_per_dim - assessed.bits_per_dim,
     }
 
 

@@ -13,6 +13,7 @@ from bench.report.figures._scores import limits
 from bench.report.numbers import NOTHING, bound, bracket, measured, number, percent
 from bench.report.tables.entries import NONE, Column, Entry, Named, key, known, plain, some_seeds
 from bench.report.text.doubts import caution
+from bench.report.text.ends import at_most, owed, renormalised
 from bench.report.text.training import failed_seeds, how_it_ended
 from bench.report.text.tuning import edges_text, value_text, values_text, words
 from bench.statistics.boards import Board
@@ -127,10 +128,19 @@ def _before(board: Board) -> list[Column[Row]]:
     def value(row: Row) -> Entry:
         return Entry(measured(row.value.mean, board.unit), row.value.mean, bracket(row.value, board.unit))
 
-    score = Column("Score", f"{board.unit} [95 %]", value, of_references=True)
+    def closed(row: Row) -> Entry:
+        score, gift = renormalised(row, board), owed(row, board)
+        if math.isnan(gift):
+            return NONE
+        small = f"{'≤ ' if at_most(row) else ''}{measured(gift, board.unit)}"
+        return Entry(measured(score, board.unit), score, f"owes {small}", marked=at_most(row))
+
+    columns = [Column("Score", f"{board.unit} [95 %]", value, of_references=True)]
     if any(row.sigma for row in board.ranked):
-        return [Column("σ", "or its mode", scale), score]
-    return [score]
+        columns.insert(0, Column("σ", "or its mode", scale))
+    if known(board.ranked, lambda row: row.results.renormalised_nats):
+        columns.append(Column("Renormalised ends", board.unit, closed))
+    return columns
 
 
 def _after(board: Board) -> list[Column[Row]]:

@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from bench.report.numbers import bracket, count, listed, measured
 from bench.report.text.comparisons import learned_sigma, recipes, twins
+from bench.report.text.ends import end_bins
 from bench.report.text.findings import Finding, collapse, estimator, left_out, noise, one_seed
 from bench.report.text.training import lost_seeds, not_ended, training
 from bench.report.text.tuning import at_edge, tuning
@@ -25,6 +26,7 @@ TOPICS = (
     tuning,
     estimator,
     left_out,
+    end_bins,
     learned_sigma,
     twins,
     recipes,

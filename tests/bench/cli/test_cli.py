@@ -185,6 +185,16 @@ def test_compare_refuses_what_cannot_be_paired(vae_bench, workplace):
     assert err == "vae-bench: there is no empty/cells.parquet; vae-bench export RUN --to empty writes it.\n"
 
 
+def test_ends_are_an_axis_of_a_grid(vae_bench, workplace):
+    code, out, _ = vae_bench("run", "../small.toml", "--set", "ends=['open', 'renormalised']", "--set", "seed=0")
+    assert (code, out[:16]) == (0, "4 done, 0 failed")
+    shown = read_run(workplace / "results" / "small.sqlite").cells["label"]
+    assert sorted(label.partition("ends=")[2] for label in shown) == ["open", "open", "renormalised", "renormalised"]
+    code, out, err = vae_bench("run", "../small.toml", "--set", "ends=shut", "--out", "other.sqlite")
+    assert (code, out) == (2, "")
+    assert "ends='shut' is unknown (allowed: open, renormalised)" in err
+
+
 def test_a_run_with_failed_cells_ends_with_1(vae_bench):
     code, out, err = vae_bench("run", "../small.toml", "--set", f"seed=[0, {fake_worker.RAISES}]")
     assert code == 1

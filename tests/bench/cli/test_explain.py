@@ -85,6 +85,17 @@ def test_options_say_what_they_take():
 
 
 @pytest.mark.parametrize("name", registry().names())
+def test_how_far_end_bins_reach_is_said_of_every_family_of_the_line(name):
+    """Its own option for it too, where it has one; of no other."""
+    text, opened = said(name), registry().get(name).open_ends
+    assert ("end bins the first and the last have the whole tails, to −∞ and +∞" in text) == opened
+    assert opened == (name in {"gaussian", "laplace", "logistic", "student_t", "logistic_mixture"} or "mse" in name)
+    has_option = "ends" in registry().get(name).option_names()
+    assert ('(ends = "open"); with ends = "renormalised" they end where the data do' in text) == has_option
+    assert ("ends = 'open' by default: how far the first and the last bin reach" in text) == has_option
+
+
+@pytest.mark.parametrize("name", registry().names())
 def test_objectives_are_those_that_training_takes(name):
     able = {objective for objective, why in trainable_on(make(name, {})).items() if not why}
     (listed,) = re.findall(r"^trained on  (.*)$", explain(name, 80), re.MULTILINE)

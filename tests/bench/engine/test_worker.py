@@ -17,7 +17,7 @@ from bench.engine.worker.bundle import carry_out
 from bench.engine.worker.facts import inspect_data, inspect_precision
 from bench.engine.worker.from_cell import architecture_of, data_of, load_data, member_of, schedule_of, scored_images
 from bench.grid.cell import Cell
-from bench.grid.plan import bundle_of
+from bench.grid.plan import bundle_of, plan
 from bench.store import IMAGE_ARRAYS, RESULT_COLUMNS, CellResult
 from vae_core import likelihoods
 from vae_core.evaluate import effort, importance_bounds, log_likelihood
@@ -37,6 +37,9 @@ BASE = Cell(
     test_images=50,
     refine="never",
 )
+
+
+BOTH_ENDS = ({"sigma": "pixel"}, {"sigma": "pixel", "ends": "renormalised"})
 
 
 def cell(family: str, scored_as: str | None = None, **changes: Any) -> Cell:
@@ -212,6 +215,36 @@ def test_latents_and_calibration(scored: dict[str, CellResult]) -> None:
 
 def test_both_shares_of_bad_khat_are_one_number() -> None:
     assert store.BAD_SHARE == effort.BAD_SHARE
+
+
+def test_what_open_end_bins_lend_a_score_is_beside_it(results: dict[str, CellResult]) -> None:
+    """Of all whose ends are open, recipes read as a Gaussian among them, and of no other."""
+    for name, row in results.items():
+        values: Any = row.values
+        opened = likelihoods.get(name.partition(" ")[0]).open_ends and row.status == "done"
+        assert ("end_bins_bits_per_dim" in values) == opened, name
+        if opened:
+            assert values["renormalised_bits_per_dim"] == pytest.approx(
+                -values["renormalised_nats"] / (64 * math.log(2))
+            )
+            owed = values["renormalised_bits_per_dim"] - values["bits_per_dim"]
+            assert values["end_bins_bits_per_dim"] == pytest.approx(owed, abs=1e-9)
+            assert 0.05 < owed < 4, name
+            assert 0 <= values["renormalised_khat_bad_fraction"] <= 1
+
+
+def test_cells_whose_ends_differ_are_trained_in_one_bundle_each_as_it_says() -> None:
+    """Their raw outputs have one width; only what is open is scored with both."""
+    cells = [cell("gaussian", objective="binned", sigma="pixel").but(options=options) for options in BOTH_ENDS]
+    (bundle,) = plan(cells, "cpu", 1)
+    values: list[Any] = [row.values for row in carry_out(bundle, "cpu")]
+    opened, closed = values
+    assert opened["bundle_models"] == closed["bundle_models"] == 2
+    assert "end_bins_bits_per_dim" in opened
+    assert "end_bins_bits_per_dim" not in closed
+    alone: Any = carry_out(bundle_of(cells[1:]), "cpu")[0].values
+    assert closed["bits_per_dim"] == pytest.approx(alone["bits_per_dim"], abs=2e-3)
+    assert closed["bits_per_dim"] < opened["renormalised_bits_per_dim"], "it was trained for it"
 
 
 def test_every_value_has_a_column_and_every_column_a_value(

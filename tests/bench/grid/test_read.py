@@ -88,6 +88,24 @@ def test_names_tell_apart_exactly_what_they_should(axes):
             assert one.sigma_mode == other.sigma_mode
 
 
+def test_ends_are_an_option_whose_absence_changes_no_name():
+    """An axis for the families that take it; the same cells as before where it is not given."""
+    cells = cells_of(toml({"[grid]": {"family": ["gaussian", "beta"], "ends": ["open", "renormalised"], "sigma": 0.1}}))
+    shown = labels(cells)
+    assert [shown[cell.id] for cell in cells] == [
+        "gaussian σ=0.1 ends=open",
+        "gaussian σ=0.1 ends=renormalised",
+        "beta",
+    ]
+    opened, closed, _ = cells
+    assert "ends=renormalised" in closed.id
+    assert opened.kind != closed.kind, "they do not run at one speed"
+    (plain,) = cells_of(SMALL)
+    assert plain.options == {"sigma": 0.1}
+    with pytest.raises(GridError, match=r"ends='closed' is unknown \(allowed: open, renormalised\)"):
+        cells_of(toml({"[grid]": {"family": "laplace", "ends": "closed"}}))
+
+
 def test_ids_stay_what_they_were():
     """A changed id would orphan every stored cell; one is not changed by a key that is new (tests of the store)."""
     (cell,) = cells_of(SMALL)

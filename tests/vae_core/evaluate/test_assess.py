@@ -121,6 +121,36 @@ def test_the_density_is_of_dequantised_data(k: Tensor) -> None:
     assert one(k, VAE(DIMS * LEVELS), family("categorical")).density is None
 
 
+@pytest.mark.parametrize("tolerance", [None, 10.0])
+@pytest.mark.parametrize("name", ["gaussian", "mse_sum", "logistic_mixture"])
+def test_open_ends_are_renormalised_in_the_pass_that_is_reported(k: Tensor, name: str, tolerance: float | None) -> None:
+    """From the same noise as a model that is scored so; with a tolerance not from the pilot's."""
+    options: dict[str, Any] = {"levels": LEVELS} if name == "logistic_mixture" else OPTIONS.get(name, {})
+    likelihood = likelihoods.make(name, **options)
+    closed = likelihood.renormalised()
+    assert closed is not None
+    model = VAE(likelihood.outputs(DIMS))
+    samples = SAMPLES if tolerance is None else (1, 100, 400)
+    for refine in ("never", "always") if tolerance is None else ("never",):
+        given: dict[str, Any] = {"samples": samples, "tolerance": tolerance}
+        assessment = one(k, model, likelihood, refine, **given)
+        assert assessment.renormalised is not None
+        size = assessment.samples[-1]
+        if refine == "never":
+            expected = one(k, model, closed, refine, **given).mass.bound[size]
+            same(assessment.renormalised.bound[size], expected)
+        else:
+            scorers = {
+                part: lambda raw, rows, lik=lik: lik.log_mass(k[rows].unsqueeze(1), raw, LEVELS)
+                for part, lik in (("open", likelihood), ("closed", closed))
+            }
+            passes = refined_bounds(k, model.encode, model.decode, scorers, samples, fit="open", seed=3)
+            same(assessment.renormalised.bound[size], passes["closed"].bound[size])
+        assert (assessment.renormalised.bound[size] - assessment.mass.bound[size]).abs().max() > 0.1
+        assert one(k, model, closed, refine, **given).renormalised is None
+    assert one(k, VAE(DIMS * LEVELS), family("categorical")).renormalised is None
+
+
 def test_calibration_and_latents_are_those_called_by_hand(k: Tensor) -> None:
     likelihood = family("gaussian")
     model = VAE(likelihood.outputs(DIMS))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,3 +36,26 @@ def quadrature_log_likelihood(
         part = (log_likelihood(z[some]) + log_prior[some]).logsumexp(-1)
         total = part if not len(total) else torch.logaddexp(total, part)
     return total + latent * math.log(2 * half_width / (points - 1))
+
+
+class TruncatedToUnit:
+    """A frozen scipy distribution on the line, elementwise, given that its value lies in [0, 1]."""
+
+    dist = None  # no name of a discrete one
+
+    def __init__(self, whole: Any) -> None:
+        self.whole = whole
+
+    def _log_mass(self, low: Any, high: Any) -> np.ndarray:
+        """ln P(low < x < high), from the tail on whose side it is exact."""
+        by_cdf = self.whole.cdf(high) - self.whole.cdf(low)
+        by_sf = self.whole.sf(low) - self.whole.sf(high)
+        return np.log(np.where(self.whole.median() > 0.5 * (low + high), by_cdf, by_sf))
+
+    def logpdf(self, x: np.ndarray) -> np.ndarray:
+        return self.whole.logpdf(x) - self._log_mass(0.0, 1.0)
+
+    def log_masses(self, levels: int) -> np.ndarray:
+        """ln of what each of K equal bins holds, stacked last: [..., K]."""
+        bins = [self._log_mass(k / levels, (k + 1) / levels) for k in range(levels)]
+        return np.stack(bins, -1) - self._log_mass(0.0, 1.0)[..., None]
