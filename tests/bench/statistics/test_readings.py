@@ -22,7 +22,7 @@ def run(**changes: object) -> RunTables:
     """The small run with three readings of mse_sum, changed alike."""
     others = [setting for setting in fake_run.few() if setting.family != "mse_sum"]
     own = [
-        fake_run.Setting("mse_sum", score, scored_as=reading, view="grey", **changes)  # type: ignore[arg-type]
+        fake_run.Setting("mse_sum", score, scored_as=reading, view="grey", **changes)
         for reading, score in SCORES.items()
     ]
     return fake_run.tables([*others, *own], failures=False, images=60, pictures=False)
@@ -50,8 +50,8 @@ def test_the_reading_is_chosen_on_validation_and_not_on_test_images(best: str) -
     board = board_of(judged(run(), {reading: 2.0 if reading == best else 2.5 for reading in READINGS}))
     assert ranked(board) == [best]
     assert [row.scored_as for row in board.readings] == [
-        name for name in sorted(SCORES, key=SCORES.get) if name != best
-    ]  # type: ignore[arg-type]
+        name for name in sorted(SCORES, key=SCORES.__getitem__) if name != best
+    ]
     assert all(row.rank is None and row.verdict is None for row in board.readings)
     assert all(np.isfinite([row.value.low, row.value.high]).all() for row in board.readings), "each with its interval"
     assert f"({best.replace('_', ' ')})" in next(row.label for row in board.ranked if row.family == "mse_sum")
