@@ -247,7 +247,7 @@ def test_a_model_may_be_scored_as_what_it_was_not_trained_on(k: Tensor) -> None:
 
 def test_a_recipe_s_ways_share_a_pass_and_its_own_number(k: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = likelihoods.make("mse_sum")
-    implied, fitted = (recipe.scored(how) for how in recipe.scorings)
+    implied, fitted = (recipe.scored(how) for how in recipe.scorings[:2])
     fitted.set_residual_statistic(torch.tensor(0.05))
     model, calls = VAE(DIMS), []
 
