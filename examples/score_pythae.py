@@ -260,19 +260,19 @@ def score(model: Any, recipe: Recipe, likelihood: Likelihood, k: Tensor, levels:
 
 
 def fitted(model: Any, recipe: Recipe, likelihood: Likelihood, digits: data.Dataset) -> Likelihood:
-    """The same decoder's Gaussian with σ² the mean squared residual of the training images, one z ~ q(z|x) each."""
+    """The likelihood with the scale that training images give, by residuals or by masses, at one z ~ q(z|x) each."""
     x = data.grey(digits.train, digits.levels)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         posterior = Posterior(*encoder_of(model, digits.shape)(x))
         eps = torch.randn(len(x), 1, posterior.mean.shape[-1], generator=generator)
         raw = decoder_of(model, recipe)(posterior.sample(eps)[:, 0])
-    likelihood.set_residual_statistic(likelihood.residual_statistic(x, raw))
+    likelihood.fit([(digits.train, x, raw)], digits.levels)
     return likelihood
 
 
 def scorings(model: Any, recipe: Recipe, digits: data.Dataset) -> Iterator[tuple[str, Estimate]]:
-    """Each true distribution that the decoder is scored as, with σ where there is one."""
+    """Each true distribution that the decoder is read as, with σ where there is one."""
     for name in recipe.likelihood().scorings:
         likelihood = recipe.likelihood().scored(name)
         if likelihood.needs_fit:

@@ -18,11 +18,11 @@ from typing import Any
 from torch import Tensor
 
 from vae_core.data import Dataset
-from vae_core.evaluate import log_likelihood
+from vae_core.evaluate import log_likelihood, log_likelihoods
 from vae_core.likelihoods import Likelihood
 from vae_core.networks import Architecture
 from vae_core.objectives import BOUNDS
-from vae_core.training import Member, Schedule, TrainedModel, fit_to_residuals, train
+from vae_core.training import Member, Schedule, TrainedModel, fit_scale, train
 
 ELBO_SAMPLES = 10  #: of z for an image's ELBO
 REFINED_SAMPLES = 100  #: for an image's importance-weighted bound, where the two best are refined
@@ -45,7 +45,9 @@ class Search:
 
     axes: the values of each key that is tuned, in the order in which they were given; candidates are their product.
     images: validation images as integers 0…K−1 in the way in which test images are scored, [N, D]; levels: K.
-    scored_as: names of the readings of a trained model (`Likelihood.scored`): a candidate counts by its best.
+    scored_as: names of the readings of a trained model (`Likelihood.scored`): a candidate counts by the one that is its
+        best by the bound of training. That is not the reading that a recipe is ranked by: the encoder's q was made for
+        the recipe's own loss, and the ELBO by it falls short of narrower readings by more.
     always_refine: whether the two best are refined though they are not near, since what is tuned changes how tight the
         bound is.
     """
@@ -200,31 +202,24 @@ def _chosen(search: Search, trained: Sequence[_Trained], data: Dataset, seed: in
 
 
 def _judged(search: Search, place: int, one: _Trained, data: Dataset, seed: int) -> _Judged:
-    """The candidate by the best of its readings."""
+    """The candidate by the best of its readings, which share a pass."""
     assert one.model is not None
     member = search.candidates[place].member
     samples = search.candidates[place].schedule.train_samples
-    best: _Judged | None = None
-    for reading in search.scored_as:
-        likelihood = one.model.likelihood.scored(reading)
+    readings = {name: one.model.likelihood.scored(name) for name in search.scored_as}
+    for likelihood in readings.values():
         if likelihood.needs_fit:
-            fit_to_residuals(one.model, likelihood, data, member.seed)
-        weighted = BOUNDS[member.bound].weighted
-        estimate = log_likelihood(
-            search.images,
-            one.model.encode,
-            one.model.decode,
-            likelihood,
-            (samples if weighted else ELBO_SAMPLES,),
-            search.levels,
-            seed=seed,
-        )
-        each = estimate.bound[samples] if weighted else estimate.elbo
-        if best is None or float(each.mean()) > float(best.each.mean()) or not math.isfinite(float(best.each.mean())):
-            best = _Judged(place, one.model, likelihood, each)
-            one.outcome.scored_as = reading
-    assert best is not None
-    return best
+            fit_scale(one.model, likelihood, data, member.seed)
+    weighted = BOUNDS[member.bound].weighted
+    size = samples if weighted else ELBO_SAMPLES
+    estimates = log_likelihoods(
+        search.images, one.model.encode, one.model.decode, readings, (size,), search.levels, seed=seed
+    )
+    each = {name: estimate.bound[size] if weighted else estimate.elbo for name, estimate in estimates.items()}
+    finite = [name for name, nats in each.items() if math.isfinite(float(nats.mean()))]
+    best = max(finite or each, key=lambda name: float(each[name].mean()))
+    one.outcome.scored_as = best
+    return _Judged(place, one.model, readings[best], each[best])
 
 
 def _mean_and_error(values: Tensor) -> tuple[float, float]:

@@ -17,10 +17,13 @@ EMPTY = ("board", "currency", "rank", "config", "label", "value", "verdict")
 
 
 def ranking(tables: RunTables) -> pd.DataFrame:
-    """One row per configuration and currency: within each board the ranked ones, best first, then those left out.
+    """One row per configuration and currency: within each board the ranked ones, best first, then those left out, then
+    the readings of recipes of which another one was chosen.
 
     `trusted` says whether the bound can be believed in every seed; if not, `caution` says why, and the row has no
     rank (NA), no verdict ('') and no difference to the best (NaN): its value is "at least this good", no more.
+    `reading_of` is the configuration that was chosen, on validation images, among the readings of a recipe ('' where
+    none was): a row of which it is another has no rank either.
     `value [low, high]` is the log-likelihood in `unit` (nats: higher is better, bits/dim: lower is better) with its
     95 % interval over images and seeds; `seed_deviation` the standard deviation of the value between seeds (NaN with
     one seed); `worse_by [worse_low, worse_high]` the paired difference to the board's first row, positive is worse,
@@ -31,7 +34,7 @@ def ranking(tables: RunTables) -> pd.DataFrame:
     data, as JSON, and `tuned_edges` what of it lies at an end of its range, with the value to add; keys of the grid
     have the value in use.
     """
-    records = [_record(board, row) for board in boards(tables) for row in board.everything]
+    records = [_record(board, row) for board in boards(tables) for row in (*board.everything, *board.readings)]
     if not records:
         return pd.DataFrame(columns=list(EMPTY))
     return pd.DataFrame(records).astype({"rank": "Int64"})
@@ -55,6 +58,7 @@ def _record(board: Board, row: Row) -> dict[str, object]:
         "options": row.options,
         "scored_as": row.scored_as,
         "recipe": int(row.recipe),
+        "reading_of": row.reading_of,
         "view": row.view,
         **{name: _in_use(row, name) for name in row.settings},
         "tuned": json.dumps(row.tuned.values) if row.tuned else "",

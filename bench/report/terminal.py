@@ -53,6 +53,7 @@ def _board(board: Board, width: int) -> list[str]:
     notes = [
         f"Bounds on ln P with L = {samples} samples of z; intervals over images and seeds.",
         *(["*: at the edge of its range."] if any("*" in line for line in table) else []),
+        *(["Of each recipe the reading that is best on validation images is ranked."] if board.readings else []),
         *(
             text.striptags()
             for topic in (training, lost_seeds, tuning, estimator)

@@ -15,6 +15,7 @@ import pandas as pd
 
 from bench.statistics.contests import LN2, UNITS, Contest, contests, generator
 from bench.statistics.endings import ending
+from bench.statistics.readings import chosen
 from bench.statistics.references import references
 from bench.statistics.rows import MATCHED, Estimate, Row, joined
 from bench.statistics.scored import scored
@@ -38,13 +39,15 @@ class Sample:
 class Board(Contest):
     """A contest with its configurations, best first: those that are ranked, and those whose bounds cannot be trusted.
 
-    References are no configurations and stand apart from both.
+    Of a recipe's readings one is a configuration, and the others stand apart (bench.statistics.readings). References
+    are no configurations and stand apart too.
     """
 
     samples: dict[str, Sample]  # by configuration
     ranked: tuple[Row, ...]
     left_out: tuple[Row, ...]
     references: tuple[Row, ...]
+    readings: tuple[Row, ...] = ()  # of recipes, those that were not chosen, best first
 
     @property
     def everything(self) -> tuple[Row, ...]:
@@ -120,12 +123,17 @@ def _board(contest: Contest, cells: pd.DataFrame, nats: Mapping[str, Floats], ta
     failed = tables.cells[~tables.cells["cell"].isin(nats)]
     lost = {config: failed[failed["config"] == config] for config in groups}
     rows = [_row(contest, group, lost[config], samples[config], rises) for config, group in groups.items()]
+    readings = chosen(groups)
+    rows = [replace(row, reading_of=readings.get(row.config, "")) for row in rows]
+    apart = [row for row in rows if row.set_aside]
+    rows = [row for row in rows if not row.set_aside]
     return Board(
         **asdict(contest),
         samples=samples,
         ranked=tuple(_ranked(contest, [row for row in rows if row.trusted], samples)),
         left_out=tuple(_unranked(contest, [row for row in rows if not row.trusted], samples)),
         references=references(contest, tables),
+        readings=tuple(_unranked(contest, apart, samples)),
     )
 
 

@@ -83,8 +83,10 @@ def retrained(before: RunTables, after: RunTables, found: Comparison, ignored: S
     shared = (set(scored(before)[0]["cell"]) & set(scored(after)[0]["cell"])) - set(found.left_out["cell"])
     meta = after.meta or before.meta
     a, b = (boards(_only(replace(tables, meta=meta), shared)) for tables in (before, after))
-    rows = [{row.config: row for board in side for row in board.everything} for side in (a, b)]
-    bits = {row.config: 1 / (board.scale * board.dims * LN2) for board in b for row in board.everything}
+    rows = [{row.config: row for board in side for row in (*board.everything, *board.readings)} for side in (a, b)]
+    bits = {
+        row.config: 1 / (board.scale * board.dims * LN2) for board in b for row in (*board.everything, *board.readings)
+    }
     changes = found.configurations
     by_config = pd.DataFrame(
         {
@@ -110,7 +112,7 @@ def retrained(before: RunTables, after: RunTables, found: Comparison, ignored: S
         faded=sum(was != 0 and now == 0 for was, now in signs),
         new=sum(was == 0 and now != 0 for was, now in signs),
         turned=tuple(_turned(*verdict) for verdict in verdicts if _sign(verdict[-2]) * _sign(verdict[-1]) < 0),
-        untrusted=len(rows[1].keys() - (trusted[0] & trusted[1])),
+        untrusted=len({row.config for board in b for row in board.everything} - (trusted[0] & trusted[1])),
     )
 
 

@@ -86,6 +86,7 @@ class Row:
     scored_as: str = ""
     view: str = ""
     recipe: bool = False
+    reading_of: str = ""  # the configuration that is its recipe's chosen reading; '' where none was chosen
     settings: Mapping[str, Any] = field(default_factory=dict)  # by the keys of MATCHED; of a tuned one, its candidates
     tuned: Tuned = NOT_TUNED
 
@@ -110,6 +111,11 @@ class Row:
     def trusted(self) -> bool:
         """Whether its bound can be believed in every seed."""
         return not self.doubts
+
+    @property
+    def set_aside(self) -> bool:
+        """Whether it is a reading of a recipe of which another one was chosen."""
+        return self.reading_of not in ("", self.config)
 
     @property
     def objective(self) -> str:

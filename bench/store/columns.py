@@ -132,6 +132,10 @@ class Results:
     valid_bits_per_dim: float = _column(
         "bits/dim", "the same of validation images", table="diagnostics", head="Validation", digits=3
     )
+    reading_bits_per_dim: float = _column(
+        "bits/dim",
+        "of a recipe: the importance-weighted bound of validation images, by which one of its readings is chosen",
+    )
     generalisation_bits_per_dim: float = _column(
         "bits/dim", "the same of test images less that of training images", table="diagnostics", head="Gap", digits=3
     )

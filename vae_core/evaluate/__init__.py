@@ -13,7 +13,7 @@ from vae_core.evaluate.importance import Estimate, importance_bounds
 from vae_core.evaluate.pictures import Pictures
 from vae_core.evaluate.proposals import Gaussian, Mixture, Proposal
 from vae_core.evaluate.refine import GapParts, Gaps, defensive, gaps, refine
-from vae_core.evaluate.scoring import log_likelihood, refined_bounds
+from vae_core.evaluate.scoring import log_likelihood, log_likelihoods, refined_bounds
 
 __all__ = [
     "Annealed",
@@ -40,6 +40,7 @@ __all__ = [
     "importance_bounds",
     "latents",
     "log_likelihood",
+    "log_likelihoods",
     "ppca_log_likelihood",
     "ppca_posterior",
     "prior",

@@ -186,6 +186,31 @@ def log_likelihood(
     return dataclasses.replace(estimate, reconstruction=plain.reconstruction)
 
 
+def log_likelihoods(
+    k: Tensor,
+    encode: Encode,
+    decode: Decode,
+    likelihoods: Mapping[Key, Likelihood],
+    samples: Sequence[int],
+    levels: int,
+    *,
+    seed: int = 0,
+) -> dict[Key, Estimate]:
+    """`log_likelihood` of integers k [N, D] by each of several likelihoods of one decoder, from the encoder's q: they
+    share the draws of z and what is decoded of them, and each estimate is what it is alone.
+
+    Raises ValueError as `log_likelihood` does, but for outputs of the wrong width.
+    """
+    require_images(k, levels)
+    require_posterior(encode, k)
+
+    def scorer(likelihood: Likelihood) -> Scorer:
+        return lambda raw, rows: likelihood.log_mass(k[rows].unsqueeze(1), raw, levels)
+
+    scorers = {key: scorer(likelihood) for key, likelihood in likelihoods.items()}
+    return importance_bounds(k, encode, decode, scorers, samples, seed=seed)
+
+
 def require_refine(refine: str) -> None:
     """Raises ValueError for a word that is none of REFINE."""
     if refine not in REFINE:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vae_core.likelihoods import _plugins
-from vae_core.likelihoods._base import Card, Density, Likelihood, Mass, Recipe, stack
+from vae_core.likelihoods._base import Card, Density, Likelihood, Mass, Recipe, Seen, stack
 from vae_core.likelihoods._plugins import Plugin
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "Mass",
     "Plugin",
     "Recipe",
+    "Seen",
     "add",
     "get",
     "make",
@@ -129,10 +130,12 @@ def make(name: str, **options: Any) -> Likelihood:
         if option not in allowed:
             offer = f"allowed: {', '.join(allowed)}" if allowed else "it takes none"
             raise ValueError(f"{name} takes no option {option!r} ({offer})")
-    if family.takes_levels and "levels" not in options:
-        raise ValueError(f"{name} needs levels=K, the number of levels of the data (digits: 17, 8-bit images: 256)")
     for option in allowed:
         needed = inspect.signature(family).parameters[option].default is inspect.Parameter.empty
         if needed and option not in options:
+            if option == "levels":
+                raise ValueError(
+                    f"{name} needs levels=K, the number of levels of the data (digits: 17, 8-bit images: 256)"
+                )
             raise ValueError(f"{name} needs the option {option}")
     return family(**options)

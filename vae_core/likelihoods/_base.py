@@ -1,4 +1,4 @@
-"""What every likelihood is: the abstract base, its three kinds, and its card.
+"""What every likelihood is: the abstract base, its three kinds, and its card. It is one file, for it is one contract.
 
 Axes have one order everywhere: models M, batch B, samples L, dimensions D. A likelihood works on any leading axes
 ``[...]``; a stacked one (see `stack`) demands that the first of them is M.
@@ -13,14 +13,18 @@ from __future__ import annotations
 import copy
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Self, final
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias, final
 
 import torch
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+#: of some training images: integers k [n, D], the same in the likelihood's own view [n, D], raw output [n, R] at one
+#: z ~ q(z|x) each
+Seen: TypeAlias = "tuple[Tensor, Tensor, Tensor]"
 
 #: the objectives of what has no density of its data: the log-probability that it is, a recipe's number
 OWN = ("own",)
@@ -202,7 +206,7 @@ class Likelihood(ABC):
 
     # -- scoring -----------------------------------------------------------------------------------------------------
 
-    has_density: ClassVar[bool] = False  #: whether `log_density` exists
+    has_density: bool = False  #: whether `log_density` exists
     open_ends: bool = False  #: whether the end bins of its masses reach to ±∞ (families on the real line)
 
     def renormalised(self) -> Self | None:
@@ -220,7 +224,24 @@ class Likelihood(ABC):
             raise ValueError(f"{self.name} is not scored as {scoring!r} (allowed: {', '.join(self.scorings)})")
         return self
 
-    needs_fit: bool = False  #: whether `residual_statistic` must be averaged over the training data before scoring
+    @classmethod
+    def scoring_said(cls, scoring: str) -> str:
+        """One of `scorings` in words."""
+        return scoring.replace("_", " ")
+
+    needs_fit: bool = False  #: whether `fit` must see training data before scoring
+    fit_images: int | None = None  #: how many training images at most it looks at; None: all
+
+    def fit(self, training: Iterable[Seen], levels: int) -> None:
+        """Freezes the scale that training data give, here by their residuals; levels: K."""
+        self.fit_to_residuals(training)
+
+    @final
+    def fit_to_residuals(self, training: Iterable[Seen]) -> None:
+        """Averages `residual_statistic` over the images, and sets the scale that follows."""
+        averages = [(self.residual_statistic(x, raw).double(), len(k)) for k, x, raw in training]
+        total = torch.stack([average * count for average, count in averages]).sum(0)
+        self.set_residual_statistic((total / sum(count for _, count in averages)).float())
 
     def residual_statistic(self, x: Tensor, raw: Tensor) -> Tensor:
         """What `set_residual_statistic` wants the training average of: x [..., D], raw [..., R] -> [] or [M]."""
@@ -282,12 +303,6 @@ class Recipe(Likelihood):
     measure = "unnormalised"
     recipe = True
     has_density = True
-    _distribution: Any = None  #: the one on the real line whose bins its masses are, where there is one
-
-    def renormalised(self) -> Self | None:
-        closed = copy.copy(self)
-        closed._distribution, closed.open_ends = self._distribution and self._distribution.renormalised(), False
-        return closed if closed._distribution else None
 
 
 def stack(likelihoods: Sequence[Likelihood]) -> Likelihood:

@@ -1,46 +1,50 @@
-"""BCE on grey pixels, the folk recipe: trained on a cross-entropy that no distribution has, scored as the continuous
-Bernoulli with the same logits."""
+"""BCE on grey pixels, the folk recipe: trained on a cross-entropy that no distribution has. Its decoder gives
+sigmoid(η) as the mean of a grey value, about which it is read as true distributions."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
-from vae_core.likelihoods._base import Recipe
-from vae_core.likelihoods.continuous_bernoulli import ContinuousBernoulli
+from vae_core.likelihoods._readings import FITTED, SETTLED, MeanRecipe, Reading
 from vae_core.numerics.elementwise import sum_bernoulli_terms
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-class CrossEntropy(Recipe):
-    """Cross-entropy against grey values k/(K−1), times a weight."""
+class CrossEntropy(MeanRecipe):
+    """Cross-entropy against grey values k/(K−1), times a weight.
 
-    scorings = ("continuous_bernoulli",)
-    _distribution = ContinuousBernoulli()
+    Args:
+        score: as which true distribution about sigmoid(η) `log_mass` scores it; a σ to be fitted is given by `fit`.
+            Raises ValueError for one that is not among its `scorings`.
+        levels: K, the data's number of levels, without which the binomial draws no samples. Raises ValueError if
+            below 2 or no integer.
+    """
+
+    readings: ClassVar[Mapping[str, Reading]] = {**SETTLED, **FITTED}
+    scorings = tuple(readings)
+    chance = "sigmoid(η)"
+    examples: ClassVar[tuple[dict[str, Any], ...]] = tuple({"score": name} for name in scorings)
+
+    def __init__(self, score: str = "continuous_bernoulli", levels: int | None = None) -> None:
+        super().__init__(score, levels)
 
     @abstractmethod
     def weight(self, dims: int) -> float:
         """Factor on the summed cross-entropy for D = dims."""
 
-    def outputs(self, dims: int) -> int:
-        return dims
-
     def log_prob(self, x: Tensor, raw: Tensor) -> Tensor:
         return self.weight(raw.shape[-1]) * sum_bernoulli_terms(x, raw)
 
-    def log_masses(self, k: Tensor, raw: Tensor, levels: int) -> Tensor:
-        return self._distribution.log_masses(k, raw, levels)
-
-    def log_density(self, y: Tensor, raw: Tensor, levels: int) -> Tensor:
-        return self._distribution.log_prob(y, raw)
+    def logits(self, raw: Tensor) -> Tensor:
+        return raw
 
     def mean(self, raw: Tensor) -> Tensor:
-        """What folk show as the reconstruction: the sigmoid (not the scored distribution's mean)."""
+        """What folk show as the reconstruction, the sigmoid: that of every reading but the continuous Bernoulli, whose
+        mean lies nearer ½."""
         return torch.sigmoid(raw)
-
-    def sample(self, raw: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        return self._distribution.sample(raw, generator)

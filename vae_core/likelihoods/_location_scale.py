@@ -210,7 +210,9 @@ class LocationScale(Density):
         return loc if self.open_ends else self._truncated_mean(loc, log_scale)
 
     def sample(self, raw: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        loc, log_scale = self._split(raw)
+        return self._sample_at(*self._split(raw), generator)
+
+    def _sample_at(self, loc: Tensor, log_scale: Tensor, generator: torch.Generator | None) -> Tensor:
         if not self.open_ends:
             return self._truncated_sample(loc, log_scale, generator)
         return loc + torch.exp(log_scale) * self._standard_sample(loc, generator)

@@ -7,8 +7,8 @@ from vae_core.likelihoods._cross_entropy import CrossEntropy
 
 
 class BceMean(CrossEntropy):
-    """Cross-entropy against grey values, averaged over dimensions."""
-
+    __doc__ = CrossEntropy.__doc__
+    examples = ({}, {"score": "laplace_fitted"})
     card = Card(
         title="BCE on grey, averaged",
         summary="Cross-entropy averaged over pixels beside a summed KL: β = D unawares, so the posterior collapses.",

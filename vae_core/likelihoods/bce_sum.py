@@ -7,11 +7,10 @@ from vae_core.likelihoods._cross_entropy import CrossEntropy
 
 
 class BceSum(CrossEntropy):
-    """Cross-entropy against grey values, summed over dimensions."""
-
+    __doc__ = CrossEntropy.__doc__
     card = Card(
         title="BCE on grey, summed",
-        summary="Cross-entropy against grey values: no distribution; its decoder is scored as a continuous Bernoulli.",
+        summary="Cross-entropy against grey values: no distribution; its decoder is read as several.",
         formula="loss = −Σ [x η − ln(1 + e^η)] + KL (unnormalised)",
         support="[0, 1] (view grey: k/(K−1))",
         parameters="η (logits): D outputs",

@@ -18,13 +18,15 @@ class BetaMse(SquaredError):
 
     Args:
         beta: the weight of the KL, > 0. Raises ValueError for anything else.
-        score: which σ `log_mass` uses: "gaussian_implied" or "gaussian_fitted" (`set_residual_statistic` gives it).
-            Raises ValueError for anything else.
+        score: as which true distribution about μ `log_mass` scores it; a σ to be fitted is given by `fit`. Raises
+            ValueError for one that is not among its `scorings`.
+        levels: K, the data's number of levels, without which the binomial draws no samples. Raises ValueError if
+            below 2 or no integer.
     """
 
     examples = (
         {"beta": 0.1, "score": "gaussian_implied"},
-        {"beta": 0.1, "score": "gaussian_fitted"},
+        {"beta": 0.1, "score": "laplace_binned"},
         {"beta": 4.0, "score": "gaussian_implied"},
     )
     card = Card(
@@ -37,8 +39,8 @@ class BetaMse(SquaredError):
         users="code with a 'kl_weight' or 'beta' beside an MSE, tuned by eye for sharp pictures",
     )
 
-    def __init__(self, beta: float = 0.1, score: str = "gaussian_implied") -> None:
-        super().__init__(score)
+    def __init__(self, beta: float = 0.1, score: str = "gaussian_implied", levels: int | None = None) -> None:
+        super().__init__(score, levels)
         if isinstance(beta, bool) or not isinstance(beta, int | float) or not (math.isfinite(beta) and beta > 0):
             raise ValueError(f"beta={beta!r} is no weight of the KL: give a finite number > 0 such as 0.1")
         self.beta = float(beta)

@@ -8,6 +8,7 @@ from vae_core.likelihoods._squared_error import SquaredError
 
 class MseMean(SquaredError):
     __doc__ = SquaredError.__doc__
+    examples = ({}, {"score": "logistic_binned"})
     card = Card(
         title="MSE, averaged",
         summary="Squared error averaged over pixels beside a summed KL: a Gaussian of σ² = D/2; posterior collapse.",

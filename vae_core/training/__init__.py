@@ -9,7 +9,7 @@ choice of the best parameters follow one another, `course` when a model has come
 from __future__ import annotations
 
 from vae_core.training.loop import train, validate
-from vae_core.training.model import TrainedBundle, TrainedModel, fit_to_residuals, trained_models
+from vae_core.training.model import TrainedBundle, TrainedModel, fit_scale, fit_to_residuals, trained_models
 from vae_core.training.noise import Noise
 from vae_core.training.program import BundleProgram
 from vae_core.training.recipe import Member, Schedule
@@ -26,6 +26,7 @@ __all__ = [
     "TrainedBundle",
     "TrainedModel",
     "Trainer",
+    "fit_scale",
     "fit_to_residuals",
     "load_model",
     "save_model",

@@ -1,20 +1,21 @@
-"""What training leaves: models that evaluation and a report can use, and a scale fitted to their residuals."""
+"""What training leaves: models that evaluation and a report can use, and a scale fitted to training data."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from vae_core.data import Dataset, View
-from vae_core.likelihoods import Likelihood
+from vae_core.likelihoods import Likelihood, Seen
 from vae_core.networks import Stack
 from vae_core.objectives import Posterior, split_posterior
 from vae_core.training.noise import Streams
 from vae_core.training.program import BundleProgram
 
-#: training images whose residuals are looked at together
+#: training images that are looked at together
 ROWS = 1000
 
 
@@ -83,19 +84,29 @@ def trained_models(program: BundleProgram, levels: int) -> list[TrainedModel]:
     return [trained_model(program, place, levels) for place in range(program.models)]
 
 
-def fit_to_residuals(model: TrainedModel, likelihood: Likelihood, data: Dataset, seed: int) -> None:
-    """Gives a likelihood that `needs_fit` its scale: the residual statistic averaged over the training split, one
-    z ~ q(z|x) an image. In place; test data is not touched."""
-    device = data.train.device
-    streams = Streams("residuals", [seed], device)
-    total, count = torch.zeros((), dtype=torch.float64, device=device), 0
+def fit_scale(model: TrainedModel, likelihood: Likelihood, data: Dataset, seed: int) -> None:
+    """Gives a likelihood that `needs_fit` its scale from the training split, one z ~ q(z|x) an image: by residuals, or
+    by what else its reading says (`Likelihood.fit`). In place; validation and test data are not touched."""
+    likelihood.to(data.train.device)
     with torch.no_grad():
-        for start in range(0, len(data.train), ROWS):
-            k = data.train[start : start + ROWS]
-            posterior = Posterior(*model.encode(k))
-            noise = streams.noise(len(k), k.shape[1], 1, posterior.mean.shape[-1])
-            raw = model.decode(posterior.sample(noise.eps[0])[:, 0])
-            x = model.view.see(k, data.levels, noise.uniform[0])
-            total += likelihood.residual_statistic(x, raw).double() * len(k)
-            count += len(k)
-    likelihood.set_residual_statistic((total / count).float())
+        likelihood.fit(_seen(model, data, seed, likelihood.fit_images), data.levels)
+
+
+def fit_to_residuals(model: TrainedModel, likelihood: Likelihood, data: Dataset, seed: int) -> None:
+    """`fit_scale` by its name of before a scale could be fitted to masses."""
+    fit_scale(model, likelihood, data, seed)
+
+
+def _seen(model: TrainedModel, data: Dataset, seed: int, most: int | None) -> Iterator[Seen]:
+    """Training images in blocks, at most so many at even spacing: as integers, in the likelihood's own view, and what
+    is decoded of one z ~ q(z|x) each."""
+    device, count = data.train.device, len(data.train)
+    k_all = (
+        data.train if most is None or most >= count else data.train[torch.arange(most, device=device) * count // most]
+    )
+    streams = Streams("residuals", [seed], device)
+    for start in range(0, len(k_all), ROWS):
+        k = k_all[start : start + ROWS]
+        posterior = Posterior(*model.encode(k))
+        noise = streams.noise(len(k), k.shape[1], 1, posterior.mean.shape[-1])
+        yield k, model.view.see(k, data.levels, noise.uniform[0]), model.decode(posterior.sample(noise.eps[0])[:, 0])

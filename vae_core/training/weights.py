@@ -157,12 +157,16 @@ def _tensors(model: TrainedModel, scored: Mapping[str, Likelihood]) -> dict[str,
     for part, stack in (("encoder", model.encoder), ("decoder", model.decoder)):
         for name, tensor in zip(stack.names(), stack.parameters(), strict=True):
             tensors[f"{part}.{name}"] = tensor[0]
-    own = model.likelihood.named_state()
-    tensors |= {f"likelihood.{name}": tensor for name, tensor in own.items()}
+    tensors |= {f"likelihood.{name}": tensor for name, tensor in _own_state(model.likelihood).items()}
     for scoring, likelihood in scored.items():
         if likelihood.needs_fit:
             tensors |= {f"scored.{scoring}.{name}": tensor for name, tensor in likelihood.named_state().items()}
     return {name: tensor.detach().clone() for name, tensor in tensors.items()}
+
+
+def _own_state(likelihood: Likelihood) -> dict[str, Tensor]:
+    """What training gave a likelihood; what was fitted afterwards is kept with the scoring that it was fitted for."""
+    return {} if likelihood.needs_fit else likelihood.named_state()
 
 
 def _built(tensors: Mapping[str, Tensor], facts: Mapping[str, Any], scoring: str | None) -> LoadedModel:
@@ -176,7 +180,7 @@ def _built(tensors: Mapping[str, Tensor], facts: Mapping[str, Any], scoring: str
     for part, stack in (("encoder", encoder), ("decoder", decoder)):
         for name, tensor in zip(stack.names(), stack.parameters(), strict=True):
             places[f"{part}.{name}"] = tensor[0]
-    places |= {f"likelihood.{name}": tensor for name, tensor in likelihood.named_state().items()}
+    places |= {f"likelihood.{name}": tensor for name, tensor in _own_state(likelihood).items()}
     wanted = facts["scorings"][0] if scoring is None else scoring
     if wanted not in facts["scorings"]:
         raise ValueError(f"it was not scored as {wanted!r} (there is: {', '.join(facts['scorings'])})")

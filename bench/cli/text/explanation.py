@@ -42,7 +42,7 @@ def explain(name: str, width: int) -> str:
         *_under("last layer", _last_layer(family.name)),
         *_under("options", _options(family)),
         *_under("trained on", _objectives(name)),
-        ("scored as", _scored(family)),
+        *_under("scored as", _scored(family)),
         *([("end bins", ends)] if (ends := ends_said(family)) else []),
         ("source", card.source),
         ("used by", card.users),
@@ -150,12 +150,17 @@ def _objectives(name: str) -> list[str]:
     return [", ".join(able), *(f"not {objective}: {why}" for objective, why in reasons.items() if why)]
 
 
-def _scored(family: Any) -> str:
+def _scored(family: Any) -> list[str]:
+    """What its numbers are probabilities of; of a recipe, every reading in words."""
     if family.recipe:
-        named = " and as ".join(scoring.replace("_", " ") for scoring in family.scorings)
-        return f"the exact bin masses of what its decoder implies, as {named}; its own number is shown, never ranked"
+        readings = [f"{scoring}: {family.scoring_said(scoring)}" for scoring in family.scorings]
+        own = "its own number is shown, never ranked"
+        if len(readings) == 1:
+            return [f"the exact bin masses of what its decoder implies, as {readings[0]}; {own}"]
+        said = "each of these by its exact masses, and ranked as the one that is best on validation images"
+        return [f"{said}; {own}", *readings]
     if family.view == "binary":
-        return "itself: nats of the binarised image (pmf-2)"
+        return ["itself: nats of the binarised image (pmf-2)"]
     if family.measure == "pmf":
-        return "itself: bits/dim of the integers (pmf-K)"
-    return "the exact masses of its bins: bits/dim of the integers (pmf-K), beside its dequantised bound"
+        return ["itself: bits/dim of the integers (pmf-K)"]
+    return ["the exact masses of its bins: bits/dim of the integers (pmf-K), beside its dequantised bound"]

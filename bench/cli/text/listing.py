@@ -8,6 +8,7 @@ from bench.cli.text.table import table
 from bench.grid import lazy_torch
 from bench.grid.families import registry
 from bench.grid.read import GridError, load_grid, shipped_grids
+from bench.report.numbers import listed
 
 MORE = (
     "A path to an .npz, an .npy or a folder of images is one too. In a grid, train_images = 2000 keeps so many "
@@ -21,7 +22,20 @@ def likelihoods(width: int) -> str:
     catalogue = registry()
     families = [(name, catalogue.get(name)) for name in catalogue.names()]
     rows = [(name, family.view, "σ" if family.takes_sigma else "", family.card.summary) for name, family in families]
-    return table(rows, width, header=("family", "view", "", "what it assumes"))
+    return table(rows, width, header=("family", "view", "", "what it assumes")) + _readings(width)
+
+
+def _readings(width: int) -> str:
+    """As which true distributions recipes are scored; those with one list share a sentence."""
+    catalogue = registry()
+    by_list: dict[tuple[str, ...], list[str]] = {}
+    for name in catalogue.names():
+        if catalogue.get(name).recipe:
+            by_list.setdefault(catalogue.get(name).scorings, []).append(name)
+    return "".join(
+        f"{textwrap.fill(f'{listed(names)}: read as {listed(list(readings))}.', width, break_on_hyphens=False)}\n"
+        for readings, names in by_list.items()
+    )
 
 
 def datasets(width: int) -> str:

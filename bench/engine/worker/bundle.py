@@ -16,7 +16,7 @@ from bench.engine.worker.from_cell import (
     schedule_of,
     scored_images,
 )
-from bench.engine.worker.rows import of_choice, of_fit, of_training, row_of
+from bench.engine.worker.rows import of_choice, of_fit, of_reading, of_training, row_of
 from bench.grid.cell import Cell
 from bench.grid.plan import Bundle
 from bench.store import CellResult
@@ -26,7 +26,7 @@ from vae_core.evaluate import Assessment, Scoring, Trained, assess
 from vae_core.likelihoods import Likelihood
 from vae_core.numerics.precision import full_float32
 from vae_core.objectives import BOUNDS
-from vae_core.training import TrainedModel, fit_to_residuals, train
+from vae_core.training import TrainedModel, fit_scale, train
 
 
 @full_float32()  # the evaluation; training takes what the cells ask for
@@ -67,6 +67,7 @@ def carry_out(bundle: Bundle, device: str, weights: Weights | None = None) -> li
             kept = from_cell.keep(weights, model, scored, assessed[0][0], data)
             for as_trained, assessment in assessed:
                 values = of_training(trained, index, device) | of_fit(as_trained, model, assessment, data)
+                values |= of_reading(as_trained, model, assessment, data)
                 row = row_of(asked[as_trained.id], values | choice | kept, assessment, trained.history[index])
                 results.append(row)
     return results
@@ -105,5 +106,5 @@ def _scored_as(cell: Cell, model: TrainedModel, data: Dataset) -> Likelihood:
     """The distribution that the cell's model is scored as; a scale to be fitted is, to training data."""
     likelihood = model.likelihood.scored(cell.scored_as)
     if likelihood.needs_fit:
-        fit_to_residuals(model, likelihood, data, cell.seed)
+        fit_scale(model, likelihood, data, cell.seed)
     return likelihood

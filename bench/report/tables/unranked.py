@@ -1,4 +1,4 @@
-"""The tables of numbers that are not ranked: the objectives of recipes, and densities."""
+"""The tables of numbers that are not ranked: the readings of recipes with what these were trained on, and densities."""
 
 from __future__ import annotations
 
@@ -6,19 +6,23 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from bench.report.numbers import bound, number, percent
+from bench.report.numbers import bound, bracket, number, percent
 from bench.statistics.boards import Board
+from bench.statistics.rows import Row, grouped
 from bench.store import BAD_SHARE
 
 
 @dataclass(frozen=True)
 class RecipeLine:
-    """A folk recipe: what it was trained on, and the same model as a true distribution."""
+    """A folk recipe read as one true distribution; a recipe's readings stand together, the chosen one first."""
 
     label: str
     scored: str  # as which distribution
-    objective: str
-    score: str
+    sigma: str
+    validation: str  # by which one is chosen
+    score: str  # of test images, with its interval
+    standing: str  # "ranked", "not ranked", or "" where none was chosen
+    objective: str  # what it was trained on
 
 
 @dataclass(frozen=True)
@@ -38,13 +42,20 @@ def recipe_lines(boards: Iterable[Board]) -> list[RecipeLine]:
         RecipeLine(
             label=row.label,
             scored=row.scored_as.replace("_", " "),
+            sigma=number(row.results.sigma_fitted, 3),
+            validation=number(row.results.reading_bits_per_dim, 3),
+            score=f"{bound(row, board.unit)} {board.unit} {bracket(row.value, board.unit)}".rstrip(),
+            standing="" if not row.reading_of else "not ranked" if row.set_aside else "ranked",
             objective=_with_deviation(row.results.training_objective_nats, row.deviations.training_objective_nats),
-            score=f"{bound(row, board.unit)} {board.unit}",
         )
         for board in boards
-        for row in board.everything
-        if row.recipe
+        for rows in grouped(_recipes(board), lambda row: row.reading_of or row.config).values()
+        for row in sorted(rows, key=lambda row: (row.set_aside, row.results.reading_bits_per_dim))
     ]
+
+
+def _recipes(board: Board) -> list[Row]:
+    return [row for row in (*board.everything, *board.readings) if row.recipe]
 
 
 def density_lines(boards: Iterable[Board]) -> list[DensityLine]:

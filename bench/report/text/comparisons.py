@@ -65,59 +65,83 @@ def recipes(board: Board) -> Iterator[Finding]:
         text += ": it leads the table"
     if len(folk) > 1:
         text += Markup("; the worst, <b>{}</b>, {}").format(worst.label, ordinal(worst.rank or 0))
-    yield Finding("Folk recipes", (text + ", each scored as a true distribution built from its decoder.",))
+    if any(row.reading_of for row in folk):
+        text += (
+            ", each read in its favour: as the true distribution about its decoder's mean, of a listed set, that is "
+            "best on validation images"
+        )
+    else:
+        text += ", each scored as a true distribution built from its decoder"
+    yield Finding("Folk recipes", (text + ".",))
 
 
 def twins(board: Board) -> Iterator[Finding]:
-    """Recipes that are scored as a family of the grid, against that family trained with its normalising constant."""
+    """Recipes that can be read as a family of the grid, against that family trained with its normalising constant.
+
+    Twice: the recipe's weights read as that same family, so that the pair differs in the training alone, and read in
+    the recipe's favour, as what is ranked. The constant's price is said only where the family is ahead of both.
+    """
     proper = by_family(row for row in board.ranked if not row.recipe and row.scored_as == "itself")
+    of_recipes = [row for row in (*board.ranked, *board.readings) if row.recipe and row.trusted]
     for family, rows in proper.items():
-        scored_so = [row for row in board.ranked if row.recipe and row.scored_as == family]
-        best_of_each = first_of_each(scored_so, lambda row: row.family)
-        texts = _of_twins(board, family, [(twin, matched(rows, twin)) for twin in best_of_each])
+        read_so = first_of_each((row for row in of_recipes if row.scored_as == family), lambda row: row.family)
+        pairs = [(twin, matched(rows, twin)[0]) for twin in read_so if matched(rows, twin)]
+        texts = [text for twin, own in pairs for text in _of_twins(board, own, twin)]
         if texts:
             yield Finding("Unnormalised twin", tuple(texts))
 
 
-def _of_twins(board: Board, family: str, candidates: list[tuple[Row, list[Row]]]) -> list[Markup]:
-    """How a family stands to its twins, each with the rows of the family that it may be compared with."""
-    pairs = [(twin, proper[0]) for twin, proper in candidates if proper]
-    leads = board.leads([(proper.config, twin.config) for twin, proper in pairs])
-    named = [
-        (Markup("<b>{}</b>").format(twin.family), lead)
-        for (twin, _), lead in zip(pairs, leads, strict=True)
-        if lead is not None
-    ]
-    wins, losses, even = (
-        Markup(listed([str(Markup("{} by {}").format(who, amount(lead, board.unit))) for who, lead in of]))
-        for of in _sorted(named)
-    )
-    texts = []
-    if wins:
-        texts.append(
-            Markup(
-                "Scored as the same distribution, <b>{}</b> beats what is trained without its normalising "
-                "constant: {}. Leaving the constant out costs likelihood."
-            ).format(family, wins)
+def _of_twins(board: Board, proper: Row, twin: Row) -> Iterator[Markup]:
+    """How a family stands to a recipe that is read as it, and to the same weights in the reading that is ranked."""
+    favoured = next((row for row in board.ranked if row.config == twin.reading_of and row is not twin), None)
+    read = [twin] if favoured is None else [twin, favoured]
+    alike, *others = board.leads([(proper.config, row.config) for row in read])
+    if alike is None:
+        return
+    named = {"family": proper.family, "recipe": twin.family}
+    yield Markup(
+        "<b>{family}</b> and <b>{recipe}</b>, read as the same distribution, differ in the training alone: {how}."
+    ).format(how=_standing(board, "with its normalising constant", "without", alike), **named)
+    lead = others[0] if others else None
+    if favoured is not None and lead is not None:
+        reading = favoured.scored_as.replace("_", " ")
+        yield Markup("Read in its favour, as {}, {} {}.").format(reading, twin.family, _favoured(board, proper, lead))
+    elif twin.set_aside:
+        return  # what it is in its favour is not known, and so neither what the constant is worth
+    if alike.low > 0 and (lead is None or lead.low > 0):
+        least = alike if lead is None or alike.mean < lead.mean else lead
+        yield Markup("Leaving the constant out costs {recipe} {least} at least.").format(
+            least=amount(least, board.unit), **named
         )
-    if losses:
-        texts.append(
-            Markup(
-                "Scored as the same distribution, what is trained without the normalising constant beats "
-                "<b>{0}</b>: {1}. That can be: the twin trains on pixels without dequantisation noise and "
-                "follows a plainer gradient, which on a short schedule or with few images can end further "
-                "along. It says that this training of {0} is not at its optimum, not that the constant is "
-                "superfluous: train longer before concluding."
-            ).format(family, losses)
-        )
-    if even:
-        texts.append(
-            Markup(
-                "Scored as the same distribution, <b>{}</b> and what is trained without its normalising constant "
-                "cannot be told apart: it leads {}."
-            ).format(family, even)
-        )
-    return texts
+    elif alike.low > 0:
+        yield Markup(
+            "Leaving the constant out costs {recipe} nothing that another reading does not make up for."
+        ).format(**named)
+    elif alike.high < 0:
+        yield Markup(
+            "That can be: the recipe trains on pixels without dequantisation noise and follows a plainer gradient, "
+            "which on a short schedule or with few images can end further along. It says that this training of "
+            "<b>{family}</b> is not at its optimum, not that the constant is superfluous: train longer before "
+            "concluding."
+        ).format(**named)
+
+
+def _standing(board: Board, one: str, other: str, lead: Estimate) -> Markup:
+    """'trained with … it is better than without, by …', or the other way round."""
+    if lead.low > 0:
+        return Markup("trained {} it is better than {}, by {}").format(one, other, amount(lead, board.unit))
+    if lead.high < 0:
+        behind = amount(lead.times(-1), board.unit)
+        return Markup("trained {} it is worse than {}, by {}").format(one, other, behind)
+    return Markup("trained {} and {} it cannot be told apart ({})").format(one, other, amount(lead, board.unit))
+
+
+def _favoured(board: Board, proper: Row, lead: Estimate) -> Markup:
+    if lead.low > 0:
+        return Markup("is still behind <b>{}</b>, by {}").format(proper.family, amount(lead, board.unit))
+    if lead.high < 0:
+        return Markup("is ahead of <b>{}</b>, by {}").format(proper.family, amount(lead.times(-1), board.unit))
+    return Markup("cannot be told apart from <b>{}</b> ({})").format(proper.family, amount(lead, board.unit))
 
 
 def _sorted(

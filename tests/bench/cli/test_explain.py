@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
 
+from bench.cli.text import listing
 from bench.cli.text.explanation import explain, snippet
 from bench.grid import families as wording
 from bench.grid.families import make, registry, trainable_on, widths
@@ -193,3 +194,17 @@ def test_a_family_that_needs_an_option_is_explained(monkeypatch):
     assert 'likelihoods.make("needy", components=3)' in text
     with pytest.raises(ValueError, match="needy needs the option components"):
         likelihoods.make("needy")
+
+
+@pytest.mark.parametrize(
+    ("name", "together"), [("bce_sum", "bce_mean and bce_sum"), ("mse_sum", "mse_mean and mse_sum")]
+)
+def test_every_reading_of_a_recipe_is_explained_and_listed(name, together):
+    text, family = said(name), registry().get(name)
+    for reading in family.scorings:
+        assert f"{reading}: {family.scoring_said(reading)}" in text
+    assert "ranked as the one that is best on validation images" in text
+    assert ("moved into [0.001, 0.999]" in text) == (name == "mse_sum")
+    *others, last = family.scorings
+    listed = " ".join(listing.likelihoods(80).split())
+    assert f"{together}: read as {', '.join(others)} and {last}." in listed

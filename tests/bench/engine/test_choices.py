@@ -55,7 +55,9 @@ def chosen_for(diary: Diary) -> list[str]:
 def test_cells_follow_the_choice_and_its_candidates_are_stored(tmp_path: Path, diary: Diary) -> None:
     grid, path = grid_of('["gaussian", "mse_sum"]'), tmp_path / "r.sqlite"
     summary, said = carry_out(grid, path)
-    assert (summary.done, summary.failed) == (6, 0)
+    assert (summary.done, summary.failed) == (2 + 2 * 9, 0), (
+        "two seeds of a family and of the nine readings of a recipe"
+    )
     assert "first learning_rate for 2 configurations (4 candidates)" in said
     assert all(len(line) <= 80 for line in said.splitlines())
     assert len(chosen_for(diary)) == 2

@@ -17,6 +17,7 @@ from bench.grid.cell import Cell
 from bench.grid.plan import bundle_of, plan_tuning
 from bench.grid.read import parse_grid
 from bench.store.weights import Weights
+from vae_core import likelihoods
 from vae_core.numerics import tensor_file
 from vae_core.tuning import Choice, Outcome, Search
 
@@ -74,7 +75,7 @@ def test_they_are_judged_on_all_validation_images_as_test_images_are_scored(sear
     assert torch.equal(searches["bernoulli"].images, drawn)
     assert searches["bernoulli"].levels == levels == 2
     assert set(drawn.unique().tolist()) == {0, 1}
-    assert tuple(searches["mse_sum"].scored_as) == ("gaussian_implied", "gaussian_fitted")
+    assert tuple(searches["mse_sum"].scored_as) == likelihoods.get("mse_sum").scorings
     assert not searches["gaussian"].always_refine
 
 

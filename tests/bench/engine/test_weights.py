@@ -26,7 +26,7 @@ from vae_core.evaluate import log_likelihood
 from vae_core.numerics import tensor_file
 from vae_core.training import load_model
 
-RECIPE = "[grid]\nfamily='mse_sum'\n"  # scored in two ways
+RECIPE = "[grid]\nfamily='mse_sum'\n"  # scored in nine ways
 KILOBYTE = 256  # numbers
 
 
@@ -138,7 +138,7 @@ def well(bundle: Any, device: str, weights: Weights) -> list[CellResult]:
 def test_a_rewritten_cell_has_new_weights_and_the_old_ones_go(tmp_path):
     """Also where the file has another name, for other cells were scored of the model."""
     run, grid = tmp_path / "r.sqlite", grid_of(RECIPE)
-    one, two = grid.cells
+    one, two, *_ = grid.cells
     store(grid, [[one], [two]], run)
     before = names(run)
     assert len(before) == 2

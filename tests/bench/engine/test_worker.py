@@ -22,7 +22,7 @@ from bench.store import IMAGE_ARRAYS, RESULT_COLUMNS, CellResult
 from vae_core import likelihoods
 from vae_core.evaluate import effort, importance_bounds, log_likelihood
 from vae_core.evaluate.pareto import khat_threshold
-from vae_core.training import train
+from vae_core.training import fit_scale, train
 
 BASE = Cell(
     family="gaussian",
@@ -330,6 +330,37 @@ def test_two_scorings_of_one_model(results: dict[str, CellResult]) -> None:
     for column in ("kl_nats", "training_objective_nats", "best_epoch"):
         assert implied[column] == fitted[column]
     assert implied["iw_nats"] != fitted["iw_nats"]
+
+
+def test_a_reading_is_judged_by_importance_weighting_on_validation_images(results: dict[str, CellResult]) -> None:
+    """Of 200 of them, L = 100; what it is fitted to is training data, and what is not a recipe has no such number."""
+    asked = cell("mse_sum", "gaussian_fitted")
+    data = load_data("digits", None, "cpu")
+    model = train(data, [member_of(asked, 17)], architecture_of(asked), schedule_of(asked)).models[0]
+    likelihood = model.likelihood.scored("gaussian_fitted")
+    fit_scale(model, likelihood, data, 0)
+    k = data.valid[torch.arange(200) * 300 // 200]
+    estimate = log_likelihood(k, model.encode, model.decode, likelihood, (100,), 17)
+    expected = -float(estimate.bound[100].mean()) / (64 * math.log(2))
+    values = results["mse_sum gaussian_fitted "].values
+    assert values["reading_bits_per_dim"] == pytest.approx(expected, rel=1e-4)
+    assert values["reading_bits_per_dim"] < values["valid_bits_per_dim"], "the ELBO of much the same images"  # type: ignore[operator]
+    assert math.isfinite(results["mse_sum gaussian_implied "].values["reading_bits_per_dim"])  # type: ignore[arg-type]
+    for name in ("gaussian itself 0.2", "bernoulli itself "):
+        assert math.isnan(results[name].values["reading_bits_per_dim"])  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+def test_the_elbo_of_the_encoder_would_choose_another_reading() -> None:
+    """Why it is not by the ELBO: of a short training of squared error the implied σ, for which the encoder's q was
+    trained, leads by that, and the narrower one of the residuals by what the decoder is worth."""
+    longer = {"epochs": 60, "hidden": (100,), "latent": 8, "refine": "auto"}
+    cells = [cell("mse_sum", reading, **longer) for reading in ("gaussian_implied", "gaussian_fitted")]
+    wide, narrow = (row.values for row in carry_out(bundle_of(cells), "cpu"))
+    assert narrow["sigma_fitted"] < 0.5 * wide["sigma_fitted"]  # type: ignore[operator]
+    assert narrow["valid_bits_per_dim"] > wide["valid_bits_per_dim"] + 0.05  # type: ignore[operator]
+    assert narrow["reading_bits_per_dim"] < wide["reading_bits_per_dim"] - 0.02  # type: ignore[operator]
+    assert narrow["bits_per_dim"] < wide["bits_per_dim"] - 0.02  # type: ignore[operator]
 
 
 def test_the_folk_objective_is_what_folk_compute(results: dict[str, CellResult]) -> None:

@@ -7,6 +7,7 @@ import itertools
 import pytest
 
 from bench.grid.cell import Cell
+from bench.grid.families import registry
 from bench.grid.plan import MODELS_AT_LEAST, MODELS_AT_MOST, halves_of_tuning, plan, plan_tuning
 from bench.grid.read import GridError, parse_grid
 from bench.grid.settings import KEYS
@@ -80,7 +81,7 @@ def test_a_search_is_of_a_configuration_and_of_all_its_scorings() -> None:
     for group in by_search.values():
         assert len({cell.family for cell in group}) == 1
         assert {cell.seed for cell in group} == {0, 1}
-    assert {c.scored_as for c in cells if c.family == "mse_sum"} == {"gaussian_implied", "gaussian_fitted"}
+    assert {c.scored_as for c in cells if c.family == "mse_sum"} == set(registry().get("mse_sum").scorings)
 
 
 def test_set_replaces_candidates_and_gives_a_fixed_value_instead() -> None:

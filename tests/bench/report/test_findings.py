@@ -12,32 +12,93 @@ from bench.report.figures import samples
 from bench.report.text.verdict import sentences
 from bench.statistics.boards import boards
 from bench.store import RunTables
+from tests.bench.report import fake_run
 from tests.bench.report.runs import DIMS, LN2, doubted, few, findings, moved, said
 
 
 @pytest.mark.parametrize(
     ("nats", "expected"),
     [
-        (0.0, "beats what is trained without"),
-        (400.0, "trained without the normalising constant beats continuous_bernoulli"),
+        (0.0, "trained with its normalising constant it is better than without, by "),
+        (400.0, "trained with its normalising constant it is worse than without, by "),
     ],
 )
 def test_the_twin_wins_or_loses_as_the_numbers_say(nats: float, expected: str) -> None:
     spoken = said(moved(few(), lambda cells: cells["family"].str.startswith("bce_"), nats))
     twin = findings(spoken)["Unnormalised twin"]
-    assert expected in twin
+    assert twin.count(expected) == 2
+    assert twin.count("Leaving the constant out costs bce_") == (2 if nats == 0 else 0)
     assert ("That can be" in twin) == (nats > 0)
     assert "−" not in twin, "whoever wins, wins by a positive amount"
 
 
-def test_the_twin_that_cannot_be_told_apart() -> None:
-    tables = few()
+def as_another(tables: RunTables, one: str, other: str) -> RunTables:
+    """The test images' scores of a family made those of another, seed by seed."""
     images = tables.per_image.copy()
     cells = tables.cells.sort_values("seed")
-    one, other = (cells.loc[cells["family"] == name, "cell"] for name in ("continuous_bernoulli", "bce_sum"))
-    for a, b in zip(one, other, strict=True):
+    pairs = zip(*(cells.loc[cells["family"] == name, "cell"] for name in (one, other)), strict=True)
+    for a, b in pairs:
         images.loc[images["cell"] == b, "iw_nats"] = images.loc[images["cell"] == a, "iw_nats"].to_numpy()
-    assert "cannot be told apart" in findings(said(dataclasses.replace(tables, per_image=images)))["Unnormalised twin"]
+    return dataclasses.replace(tables, per_image=images)
+
+
+def test_the_twin_that_cannot_be_told_apart() -> None:
+    tables = fake_run.only(few(), lambda cells: cells["family"] != "bce_mean")
+    text = findings(said(as_another(tables, "continuous_bernoulli", "bce_sum")))["Unnormalised twin"]
+    assert "cannot be told apart" in text
+    assert "costs" not in text
+
+
+#: bits/dim by which bce_sum, read in its favour, is planted to be behind continuous_bernoulli; what is concluded
+FAVOURED = {
+    0.1: ("is still behind continuous_bernoulli, by 0.100 bits/dim", "costs bce_sum 0.100 bits/dim"),
+    0.4: ("is still behind continuous_bernoulli, by 0.400 bits/dim", "costs bce_sum 0.250 bits/dim"),
+    0.0: ("cannot be told apart from continuous_bernoulli", "costs bce_sum nothing that another reading does not"),
+    -0.3: (
+        "is ahead of continuous_bernoulli, by 0.300 bits/dim",
+        "costs bce_sum nothing that another reading does not",
+    ),
+}
+
+
+@pytest.mark.parametrize("behind", FAVOURED)
+def test_what_the_constant_costs_is_said_of_the_recipe_in_its_favour(behind: float) -> None:
+    """continuous_bernoulli, the same weights' reading as it (planted 0.25 bits/dim behind), and the chosen reading: the
+    price is that of the reading that costs less, and none where another makes up for it."""
+    favoured, concluded = FAVOURED[behind]
+    others = [setting for setting in fake_run.few() if not setting.family.startswith(("bce_", "mse_"))]
+    readings = ("continuous_bernoulli", "laplace_binned", "gaussian_fitted")
+    own = [fake_run.Setting("bce_sum", 3.0, scored_as=reading, view="grey") for reading in readings]
+    tables = fake_run.tables([*others, *own], failures=False, images=60, pictures=False)
+    cells, images = tables.cells, tables.per_image.set_index(["cell", "image"])["iw_nats"].copy()
+    cells["reading_bits_per_dim"] = cells["scored_as"].map({readings[0]: 3.0, readings[1]: 2.4, readings[2]: 2.5})
+    proper = cells[cells["family"] == "continuous_bernoulli"].set_index("seed")["cell"]
+    jitter = np.random.default_rng(0).normal(0, 1.0, 60)
+    jitter -= jitter.mean()
+    for _, cell in cells[cells["family"] == "bce_sum"].iterrows():
+        planted = {readings[0]: 0.25, readings[1]: behind}.get(cell["scored_as"], 0.0)
+        images[cell["cell"]] = images[proper[cell["seed"]]].to_numpy() + jitter - planted * DIMS * LN2
+    spoken = said(dataclasses.replace(tables, per_image=images.reset_index()))
+    text = findings(spoken)["Unnormalised twin"]
+    assert "continuous_bernoulli and bce_sum, read as the same distribution, differ in the training alone" in text
+    assert "it is better than without, by 0.250 bits/dim" in text
+    assert f"Read in its favour, as laplace binned, bce_sum {favoured}" in text
+    assert f"Leaving the constant out {concluded}" in text
+    assert "gaussian fitted" not in text, "a reading that is neither"
+    assert "each read in its favour" in findings(spoken)["Folk recipes"]
+
+
+def test_nothing_is_concluded_where_the_reading_in_its_favour_cannot_be_trusted() -> None:
+    readings = {"continuous_bernoulli": 3.0, "laplace_binned": 2.4}
+    others = [setting for setting in fake_run.few() if not setting.family.startswith("bce_")]
+    own = [fake_run.Setting("bce_sum", score, scored_as=name, view="grey") for name, score in readings.items()]
+    tables = fake_run.tables([*others, *own], failures=False, images=60, pictures=False)
+    cells = tables.cells.assign(reading_bits_per_dim=tables.cells["scored_as"].map(readings))
+    tables = doubted(dataclasses.replace(tables, cells=cells), lambda table: table["scored_as"] == "laplace_binned")
+    text = findings(said(tables))["Unnormalised twin"]
+    assert "differ in the training alone" in text
+    assert "costs" not in text
+    assert "in its favour" not in text
 
 
 @pytest.mark.parametrize(

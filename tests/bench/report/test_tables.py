@@ -18,6 +18,7 @@ from bench.statistics import rows
 from bench.statistics.boards import boards
 from bench.store import RunTables
 from bench.store.columns import Column, columns
+from tests.bench.report import fake_run
 from tests.bench.report.page_reader import Element
 from tests.bench.report.runs import built, few, section
 
@@ -95,6 +96,34 @@ def test_unnormalised_objectives_are_marked_and_outside_the_ranking(shown: Eleme
     )
     marked = [cell.text for cell in part.all("td", class_="unranked")]
     assert sum("14.20" in text for text in marked) == 6
+
+
+@pytest.mark.slow
+def test_every_reading_of_a_recipe_is_shown_the_chosen_one_first(tmp_path: Path) -> None:
+    """Validation, test score with its interval, σ, and which is ranked; the order of test scores does not matter."""
+    others = [setting for setting in fake_run.few() if setting.family != "mse_sum"]
+    bits = {"gaussian_implied": 3.0, "gaussian_fitted": 2.6, "laplace_binned": 2.5}
+    own = [fake_run.Setting("mse_sum", 5.0 - bits[name], scored_as=name, view="grey") for name in bits]
+    tables = fake_run.tables([*others, *own], failures=False, images=60, pictures=False)
+    tables.cells["reading_bits_per_dim"] = tables.cells["scored_as"].map(bits)
+    tables.cells.loc[tables.cells["scored_as"] == "laplace_binned", "sigma_fitted"] = 0.1234
+    part = section(built(tables, tmp_path), "ranking")
+    (table,) = [found for found in part.all("table") if found.one("thead").all("th")[0].text == "Recipe"]
+    rows = [row for row in table.rows() if row[0].startswith("mse_sum")]
+    assert [(row[1], row[3], row[5]) for row in rows] == [
+        ("laplace binned", "2.500", "ranked"),
+        ("gaussian fitted", "2.600", "not ranked"),
+        ("gaussian implied", "3.000", "not ranked"),
+    ]
+    assert rows[0][2] == "0.123"
+    found = ranking(tables).set_index("scored_as")
+    for row, name in zip(rows, sorted(bits, key=bits.__getitem__), strict=True):
+        numbers_of = found.loc[name, ["value", "low", "high"]]
+        assert [float(text) for text in re.findall(r"\d+\.\d+", row[4])] == pytest.approx(numbers_of, abs=6e-4)
+    (bce,) = [row for row in table.rows() if row[0].startswith("bce_sum")]
+    assert (bce[3], bce[5]) == (numbers.NOTHING, ""), "of one reading none was chosen"
+    names = [row[1] for ranked in part.all("table", class_="ranked") for row in ranked.rows()]
+    assert sum(name.startswith("mse_sum") for name in names) == 1
 
 
 def test_diagnostics_table_shows_the_numbers_of_the_run(tables: RunTables, shown: Element) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -20,6 +22,25 @@ SETTLED = {"converged": 1, "best_epoch": 60, "epochs_run": 90}
 @pytest.fixture(scope="module")
 def before() -> RunTables:
     return changed(fake_run.tables(CHOSEN, failures=False, pictures=False, images=150), "", **SETTLED)
+
+
+def test_a_recipe_whose_chosen_reading_changed_has_no_verdict_and_stops_nothing() -> None:
+    """What is set aside in one run may be ranked in the other: its change is told, its verdicts are of neither."""
+    readings = ("gaussian_implied", "gaussian_fitted")
+    own = [fake_run.Setting("mse_sum", 2.4, scored_as=reading, view="grey") for reading in readings]
+    tables = fake_run.tables([*CHOSEN, *own], failures=False, pictures=False, images=60)
+
+    def choosing(best: str) -> RunTables:
+        bits = tables.cells["scored_as"].map({reading: 2.5 - (reading == best) for reading in readings})
+        return dataclasses.replace(tables, cells=tables.cells.assign(reading_bits_per_dim=bits))
+
+    one, other = (choosing(best) for best in readings)
+    same, _ = found(one, asked(one, epochs=120))
+    swapped, _ = found(one, asked(other, epochs=120))
+    configurations = len(CHOSEN) + len(readings)
+    assert len(same.configurations) == len(swapped.configurations) == configurations
+    assert (same.untrusted, swapped.untrusted) == (0, 1)
+    assert same.pairs - swapped.pairs == GREY
 
 
 def found(before: RunTables, after: RunTables, width: int = 80) -> tuple[Retrained, str]:

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import sqlite3
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -22,6 +23,10 @@ from bench.store.read_export import read_exported
 
 OLD = Path(__file__).with_name("format_3.sqlite")
 FOUR = Path(__file__).with_name("format_4.sqlite")
+READ_THEN = {  #: which readings recipes had, when cross-entropy had one and squared error two
+    **dict.fromkeys(("bce_sum", "bce_mean"), ("continuous_bernoulli",)),
+    **dict.fromkeys(("mse_sum", "mse_mean", "beta_mse"), ("gaussian_implied", "gaussian_fitted")),
+}
 LONG = ("bounds", "per_image", "latents")
 
 
@@ -35,11 +40,16 @@ def cells_before(path: Path) -> pd.DataFrame:
         return pd.read_sql_query("SELECT * FROM cells ORDER BY rowid", connection)
 
 
+def of_then(cells: Iterable[Cell]) -> list[Cell]:
+    """Without the readings that recipes have got since."""
+    return [cell for cell in cells if cell.scored_as in READ_THEN.get(cell.family, (cell.scored_as,))]
+
+
 def test_every_stored_cell_is_found_under_its_name_of_today(old):
     before, file = cells_before(old), RunFile.open(old)
     grid = parse_grid(file.meta()["grid"], "old", "old.toml")
     asked = [cell.but(eval_tolerance=0.0) for cell in grid.cells]  # what was scored so before has a default of its own
-    assert set(file.statuses()) == set(describe(asked)), "a run of the same grid would compute some again"
+    assert set(file.statuses()) == set(describe(of_then(asked))), "a run of the same grid would compute some again"
     assert file.measured_kinds() == {cell.kind for cell in grid.cells}
     file.close()
     after = read_run(old)
@@ -164,7 +174,7 @@ def test_objective_and_bound_are_parted(tmp_path):
     before, file = cells_before(path), RunFile.open(path)
     grid = parse_grid(file.meta()["grid"], "four", "four.toml", ("eval_tolerance=0",))  # as it was then
     assert grid.notes, "the grid in the file stays as it was written"
-    assert set(file.statuses()) == set(describe(grid.cells)), "a run of the same grid would compute some again"
+    assert set(file.statuses()) == set(describe(of_then(grid.cells))), "a run of the same grid would compute some again"
     assert file.measured_kinds() == {cell.kind for cell in grid.cells}
     file.close()
     after = read_run(path)
@@ -214,8 +224,12 @@ def test_an_export_of_format_4_is_read_in_the_words_of_today(tmp_path):
 
 @pytest.mark.parametrize("name", ["digits", "catalogue"])
 def test_the_reference_runs_are_those_of_the_grids_of_today(name):
+    """Of one made before recipes had all their readings, but for those."""
     folder = Path(__file__).parents[3] / "results" / "reference" / name
-    assert set(read_exported(folder).cells["cell"]) == {cell.id for cell in load_grid(shipped_grids()[name]).cells}
+    stored, asked = read_exported(folder).cells, load_grid(shipped_grids()[name]).cells
+    if stored["reading_bits_per_dim"].isna().all():
+        asked = tuple(of_then(asked))
+    assert set(stored["cell"]) == {cell.id for cell in asked}
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

@@ -19,10 +19,9 @@ from vae_core import laws, likelihoods
 from vae_core.data.views import VIEWS
 from vae_core.likelihoods import Likelihood, stack
 from vae_core.likelihoods._logspace import langevin, log_sinhc
-from vae_core.likelihoods._squared_error import SquaredError
 
 ALL = cases()
-DENSITIES = [case for case in ALL if likelihoods.get(case.family).has_density]
+DENSITIES = [case for case in ALL if case.make(2).has_density]
 EVERY = pytest.mark.parametrize("case", ALL, ids=str)
 
 
@@ -215,8 +214,10 @@ def test_samples_have_the_mean_and_the_masses(case: Case) -> None:
         assert abs(float(draws.mean()) - float(scored_mean.detach()[0, 0])) < 5 * error + 1e-6
     if lik.view in ("levels", "binary"):
         k = draws.long()
-    elif isinstance(lik, SquaredError):  # grey values
+    elif lik.open_ends and lik.recipe:  # grey values
         k = torch.floor(draws * (levels - 1) + 0.5).clamp(0, levels - 1).long()
+    elif not lik.has_density:  # heads over throws
+        k = (draws * (levels - 1)).round().long()
     else:
         k = torch.floor(draws * levels).clamp(0, levels - 1).long()
     expected = masses_of_one_dimension(lik, raw, levels).exp()[0].detach().double().numpy()
@@ -422,7 +423,12 @@ def test_cross_entropy_on_grey_is_no_probability() -> None:
         (("bernoulli", {"sigma": 1.0}), "it takes none"),
         (("categorical", {}), "needs levels=K"),
         (("categorical", {"levels": 1}), "integer of 2 or more"),
-        (("mse_sum", {"score": "itself"}), "allowed: gaussian_implied, gaussian_fitted"),
+        (
+            ("mse_sum", {"score": "itself"}),
+            "allowed: gaussian_implied, gaussian_fitted, gaussian_binned",
+        ),
+        (("bce_sum", {"score": "gaussian_implied"}), "allowed: continuous_bernoulli, binomial, gaussian_fitted"),
+        (("bce_sum", {"levels": 1}), "integer of 2 or more"),
     ],
 )
 def test_wrong_options_are_refused_with_the_remedy(arguments: Any, message: str) -> None:

@@ -290,9 +290,11 @@ def test_beta_mse_is_the_loss_that_people_write_over_beta(beta: float) -> None:
 def test_a_recipe_scored_otherwise_keeps_its_weight() -> None:
     lik: Any = likelihoods.make("beta_mse", beta=0.3)
     for scoring in lik.scorings:
-        other = lik.scored(scoring)
-        assert (other.beta, other.needs_fit) == (0.3, scoring == "gaussian_fitted")
-        assert other.fitted is not lik.fitted
+        other, again = lik.scored(scoring), lik.scored(scoring)
+        fitted = scoring.endswith(("_fitted", "_binned"))
+        assert (other.beta, other.score, other.needs_fit) == (0.3, scoring, fitted)
+        assert len(other.state()) == (3 if fitted else 0)
+        assert not fitted or other.fitted is not again.fitted
 
 
 # -- names, options, shapes --------------------------------------------------------------------------------------------

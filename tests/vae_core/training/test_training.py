@@ -23,7 +23,7 @@ from vae_core.training import (
     Schedule,
     TrainedBundle,
     Trainer,
-    fit_to_residuals,
+    fit_scale,
     train,
 )
 
@@ -350,22 +350,55 @@ def test_learned_shared_sigma_finds_the_noise() -> None:
         assert sigma == pytest.approx(0.1, rel=0.06)
 
 
-def test_fit_to_residuals_uses_the_training_split_alone(data: Dataset) -> None:
+@pytest.mark.parametrize("reading", ["gaussian_fitted", "gaussian_binned"])
+def test_a_scale_is_fitted_to_the_training_split_alone(data: Dataset, reading: str) -> None:
     bundle = train(data, [Member(likelihoods.make("mse_sum"))], ARCHITECTURE, SCHEDULE)
     model = bundle.models[0]
-    fitted = model.likelihood.scored("gaussian_fitted")
-    fit_to_residuals(model, fitted, data, seed=0)
+    fitted = model.likelihood.scored(reading)
+    fit_scale(model, fitted, data, seed=0)
     sigma = float(fitted.sigma_in_use(torch.zeros(1, 12)))  # type: ignore[arg-type]
     posterior = Posterior(*model.encode(data.train))
     z = posterior.sample(torch.randn(80, 300, 3, generator=torch.Generator().manual_seed(0)))
-    residual = data.train.float().unsqueeze(1) / 4 - model.decode(z)
-    assert sigma == pytest.approx(float(residual.square().mean().sqrt()), rel=0.1)
+    mean, k = model.decode(z), data.train.unsqueeze(1)
+    if reading == "gaussian_fitted":
+        by_hand = float((k / 4 - mean).square().mean().sqrt())
+    else:
+        grid = np.exp(np.linspace(np.log(0.05), np.log(2.0), 60))
+        edges = [torch.as_tensor(end) for end in ((k - 0.5) / 4, (k + 0.5) / 4)]
+        edges[0][k.expand_as(edges[0]) == 0], edges[1][k.expand_as(edges[1]) == 4] = -torch.inf, torch.inf
+        low, high = (edge - mean for edge in edges)
+        totals = [(torch.special.ndtr(high / s) - torch.special.ndtr(low / s)).log().sum() for s in grid]
+        by_hand = float(grid[int(np.argmax(totals))])
+    assert sigma == pytest.approx(by_hand, rel=0.1)
     changed = Dataset.from_arrays(
-        "other test", 5, *(s.numpy().reshape(-1, 4, 3) for s in (data.train, data.valid, 4 - data.test))
+        "other images", 5, *(s.numpy().reshape(-1, 4, 3) for s in (data.train, 4 - data.valid, 4 - data.test))
     )
-    again = model.likelihood.scored("gaussian_fitted")
-    fit_to_residuals(model, again, changed, seed=0)
+    again = model.likelihood.scored(reading)
+    fit_scale(model, again, changed, seed=0)
     assert float(again.sigma_in_use(torch.zeros(1, 12))) == sigma  # type: ignore[arg-type]
+
+
+def test_masses_are_fitted_to_some_of_many_images_at_even_spacing(
+    data: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = train(data, [Member(likelihoods.make("bce_sum"))], ARCHITECTURE, SCHEDULE).models[0]
+    seen: list[torch.Tensor] = []
+
+    def encode(k: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        seen.append(k)
+        return type(model).encode(model, k)
+
+    monkeypatch.setattr(model, "encode", encode)
+    for reading, most, expected in (
+        ("laplace_binned", 7, 7),
+        ("laplace_binned", 100, 80),
+        ("laplace_fitted", None, 80),
+    ):
+        likelihood = model.likelihood.scored(reading)
+        assert likelihood.fit_images == (None if most is None else 2000)
+        likelihood.fit_images = most
+        fit_scale(model, likelihood, data, seed=0)
+        assert torch.equal(seen[-1], data.train[torch.arange(expected) * 80 // expected])
 
 
 def test_training_never_touches_the_test_split(data: Dataset) -> None:

@@ -30,7 +30,7 @@ from vae_core.training import (
     Member,
     Schedule,
     TrainedModel,
-    fit_to_residuals,
+    fit_scale,
     load_model,
     save_model,
     train,
@@ -87,7 +87,7 @@ def test_every_family_at_every_scale_comes_back_to_the_bit(case: Case, data: Dat
     model, path = trained(data, blueprint), tmp_path / "m.safetensors"
     ways = {scoring: model.likelihood.scored(scoring) for scoring in family.scorings}
     for likelihood in [way for way in (*ways.values(), model.likelihood) if way.needs_fit]:
-        fit_to_residuals(model, likelihood, data, seed=0)
+        fit_scale(model, likelihood, data, seed=0)
     save_model(path, model, blueprint, ways)
     for scoring, likelihood in ways.items():
         loaded = load_model(path, scoring)
@@ -297,3 +297,17 @@ def test_a_plug_in_is_asked_for_by_its_file(data: Dataset, tmp_path: Path) -> No
     with pytest.warns(UserWarning, match=r"not the code that this model was trained with \(triangular.py, checksum 0"):
         load_model(rewritten(path, path, likelihood={**facts["likelihood"], "plugin": plugin}))
     assert json.dumps(facts).count(str(Path.home())) == 0
+
+
+def test_a_recipe_s_file_of_before_it_had_readings_is_read(data: Dataset, tmp_path: Path) -> None:
+    """Squared error kept an unused scale of its own, cross-entropy none; neither was told the levels."""
+    for family, extra in (("mse_sum", True), ("bce_sum", False)):
+        blueprint = Blueprint(NETWORK, data.shape, family)
+        model, path = trained(data, blueprint), tmp_path / f"{family}.safetensors"
+        save_model(path, model, blueprint)
+        arrays, facts = tensor_file.read(path)
+        assert not {name for name in arrays if name.startswith(("likelihood.", "scored."))}
+        if extra:
+            arrays |= {f"likelihood.fitted.{name}": np.zeros((), np.float32) for name in ("log", "mean", "weight")}
+            tensor_file.write(path, arrays, facts)
+        require_equal(seen(load_model(path), model.likelihood, data), seen(model, model.likelihood, data))
