@@ -98,9 +98,11 @@ def measure_said(family: Any) -> str:
 
 def ends_said(family: Any) -> str:
     """How far a family's end bins reach, "" where they end with the data's range."""
-    if not family.open_ends:
+    if not family.opened():
         return ""
-    text = "the first and the last have the whole tails, to −∞ and +∞"
+    closed = [name for name in family.scorings if name not in family.opened()]
+    text = f"except when read as {' or '.join(closed)}, " if closed else ""
+    text += "the first and the last have the whole tails, to −∞ and +∞"
     if "ends" in family.option_names():
         other = "they end where the data do, and all masses are divided by their sum"
         text += f' (ends = "open"); with ends = "renormalised" {other}'

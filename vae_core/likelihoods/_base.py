@@ -225,6 +225,11 @@ class Likelihood(ABC):
         return self
 
     @classmethod
+    def opened(cls) -> tuple[str, ...]:
+        """Those of `scorings` whose end bins reach to ±∞."""
+        return cls.scorings if cls.open_ends else ()
+
+    @classmethod
     def scoring_said(cls, scoring: str) -> str:
         """One of `scorings` in words."""
         return scoring.replace("_", " ")

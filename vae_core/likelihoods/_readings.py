@@ -304,6 +304,10 @@ class MeanRecipe(Recipe):
         raise NotImplementedError(f"the loss of {self.name} implies no σ")
 
     @classmethod
+    def opened(cls) -> tuple[str, ...]:
+        return tuple(name for name, reading in cls.readings.items() if reading.open_ends)
+
+    @classmethod
     def scoring_said(cls, scoring: str) -> str:
         return cls.readings[scoring].said.format(chance=cls.chance)
 
