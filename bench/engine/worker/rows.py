@@ -17,6 +17,7 @@ from bench.grid.cell import Cell
 from bench.store import CellResult, Value
 from vae_core.data import Dataset
 from vae_core.evaluate import Assessment, Estimate, log_likelihood
+from vae_core.laws import Checked
 from vae_core.training import TrainedBundle, TrainedModel
 
 FIT_SAMPLES = 10  # of z for an image's ELBO, in the scores of training and validation images
@@ -35,6 +36,7 @@ def row_of(
             **_of_density(assessed),
             **_of_gaps(assessed),
             **_of_model(assessed),
+            **of_check(assessed.checked),
             "eval_seconds": assessed.seconds,
         },
         bounds=list(_bounds(assessed)),
@@ -93,6 +95,15 @@ def of_fit(cell: Cell, model: TrainedModel, assessed: Assessment, data: Dataset)
         "train_bits_per_dim": bits["train"],
         "valid_bits_per_dim": bits["valid"],
         "generalisation_bits_per_dim": of_test - bits["train"],
+    }
+
+
+def of_check(checked: Checked) -> dict[str, Value]:
+    """What summing the masses where they were used gave, and scoring images alone."""
+    return {
+        "mass_deviation": checked.mass_deviation,
+        "masses_summed": checked.masses_summed,
+        "alone_deviation_nats": checked.alone_deviation,
     }
 
 
