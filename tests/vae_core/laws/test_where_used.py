@@ -132,7 +132,7 @@ def test_a_fault_at_rare_z_shows_where_images_score_best(monkeypatch: pytest.Mon
     raw = torch.randn(100 * samples, LATENT, generator=torch.Generator().manual_seed(2)) @ linear(DIMS)
     affected = int(((raw[:, 0] > 0.2) & (raw[:, 0] < 0.2002)).sum())
     assert 1 <= affected < 20, "of 100,000 pairs"
-    with pytest.raises(laws.NotAScore, match="sum to 20.08"):
+    with pytest.raises(laws.NotAScore, match=r"sum to 20.08"):
         watched(Rare(LEVELS), k, samples).checked()
     monkeypatch.setattr(Watch, "_keep_best", lambda *_: None)
     assert watched(Rare(LEVELS), k, samples).checked().mass_deviation < 1e-6
@@ -154,7 +154,7 @@ def test_a_fault_at_an_output_of_a_thousand_is_found_whatever_the_seed(seed: int
     watch = Watch(k, encode, lambda z: z @ decoder, lik, LEVELS, 1000, seed)
     with torch.no_grad():
         watch.over(lambda raw, rows: lik.log_mass(k[rows].unsqueeze(1), raw, LEVELS))(raw, slice(0, 100))
-    with pytest.raises(laws.NotAScore, match="sum to 1.5"):
+    with pytest.raises(laws.NotAScore, match=r"sum to 1.5"):
         watch.checked()
 
 
@@ -193,7 +193,7 @@ def test_refined_passes_are_watched_too() -> None:
         return assessment.checked
 
     assert checked("never").mass_deviation < 1e-6
-    with pytest.raises(laws.NotAScore, match="sum to 1.6487"):
+    with pytest.raises(laws.NotAScore, match=r"sum to 1.6487"):
         checked("always")
 
 
