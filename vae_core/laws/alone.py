@@ -17,7 +17,7 @@ from vae_core.likelihoods import Likelihood
 from vae_core.likelihoods._base import Part
 
 #: what rounding may do to a score in nats, and per nat of it. In another company a sum over dimensions is cut up
-#: otherwise: on trained outputs shipped families differ by 4e-7 a nat at most
+#: otherwise: on trained outputs shipped families differ by 0.0009 nats at most, of 5,700
 ROUNDING, ROUNDING_A_NAT = 1e-3, 1e-5
 
 REMEDY_ALONE = (

@@ -24,11 +24,11 @@ from vae_core.laws.state import changes, fingerprint
 from vae_core.likelihoods import Likelihood
 from vae_core.numerics.random import generator_for
 
-#: how far from 1 masses may sum: ten times and more what shipped families show on trained outputs in float32, where
-#: they are off by 9e-6 at most; on 784 dimensions it is worth 1.4e-4 bits/dim
+#: how far from 1 masses may sum: far above what float32 does to shipped families on trained outputs, which are off by
+#: 2.5e-6 at most on digits; worth 1.4e-4 bits/dim where every dimension is off by it
 LIMIT = 1e-4
 #: masses to be summed: as many as this share of those that the score takes, so that it costs about that share of the
-#: time (a mass of every level costs 0.01 to 2.4 times as much as one of a score); …
+#: time (a mass out of a table costs 0.01 to 2.4 times as much as one of a score, of a Bernoulli six times); …
 SHARE = 0.03
 #: … but at least, and at most, so many
 LEAST, MOST = 1 << 17, 10**8

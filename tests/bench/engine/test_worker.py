@@ -396,6 +396,8 @@ def test_masses_that_are_none_fail_the_cell_with_the_place_and_give_no_score(lea
         "laplace": "done",
     }
     bump, beside = leaking["bump"], leaking["beside"]
+    assert bump.reason
+    assert beside.reason
     assert re.search(r"bump: over all 17 levels .* image \d+, dimension \d+ .* sum to 1\.5, not 1", bump.reason)
     assert bump.values["mass_deviation"] == pytest.approx(0.5, abs=1e-4)
     assert "an image's score depends on others" in beside.reason

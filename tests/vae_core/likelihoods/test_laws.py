@@ -42,7 +42,7 @@ REMEDIES = {
     "beyond": "sample gives level 5, beyond 0…4. Let sample stay within 0…K−1 = 4",
     "held": "Held.inner is a likelihood (gaussian), whose own state is neither stacked, moved nor kept. Keep what",
     "beside": "Take nothing from other rows",
-    "remembers": "scoring changes Remembers.scored. Let scoring read and not write",
+    "remembers": "scoring changes Remembers.images. Let scoring read and not write",
 }
 
 

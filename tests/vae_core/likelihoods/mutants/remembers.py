@@ -8,8 +8,8 @@ from vae_core.likelihoods.binomial import Binomial
 
 
 class Remembers(Binomial):
-    scored = 0
+    images = 0
 
     def _log_masses(self, k: Tensor, raw: Tensor) -> Tensor:
-        Remembers.scored += k.shape[0]
+        Remembers.images += k.shape[0]
         return super()._log_masses(k, raw)
