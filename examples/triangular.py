@@ -7,7 +7,7 @@ f(x) = 2x/c left of the mode and 2(1−x)/(1−c) right of it, so F(x) = x²/c a
 gives η with c = 1/(1+e^{−η}); ln c and ln(1−c) are taken from η itself, since c rounds to 1 at η = 17 in float32.
 
 What a plug-in is: one file, one class on likelihoods.Density, Mass or Recipe; the file's name is the family's name.
-`vae-bench run` and `explain` hold it to the laws of vae_core/laws.py before they use it.
+`vae-bench run` and `explain` hold it to the laws of vae_core/laws before they use it.
 """
 
 from __future__ import annotations

@@ -95,7 +95,8 @@ class Opened:
         for precision in sorted({cell.precision for cell in cells} - {"float32"}):
             self.ask(pool, self.checks.precision, precision, device)
         for family in self.plugins:
-            self.ask(pool, self.checks.laws, family)
+            if broken := self.ask(pool, self.checks.laws, family):
+                raise RunError(broken["broken"])
         stored = self._stored("data")
         facts = {}
         for asked in dict.fromkeys(cell.data for cell in cells):

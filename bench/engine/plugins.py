@@ -7,7 +7,7 @@ are still what they were when the run began.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,9 +66,15 @@ def obey(family: str) -> None:
     wanted = origins([family])
     with Pool(1, 1, task(wanted)) as pool:
         try:
-            pool.call("bench.engine.plugins:check", family)
+            refuse(pool.call("bench.engine.plugins:check", family))
         except TaskFailed as error:
             raise PluginError(f"{error}.") from None
+
+
+def refuse(checked: Mapping[str, str]) -> None:
+    """Raises PluginError, of several lines, where `check` found a law broken."""
+    if checked:
+        raise PluginError(checked["broken"])
 
 
 # -- in a worker -------------------------------------------------------------------------------------------------------
@@ -87,8 +93,11 @@ def take_in(wanted: Iterable[Origin]) -> None:
 
 
 def check(family: str) -> dict[str, str]:
-    """Hold a family to the laws. Raises vae_core.laws.LawBroken."""
+    """Hold a family to the laws: {} or, a page that names every law it breaks, {"broken": …}."""
     from vae_core import laws, likelihoods
 
-    laws.check(likelihoods.get(family))
+    try:
+        laws.check(likelihoods.get(family))
+    except laws.LawBroken as broken:  # as a value: what a worker raises is told in one line of 500 characters
+        return {"broken": str(broken)}
     return {}

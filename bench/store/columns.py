@@ -116,6 +116,25 @@ class Results:
     coverage_95: float = _column("share", "of the values within the central 95 % of what is predicted")
     noise_predicted: float = _column("of pixels in [0, 1]", "the standard deviation that the decoder predicts")
     noise_realised: float = _column("of pixels in [0, 1]", "the standard deviation that there is")
+    mass_deviation: float = _column(
+        "",
+        "how far from 1 the masses of all levels sum, at worst, at the outputs that were scored",
+        "highest",
+        table="diagnostics",
+        head="Masses off 1",
+        digits=7,
+    )
+    masses_summed: int = _column(
+        "", "masses that were summed for that", "sum", table="diagnostics", head="Masses summed", digits=0
+    )
+    alone_deviation_nats: float = _column(
+        "nats",
+        "how far the score of an image alone lies, at worst, from its score beside or after others",
+        "highest",
+        table="diagnostics",
+        head="Alone",
+        digits=5,
+    )
     ess_median: float = _column("", "effective sample size of the median image's weights", "lowest")
     sigma_fitted: float = _column("of pixels in [0, 1]", "the scale σ in use at test time")
     best_epoch: int = _column("", "the epoch whose parameters were kept", "highest")

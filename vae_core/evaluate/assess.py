@@ -33,6 +33,7 @@ from vae_core.evaluate.scoring import (
     require_posterior,
     require_refine,
 )
+from vae_core.laws import Checked, Watch
 from vae_core.likelihoods import Likelihood
 from vae_core.numerics.compiled import fused
 from vae_core.numerics.random import generator_for
@@ -91,6 +92,7 @@ class Assessment:
     gaps: GapParts | None  #: of images at even spacing; None where nothing was refined
     latents: Latents
     calibration: Calibration  #: of images at even spacing, at one z ~ q(z|x) each
+    checked: Checked  #: that the masses sum to one at what was scored, and that images were scored alone
     sigma: float | None  #: in use, averaged where the decoder gives it; None for a family without
     pictures: Pictures
     seconds: float  #: by the clock, pictures apart, its share of the common pass included
@@ -156,7 +158,8 @@ def assess(
     Raises:
         ValueError: nothing to score as; a stacked likelihood; k is not [N, D] with N ≥ 1, not of integers 0…K−1, or not
             of images of that shape; a binary view and more than two levels; samples out of range; raw or q of the wrong
-            shape; an unknown word for refine; a tolerance below 0.
+            shape; an unknown word for refine; a tolerance below 0. NotAScore, which is one, where the masses that were
+            used do not sum to one, or an image is not scored alone (vae_core.laws.where_used).
     """
     grid, shape = grid_of(samples), tuple(shape or k.shape[1:])
     _require(k, encode, decode, scorings, levels, trained, shape)
@@ -164,11 +167,13 @@ def assess(
     to_come = 4 * PILOT if effort.decides else grid[-1]
     uniform = torch.rand(k.shape, generator=generator_for("cpu", "test noise", seed)).to(k.device)
     seen = {MASS: k, DENSITY: dequantise(k, levels, uniform)}
+    watches = [Watch(k, encode, decode, scoring.likelihood, levels, to_come, seed) for scoring in scorings]
     scorers = {
         (way, kind): _scorer(kind, scoring.likelihood, seen[kind], levels, to_come)
         for way, scoring in enumerate(scorings)
         for kind in ((MASS, DENSITY) if scoring.likelihood.has_density else (MASS,))
     }
+    scorers |= {(way, MASS): watch.over(scorers[way, MASS]) for way, watch in enumerate(watches)}
     own = [{kind: scorer for (w, kind), scorer in scorers.items() if w == way} for way in range(len(scorings))]
     for way, scoring in enumerate(scorings):
         if closed := scoring.likelihood.renormalised():
@@ -212,6 +217,7 @@ def assess(
         of_latents = latents(posterior.mean, posterior.log_variance)
         of_noise = calibration_at_draws(k, encode, decode, likelihood, levels, seed=seed)
         in_use = likelihood.sigma_in_use(raw)
+        checked = watches[way].checked()
         _wait(k.device)
         seconds = shared_seconds + time.perf_counter() - started
         assessments.append(
@@ -230,6 +236,7 @@ def assess(
                 gaps=split,
                 latents=of_latents,
                 calibration=of_noise,
+                checked=checked,
                 sigma=None if in_use is None else float(in_use),
                 pictures=pictures(k, raw, decode, likelihood, levels, posterior.mean.shape[-1], shape, seed),
                 seconds=seconds,

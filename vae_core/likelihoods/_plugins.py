@@ -63,18 +63,19 @@ def the_likelihood_of(module: ModuleType) -> type[Likelihood]:
 
 
 def undeclared(family: type[Likelihood]) -> str:
-    """What a family does not say of itself though it must, "" where it says all."""
+    """All that a family does not say of itself though it must, "" where it says all."""
+    missing: list[str] = []
     card = getattr(family, "card", None)
     if not isinstance(card, Card):
-        return "has no card: give it card = likelihoods.Card(...)"
-    for field in fields(Card):
-        if not str(getattr(card, field.name)).strip():
-            return f"has a card without {field.name}"
+        missing.append("has no card: give it card = likelihoods.Card(...)")
+    else:
+        empty = [field.name for field in fields(Card) if not str(getattr(card, field.name)).strip()]
+        missing += [f"has a card without {', '.join(empty)}"] if empty else []
     for name, allowed in (("view", VIEW_NAMES), ("measure", MEASURES)):
         given = getattr(family, name, None)
         if given not in allowed:
-            return f"has {name} = {given!r}, allowed: {', '.join(allowed)}"
-    return ""
+            missing.append(f"has {name} = {given!r}, allowed: {', '.join(allowed)}")
+    return "; it ".join(missing)
 
 
 def installed() -> Iterator[tuple[Plugin, type[Likelihood]]]:
@@ -107,7 +108,7 @@ def importing(file: str = "") -> Iterator[None]:
     try:
         yield
     except (Exception, SystemExit) as error:
-        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
-        where = f" (line {lines[-1]})" if lines else ""
+        own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+        where = f" (line {own[-1].lineno}: {own[-1].line})" if own else ""
         text = " ".join(str(error).split())
         raise ValueError(f"cannot be imported: {type(error).__name__}: {text}{where}") from error

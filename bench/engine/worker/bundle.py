@@ -16,13 +16,14 @@ from bench.engine.worker.from_cell import (
     schedule_of,
     scored_images,
 )
-from bench.engine.worker.rows import of_choice, of_fit, of_reading, of_training, row_of
+from bench.engine.worker.rows import of_check, of_choice, of_fit, of_reading, of_training, row_of
 from bench.grid.cell import Cell
 from bench.grid.plan import Bundle
 from bench.store import CellResult
 from bench.store.weights import Weights
 from vae_core.data import Dataset
 from vae_core.evaluate import Assessment, Scoring, Trained, assess
+from vae_core.laws import NotAScore
 from vae_core.likelihoods import Likelihood
 from vae_core.numerics.precision import full_float32
 from vae_core.objectives import BOUNDS
@@ -33,7 +34,8 @@ from vae_core.training import TrainedModel, fit_scale, train
 def carry_out(bundle: Bundle, device: str, weights: Weights | None = None) -> list[CellResult]:
     """Trains the bundle's models together, evaluates each, keeps its weights, and returns a row for each cell.
 
-    A cell whose model diverged gets a failed row; anything that hurts the whole bundle is raised.
+    A cell whose model diverged, or whose score is none, gets a failed row; anything that hurts the whole bundle is
+    raised.
     """
     torch.set_flush_denormal(True)
     if device == "cuda":
@@ -62,7 +64,12 @@ def carry_out(bundle: Bundle, device: str, weights: Weights | None = None) -> li
             model = trained.models[index]
             asked = {settled[cell.id].id: cell for cell in cells}
             # before its row: the peak memory holds it
-            assessed = list(_assessed([settled[cell.id] for cell in cells], model, data))
+            try:
+                assessed = list(_assessed([settled[cell.id] for cell in cells], model, data))
+            except NotAScore as error:  # of one way to score it; another reads the same outputs by the same code
+                values = of_training(trained, index, device) | choice | of_check(error.found)
+                results += [CellResult(cell.id, "failed", str(error), values) for cell in cells]
+                continue
             scored = {asked[as_trained.id]: assessment.likelihood for as_trained, assessment in assessed}
             kept = from_cell.keep(weights, model, scored, assessed[0][0], data)
             for as_trained, assessment in assessed:

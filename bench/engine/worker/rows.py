@@ -17,6 +17,7 @@ from bench.grid.cell import Cell
 from bench.store import CellResult, Value
 from vae_core.data import Dataset
 from vae_core.evaluate import Assessment, Estimate, log_likelihood
+from vae_core.laws import Checked
 from vae_core.training import TrainedBundle, TrainedModel
 
 FIT_SAMPLES = 10  # of z for an image's ELBO, in the scores of training and validation images
@@ -38,6 +39,7 @@ def row_of(
             **_of_renormalised(assessed),
             **_of_gaps(assessed),
             **_of_model(assessed),
+            **of_check(assessed.checked),
             "eval_seconds": assessed.seconds,
         },
         bounds=list(_bounds(assessed)),
@@ -119,6 +121,15 @@ def of_reading(cell: Cell, model: TrainedModel, assessed: Assessment, data: Data
         seed=cell.seed,
     )
     return {"reading_bits_per_dim": -float(estimate.bound[READING_SAMPLES].mean()) * assessed.bits_of_a_nat}
+
+
+def of_check(checked: Checked) -> dict[str, Value]:
+    """What summing the masses where they were used gave, and scoring images alone."""
+    return {
+        "mass_deviation": checked.mass_deviation,
+        "masses_summed": checked.masses_summed,
+        "alone_deviation_nats": checked.alone_deviation,
+    }
 
 
 def _of_encoder(assessed: Assessment) -> dict[str, Value]:

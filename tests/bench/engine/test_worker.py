@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +20,7 @@ from bench.engine.worker.from_cell import architecture_of, data_of, load_data, m
 from bench.grid.cell import Cell
 from bench.grid.plan import bundle_of, plan
 from bench.store import IMAGE_ARRAYS, RESULT_COLUMNS, CellResult
-from vae_core import likelihoods
+from vae_core import likelihoods, plugins
 from vae_core.evaluate import effort, importance_bounds, log_likelihood
 from vae_core.evaluate.pareto import khat_threshold
 from vae_core.training import fit_scale, train
@@ -424,3 +425,53 @@ def test_a_cell_gets_the_data_that_it_asks_for(tmp_path: Path) -> None:
     assert not torch.equal(
         drawn, scored_images(whole.but(family="bernoulli", view="binary", options={}), data_of(whole, "cpu"))[0]
     )
+
+
+# -- a plug-in whose masses are none ----------------------------------------------------------------------------------
+
+BUMP = '''"""Masses 1.5 times too large where the largest logit lies in a narrow range."""
+import math
+from vae_core.likelihoods.categorical import Categorical
+class Bump(Categorical):
+    def _log_masses(self, k, raw):
+        top = self._logits(raw).amax(-1)
+        return super()._log_masses(k, raw) + math.log(1.5) * ((top > 0.8) & (top < 0.801)).to(raw.dtype)
+'''
+BESIDE = "tests/vae_core/likelihoods/mutants/beside.py"
+
+
+@pytest.fixture
+def leaking(tmp_path: Path, same_catalogue_afterwards: None) -> dict[str, CellResult]:
+    """One bundle of a family that is none, read as nobody held it to the laws, and one that is."""
+    path = tmp_path / "bump.py"
+    path.write_text(BUMP)
+    plugins.register(path)  # which no law on loading refuses
+    plugins.register(Path(__file__).parents[3] / BESIDE, check=False)
+    cells = [cell("bump"), cell("categorical"), cell("beside", sigma=0.2), cell("laplace", sigma=0.2)]
+    rows = [*carry_out(bundle_of(cells[:2]), "cpu"), *carry_out(bundle_of(cells[2:]), "cpu")]
+    return {c.family: row for c, row in zip(cells, rows, strict=True)}
+
+
+def test_masses_that_are_none_fail_the_cell_with_the_place_and_give_no_score(leaking: dict[str, CellResult]) -> None:
+    assert {family: row.status for family, row in leaking.items()} == {
+        "bump": "failed",
+        "categorical": "done",
+        "beside": "failed",
+        "laplace": "done",
+    }
+    bump, beside = leaking["bump"], leaking["beside"]
+    assert bump.reason
+    assert beside.reason
+    assert re.search(r"bump: over all 17 levels .* image \d+, dimension \d+ .* sum to 1\.5, not 1", bump.reason)
+    assert bump.values["mass_deviation"] == pytest.approx(0.5, abs=1e-4)
+    assert "an image's score depends on others" in beside.reason
+    assert beside.values["alone_deviation_nats"] > 1  # type: ignore[operator]
+    for row in (bump, beside):
+        assert "iw_nats" not in row.values
+        assert row.values["epochs_run"] == 2
+        assert not row.per_image
+    for family in ("categorical", "laplace"):
+        values = leaking[family].values
+        assert 0 < values["mass_deviation"] < 1e-5  # type: ignore[operator]
+        assert values["masses_summed"] > 100_000  # type: ignore[operator]
+        assert values["alone_deviation_nats"] < 1e-2  # type: ignore[operator]
