@@ -22,7 +22,7 @@ from bench.grid.plan import Bundle
 from bench.store import CellResult
 from bench.store.weights import Weights
 from vae_core.data import Dataset
-from vae_core.evaluate import Assessment, Scoring, Trained, assess
+from vae_core.evaluate import Assessment, ImpossibleScore, Scoring, Trained, assess
 from vae_core.laws import NotAScore
 from vae_core.likelihoods import Likelihood
 from vae_core.numerics.precision import full_float32
@@ -64,25 +64,44 @@ def carry_out(bundle: Bundle, device: str, weights: Weights | None = None) -> li
             model = trained.models[index]
             asked = {settled[cell.id].id: cell for cell in cells}
             # before its row: the peak memory holds it
-            try:
-                assessed = list(_assessed([settled[cell.id] for cell in cells], model, data))
-            except NotAScore as error:  # of one way to score it; another reads the same outputs by the same code
-                values = of_training(trained, index, device) | choice | of_check(error.found)
-                results += [CellResult(cell.id, "failed", str(error), values) for cell in cells]
+            assessed, faults = _assessed_or_not([settled[cell.id] for cell in cells], model, data)
+            for as_trained, fault in faults:
+                values = of_training(trained, index, device) | choice | of_check(fault.found)
+                results.append(CellResult(asked[as_trained.id].id, "failed", str(fault), values))
+            if not assessed:
                 continue
             scored = {asked[as_trained.id]: assessment.likelihood for as_trained, assessment in assessed}
             kept = from_cell.keep(weights, model, scored, assessed[0][0], data)
             for as_trained, assessment in assessed:
-                values = of_training(trained, index, device) | of_fit(as_trained, model, assessment, data)
-                values |= of_reading(as_trained, model, assessment, data)
-                row = row_of(asked[as_trained.id], values | choice | kept, assessment, trained.history[index])
+                cell, values = asked[as_trained.id], of_training(trained, index, device) | choice | kept
+                try:
+                    values |= of_fit(as_trained, model, assessment, data)
+                    values |= of_reading(as_trained, model, assessment, data)
+                    row = row_of(cell, values, assessment, trained.history[index])
+                except ImpossibleScore as impossible:
+                    row = CellResult(cell.id, "failed", str(impossible), values)
                 results.append(row)
-    return results
+    order = {cell.id: place for place, cell in enumerate(bundle.cells)}
+    return sorted(results, key=lambda result: order[result.cell])
 
 
 def _chosen(cell: Cell, bundle: Bundle) -> Mapping[str, Any]:
     """What tuning gave for the cell: "values", "edges", "seconds"; nothing where it is not tuned."""
     return bundle.chosen[cell.search] if cell.search else {}
+
+
+def _assessed_or_not(
+    cells: Sequence[Cell], model: TrainedModel, data: Dataset
+) -> tuple[list[tuple[Cell, Assessment]], list[tuple[Cell, NotAScore]]]:
+    """`_assessed`, and the cells whose score is none; where there is one, each is scored by itself, so that a fault of
+    one way to score a model takes no other along."""
+    try:
+        return list(_assessed(cells, model, data)), []
+    except NotAScore as fault:
+        if len(cells) == 1:
+            return [], [(cells[0], fault)]
+    alone = [_assessed_or_not([cell], model, data) for cell in cells]
+    return [pair for assessed, _ in alone for pair in assessed], [pair for _, faults in alone for pair in faults]
 
 
 def _assessed(cells: Sequence[Cell], model: TrainedModel, data: Dataset) -> Iterator[tuple[Cell, Assessment]]:

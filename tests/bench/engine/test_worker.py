@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import re
 import sys
@@ -14,9 +15,11 @@ import pytest
 import torch
 
 from bench import store
+from bench.engine.worker import bundle
 from bench.engine.worker.bundle import carry_out
 from bench.engine.worker.facts import inspect_data, inspect_precision
 from bench.engine.worker.from_cell import architecture_of, data_of, load_data, member_of, schedule_of, scored_images
+from bench.engine.worker.rows import FIT_SAMPLES
 from bench.grid.cell import Cell
 from bench.grid.plan import bundle_of, plan
 from bench.store import IMAGE_ARRAYS, RESULT_COLUMNS, CellResult
@@ -475,3 +478,36 @@ def test_masses_that_are_none_fail_the_cell_with_the_place_and_give_no_score(lea
         assert 0 < values["mass_deviation"] < 1e-5  # type: ignore[operator]
         assert values["masses_summed"] > 100_000  # type: ignore[operator]
         assert values["alone_deviation_nats"] < 1e-2  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("where", ["test", "training"])
+def test_an_impossible_score_fails_its_cell_alone(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other scorings of the same model keep theirs; so does the other model of the bundle."""
+    cells = [cell("mse_sum", scored_as) for scored_as in ("gaussian_implied", "gaussian_fitted")] + [BASE]
+    before = carry_out(bundle_of(cells), "cpu")
+    scored_as = bundle._scored_as
+
+    def inflated(cell: Cell, model: Any, data: Any) -> Any:
+        right = scored_as(cell, model, data)
+        if cell.scored_as != "gaussian_fitted":
+            return right
+        wrong = copy.copy(right)
+
+        def log_mass(k: torch.Tensor, raw: torch.Tensor, levels: int) -> torch.Tensor:
+            in_fit = raw.shape[-2] == FIT_SAMPLES  # z an image, of training and validation images
+            return right.log_mass(k, raw, levels) + 400 * (in_fit == (where == "training"))
+
+        wrong.log_mass = log_mass  # type: ignore[misc, method-assign]
+        return wrong
+
+    monkeypatch.setattr(bundle, "_scored_as", inflated)
+    after = carry_out(bundle_of(cells), "cpu")
+    assert [row.status for row in after] == ["done", "failed", "done"]
+    said = {
+        "test": "where the masses of its levels, of all that were summed, make",  # seen before the score is
+        "training": "no probability is above 1: the masses do not sum to one over 17 levels",
+    }
+    assert said[where] in (after[1].reason or "")
+    assert after[1].values["epochs_run"] == before[1].values["epochs_run"], "that it was trained is still said"
+    assert "bits_per_dim" not in after[1].values
+    assert [row.values["bits_per_dim"] for row in after[::2]] == [row.values["bits_per_dim"] for row in before[::2]]
