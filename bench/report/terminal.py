@@ -6,7 +6,8 @@ import textwrap
 
 from bench.report.numbers import NOTHING, bound, bracket, measured, several
 from bench.report.text.doubts import caution
-from bench.report.text.findings import estimator
+from bench.report.text.findings import estimator, two_levels
+from bench.report.text.spread import made_of
 from bench.report.text.training import lost_seeds, training
 from bench.report.text.tuning import tuning, value_text, words
 from bench.report.text.verdict import sentences
@@ -52,17 +53,18 @@ def _board(board: Board, width: int) -> list[str]:
         *(["*: at the edge of its range."] if any("*" in line for line in table) else []),
         *(
             text.striptags()
-            for topic in (training, lost_seeds, tuning, estimator)
+            for topic in (training, lost_seeds, tuning, two_levels, made_of, estimator)
             for finding in topic(board)
             for text in finding.texts
         ),
     ]
     return [
         *_wrapped(title, width),
-        *_wrapped(f"{spoken.headline.striptags()}. {spoken.gap.striptags()}", width),
+        *_wrapped(f"{spoken.headline.striptags()}. {spoken.scope.striptags()} {spoken.gap.striptags()}", width),
         *table,
         *_left_out(board, width),
         *_wrapped(" ".join(notes), width),
+        *_wrapped(f"To quote: {spoken.quote.striptags()}", width),
     ]
 
 

@@ -8,11 +8,12 @@ the reasons why it is no more than that.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 
+from bench.statistics.claims.scope import Scope, scope
 from bench.statistics.contests import LN2, UNITS, Contest, contests, generator
 from bench.statistics.endings import ending
 from bench.statistics.references import references
@@ -22,6 +23,7 @@ from bench.statistics.trust import doubts, rise_per_doubling
 from bench.statistics.tuning import Tuned
 from bench.store import RunTables
 from vae_core.statistics import intervals as compare
+from vae_core.statistics import significance
 from vae_core.statistics.intervals import Floats
 
 
@@ -45,6 +47,7 @@ class Board(Contest):
     ranked: tuple[Row, ...]
     left_out: tuple[Row, ...]
     references: tuple[Row, ...]
+    scope: Scope = field(default_factory=Scope)
 
     @property
     def everything(self) -> tuple[Row, ...]:
@@ -55,6 +58,12 @@ class Board(Contest):
     def standing(self) -> tuple[Row, ...]:
         """The ranked configurations with the references among them, each at its place by value."""
         return tuple(sorted(self.ranked + self.references, key=lambda row: -self.sign * row.value.mean))
+
+    @property
+    def unbeaten(self) -> tuple[Row, ...]:
+        """The references that the first-ranked configuration is not better than, best first."""
+        best = self.ranked[0].value.mean if self.ranked else float("nan")
+        return tuple(row for row in self.references if self.sign * row.value.mean >= self.sign * best)
 
     @property
     def unended(self) -> tuple[Row, ...]:
@@ -86,6 +95,16 @@ class Board(Contest):
         leads = compare.intervals(paired, generator())
         estimates = (Estimate.of(leads, index).times(self.scale) for index in range(len(paired)))
         return [None if nats is None else next(estimates) for nats in differences]
+
+    def corrected(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
+        """The p-value of "no difference" of each pair, two-sided, corrected for all of them (Holm); NaN where the two
+        share no seed. The seed variances are moderated, as those of verdicts are."""
+        differences = [self._difference(*pair) for pair in pairs]
+        paired = [nats for nats in differences if nats is not None]
+        if not paired:
+            return [float("nan") for _ in pairs]
+        p = iter(significance.holm(compare.changes(paired, generator()).p))
+        return [float("nan") if nats is None else float(next(p)) for nats in differences]
 
     def _difference(self, config: str, other: str) -> Floats | None:
         """Nats [S, N] by which a configuration is better than another, over the seeds that both have."""
@@ -126,6 +145,7 @@ def _board(contest: Contest, cells: pd.DataFrame, nats: Mapping[str, Floats], ta
         ranked=tuple(_ranked(contest, [row for row in rows if row.trusted], samples)),
         left_out=tuple(_unranked(contest, [row for row in rows if not row.trusted], samples)),
         references=references(contest, tables),
+        scope=scope(contest, tables, groups),
     )
 
 

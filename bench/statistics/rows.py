@@ -5,6 +5,7 @@ A configuration is a cell without its seed. What is not known of a row, or does 
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -131,6 +132,11 @@ class Row:
     def in_use(self, key: str) -> Any:
         """The value of a key of MATCHED that its models have, chosen or given."""
         return self.tuned.values.get(key, self.settings[key])
+
+    @property
+    def own_options(self) -> dict[str, Any]:
+        """The options of its family but for σ."""
+        return dict(json.loads(self.options)) if self.options else {}
 
     @property
     def fixed_sigma(self) -> float:

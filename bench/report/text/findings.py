@@ -144,6 +144,18 @@ def collapse(board: Board) -> Iterator[Finding]:
     yield Finding("Posterior collapse", (text,))
 
 
+def two_levels(board: Board) -> Iterator[Finding]:
+    """That on two levels the families are one distribution."""
+    if board.levels != 2:
+        return
+    text = (
+        "On two levels every likelihood of single values is one Bernoulli, whatever its name: any mass of a value is a "
+        "probability of 1 and the rest. Where such families differ, their raw outputs give it in another way (some not "
+        "all of 0 to 1), or their training went another way; it says nothing of which family describes such data."
+    )
+    yield Finding("Two levels", (Markup(text),))
+
+
 def one_seed(board: Board) -> Iterator[Finding]:
     """What the intervals cannot hold."""
     if all(row.seeds < 2 for row in board.everything):
