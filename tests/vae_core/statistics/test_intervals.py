@@ -60,7 +60,7 @@ def test_seed_part_covers_where_only_seeds_vary(seeds: int) -> None:
 def test_joined_interval_covers_where_both_vary(seeds: int, interaction: float) -> None:
     found = intervals(crossed(seeds, 200, 0.08, 1.0, interaction), generator(), replicates=1000)
     assert 0.94 <= coverage(found.low, found.high) <= 0.99
-    assert coverage(found.image_low, found.image_high) < 0.93, "neither part is enough alone"
+    assert coverage(found.image_low, found.image_high) < 0.94, "neither part is enough alone"
 
 
 def test_one_seed_leaves_training_noise_unknown() -> None:
@@ -181,7 +181,8 @@ def test_rank_takes_the_shared_seeds_of_the_best_too() -> None:
     images = generator(1).normal(-90, 20, size=(1, 50))
     effect = np.array([[60.0], [0.0], [30.0]])
     found = rank([images + effect, images + effect[1:2] - 1], [[2, 0, 1], [0]], generator())
-    assert (found.deficit.low[1], found.deficit.high[1]) == pytest.approx((1, 1))
+    assert (found.deficit.mean[1], found.deficit.seeds[1]) == pytest.approx((1, 1))
+    assert found.deficit.low[1] < -30, "one seed of a board whose seeds differ by 30: that noise is its own too"
 
 
 def test_rank_without_a_common_seed_is_no_comparison() -> None:
@@ -211,7 +212,7 @@ def test_numbers_that_are_not_finite_raise(bad: float) -> None:
         ([], "nothing to compare"),
         ([np.zeros(5)], r"\[seeds, images\]"),
         ([np.zeros((0, 5))], r"\[seeds, images\]"),
-        ([np.zeros((3, 1))], "at least two images"),
+        ([np.zeros((3, 0))], "at least one image"),
         ([np.zeros((3, 5)), np.zeros((3, 6))], "different images: 6 and 5"),
     ],
 )
