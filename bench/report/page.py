@@ -19,6 +19,7 @@ from bench.report.tables.diagnostics import Diagnostics, diagnostics, meanings
 from bench.report.tables.entries import known
 from bench.report.tables.ranking import DRAWN, LeftOut, Ranking, left_out, ranking
 from bench.report.tables.speeds import Timed, speed_columns, speeds
+from bench.report.tables.spread import Spread, spread_table
 from bench.report.tables.tuning import tuning
 from bench.report.tables.unranked import density_lines, recipe_lines
 from bench.report.text.run import headline_facts, notices, precision, ranges
@@ -28,6 +29,7 @@ from bench.statistics.contests import said, specs
 from bench.statistics.endings import GAIN_FLOOR
 from bench.statistics.scored import unusable
 from bench.statistics.trust import ESS_FLOOR, KHAT_NEEDS, RISE_FLOOR
+from bench.statistics.tuning import searches
 from bench.store import BAD_SHARE, RunTables
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -44,6 +46,7 @@ class Section:
     verdict: Sentences
     ranking: Ranking
     left_out: LeftOut
+    spread: Spread | None
     diagnostics: Diagnostics
     speeds: list[Timed]
     galleries: list[Gallery]
@@ -126,6 +129,7 @@ def _section(board: Board, tables: RunTables, looks: figures.Looks, anchor: str)
         verdict=sentences(board),
         ranking=ranking(board, looks),
         left_out=left_out(board, looks),
+        spread=spread_table(board, searches(tables)),
         diagnostics=diagnostics(board, looks),
         speeds=speeds(board, tables.throughput),
         galleries=galleries(board, tables.pictures),

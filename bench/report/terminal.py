@@ -60,7 +60,7 @@ def _board(board: Board, width: int) -> list[str]:
     ]
     return [
         *_wrapped(title, width),
-        *_wrapped(f"{spoken.headline.striptags()}. {spoken.scope.striptags()} {spoken.gap.striptags()}", width),
+        *_wrapped(f"{spoken.headline.striptags()}. {spoken.gap.striptags()}", width),
         *table,
         *_left_out(board, width),
         *_wrapped(" ".join(notes), width),

@@ -132,7 +132,7 @@ def of_differences(noise: SeedNoise, one: int, others: list[int]) -> SeedNoise:
     """
     a, b = noise.variance[one], noise.variance[others]
     f_a, f_b = noise.freedom[one], noise.freedom[others]
-    r = 1 / (len(noise.variance) - 1)
+    r = 1 / max(len(noise.variance) - 1, 1)  # of one alone there is no pair but it with itself
     spread = a**2 / f_a + b**2 / f_b + 2 * r**2 * a * b / np.sqrt(f_a * f_b)
     freedom = np.where(spread > 0, (a + b) ** 2 / np.where(spread > 0, spread, 1), np.minimum(f_a, f_b))
     return SeedNoise(a + b, freedom, noise.weight)

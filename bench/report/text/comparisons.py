@@ -23,24 +23,27 @@ def learned_sigma(board: Board) -> Iterator[Finding]:
     if not compared:
         return
     texts = [_of_mode(board, mode, some) for mode, some in grouped(compared, lambda one: one.learned.sigma).items()]
-    several_fixed = any(one.tried > 1 for one in compared)
-    held = Markup(
-        "Each is held against the fixed σ of its own family and training{}; better and worse are said where the interval "
-        "leaves zero out and p, corrected for all {} of these comparisons, is below 0.05."
-    ).format(
-        " that scored best of those tried" if several_fixed else "", sum(one.tried for one in compared)
-    ) if sum(one.tried for one in compared) > 1 else Markup("")
-    only = sorted({one.fixed.fixed_sigma for one in compared if one.tried == 1})
+    yield Finding("Learned σ", (*texts, *_how_compared(compared)))
+
+
+def _how_compared(compared: list[Comparison]) -> Iterator[Markup]:
+    """When better and worse are said, and where the best fixed σ may not be the best there is."""
+    made = sum(one.tried for one in compared)
+    corrected = f", corrected for {made} comparisons with fixed σ," if made > 1 else ""
+    yield Markup(
+        "Compared are configurations of one family and training; better and worse are said where the interval leaves "
+        "zero out and p{} is below 0.05."
+    ).format(corrected)
+    only = listed(list(dict.fromkeys(f"{one.fixed.fixed_sigma:g}" for one in compared if one.tried == 1)))
     if only:
-        held += Markup(" The only fixed σ tried {} {}: another may do better.").format(
-            "was" if not several_fixed else "by some was", listed([f"{value:g}" for value in only]).replace(" and ", " or ")
+        yield Markup("Where σ = {} is the only fixed one tried, another may do better.").format(
+            only.replace(" and ", " or ")
         )
     edges = list(dict.fromkeys(one.fixed.label for one in compared if one.at_edge))
     if edges:
-        held += Markup(" The best fixed σ is the smallest or largest tried for {}: one beyond may do better.").format(
+        yield Markup("The best fixed σ is the smallest or the largest tried, and one beyond may do better: {}.").format(
             first_of([Markup("<b>{}</b>").format(label) for label in edges])
         )
-    yield Finding("Learned σ", tuple(text for text in (*texts, Markup(held.strip())) if text))
 
 
 def _of_mode(board: Board, mode: str, compared: list[Comparison]) -> Markup:
@@ -49,15 +52,15 @@ def _of_mode(board: Board, mode: str, compared: list[Comparison]) -> Markup:
     families = len({one.learned.family for one in compared}) == whole
     parts = []
     for outcome, said in (
-        (Outcome.BETTER, "better than the best fixed σ"),
-        (Outcome.WORSE, "worse than the best fixed σ"),
-        (Outcome.EVEN, "not to be told from the best fixed σ"),
+        (Outcome.BETTER, "better"),
+        (Outcome.WORSE, "worse"),
+        (Outcome.EVEN, "neither clearly"),
     ):
         own = [one for one in compared if one.outcome is outcome]
         if own:
             where = f" in {all_of(len(own), whole)} {'families' if families else 'comparisons'}" if whole > 1 else ""
             parts.append(Markup("{}{}, {}").format(said, where, _amounts(board, own)))
-    return Markup("<b>σ={}</b> is {}.").format(mode, Markup("; ").join(parts))
+    return Markup("<b>σ={}</b> against the best fixed σ: {}.").format(mode, Markup("; ").join(parts))
 
 
 def _amounts(board: Board, compared: list[Comparison]) -> Markup:
@@ -91,7 +94,9 @@ def recipes(board: Board) -> Iterator[Finding]:
     alone = len(folk) == 1
     text = Markup("{}, <b>{}</b>, ranks {} of {}").format(
         "The only folk recipe" if alone else "The best folk recipe",
-        best.label, ordinal(best.rank or 0), len(board.ranked)
+        best.label,
+        ordinal(best.rank or 0),
+        len(board.ranked),
     )
     if best.verdict == Verdict.INDISTINGUISHABLE:
         text += ", indistinguishable from the best"

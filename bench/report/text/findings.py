@@ -149,9 +149,8 @@ def two_levels(board: Board) -> Iterator[Finding]:
     if board.levels != 2:
         return
     text = (
-        "On two levels every likelihood of single values is one Bernoulli, whatever its name: any mass of a value is a "
-        "probability of 1 and the rest. Where such families differ, their raw outputs give it in another way (some not "
-        "all of 0 to 1), or their training went another way; it says nothing of which family describes such data."
+        "On two levels all likelihoods of single values are one Bernoulli: where families differ here, it is in how "
+        "their raw outputs give its probability (some not all of 0 to 1) and in how training went."
     )
     yield Finding("Two levels", (Markup(text),))
 

@@ -21,10 +21,9 @@ NETWORK = ("network", "hidden", "activation", "latent")
 
 
 def pool(board: Board) -> str:
-    """Of what the best was sought: '6 families and 2 recipes'."""
-    families, recipes = _families(board, recipe=False), _families(board, recipe=True)
-    counted = [f"{len(families)} {'family' if len(families) == 1 else 'families'}"] if families else []
-    return listed(counted + ([several(len(recipes), "recipe")] if recipes else []))
+    """Among what the best was sought: 'the 6 families and 2 recipes tried', or 'ranked', where not all could be."""
+    ranked = _counted({(row.family, row.recipe) for row in board.ranked})
+    return f"the {ranked} {'tried' if ranked == _counted(_asked(board)) else 'ranked'}"
 
 
 def scope(board: Board) -> Markup:
@@ -37,9 +36,9 @@ def quote(board: Board) -> Markup:
     untried = untried_families(board)
     left = Markup(" (not tried: {})").format(listed(untried)) if untried else Markup("")
     claim = Markup("; ").join([_claim(board), *_but(board)])
-    return Markup("On {}, among {}{}, each a VAE with {}: {}.").format(
-        _data(board), _tried(board), left, _how(board), claim
-    )
+    many = len(board.everything) + len(board.scope.lost) > 1
+    among = Markup("among {}{}, each a VAE").format(_tried(board), left) if many else Markup("of a VAE{}").format(left)
+    return Markup("On {}, {} with {}: {}.").format(_data(board), among, _how(board), claim)
 
 
 def untried_families(board: Board) -> list[str]:
@@ -56,7 +55,7 @@ def untried_families(board: Board) -> list[str]:
         sees = board.levels == 2 if family.view == "binary" else board.levels > 2 or of_two
         if sees and not issubclass(family, catalogue.Recipe):
             able.append(name)
-    asked = set(_families(board, recipe=False))
+    asked = {family for family, _ in _asked(board)}
     return [name for name in able if name not in asked]
 
 
@@ -67,10 +66,17 @@ def _untried_sentence(board: Board) -> Markup:
     return Markup("Not tried: {}").format(listed(untried))
 
 
-def _families(board: Board, *, recipe: bool) -> list[str]:
-    asked = [(row.family, row.recipe) for row in board.everything]
-    asked += [(lost.family, lost.recipe) for lost in board.scope.lost]
-    return list(dict.fromkeys(family for family, is_recipe in asked if is_recipe == recipe))
+def _asked(board: Board) -> set[tuple[str, bool]]:
+    """Every family that was tried, and whether it is a recipe."""
+    return {(one.family, one.recipe) for one in (*board.everything, *board.scope.lost)}
+
+
+def _counted(families: set[tuple[str, bool]]) -> str:
+    """'6 families and 2 recipes'."""
+    recipes = sum(recipe for _, recipe in families)
+    proper = len(families) - recipes
+    counted = [f"{proper} {'family' if proper == 1 else 'families'}"] * bool(proper)
+    return listed(counted + [several(recipes, "recipe")] * bool(recipes))
 
 
 def _tried(board: Board) -> str:
@@ -78,7 +84,9 @@ def _tried(board: Board) -> str:
     left, lost = len(board.left_out), len(board.scope.lost)
     counted = several(len(board.everything) + lost, "configuration")
     without = [f"{left} not ranked"] * bool(left) + [f"{lost} without a score"] * bool(lost)
-    return f"{counted} of {pool(board)}" + (f" ({', '.join(without)})" if without else "")
+    if len(board.everything) + lost > 1:
+        counted += f" of {_counted(_asked(board))}"
+    return counted + (f" ({', '.join(without)})" if without else "")
 
 
 def _data(board: Board) -> Markup:
@@ -153,6 +161,10 @@ def _claim(board: Board) -> Markup:
     if not others:
         alone = "only one that can be ranked" if board.left_out or board.scope.lost else "only one"
         return Markup("<b>{}</b>, the {}, reaches {} and is compared with no other").format(top.label, alone, value)
+    if top.verdict != Verdict.BEST:
+        return Markup("<b>{}</b> has the best mean, {}, which {} are too few to tell from any other").format(
+            top.label, value, several(board.images, "test image")
+        )
     which = "of those that can be ranked, " if board.better_unranked else ""
     text = Markup(
         "{}<b>{}</b> has the highest log-likelihood of the test images (importance-weighted, exact masses), {}"
@@ -162,7 +174,9 @@ def _claim(board: Board) -> Markup:
         return text + Markup(", indistinguishable from {}").format(_names(level))
     if others[0].verdict == Verdict.UNPAIRED:
         return text + Markup(", which shares no seed with <b>{}</b>").format(others[0].label)
-    return text + Markup(", ahead of <b>{}</b> by {}").format(others[0].label, amount(others[0].behind, board.unit).strip())
+    return text + Markup(", ahead of <b>{}</b> by {}").format(
+        others[0].label, amount(others[0].behind, board.unit).strip()
+    )
 
 
 def _but(board: Board) -> list[Markup]:
@@ -187,7 +201,9 @@ def _but(board: Board) -> list[Markup]:
     if top.ending.improving:
         texts.append(Markup("its training had not ended"))
     if board.within_reach:
-        texts.append(Markup("the training of {}, which may yet reach it, had not ended").format(_names(board.within_reach)))
+        texts.append(
+            Markup("the training of {}, which may yet reach it, had not ended").format(_names(board.within_reach))
+        )
     if edged := at_stake(board):
         texts.append(Markup("what was tuned for {} lies at the edge of its range").format(_names(edged)))
     if top.ending.failed:

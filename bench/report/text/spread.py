@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from markupsafe import Markup
 
 from bench.grid.families import make, registry, trainable_on
-from bench.report.numbers import listed, measured, several
+from bench.report.numbers import listed, measured
 from bench.report.text.findings import Finding, first_of
 from bench.report.text.tuning import words
 from bench.statistics.boards import Board
@@ -15,7 +15,12 @@ from bench.statistics.claims.spread import Axis, may_owe_to_objective, spread, u
 from bench.statistics.rows import Row
 
 TOPIC = "What the spread is made of"
-ALONE = {"family": "the family", "objective": "what is trained on", "sigma": "how σ is given", "fixed sigma": "a fixed σ"}
+ALONE = {
+    "family": "the family",
+    "objective": "what is trained on",
+    "sigma": "how σ is given",
+    "fixed sigma": "the number of a fixed σ",
+}
 
 
 def name(axis: Axis) -> str:
@@ -47,14 +52,14 @@ def as_trained(board: Board) -> Markup:
     )
     one = len(rows) == 1
     text = Markup(
-        "But {} {} trained on dequantised data alone, and not on the masses that all are scored by: {}, so {} family and "
-        "objective cannot be told apart, and the order may be the objective's."
+        "But {} {} trained on dequantised data alone, and not on the masses that all are scored by: {}, so {} family "
+        "and objective cannot be told apart, and the order may be the objective's."
     ).format(_names(rows), "was" if one else "were", so_much, "its" if one else "their")
     able = [row for row in rows if has_bins(row)]
     if able:
-        text += Markup(' Add <code>objective = ["dequantised", "binned"]</code> to the cells of {} in the grid.').format(
-            first_of([Markup("<b>{}</b>").format(family) for family in dict.fromkeys(row.family for row in able)])
-        )
+        text += Markup(
+            ' Add <code>objective = ["dequantised", "binned"]</code> to the cells of {} in the grid.'
+        ).format(first_of([Markup("<b>{}</b>").format(family) for family in dict.fromkeys(row.family for row in able)]))
     return text
 
 
@@ -69,25 +74,42 @@ def has_bins(row: Row) -> bool:
 
 
 def _changed(board: Board, axes: list[Axis]) -> Markup:
-    texts = []
-    for axis in axes:
-        by = Markup("{} {} in the median of {} ({})").format(
-            measured(axis.typical, board.unit),
-            board.unit,
-            several(len(axis.effects), "pair" if axis.directed else "set"),
-            _range(axis, board.unit),
+    """What each thing does to the score, of the pairs and sets that there are."""
+    texts = [
+        Markup("Training on bins instead of dequantised data alone gains {} {}{}.").format(
+            measured(axis.typical, board.unit), board.unit, _over(axis, board.unit, "pair")
         )
-        if axis.directed:
-            texts.append(Markup("Training on bins instead of dequantised data alone gains {}").format(by))
-        else:
-            texts.append(Markup("changing {} alone, {}").format(name(axis), by))
-    if not texts:
-        return Markup("")
-    texts.sort(key=lambda text: not text.startswith("Training"))
-    first, *rest = texts
-    how = " from the best to the worst of a set" if any(not axis.directed for axis in axes) else ""
-    whole = Markup("; ").join([first[:1].upper() + first[1:], *rest])
-    return Markup("{}{}; all else equal, paired by seed and image.").format(whole, how)
+        for axis in axes
+        if axis.directed
+    ]
+    parts = [
+        Markup("{} by {} {}{}").format(
+            name(axis), measured(axis.typical, board.unit), board.unit, _over(axis, board.unit, "set")
+        )
+        for axis in axes
+        if not axis.directed
+    ]
+    if parts:
+        texts.append(
+            Markup("The best and the worst of those that differ in one thing alone lie apart, for {}.").format(
+                Markup(listed([str(part) for part in parts]))
+            )
+        )
+    effects = [effect for axis in axes for effect in axis.effects]
+    unended = sum(effect.unended for effect in effects)
+    if unended:
+        texts.append(
+            Markup(
+                "In {} of these {} comparisons a training had not ended, so that part may be the schedule's."
+            ).format(unended, len(effects))
+        )
+    return Markup(" ").join(texts)
+
+
+def _over(axis: Axis, unit: str, what: str) -> str:
+    """' in the median of 4 pairs (0.071 to 0.475)', ' in the one pair'."""
+    many = len(axis.effects)
+    return f" in the one {what}" if many == 1 else f" in the median of {many} {what}s ({_range(axis, unit)})"
 
 
 def _cannot_be_told(board: Board) -> Markup:
@@ -95,8 +117,8 @@ def _cannot_be_told(board: Board) -> Markup:
     if not rows:
         return Markup("")
     return Markup(
-        "{} {} no twin here that was trained on bins: what {} to {} family and what to training on dequantised data cannot "
-        "be told apart."
+        "{} {} no twin here that was trained on bins: what {} to {} family and what to training on dequantised data "
+        "cannot be told apart."
     ).format(
         _names(rows),
         "has" if len(rows) == 1 else "have",

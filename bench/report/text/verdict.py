@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
-from bench.report.numbers import bracket, count, listed, measured
+from bench.report.numbers import bracket, count, listed, measured, several
 from bench.report.text.comparisons import learned_sigma, recipes, twins
 from bench.report.text.findings import Finding, collapse, estimator, first_of, left_out, noise, one_seed, two_levels
 from bench.report.text.scope import pool, quote, scope
@@ -19,7 +19,7 @@ from bench.report.text.training import lost_seeds, not_ended, training
 from bench.report.text.tuning import at_edge, tuning
 from bench.statistics.boards import Board
 from bench.statistics.claims.spread import may_owe_to_objective
-from bench.statistics.rows import Row, by_family
+from bench.statistics.rows import by_family
 from vae_core.statistics.intervals import Verdict
 
 TOPICS = (
@@ -91,14 +91,22 @@ def _who(board: Board) -> Markup:
     if board.unbeaten:
         return _behind_references(board)
     if len(ranked) == 1:
-        where = "configuration that can be ranked" if board.left_out else "configuration here"
+        where = (
+            "configuration that can be ranked"
+            if len(board.everything) + len(board.scope.lost) > 1
+            else ("configuration here")
+        )
         return Markup("<b>{}</b> is the only {}: there is nothing to compare it with").format(top.label, where)
+    if top.verdict != Verdict.BEST:
+        return Markup("nothing can be told apart: {} are too few, and <b>{}</b> has but the best mean").format(
+            several(board.images, "test image"), top.label
+        )
     tied = [row for row in ranked if row.verdict == Verdict.INDISTINGUISHABLE]
     families = list(by_family([top, *tied]))
     fits, fit, but = "fits best", "fit best", ""
     if may_owe_to_objective(board):
         fits, fit, but = "scores best", "score best", ", but not all were trained on what is scored"
-    if pool(board).startswith("1 family") and len(by_family(ranked)) == 1:
+    if len(by_family(ranked)) == 1:
         if tied:
             return Markup("no setting of <b>{}</b> is clearly best: {} of {} cannot be told apart{}").format(
                 top.family, len(tied) + 1, len(ranked), but
@@ -106,15 +114,15 @@ def _who(board: Board) -> Markup:
         return Markup("of {} settings of <b>{}</b>, <b>{}</b> {}{}").format(
             len(ranked), top.family, top.label.removeprefix(top.family).strip() or "the plain setting", fits, but
         )
-    tried = f"of the {pool(board)} tried"
+    of = pool(board)
     if len(families) == 1:
-        return Markup("<b>{}</b> {} {}{}").format(top.family, fits, tried, but)
+        return Markup("<b>{}</b> {} of {}{}").format(top.family, fits, of, but)
     if len(families) <= 4:
-        return Markup("{} {} {}, and cannot be told apart{}").format(
-            Markup(listed([str(Markup("<b>{}</b>").format(family)) for family in families])), fit, tried, but
+        return Markup("{} {} of {}, and cannot be told apart{}").format(
+            Markup(listed([str(Markup("<b>{}</b>").format(family)) for family in families])), fit, of, but
         )
-    return Markup("{} {}, cannot be told apart at the top; <b>{}</b> has the best mean{}").format(
-        len(families), tried, top.family, but
+    return Markup("{} of {} cannot be told apart at the top; <b>{}</b> has the best mean{}").format(
+        len(families), of, top.family, but
     )
 
 
@@ -125,9 +133,9 @@ def _behind_references(board: Board) -> Markup:
     if board.sign * (top.value.mean - board.uniform) < 0:
         return Markup("<b>{}</b>, the first configuration, is worse than a uniform guess").format(top.label)
     if ahead > 0:
-        return Markup("nothing here beats the reference <b>{}</b>: <b>{}</b>, the first configuration, is {} {} behind").format(
-            reference.label, top.label, measured(ahead, board.unit), board.unit
-        )
+        return Markup(
+            "nothing here beats the reference <b>{}</b>: <b>{}</b>, the first configuration, is {} {} behind"
+        ).format(reference.label, top.label, measured(ahead, board.unit), board.unit)
     return Markup("<b>{}</b> comes first, but is not shown to be better than the reference <b>{}</b>").format(
         top.label, reference.label
     )
@@ -146,9 +154,7 @@ def _unbeaten(board: Board) -> Markup:
     """All references that the first configuration does not beat, where there are several."""
     if len(board.unbeaten) < 2:
         return Markup("")
-    names = [
-        Markup("<b>{}</b> ({})").format(row.label, measured(row.value.mean, board.unit)) for row in board.unbeaten
-    ]
+    names = [Markup("<b>{}</b> ({})").format(row.label, measured(row.value.mean, board.unit)) for row in board.unbeaten]
     return Markup("References that it does not beat: {}.").format(first_of(names))
 
 
@@ -177,6 +183,10 @@ def _runner_up(board: Board) -> Markup:
     if second.verdict == Verdict.UNPAIRED:
         return text + ", which shares no seed with the best: the gap cannot be judged."
     behind = second.behind
+    if second.verdict == Verdict.UNJUDGED:
+        return text + Markup(", {} {} behind: no interval and no verdict, for {} are too few.").format(
+            measured(behind.mean, board.unit), board.unit, several(board.images, "test image")
+        )
     text += Markup(", {} {} {} behind: ").format(
         measured(behind.mean, board.unit), board.unit, bracket(behind, board.unit)
     )

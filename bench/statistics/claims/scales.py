@@ -1,8 +1,8 @@
 """What learning σ is worth: every way of learning it against the best fixed σ of the same family and training.
 
-The fixed σ is picked as the best of several by the same scores, so it looks better than it is. A learned σ that beats it
-beats it all the more. One that loses to it may have lost to luck: so each is held against every fixed σ, and the p-values
-are corrected for all of these comparisons together (Holm 1979), which allows for the pick.
+The fixed σ is picked as the best of several by the same scores, so it looks better than it is. A learned σ that beats
+it beats it all the more; one that loses to it may have lost to luck. So each is held against every fixed σ, and the
+p-values are corrected for all of these comparisons together (Holm 1979), which allows for the pick.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ def learned_scales(board: Board) -> list[Comparison]:
     found = []
     for group in grouped(rows, lambda row: (row.family, row.options)).values():
         for learned in first_of_each(
-            (row for row in group if row.learns_sigma), lambda row: json.dumps([row.sigma, dict(row.settings)], default=str)
+            (row for row in group if row.learns_sigma),
+            lambda row: json.dumps([row.sigma, dict(row.settings)], default=str),
         ):
             fixed = matched((row for row in group if not row.learns_sigma), learned)
             if fixed:

@@ -1,9 +1,9 @@
-"""What the spread of a ranking is made of: the family, how σ is given, what was trained on, tuning, anything else that a
-grid varies (docs/RULES.md, rule 12).
+"""What the spread of a ranking is made of: the family, how σ is given, what was trained on, tuning, anything else that
+a grid varies (docs/RULES.md, rule 12).
 
-Only configurations that agree in all but one thing are compared, by differences paired over seeds and images. Means over
-all that a family was tried with (marginals) would credit one thing with what another one did: of a family that was
-trained on bins where its rivals were not.
+Only configurations that agree in all but one thing are compared, by differences paired over seeds and images. Means
+over all that a family was tried with (marginals) would credit it with what another thing did: with bins, where its
+rivals were not trained on theirs.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ NONE = object()  # a value that no row has
 class Effect:
     """One set of configurations that agree in all but one thing: the better and the worse end of it.
 
-    gain: by which `better` is better, in the board's unit. Where the order was given beforehand it may be negative; else
-    the two were picked by their scores, so that it is never below zero, whatever the truth.
+    gain: by which `better` is better, in the board's unit. Where the order was given beforehand it may be negative;
+    else the two were picked by their scores, so that it is above zero even where nothing differs.
     """
 
     better: Row
@@ -43,6 +43,11 @@ class Effect:
     def clear(self) -> bool:
         """Whether its own interval leaves zero out, uncorrected."""
         return self.gain.low > 0 or self.gain.high < 0
+
+    @property
+    def unended(self) -> bool:
+        """Whether one of the two was still improving, so that part of the effect may be the schedule's."""
+        return bool(self.better.ending.improving or self.worse.ending.improving)
 
 
 @dataclass(frozen=True)
@@ -166,9 +171,7 @@ def _axis(board: Board, key: str, sets: Iterable[Sequence[Row]], *, directed: bo
     ends = [rows for rows in sets if len(rows) > 1]
     leads = board.leads([(rows[0].config, rows[-1].config) for rows in ends])
     effects = tuple(
-        Effect(rows[0], rows[-1], lead, len(rows))
-        for rows, lead in zip(ends, leads, strict=True)
-        if lead is not None
+        Effect(rows[0], rows[-1], lead, len(rows)) for rows, lead in zip(ends, leads, strict=True) if lead is not None
     )
     return Axis(key, effects, directed, unpaired=len(ends) - len(effects))
 
@@ -195,8 +198,8 @@ def _chosen(rows: Sequence[Row], rest: Callable[[Row], str], value: Callable[[Ro
 
 
 def _families(rows: Sequence[Row]) -> Iterator[tuple[Row, ...]]:
-    """Rows of several families with the same σ, trained on the same thing: a mass and the bins of a density are. Options
-    that a single family takes are its own, and no difference to the others."""
+    """Rows of several families with the same σ, trained on the same thing: a mass and the bins of a density are.
+    Options that a single family takes are its own, and no difference to the others."""
     takers = grouped(((key, row.family) for row in rows for key in row.own_options), lambda pair: pair[0])
     own = {key for key, pairs in takers.items() if len({family for _, family in pairs}) == 1}
 
