@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from markupsafe import Markup
 
-from bench.grid.families import make, registry, trainable_on
+from bench.grid.families import make, registry, scales, trainable_on
 from bench.report.numbers import listed, measured
 from bench.report.text.findings import Finding, first_of
 from bench.report.text.tuning import words
@@ -64,13 +64,10 @@ def as_trained(board: Board) -> Markup:
 
 
 def has_bins(row: Row) -> bool:
-    """Whether a density can be trained on its bins, as far as the catalogue knows it."""
-    if row.family not in registry().names():
-        return True
-    options = row.own_options
-    if row.sigma:
-        options["sigma"] = row.sigma if row.learns_sigma else row.fixed_sigma
-    return not trainable_on(make(row.family, options))["binned"]
+    """Whether a density can be trained on its bins with its σ, as far as the catalogue knows the two."""
+    known = scales(row.family) if row.family in registry().names() else {}
+    mode = row.sigma if row.learns_sigma else "a number" if row.sigma else ""
+    return mode not in known or not trainable_on(make(row.family, known[mode]))["binned"]
 
 
 def _changed(board: Board, axes: list[Axis]) -> Markup:

@@ -127,14 +127,18 @@ def untwinned(board: Board) -> tuple[Row, ...]:
 
 
 def may_owe_to_objective(board: Board) -> tuple[Row, ...]:
-    """Those of them that might come first, were they trained on what is scored: behind by no more than other densities
-    of this board gained so, or by however much where no pair tells.
-
-    The first itself is among them only where it is one of them and others are too: then nothing tells their order.
+    """Those of them, but for the first, that might come before it were they trained on what is scored: behind by no more
+    than other densities of this board gained so, or by however much where no pair tells. Where several families are
+    ranked those of the first's own are not among them, which could not change which family is first.
     """
     gains = _axis(board, "objective", _twins([row for row in board.ranked if not row.recipe]), directed=True).effects
     most = max((max(effect.gain.mean, _known(effect.gain.high)) for effect in gains), default=math.inf)
-    return tuple(row for row in untwinned(board) if row.rank != 1 and not row.behind.mean > most)
+    several = len({row.family for row in board.ranked}) > 1
+    return tuple(
+        row
+        for row in untwinned(board)
+        if row.rank != 1 and not row.behind.mean > most and not (several and row.family == board.ranked[0].family)
+    )
 
 
 def tuning(searches: Iterable[Search], configs: Sequence[str]) -> Tuning | None:
