@@ -31,8 +31,8 @@ def cautions(cells: Iterable[Cell]) -> Iterator[str]:
     if small:
         most = max(cell.test_images or 0 for cell in small)
         yield (
-            f"{_nothing(len(small), len(configs), 'told apart')}: test_images = {most}, and intervals and verdicts need "
-            f"{FEWEST_IMAGES}; --set test_images={FEWEST_IMAGES} mends it, more images tell more."
+            f"{_nothing(len(small), len(configs), 'told apart')}: test_images = {most}, and intervals and verdicts "
+            f"need {FEWEST_IMAGES}; --set test_images={FEWEST_IMAGES} mends it, more images tell more."
         )
 
 

@@ -20,6 +20,7 @@ import numpy as np
 from bench.statistics.boards import Board
 from bench.statistics.rows import Estimate, Row, grouped, median
 from bench.statistics.tuning import Search
+from vae_core.statistics.intervals import Verdict
 
 MASSES = "masses"  # of the levels: what `own` masses and `binned` densities are trained on alike
 FIXED = "a number"
@@ -127,18 +128,21 @@ def untwinned(board: Board) -> tuple[Row, ...]:
 
 
 def may_owe_to_objective(board: Board) -> tuple[Row, ...]:
-    """Those of them, but for the first, that might come before it were they trained on what is scored: behind by no more
-    than other densities of this board gained so, or by however much where no pair tells. Where several families are
-    ranked those of the first's own are not among them, which could not change which family is first.
+    """Those of them that might change what is said of the first, were they trained on what is scored: behind by no more
+    than other densities of this board gained so, or by however much where no pair tells.
+
+    Of several families the first's own rows cannot change which family is first, but do where another is level with it.
     """
+    if not board.ranked:
+        return ()
     gains = _axis(board, "objective", _twins([row for row in board.ranked if not row.recipe]), directed=True).effects
     most = max((max(effect.gain.mean, _known(effect.gain.high)) for effect in gains), default=math.inf)
-    several = len({row.family for row in board.ranked}) > 1
-    return tuple(
-        row
-        for row in untwinned(board)
-        if row.rank != 1 and not row.behind.mean > most and not (several and row.family == board.ranked[0].family)
-    )
+    top, ranked = board.ranked[0], {row.family for row in board.ranked}
+    level = {row.family for row in board.ranked if row.verdict != Verdict.WORSE} - {top.family}
+    of_no_matter = {top.config} if not level else set()
+    if len(ranked) > 1 and not level:
+        of_no_matter |= {row.config for row in board.ranked if row.family == top.family}
+    return tuple(row for row in untwinned(board) if not row.behind.mean > most and row.config not in of_no_matter)
 
 
 def tuning(searches: Iterable[Search], configs: Sequence[str]) -> Tuning | None:

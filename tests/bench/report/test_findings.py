@@ -41,10 +41,11 @@ def test_the_twin_that_cannot_be_told_apart() -> None:
 
 
 @pytest.mark.parametrize(
-    ("nats", "expected"), [(0.0, "A learned σ beats σ = 1 in both families"), (400.0, "σ = 1 beats the best")]
+    ("nats", "expected"),
+    [(0.0, "against the best fixed σ: better in both families"), (400.0, "fixed σ: worse in both")],
 )
-def test_learned_scale_against_one(nats: float, expected: str) -> None:
-    spoken = said(moved(few(), lambda cells: cells["sigma"] == "1", nats))
+def test_learned_scale_against_the_best_fixed_one(nats: float, expected: str) -> None:
+    spoken = said(moved(few(), lambda cells: cells["sigma"].isin(["0.1", "1"]), nats))
     text = findings(spoken)["Learned σ"]
     assert expected in text
     assert "−" not in text, "whichever wins, wins by a positive amount"
@@ -53,7 +54,7 @@ def test_learned_scale_against_one(nats: float, expected: str) -> None:
 def test_learned_scale_is_compared_under_the_same_training_only() -> None:
     tables = few()
     cells = tables.cells.copy()
-    cells.loc[cells["sigma"] == "1", "train_samples"] = 7
+    cells.loc[cells["sigma"].isin(["0.1", "1"]), "train_samples"] = 7
     assert "Learned σ" not in findings(said(dataclasses.replace(tables, cells=cells)))
 
 
