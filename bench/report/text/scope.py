@@ -37,12 +37,18 @@ def quote(board: Board) -> Markup:
     left = Markup(" (not tried: {})").format(listed(untried)) if untried else Markup("")
     claim = Markup("; ").join([_claim(board), *_but(board)])
     many = len(board.everything) + len(board.scope.lost) > 1
-    among = Markup("among {}{}, each a VAE").format(_tried(board), left) if many else Markup("of a VAE{}").format(left)
+    among = Markup("among {}{}, each a VAE" if many else "of {} alone{}, a VAE").format(_tried(board), left)
     return Markup("On {}, {} with {}: {}.").format(_data(board), among, _how(board), claim)
 
 
+def knows_less_than_nothing(board: Board) -> bool:
+    """Whether the first configuration is worse than a uniform guess."""
+    return bool(board.ranked) and board.sign * (board.ranked[0].value.mean - board.uniform) < 0
+
+
 def untried_families(board: Board) -> list[str]:
-    """The families of the catalogue that could have scored these data and were not asked for; recipes are no families.
+    """The families of the catalogue that could have scored these data and were not asked for; recipes are no families,
+    and plug-ins are not of the catalogue.
 
     Binarised pixels can be scored by what sees 0 and 1 alone; all else by every family that sees levels.
     """
@@ -50,13 +56,13 @@ def untried_families(board: Board) -> list[str]:
     of_two = levels == 2 if levels else any(row.view != "binary" for row in rows)
     catalogue = registry()
     able = []
-    for name in catalogue.names():
+    for name in set(catalogue.names()) - set(catalogue.plugins()):
         family = catalogue.get(name)
         sees = board.levels == 2 if family.view == "binary" else board.levels > 2 or of_two
         if sees and not issubclass(family, catalogue.Recipe):
             able.append(name)
     asked = {family for family, _ in _asked(board)}
-    return [name for name in able if name not in asked]
+    return sorted(name for name in able if name not in asked)
 
 
 def _untried_sentence(board: Board) -> Markup:
@@ -184,7 +190,9 @@ def _but(board: Board) -> list[Markup]:
     if not board.ranked:
         return []
     top, texts = board.ranked[0], []
-    if board.unbeaten:
+    if knows_less_than_nothing(board):
+        texts.append(Markup("but it is worse than a uniform guess ({})").format(measured(board.uniform, board.unit)))
+    elif board.unbeaten:
         texts.append(_not_beaten(board))
     if board.better_unranked:
         texts.append(

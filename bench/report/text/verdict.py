@@ -13,7 +13,7 @@ from markupsafe import Markup
 from bench.report.numbers import bracket, count, listed, measured, several
 from bench.report.text.comparisons import learned_sigma, recipes, twins
 from bench.report.text.findings import Finding, collapse, estimator, first_of, left_out, noise, one_seed, two_levels
-from bench.report.text.scope import pool, quote, scope
+from bench.report.text.scope import knows_less_than_nothing, pool, quote, scope
 from bench.report.text.spread import as_trained, made_of
 from bench.report.text.training import lost_seeds, not_ended, training
 from bench.report.text.tuning import at_edge, tuning
@@ -88,7 +88,7 @@ def _headline(board: Board) -> Markup:
 def _who(board: Board) -> Markup:
     """Which ranked configurations fit best, where a board has any; begins with a small letter."""
     ranked, top = board.ranked, board.ranked[0]
-    if board.unbeaten:
+    if board.unbeaten or knows_less_than_nothing(board):
         return _behind_references(board)
     if len(ranked) == 1:
         where = (
@@ -128,10 +128,11 @@ def _who(board: Board) -> Markup:
 
 def _behind_references(board: Board) -> Markup:
     """The first configuration beside a reference that it does not beat: no winner."""
-    top, reference = board.ranked[0], board.unbeaten[0]
-    ahead = board.sign * (reference.value.mean - top.value.mean)
-    if board.sign * (top.value.mean - board.uniform) < 0:
+    top = board.ranked[0]
+    if knows_less_than_nothing(board):
         return Markup("<b>{}</b>, the first configuration, is worse than a uniform guess").format(top.label)
+    reference = board.unbeaten[0]
+    ahead = board.sign * (reference.value.mean - top.value.mean)
     if ahead > 0:
         return Markup(
             "nothing here beats the reference <b>{}</b>: <b>{}</b>, the first configuration, is {} {} behind"

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bench.statistics.claims.scales import Outcome, learned_scales
+from bench.statistics.claims.scales import LEVEL, Outcome, learned_scales
+from bench.statistics.contests import generator
 from bench.store import RunTables
 from tests.bench.report.planted import grey, of, planted
 from tests.bench.report.runs import findings, said
+from vae_core.statistics.intervals import changes
 
 FAMILIES = ("gaussian", "laplace", "logistic")
 
@@ -87,7 +89,7 @@ def test_trainings_are_not_mixed() -> None:
 
 @pytest.mark.slow
 def test_the_best_of_many_equal_fixed_ones_is_not_called_better() -> None:
-    """The winner's curse: nine σ that are all alike. Uncorrected, the best fixed one beats the learned one by luck."""
+    """The winner's curse: nine σ that are all alike. Uncorrected, p is below 0.05 too often."""
     tables = planted([*(of("gaussian", 2.0, i / 10) for i in range(1, 9)), of("gaussian", 2.0, "pixel")])
     rng = np.random.default_rng(5)
     cells = tables.cells["cell"].nunique()
@@ -95,11 +97,14 @@ def test_the_best_of_many_equal_fixed_ones_is_not_called_better() -> None:
     curse = wrong = 0
     boards = 50
     for _ in range(boards):
-        common = rng.normal(-88, 9, size=images)
-        nats = common + rng.normal(0, 1, (cells, images)) + rng.normal(0, 0.03, (cells, 1))
+        taste = rng.normal(-88, 9, size=images) + rng.normal(0, 1, (cells // 3, images))  # of images, whatever the seed
+        nats = taste.repeat(3, axis=0) + rng.normal(0, 0.05, (cells, images)) + rng.normal(0, 0.01, (cells, 1))
         tables.per_image["iw_nats"] = nats.ravel()
-        (one,) = learned_scales(grey(tables))
-        curse += one.lead.high < 0
+        board = grey(tables)
+        (one,) = learned_scales(board)
+        learned = board.samples[one.learned.config].nats
+        fixed = [board.samples[row.config].nats for row in board.ranked if not row.learns_sigma]
+        curse += changes([nats - learned for nats in fixed], generator()).p[0] < LEVEL  # of the best of them
         wrong += one.outcome is not Outcome.EVEN
-    assert curse > 0.08 * boards, "without the correction there would be a claim to make"
-    assert wrong <= 0.07 * boards
+    assert curse > 0.1 * boards, "without the correction there is a claim to make too often"
+    assert wrong <= 0.06 * boards
