@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import re
+from pathlib import Path
 
 import pytest
 
+from bench.cli.app import carry_out
 from bench.cli.text.cautions import cautions
 from bench.grid.read import find_grid, load_grid, parse_grid, shipped_grids
 from bench.report.text.verdict import sentences
 from bench.statistics.boards import boards
-from tests.bench.report import fake_run
+from bench.statistics.trust import Against, doubts
+from bench.store import read_run
 from tests.bench.report.planted import of, planted
 
 
@@ -34,14 +38,28 @@ def test_samples_that_no_bound_is_ranked_with_are_told_before_and_mended(samples
     (sentence,) = said(f"eval_samples={samples}")
     assert sentence.startswith("Nothing of this run can be ranked: eval_samples ends at L = ")
     assert said(remedy(sentence)) == []
-    mended = load_grid(find_grid("smoke"), [remedy(sentence)]).cells[0].eval_samples
-    settings = [of("categorical", 2.0), of("beta_binomial", 2.1)]
-    for ends, ranked in (
-        (tuple(load_grid(find_grid("smoke"), [f"eval_samples={samples}"]).cells[0].eval_samples), 0),
-        (mended, 2),
-    ):
-        (board,) = boards(fake_run.tables(settings, images=30, failures=False, pictures=False, samples=ends))
-        assert len(board.ranked) == ranked, "said before is what comes after"
+    for given, few in ((f"eval_samples={samples}", True), (remedy(sentence), False)):
+        most = max(load_grid(find_grid("smoke"), [given]).cells[0].eval_samples)
+        against = {doubt.against for doubt in doubts(math.nan if few else 0.0, 50.0, math.nan, most, "bits/dim")}
+        assert against == ({Against.TOO_FEW_SAMPLES} if few else set()), "said before is what comes after"
+
+
+@pytest.mark.slow
+def test_a_run_says_it_before_it_trains_and_its_remedy_is_ranked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grid = tmp_path / "tiny.toml"
+    grid.write_text('[grid]\nhidden = [16]\nlatent = 2\nepochs = 3\ntest_images = 30\n[[cells]]\nfamily = "binomial"\n')
+    given = ["--set", "eval_samples=[1,5]"]
+    for ranked in (False, True):
+        out = tmp_path / f"{ranked}.sqlite"
+        assert carry_out(["run", str(grid), *given, "--out", str(out), "--weights", "0"]) == 0
+        told = capsys.readouterr().err.splitlines()
+        assert ("cannot" in told[0] or "can be ranked" in told[0]) is not ranked
+        assert any("can be ranked" in line for line in told) is not ranked
+        (board,) = boards(read_run(out))
+        assert len(board.ranked) == ranked
+        given = ["--set", remedy(told[0])] if not ranked else given
 
 
 def test_25_samples_are_enough_to_be_ranked() -> None:
