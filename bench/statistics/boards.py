@@ -15,7 +15,7 @@ import pandas as pd
 
 from bench.statistics.contests import LN2, UNITS, Contest, contests, generator
 from bench.statistics.endings import ending
-from bench.statistics.references import references
+from bench.statistics.references import PER_FAMILY, in_short, is_beaten, references
 from bench.statistics.rows import MATCHED, Estimate, Row, joined
 from bench.statistics.scored import scored
 from bench.statistics.trust import doubts, rise_per_doubling
@@ -53,8 +53,33 @@ class Board(Contest):
 
     @property
     def standing(self) -> tuple[Row, ...]:
-        """The ranked configurations with the references among them, each at its place by value."""
-        return tuple(sorted(self.ranked + self.references, key=lambda row: -self.sign * row.value.mean))
+        """The ranked configurations with the references among them, each at its place by value; of references for
+        single families the best alone."""
+        return tuple(sorted(self.ranked + in_short(self.references), key=lambda row: -self.sign * row.value.mean))
+
+    @property
+    def unbeaten(self) -> tuple[Row, ...]:
+        """The references that the best ranked configuration is not shown to be better than, best first."""
+        return tuple(row for row in self.references if self.ranked and not is_beaten(row))
+
+    @property
+    def histogram(self) -> Row | None:
+        """The histogram of each dimension, where the run has it."""
+        return next((row for row in self.references if row.family == "histogram"), None)
+
+    def says_less(self, row: Row) -> bool:
+        """Whether a configuration's mean is worse than the histogram's: it has learned less than a table of
+        frequencies. Of one that is left out it is that of its bound."""
+        table = self.histogram
+        return table is not None and not row.reference and self.sign * (row.value.mean - table.value.mean) < 0
+
+    def below_uniform(self, row: Row) -> bool:
+        """Whether a configuration's mean is worse than a uniform guess."""
+        return not row.reference and self.sign * (row.value.mean - self.uniform) < 0
+
+    def without_latent(self, family: str) -> Row | None:
+        """The family's own best without a latent, where the run has it."""
+        return next((row for row in self.references if row.family == PER_FAMILY + family), None)
 
     @property
     def unended(self) -> tuple[Row, ...]:
@@ -120,12 +145,14 @@ def _board(contest: Contest, cells: pd.DataFrame, nats: Mapping[str, Floats], ta
     failed = tables.cells[~tables.cells["cell"].isin(nats)]
     lost = {config: failed[failed["config"] == config] for config in groups}
     rows = [_row(contest, group, lost[config], samples[config], rises) for config, group in groups.items()]
+    ranked = tuple(_ranked(contest, [row for row in rows if row.trusted], samples))
+    held = {row.config: (samples[row.config].nats, samples[row.config].seeds) for row in ranked}
     return Board(
         **asdict(contest),
         samples=samples,
-        ranked=tuple(_ranked(contest, [row for row in rows if row.trusted], samples)),
+        ranked=ranked,
         left_out=tuple(_unranked(contest, [row for row in rows if not row.trusted], samples)),
-        references=references(contest, tables),
+        references=references(contest, tables, ranked, held),
     )
 
 
