@@ -10,14 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
-from bench.report.numbers import bracket, count, listed, measured
+from bench.report.numbers import amount, bracket, count, listed, measured, withheld
 from bench.report.text.comparisons import learned_sigma, recipes, twins
 from bench.report.text.findings import Finding, collapse, estimator, left_out, noise, one_seed
-from bench.report.text.training import lost_seeds, not_ended, training
+from bench.report.text.training import lost_seeds, never_scored, not_ended, training
 from bench.report.text.tuning import at_edge, tuning
 from bench.statistics.boards import Board
 from bench.statistics.rows import Row, by_family
-from vae_core.statistics.intervals import Verdict
+from vae_core.statistics.intervals import FEWEST_IMAGES, Verdict
 
 TOPICS = (
     training,
@@ -47,7 +47,7 @@ class Sentences:
 
 def sentences(board: Board) -> Sentences:
     """All sentences about a board."""
-    parts = (_runner_up(board), not_ended(board), at_edge(board), _unknown_best(board))
+    parts = (_runner_up(board), never_scored(board), not_ended(board), at_edge(board), _unknown_best(board))
     return Sentences(
         headline=_headline(board),
         best=_best(board),
@@ -66,6 +66,8 @@ def _headline(board: Board) -> Markup:
     if len(ranked) == 1:
         where = "configuration that can be ranked" if left else "configuration here"
         return Markup("<b>{}</b> is the only {}: there is nothing to compare it with").format(ranked[0].label, where)
+    if not board.judged:
+        return Markup("Too few test images to rank by: {}, and a verdict needs {}").format(board.images, FEWEST_IMAGES)
     text = _who(ranked)
     if board.better_unranked:
         return Markup("Of what can be ranked, ") + text
@@ -101,7 +103,10 @@ def _best(board: Board) -> Markup:
         return Markup("")
     top = board.ranked[0]
     return Markup("<b>{}</b> reaches <b>{} {}</b> {}").format(
-        top.label, measured(top.value.mean, board.unit), board.unit, bracket(top.value, board.unit)
+        top.label,
+        measured(top.value.mean, board.unit),
+        board.unit,
+        bracket(top.value, board.unit) or f"({withheld(top.value, board.unit)})",
     )
 
 
@@ -127,13 +132,15 @@ def _runner_up(board: Board) -> Markup:
     kind = "family" if rivals else "setting"
     second = (rivals or others)[0]
     text = Markup("Runner-up {}: <b>{}</b>").format(kind, second.label)
+    if second.verdict == Verdict.UNJUDGED:
+        return text + Markup(", {} behind: not judged.").format(amount(second.behind, board.unit))
     if second.verdict == Verdict.UNPAIRED:
         return text + ", which shares no seed with the best: the gap cannot be judged."
     behind = second.behind
     text += Markup(", {} {} {} behind: ").format(
         measured(behind.mean, board.unit), board.unit, bracket(behind, board.unit)
     )
-    few_seeds = behind.seeds < 2
+    few_seeds = not behind.noise_known
     if second.verdict == Verdict.WORSE:
         text += "more than the " + (
             "choice of test images explains" if few_seeds else "noise of images and seeds explains"
@@ -147,6 +154,8 @@ def _runner_up(board: Board) -> Markup:
         )
     if few_seeds:
         text += "; with one seed to compare, the training noise is unknown"
+    elif behind.seeds < 2:
+        text += "; with one seed to compare, the training noise is that of the others"
     return text + "."
 
 
