@@ -18,7 +18,7 @@ from typing import Any
 from torch import Tensor
 
 from vae_core.data import Dataset
-from vae_core.evaluate import log_likelihood
+from vae_core.evaluate import ImpossibleScore, log_likelihood
 from vae_core.likelihoods import Likelihood
 from vae_core.networks import Architecture
 from vae_core.objectives import BOUNDS
@@ -165,7 +165,12 @@ def _chosen(search: Search, trained: Sequence[_Trained], data: Dataset, seed: in
     able = [place for place, one in enumerate(trained) if one.model is not None]
     stayed = [place for place in able if outcomes[place].ended_by != "behind"]
     # where the rival that they left behind is of no use itself, those that left are all there is
-    judged = [_judged(search, place, trained[place], data, seed) for place in stayed or able]
+    judged = []
+    for place in stayed or able:
+        try:
+            judged.append(_judged(search, place, trained[place], data, seed))
+        except ImpossibleScore as impossible:
+            outcomes[place].failure = str(impossible)
     for one in judged:
         if not math.isfinite(float(one.each.mean())):
             outcomes[one.place].failure = "its bound on validation images is not finite"
@@ -178,25 +183,38 @@ def _chosen(search: Search, trained: Sequence[_Trained], data: Dataset, seed: in
     best = judged[0]
     if len(judged) > 1 and (search.always_refine or _is_near(best.each - judged[1].each)):
         for one in judged[:2]:
-            estimate = log_likelihood(
-                search.images,
-                one.model.encode,
-                one.model.decode,
-                one.likelihood,
-                (REFINED_SAMPLES,),
-                search.levels,
-                refine="always",
-                seed=seed,
-            )
-            one.refined = estimate.bound[REFINED_SAMPLES]
+            try:
+                one.refined = _refined(search, one, seed)
+            except ImpossibleScore as impossible:
+                outcomes[one.place].failure = str(impossible)
+                continue
             outcomes[one.place].refined_bits_per_dim = -float(one.refined.mean()) * bits
-        best = max(judged[:2], key=lambda one: float(one.final.mean()))
+        judged = [one for one in judged if not outcomes[one.place].failure]
+        if not judged:
+            return Choice(outcomes)
+        compared = [one for one in judged if one.refined is not None]
+        best = max(compared or judged, key=lambda one: float(one.final.mean()))
     outcomes[best.place].chosen = True
     for one in judged:
         both_refined = one.refined is not None and best.refined is not None
         lead = (best.final - one.final) if both_refined else (best.each - one.each)
         outcomes[one.place].behind, outcomes[one.place].behind_se = (bits * number for number in _mean_and_error(lead))
     return Choice(outcomes, _edges(search, outcomes, outcomes[best.place]))
+
+
+def _refined(search: Search, one: _Judged, seed: int) -> Tensor:
+    """Its bound by refined importance weighting, [N], nats."""
+    estimate = log_likelihood(
+        search.images,
+        one.model.encode,
+        one.model.decode,
+        one.likelihood,
+        (REFINED_SAMPLES,),
+        search.levels,
+        refine="always",
+        seed=seed,
+    )
+    return estimate.bound[REFINED_SAMPLES]
 
 
 def _judged(search: Search, place: int, one: _Trained, data: Dataset, seed: int) -> _Judged:

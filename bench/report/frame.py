@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 import pandas as pd
 
+from bench.report.numbers import withheld
 from bench.report.text.doubts import caution
 from bench.statistics.boards import Board, boards
 from bench.statistics.rows import Row
@@ -22,9 +23,10 @@ def ranking(tables: RunTables) -> pd.DataFrame:
     `trusted` says whether the bound can be believed in every seed; if not, `caution` says why, and the row has no
     rank (NA), no verdict ('') and no difference to the best (NaN): its value is "at least this good", no more.
     `value [low, high]` is the log-likelihood in `unit` (nats: higher is better, bits/dim: lower is better) with its
-    95 % interval over images and seeds; `seed_deviation` the standard deviation of the value between seeds (NaN with
-    one seed); `worse_by [worse_low, worse_high]` the paired difference to the board's first row, positive is worse,
-    over `shared_seeds` seeds; `verdict` one of `intervals.Verdict`, by `p_adjusted` and that interval.
+    95 % interval over images and seeds, NaN where it is `withheld`, for the reason there; `seed_deviation` the standard
+    deviation of the value between seeds (NaN with one seed); `worse_by [worse_low, worse_high]` the paired difference
+    to the board's first row, positive is worse, over `shared_seeds` seeds; `verdict` one of `intervals.Verdict`, by
+    `p_adjusted` and that interval.
     `khat_bad_fraction`, `ess_median` and `rise` (gain per doubling of L) are those of the worst seed, `refined` and
     `collapsed` count seeds, `lift` is what refinement gained over the encoder's own bound, in `unit`. The cells' other
     columns follow under the names of the run file, joined over seeds. `tuned` has what was chosen on validation
@@ -60,7 +62,8 @@ def _record(board: Board, row: Row) -> dict[str, object]:
         "tuned": json.dumps(row.tuned.values) if row.tuned else "",
         "tuned_edges": json.dumps(row.tuned.edges) if row.tuned.edges else "",
         "value": value.pop("mean"),
-        **{name: end for name, end in value.items() if name != "seeds"},
+        **{name: end for name, end in value.items() if name not in ("seeds", "withheld")},
+        "withheld": withheld(row.value, board.unit),
         "worse_by": row.behind.mean,
         "worse_low": row.behind.low,
         "worse_high": row.behind.high,

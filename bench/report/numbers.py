@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from bench.statistics.rows import Estimate, Row
+from bench.statistics.rows import Estimate, Row, Withheld
 
 DIGITS = {"bits/dim": 3, "nats": 2}
 NOTHING = "–"
@@ -26,14 +26,25 @@ def measured(value: float | None, unit: str) -> str:
 
 
 def bracket(estimate: Estimate, unit: str) -> str:
-    """'[1.629, 1.673]' with a space that does not break, or '' where there is no interval."""
+    """'[1.629, 1.673]' with a space that does not break, or '' where there is no interval (`withheld` says why)."""
     low, high = estimate.low, estimate.high
     return "" if math.isnan(low) else f"[{measured(low, unit)},\u00a0{measured(high, unit)}]"
 
 
+def withheld(estimate: Estimate, unit: str) -> str:
+    """'interval withheld: reaches below 0 bits/dim'; '' where there is one, or none to withhold."""
+    match estimate.withheld:
+        case Withheld.NOTHING:
+            return ""
+        case Withheld.IMPOSSIBLE:
+            return f"interval withheld: reaches {'above' if unit == 'nats' else 'below'} 0 {unit}"
+        case _:
+            return f"no interval: {estimate.withheld}"
+
+
 def amount(estimate: Estimate, unit: str) -> str:
-    """'1.651 bits/dim [1.629, 1.673]'."""
-    return f"{measured(estimate.mean, unit)} {unit} {bracket(estimate, unit)}"
+    """'1.651 bits/dim [1.629, 1.673]'; without an interval '1.651 bits/dim'."""
+    return f"{measured(estimate.mean, unit)} {unit} {bracket(estimate, unit)}".rstrip()
 
 
 def bound(row: Row, unit: str) -> str:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import textwrap
 
-from bench.report.numbers import NOTHING, bound, bracket, measured, several
+from bench.report.numbers import NOTHING, bound, bracket, listed, measured, several, withheld
 from bench.report.text.doubts import caution
 from bench.report.text.findings import estimator, two_levels
 from bench.report.text.spread import made_of
-from bench.report.text.training import lost_seeds, training
+from bench.report.text.training import fewer_seeds, lost_seeds, training
 from bench.report.text.tuning import tuning, value_text, words
 from bench.report.text.verdict import sentences
 from bench.statistics.boards import Board, boards
-from bench.statistics.rows import Row
+from bench.statistics.rows import Row, Withheld
 from bench.statistics.scored import unusable
 from bench.store import RunTables
 from vae_core.statistics.intervals import Verdict
@@ -49,7 +49,8 @@ def _board(board: Board, width: int) -> list[str]:
     samples = " or ".join(str(count) for count in sorted({row.results.iw_samples for row in whole}))
     table = _ranked(board, width)
     notes = [
-        f"Bounds on ln P with L = {samples} samples of z; intervals over images and seeds.",
+        f"Bounds on ln P with L = {samples} samples of z" + _intervals(board),
+        *_marks(board),
         *(["*: at the edge of its range."] if any("*" in line for line in table) else []),
         *(
             text.striptags()
@@ -68,23 +69,45 @@ def _board(board: Board, width: int) -> list[str]:
     ]
 
 
+def _intervals(board: Board) -> str:
+    """What the intervals are, the end of a sentence; and why some, or all, are not there."""
+    if not board.judged:
+        return f". No intervals and no verdicts: {Withheld.FEW_IMAGES}."
+    text = "; intervals over images and seeds."
+    hidden = [row for row in board.ranked if row.value.withheld]
+    if hidden:
+        reasons = listed(list(dict.fromkeys(withheld(row.value, board.unit) for row in hidden)))
+        text += f" {reasons[:1].upper()}{reasons[1:]} ({several(len(hidden), 'row')})."
+    return text
+
+
+def _marks(board: Board) -> list[str]:
+    """What the marks of rows say that stand on fewer seeds than others."""
+    fewer = {f"({row.seeds}/{board.most_seeds})": fewer_seeds(row, board) for row in board.ranked}
+    return [
+        f"{mark}: stands on {some}, its interval on the noise of the others." for mark, some in fewer.items() if some
+    ]
+
+
 def _ranked(board: Board, width: int) -> list[str]:
     """The ranking as a table, references at their places in it; nothing where nothing is ranked."""
     if not board.ranked:
         return []
     table = [
-        ("#", "likelihood", f"{board.unit} [95 %]", "worse than best by"),
+        ("#", "likelihood", f"{board.unit} [95 %]" if board.judged else board.unit, "worse than best by"),
         *(
             (
                 NOTHING if row.rank is None else str(row.rank),
                 row.label,
-                f"{measured(row.value.mean, board.unit)} {bracket(row.value, board.unit)}",
+                f"{measured(row.value.mean, board.unit)} {_interval(row, board)}".rstrip(),
                 _verdict(row, board.unit),
             )
             for row in board.standing
         ),
     ]
+    marks = ["", *(f" ({row.seeds}/{board.most_seeds})" if fewer_seeds(row, board) else "" for row in board.standing)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    widths[1] = max(len(row[1]) + len(mark) for row, mark in zip(table, marks, strict=True))
     room = width - widths[0] - widths[2] - widths[3] - 6
     tuned = _tuned(board)
     beside = max(map(len, tuned)) + 2
@@ -92,9 +115,9 @@ def _ranked(board: Board, width: int) -> list[str]:
         tuned, beside = [""] * len(table), 0  # where it does not fit, the notes say what lies at an edge
     widths[1] = max(NARROWEST, min(widths[1], room - beside))
     return [
-        f"{rank:>{widths[0]}}  {_cut(label, widths[1]):<{widths[1]}}  {chosen:<{beside}}{value:>{widths[2]}}  "
-        f"{verdict}".rstrip()
-        for (rank, label, value, verdict), chosen in zip(table, tuned, strict=True)
+        f"{rank:>{widths[0]}}  {_cut(label, widths[1] - len(mark)) + mark:<{widths[1]}}  {chosen:<{beside}}"
+        f"{value:>{widths[2]}}  {verdict}".rstrip()
+        for (rank, label, value, verdict), chosen, mark in zip(table, tuned, marks, strict=True)
     ]
 
 
@@ -133,6 +156,10 @@ def _left_out(board: Board, width: int) -> list[str]:
     ]
 
 
+def _interval(row: Row, board: Board) -> str:
+    return "[withheld]" if row.value.withheld is Withheld.IMPOSSIBLE else bracket(row.value, board.unit)
+
+
 def _verdict(row: Row, unit: str) -> str:
     """What stands in the last column; of a reference, that it is one."""
     match row.verdict:
@@ -144,6 +171,10 @@ def _verdict(row: Row, unit: str) -> str:
             return "indistinguishable"
         case Verdict.UNPAIRED:
             return "no seed in common"
+        case Verdict.UNJUDGED:
+            return "not judged" if row.rank == 1 else measured(row.behind.mean, unit)
+        case Verdict.BETTER:
+            return "better than the best"
         case Verdict.WORSE:
             return f"{measured(row.behind.mean, unit)} {bracket(row.behind, unit)}"
 

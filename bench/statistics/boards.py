@@ -14,17 +14,20 @@ import numpy as np
 import pandas as pd
 
 from bench.statistics.claims.scope import Scope, scope
-from bench.statistics.contests import LN2, UNITS, Contest, contests, generator
+from bench.statistics.contests import LN2, UNITS, Contest, contests, generator, specs
 from bench.statistics.endings import ending
-from bench.statistics.references import references
+from bench.statistics.references import PER_FAMILY, in_short, is_beaten, references
 from bench.statistics.rows import MATCHED, Estimate, Row, joined
-from bench.statistics.scored import scored
+from bench.statistics.scored import scored, unusable
 from bench.statistics.trust import doubts, rise_per_doubling
 from bench.statistics.tuning import Tuned
 from bench.store import RunTables
 from vae_core.statistics import intervals as compare
 from vae_core.statistics import significance
-from vae_core.statistics.intervals import Floats
+from vae_core.statistics.intervals import FEWEST_IMAGES, Floats
+from vae_core.statistics.significance import SeedNoise, of_pairs, of_values
+
+BINARY = "binary"  # the view of 0 and 1 that are drawn from grey values
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,18 @@ class Sample:
     nats: Floats
     seeds: tuple[int, ...]
     cells: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A configuration that gave no score in any seed."""
+
+    label: str
+    config: str
+    family: str
+    recipe: bool
+    seeds: int  # that were trained
+    reason: str  # of the first
 
 
 @dataclass(frozen=True)
@@ -47,7 +62,18 @@ class Board(Contest):
     ranked: tuple[Row, ...]
     left_out: tuple[Row, ...]
     references: tuple[Row, ...]
+    failed: tuple[Failed, ...] = ()  # what is not there at all, in the order of the grid
     scope: Scope = field(default_factory=Scope)
+
+    @property
+    def judged(self) -> bool:
+        """Whether there are images enough for intervals and verdicts."""
+        return self.images >= FEWEST_IMAGES
+
+    @property
+    def most_seeds(self) -> int:
+        """Those of the configuration that has most."""
+        return max((row.seeds for row in self.everything), default=0)
 
     @property
     def everything(self) -> tuple[Row, ...]:
@@ -56,14 +82,33 @@ class Board(Contest):
 
     @property
     def standing(self) -> tuple[Row, ...]:
-        """The ranked configurations with the references among them, each at its place by value."""
-        return tuple(sorted(self.ranked + self.references, key=lambda row: -self.sign * row.value.mean))
+        """The ranked configurations with the references among them, each at its place by value; of references for
+        single families the best alone."""
+        return tuple(sorted(self.ranked + in_short(self.references), key=lambda row: -self.sign * row.value.mean))
 
     @property
     def unbeaten(self) -> tuple[Row, ...]:
-        """The references that the first-ranked configuration is not better than, best first."""
-        best = self.ranked[0].value.mean if self.ranked else float("nan")
-        return tuple(row for row in self.references if self.sign * row.value.mean >= self.sign * best)
+        """The references that the best ranked configuration is not shown to be better than, best first."""
+        return tuple(row for row in self.references if self.ranked and not is_beaten(row))
+
+    @property
+    def histogram(self) -> Row | None:
+        """The histogram of each dimension, where the run has it."""
+        return next((row for row in self.references if row.family == "histogram"), None)
+
+    def says_less(self, row: Row) -> bool:
+        """Whether a configuration's mean is worse than the histogram's: it has learned less than a table of
+        frequencies. Of one that is left out it is that of its bound."""
+        table = self.histogram
+        return table is not None and not row.reference and self.sign * (row.value.mean - table.value.mean) < 0
+
+    def below_uniform(self, row: Row) -> bool:
+        """Whether a configuration's mean is worse than a uniform guess."""
+        return not row.reference and self.sign * (row.value.mean - self.uniform) < 0
+
+    def without_latent(self, family: str) -> Row | None:
+        """The family's own best without a latent, where the run has it."""
+        return next((row for row in self.references if row.family == PER_FAMILY + family), None)
 
     @property
     def unended(self) -> tuple[Row, ...]:
@@ -92,7 +137,7 @@ class Board(Contest):
         paired = [nats for nats in differences if nats is not None]
         if not paired:
             return [None for _ in pairs]
-        leads = compare.intervals(paired, generator())
+        leads = compare.intervals(paired, generator(), noise=self._noise(pairs, paired, differences))
         estimates = (Estimate.of(leads, index).times(self.scale) for index in range(len(paired)))
         return [None if nats is None else next(estimates) for nats in differences]
 
@@ -105,6 +150,19 @@ class Board(Contest):
             return [float("nan") for _ in pairs]
         p = iter(significance.holm(compare.changes(paired, generator()).p))
         return [float("nan") if nats is None else float(next(p)) for nats in differences]
+
+    def _noise(
+        self, pairs: Sequence[tuple[str, str]], paired: Sequence[Floats], differences: Sequence[Floats | None]
+    ) -> SeedNoise:
+        """The seed noise of the differences that there are, moderated over the configurations of the board."""
+        place = {config: index for index, config in enumerate(self.samples)}
+        places = [
+            (place[one], place[other])
+            for (one, other), nats in zip(pairs, differences, strict=True)
+            if nats is not None
+        ]
+        samples = self.samples.values()
+        return of_pairs([sample.nats for sample in samples], [sample.seeds for sample in samples], places, paired)
 
     def _difference(self, config: str, other: str) -> Floats | None:
         """Nats [S, N] by which a configuration is better than another, over the seeds that both have."""
@@ -121,7 +179,9 @@ def boards(tables: RunTables) -> list[Board]:
     cells, nats = scored(tables)
     images = {cell: len(per_image) for cell, per_image in nats.items()}
     parts = sorted(contests(cells, images, tables.meta), key=lambda part: list(UNITS).index(part[0].currency))
-    return [_board(contest, group, nats, tables) for contest, group in parts]
+    found = [_board(contest, group, nats, tables) for contest, group in parts]
+    lost = _lost(tables, cells)
+    return [replace(board, failed=_failed(board, lost, found)) for board in found]
 
 
 def _board(contest: Contest, cells: pd.DataFrame, nats: Mapping[str, Floats], tables: RunTables) -> Board:
@@ -139,13 +199,15 @@ def _board(contest: Contest, cells: pd.DataFrame, nats: Mapping[str, Floats], ta
     failed = tables.cells[~tables.cells["cell"].isin(nats)]
     lost = {config: failed[failed["config"] == config] for config in groups}
     rows = [_row(contest, group, lost[config], samples[config], rises) for config, group in groups.items()]
+    ranked = tuple(_ranked(contest, [row for row in rows if row.trusted], samples))
+    held = {row.config: (samples[row.config].nats, samples[row.config].seeds) for row in ranked}
     return Board(
         **asdict(contest),
         samples=samples,
-        ranked=tuple(_ranked(contest, [row for row in rows if row.trusted], samples)),
+        ranked=ranked,
         left_out=tuple(_unranked(contest, [row for row in rows if not row.trusted], samples)),
-        references=references(contest, tables),
-        scope=scope(contest, tables, groups),
+        references=references(contest, tables, ranked, held),
+        scope=scope(contest, tables),
     )
 
 
@@ -190,7 +252,7 @@ def _ranked(contest: Contest, rows: list[Row], samples: Mapping[str, Sample]) ->
         yield replace(
             rows[index],
             rank=rank,
-            value=Estimate.of(ranking.mean, index).times(contest.sign * contest.scale),
+            value=Estimate.of(ranking.mean, index).possible().times(contest.sign * contest.scale),
             behind=Estimate.of(ranking.deficit, index).times(contest.scale),
             p=float(ranking.p_adjusted[index]),
             verdict=ranking.verdicts[index],
@@ -201,6 +263,43 @@ def _unranked(contest: Contest, rows: list[Row], samples: Mapping[str, Sample]) 
     """The rows of bounds that are compared with nothing, best first."""
     if not rows:
         return
-    values = compare.intervals([samples[row.config].nats for row in rows], generator())
+    nats = [sample.nats for sample in samples.values()]
+    places = [list(samples).index(row.config) for row in rows]
+    noise = of_values(nats).of(places)  # the whole board tells what is typical
+    values = compare.intervals([nats[place] for place in places], generator(), noise=noise)
     for index in np.argsort(-values.mean, kind="stable"):
-        yield replace(rows[index], value=Estimate.of(values, index).times(contest.sign * contest.scale))
+        value = Estimate.of(values, index).possible()
+        yield replace(rows[index], value=value.times(contest.sign * contest.scale))
+
+
+def _lost(tables: RunTables, scored_cells: pd.DataFrame) -> pd.DataFrame:
+    """The cells of configurations without a score in any seed, the reason of each and what was made of its data."""
+    reasons = unusable(tables).set_index("cell")["reason"]
+    cells = tables.cells[tables.cells["cell"].isin(reasons.index)]
+    cells = cells[~cells["config"].isin(scored_cells["config"])]
+    return cells.assign(reason=cells["cell"].map(reasons), made=[spec.made for spec in specs(cells)])
+
+
+def _failed(board: Board, lost: pd.DataFrame, found: Sequence[Board]) -> tuple[Failed, ...]:
+    """The lost configurations that would stand on this board: of its data, and its view as far as that tells."""
+    of_data = [other for other in found if (other.dataset, other.made) == (board.dataset, board.made)]
+    lost = lost[(lost["dataset"] == board.dataset) & (lost["made"] == board.made)]
+
+    def at_home(cell: pd.Series) -> list[Board]:
+        currency = "pmf-2" if cell["view"] == BINARY else "pmf-K"
+        alike = [other for other in of_data if other.currency == currency] or of_data
+        return [other for other in alike if other.binarisation == cell["binarisation"]] or alike
+
+    firsts = [(group.iloc[0], len(group)) for _, group in lost.groupby("config", sort=False)]
+    return tuple(
+        Failed(
+            label=str(cell["label"]),
+            config=str(cell["config"]),
+            family=str(cell["family"]),
+            recipe=bool(cell["recipe"]),
+            seeds=seeds,
+            reason=str(cell["reason"]),
+        )
+        for cell, seeds in firsts
+        if any(other is board for other in at_home(cell))
+    )

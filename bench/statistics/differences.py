@@ -17,7 +17,8 @@ import pandas as pd
 
 from bench.grid.errors import UserError
 from bench.statistics.contests import UNITS, Contest, contests, generator, specs
-from bench.statistics.rows import Estimate
+from bench.statistics.rows import Estimate, Withheld
+from bench.statistics.scored import impossible_scores
 from bench.store import BAD_SHARE, RunTables
 from vae_core.statistics import intervals as compare
 from vae_core.statistics.intervals import Floats
@@ -39,6 +40,7 @@ class Change(StrEnum):
     SLIGHT = "slightly worse"  # significant, below the threshold
     BETTER = "better"
     NONE = "no difference"  # beyond what images and seeds explain
+    UNJUDGED = f"not judged: {Withheld.FEW_IMAGES}"
     IDENTICAL = "identical"
 
 
@@ -80,7 +82,16 @@ def differences(before: RunTables, after: RunTables, thresholds: Mapping[str, fl
     was, now = a.loc[both, "status"] == "done", b.loc[both, "status"] == "done"
     paired = both[was & now]
     pairs = {cell: pair for cell, pair in _per_image(before, after, set(paired)).items() if np.isfinite(pair).all()}
-    reasons = {cell: reason for cell in paired if (reason := _unfit(a.loc[cell], b.loc[cell], cell in pairs))}
+    beyond = {
+        cell: f"in {run}, {reason}"
+        for run, tables in (("B", after), ("A", before))
+        for cell, reason in impossible_scores(tables).items()
+    }
+    reasons = {
+        cell: reason
+        for cell in paired
+        if (reason := _unfit(a.loc[cell], b.loc[cell], cell in pairs) or beyond.get(cell))
+    }
     usable = b.loc[[cell for cell in paired if cell not in reasons]]
     return Comparison(
         configurations=_configurations(usable, a, pairs, thresholds, after.meta or before.meta),
@@ -166,7 +177,7 @@ class _Line:
     high: float
     loss: float
     doubtful: bool
-    p: float  # not yet corrected
+    p: float  # not yet corrected; NaN where nothing is judged
     same: bool = False  # every number of every image
     clear: bool = False  # the interval leaves zero out
 
@@ -182,10 +193,10 @@ def _configurations(
     images = {cell: pairs[cell].shape[1] for cell in cells["cell"]}
     lines = [line for contest, group in contests(cells, images, meta) for line in _lines(contest, group, before, pairs)]
     table = pd.DataFrame(lines, columns=[field.name for field in fields(_Line)])
-    tested = ~table["same"].astype(bool)
+    tested = ~table["same"].astype(bool) & table["p"].notna()
     table.loc[tested, "p"] = holm(table.loc[tested, "p"].to_numpy(dtype=float))
     table["change"] = [
-        _change(line.same, line.clear and line.p < 1 - compare.LEVEL, line.loss, thresholds[line.unit])
+        _change(line, line.clear and line.p < 1 - compare.LEVEL, thresholds[line.unit])
         for line in table.itertuples(index=False)
     ]
     table["order"] = table["change"].map(list(Change).index)
@@ -237,14 +248,16 @@ def _lines(contest: Contest, cells: pd.DataFrame, before: pd.DataFrame, pairs: M
         )
 
 
-def _change(same: bool, significant: bool, loss: float, threshold: float) -> Change:
-    if same:
+def _change(line: Any, significant: bool, threshold: float) -> Change:
+    if line.same:
         return Change.IDENTICAL
+    if np.isnan(line.p):
+        return Change.UNJUDGED
     if not significant:
         return Change.NONE
-    if loss < 0:
+    if line.loss < 0:
         return Change.BETTER
-    return Change.WORSE if loss > threshold else Change.SLIGHT
+    return Change.WORSE if line.loss > threshold else Change.SLIGHT
 
 
 def _listed(cells: pd.DataFrame) -> pd.DataFrame:

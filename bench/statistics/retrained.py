@@ -98,7 +98,7 @@ def retrained(before: RunTables, after: RunTables, found: Comparison, ignored: S
         index=pd.Index(changes["config"], name="config"),
     )
     of_a = {_contest(board): board for board in a}
-    verdicts = [verdict for board in b for verdict in _verdicts(of_a[_contest(board)], board)]
+    verdicts = [verdict for board in b if board.judged for verdict in _verdicts(of_a[_contest(board)], board)]
     signs = [(_sign(one), _sign(two)) for *_, one, two in verdicts]
     trusted = [{row.config for board in side for row in board.ranked} for side in (a, b)]
     return Retrained(

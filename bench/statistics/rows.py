@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from typing import Any, TypeVar
 
 import numpy as np
@@ -20,7 +21,7 @@ from bench.statistics.trust import Doubt
 from bench.statistics.tuning import Tuned
 from bench.store import RESULT_COLUMNS, Results
 from bench.store.columns import columns
-from vae_core.statistics.intervals import Interval, Verdict
+from vae_core.statistics.intervals import FEWEST_IMAGES, Interval, Verdict
 
 NOTHING_KNOWN = Results()
 NOT_RECORDED = Ending()
@@ -40,9 +41,18 @@ JOINS: dict[str, Callable[[pd.Series], float]] = {
 }
 
 
+class Withheld(StrEnum):
+    """Why an estimate has no interval."""
+
+    NOTHING = ""  # it has one, or it is one number that has none
+    FEW_IMAGES = f"fewer than {FEWEST_IMAGES} test images"
+    IMPOSSIBLE = "reaches beyond what is possible"  # of the mean of a log-probability: above 0 nats, below 0 bits/dim
+
+
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over images and seeds with its 95 % interval, and the parts of that; NaN where one is not known."""
+    """A mean over images and seeds with its 95 % interval, and the parts of that; NaN where one is not known, or is
+    withheld."""
 
     mean: float
     low: float = NAN
@@ -52,13 +62,31 @@ class Estimate:
     seed_low: float = NAN
     seed_high: float = NAN
     seeds: int = 0
+    withheld: Withheld = Withheld.NOTHING
 
     @classmethod
     def of(cls, intervals: Interval, index: int) -> Estimate:
         """One of several intervals."""
         one = intervals.at(index)
         mean, low, high, image_low, image_high, seed_low, seed_high = map(float, one[:-1])
-        return cls(mean, low, high, image_low, image_high, seed_low, seed_high, int(one.seeds))
+        few = one.seeds > 0 and math.isnan(image_low)
+        withheld = Withheld.FEW_IMAGES if few else Withheld.NOTHING
+        return cls(mean, low, high, image_low, image_high, seed_low, seed_high, int(one.seeds), withheld)
+
+    @property
+    def noise_known(self) -> bool:
+        """Whether its interval holds what another training would change."""
+        return not math.isnan(self.seed_low)
+
+    def possible(self) -> Estimate:
+        """Without its interval where that reaches above 0, as no mean of log-probabilities (nats) can; the parts that
+        do not reach there stay."""
+        if not self.high > 0:
+            return self
+        hidden = replace(self, low=NAN, high=NAN, withheld=Withheld.IMPOSSIBLE)
+        if self.image_high > 0:
+            hidden = replace(hidden, image_low=NAN, image_high=NAN)
+        return replace(hidden, seed_low=NAN, seed_high=NAN) if self.seed_high > 0 else hidden
 
     def times(self, factor: float) -> Estimate:
         """That of `factor` times the quantity: a negative factor exchanges the ends."""
@@ -67,7 +95,7 @@ class Estimate:
         seeds = factor * self.seed_low, factor * self.seed_high
         if factor < 0:
             low, high, images, seeds = high, low, images[::-1], seeds[::-1]
-        return Estimate(mean, low, high, *images, *seeds, self.seeds)
+        return Estimate(mean, low, high, *images, *seeds, self.seeds, self.withheld)
 
 
 @dataclass(frozen=True, kw_only=True)

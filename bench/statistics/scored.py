@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from bench.statistics.contests import LN2
 from bench.store import RunTables
 from vae_core.statistics.intervals import Floats
+from vae_core.statistics.possible import impossible
 
 
 def scored(tables: RunTables) -> tuple[pd.DataFrame, dict[str, Floats]]:
@@ -20,13 +22,15 @@ def scored(tables: RunTables) -> tuple[pd.DataFrame, dict[str, Floats]]:
 
 
 def unusable(tables: RunTables) -> pd.DataFrame:
-    """The cells that cannot be ranked: failed ones, and finished ones without finite numbers for every test image.
+    """The cells that cannot be ranked: failed ones, and finished ones without finite numbers for every test image, or
+    with log-probabilities above 0.
 
     Columns: cell, label, seed, status, reason.
     """
     images = tables.per_image
     with_images = set(images["cell"].unique())
     with_gaps = set(images.loc[~np.isfinite(images["iw_nats"]), "cell"].unique())
+    beyond = impossible_scores(tables)
     wanted = ["cell", "label", "seed", "status", "reason", "measure", "bits_per_dim"]
     rows = []
     for cell in tables.cells[wanted].itertuples(index=False):
@@ -36,7 +40,28 @@ def unusable(tables: RunTables) -> pd.DataFrame:
                 reason = "it ended without a log-likelihood of the test images"
             elif cell.cell in with_gaps:
                 reason = "a test image has no finite log-likelihood"
+            elif cell.cell in beyond:
+                reason = beyond[cell.cell]
             else:
                 continue
         rows.append((cell.cell, cell.label, cell.seed, cell.status, reason or "no reason was recorded"))
     return pd.DataFrame(rows, columns=["cell", "label", "seed", "status", "reason"])
+
+
+def impossible_scores(tables: RunTables) -> dict[str, str]:
+    """Why the scores of finished cells are no log-probabilities, by cell; of run files and exports that were written
+    before anything looked for it, too."""
+    images, found = tables.per_image, {}
+    highest = images.groupby("cell", sort=False)["iw_nats"].max()
+    cells = tables.cells.set_index("cell")
+    for name in highest.index[highest > 0]:
+        cell, rows = cells.loc[name], images[images["cell"] == name].sort_values("image", kind="stable")
+        if cell["status"] != "done" or not str(cell["measure"]).startswith("pmf-"):
+            continue
+        errors = rows["standard_error"] if "standard_error" in rows else np.full(len(rows), np.nan)
+        dims = abs(cell["iw_nats"] / (cell["bits_per_dim"] * LN2)) if cell["bits_per_dim"] else 0.0
+        levels = int(str(cell["measure"]).removeprefix("pmf-"))
+        samples = int(cell["iw_samples"]) if cell["iw_samples"] >= 1 else 1
+        if reason := impossible(rows["iw_nats"], errors, samples, round(dims), levels):
+            found[str(name)] = reason
+    return found

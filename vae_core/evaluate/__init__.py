@@ -14,6 +14,7 @@ from vae_core.evaluate.pictures import Pictures
 from vae_core.evaluate.proposals import Gaussian, Mixture, Proposal
 from vae_core.evaluate.refine import GapParts, Gaps, defensive, gaps, refine
 from vae_core.evaluate.scoring import log_likelihood, refined_bounds
+from vae_core.statistics.possible import ImpossibleScore
 
 __all__ = [
     "Annealed",
@@ -24,6 +25,7 @@ __all__ = [
     "GapParts",
     "Gaps",
     "Gaussian",
+    "ImpossibleScore",
     "Latents",
     "Mixture",
     "Pictures",

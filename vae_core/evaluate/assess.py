@@ -37,6 +37,7 @@ from vae_core.likelihoods import Likelihood
 from vae_core.numerics.compiled import fused
 from vae_core.numerics.random import generator_for
 from vae_core.objectives import BOUNDS, Bound, Posterior
+from vae_core.statistics.possible import require_possible
 
 GAPPED = 24  # test images at most whose gap is split in two, at the price of a slow fit each
 #: what an image is scored by: the exact mass of its integers, which is ranked, the density of the dequantised data, and
@@ -96,8 +97,12 @@ class Assessment:
 
     @property
     def log_likelihood(self) -> Tensor:
-        """The bound on ln P(k) at the largest L, [N]."""
-        return self.mass.bound[self.samples[-1]]
+        """The bound on ln P(k) at the largest L, [N]. Raises ImpossibleScore where it is above 0 by more than its
+        Monte-Carlo error: then it is no log-probability."""
+        most = self.samples[-1]
+        each, error = self.mass.bound[most], self.mass.standard_error[most]
+        require_possible(each.cpu(), error.cpu(), most, self.dims, self.levels)
+        return each
 
     @property
     def bits_of_a_nat(self) -> float:
@@ -106,7 +111,7 @@ class Assessment:
 
     @property
     def bits_per_dim(self) -> float:
-        """−ln P(k) / (D ln 2), the mean over images."""
+        """−ln P(k) / (D ln 2), the mean over images. Raises as `log_likelihood` does."""
         return -float(self.log_likelihood.mean()) * self.bits_of_a_nat
 
 
@@ -150,7 +155,8 @@ def assess(
         seed: of all noise.
 
     Returns:
-        an assessment for each scoring.
+        an assessment for each scoring; one whose score is impossible raises ImpossibleScore when it is asked for it,
+        and the others have theirs.
 
     Raises:
         ValueError: nothing to score as; a stacked likelihood; k is not [N, D] with N ≥ 1, not of integers 0…K−1, or not

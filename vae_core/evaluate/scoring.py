@@ -17,6 +17,7 @@ from vae_core.evaluate.proposals import Mixture
 from vae_core.evaluate.refine import defensive, refine
 from vae_core.likelihoods import Likelihood
 from vae_core.objectives import Posterior
+from vae_core.statistics.possible import require_possible
 
 Way = TypeVar("Way")
 
@@ -161,6 +162,7 @@ def log_likelihood(
     Raises:
         ValueError: x is not [N, D] with N ≥ 1, or with `levels` not of integers 0…K−1; samples out of range; raw or q
             of the wrong shape; an unknown word for refine; a tolerance below 0.
+        ImpossibleScore: with `levels`, a log-probability above 0 by more than its Monte-Carlo error.
     """
     effort = Effort.of(grid_of(samples), tolerance, x.shape[-1])
     require_refine(refine)
@@ -183,6 +185,9 @@ def log_likelihood(
         ways, pilots = {"": scorers}, {"": plain}
         passes = encoded_as_needed(x, encode, decode, ways, pilots, effort, judge="", seed=seed, tiling=tiling)
         estimate = passes[""][""]
+    if levels is not None:
+        most = estimate.samples
+        require_possible(estimate.bound[most].cpu(), estimate.standard_error[most].cpu(), most, x.shape[1], levels)
     return dataclasses.replace(estimate, reconstruction=plain.reconstruction)
 
 

@@ -146,7 +146,8 @@ def intervals(
     images, seeds = samples[0].shape[1], np.array([float(len(sample)) for sample in samples])
     mean = np.array([sample.mean(axis=1).mean() for sample in samples])
     if images < FEWEST_IMAGES:
-        return Interval(mean, *(np.full(len(mean), np.nan) for _ in range(6)), seeds=seeds)
+        nothing = np.full(len(mean), np.nan)
+        return Interval(mean, nothing, nothing, nothing, nothing, nothing, nothing, seeds)
     # Shifting by the mean changes no interval and keeps small differences of large numbers exact.
     columns = np.stack([sample.mean(axis=0) for sample in samples], axis=1) - mean
     tail = (1 - level) / 2

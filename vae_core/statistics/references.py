@@ -26,7 +26,7 @@ from vae_core.statistics.intervals import (
     intervals,
     require_named,
 )
-from vae_core.statistics.significance import SeedNoise, holm, image_variance, of_values, upper_tail
+from vae_core.statistics.significance import holm, image_variance, of_values, upper_tail
 
 
 class Against(NamedTuple):
@@ -63,13 +63,12 @@ def versus_reference(
     if not references:
         return []
     differences = [reference - chosen for reference in references]
-    of_all = of_values(samples)
-    variance, freedom = (np.repeat(field[best], len(references)) for field in of_all[:2])
-    found = intervals(differences, generator, level, replicates, SeedNoise(variance, freedom, of_all.weight))
+    noise = of_values(samples).of([best] * len(references))
+    found = intervals(differences, generator, level, replicates, noise)
     if images < FEWEST_IMAGES:
         return [Against(found.at(index), float("nan"), Verdict.UNJUDGED) for index in range(len(references))]
     of_images = np.array([image_variance(difference) for difference in differences])
-    tails = upper_tail(np.abs(found.mean), of_images, images, variance / len(chosen), freedom)
+    tails = upper_tail(np.abs(found.mean), of_images, images, noise.variance / len(chosen), noise.freedom)
     # two-sided where nothing was picked, as the interval is
     p = np.where(found.mean < 0, max(2, len(samples)), 2) * tails
     p = holm(np.minimum(p, 1))

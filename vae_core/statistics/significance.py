@@ -53,8 +53,12 @@ class SeedNoise(NamedTuple):
 
     def then(self, other: SeedNoise) -> SeedNoise:
         """These, and after them those of another."""
-        both = zip(self[:2], other[:2], strict=True)
-        return SeedNoise(*(np.concatenate(parts) for parts in both), self.weight)
+        variance = np.concatenate([self.variance, other.variance])
+        return SeedNoise(variance, np.concatenate([self.freedom, other.freedom]), self.weight)
+
+    def of(self, places: Sequence[int]) -> SeedNoise:
+        """Those of some."""
+        return SeedNoise(self.variance[list(places)], self.freedom[list(places)], self.weight)
 
 
 def moderated(variances: Floats, freedoms: Floats) -> SeedNoise:
@@ -98,9 +102,8 @@ def of_pairs(
     if not pairs or not freedoms.any():
         return SeedNoise(np.zeros(len(pairs)), np.zeros(len(pairs)), 0.0)
     itself = np.array([one == other for one, other in pairs])
-    found = [of_differences(rows, one, [other]) for one, other in pairs]
-    variance, freedom = (np.concatenate([part[field] for part in found]) for field in (0, 1))
-    borrowed = SeedNoise(np.where(itself, 0, variance), freedom, rows.weight)
+    found = of_differences(rows, [one for one, _ in pairs], [other for _, other in pairs])
+    borrowed = found._replace(variance=np.where(itself, 0, found.variance))
     if rows.weight > 0:
         return borrowed
     own = np.array([seed_variance(difference.mean(axis=1)) for difference in differences])
@@ -124,15 +127,15 @@ def seed_variances(table: Floats) -> Floats:
     return np.where(freedoms > 0, variances, 0.0)
 
 
-def of_differences(noise: SeedNoise, one: int, others: list[int]) -> SeedNoise:
-    """The seed noise of the differences between one configuration and others: the sum of both variances.
+def of_differences(noise: SeedNoise, ones: list[int], others: list[int]) -> SeedNoise:
+    """The seed noise of the differences between configurations, pair by pair: the sum of both variances.
 
     Degrees of freedom by Satterthwaite, (a + b)² / (a²/f_a + b²/f_b + 2 r² ab/√(f_a f_b)); r = 1/(C - 1) is the
     correlation that the common part, taken out of both, leaves behind.
     """
-    a, b = noise.variance[one], noise.variance[others]
-    f_a, f_b = noise.freedom[one], noise.freedom[others]
-    r = 1 / max(len(noise.variance) - 1, 1)  # of one alone there is no pair but it with itself
+    a, b = noise.variance[ones], noise.variance[others]
+    f_a, f_b = noise.freedom[ones], noise.freedom[others]
+    r = 1 / max(len(noise.variance) - 1, 1)
     spread = a**2 / f_a + b**2 / f_b + 2 * r**2 * a * b / np.sqrt(f_a * f_b)
     freedom = np.where(spread > 0, (a + b) ** 2 / np.where(spread > 0, spread, 1), np.minimum(f_a, f_b))
     return SeedNoise(a + b, freedom, noise.weight)

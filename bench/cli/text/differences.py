@@ -13,6 +13,7 @@ from bench.cli.text.lines import DIGITS, LISTED, cut, hanging, minus, several, s
 from bench.cli.text.retrained import ENDS, LEGEND, ignored_lines, marks, retrained_blocks
 from bench.statistics.differences import SPEEDS, THRESHOLDS, Change, Comparison, devices
 from bench.statistics.retrained import Retrained
+from bench.statistics.rows import Withheld
 from bench.store import RunTables
 
 BETTER = {"bits/dim": "lower", "nats": "higher"}
@@ -20,8 +21,10 @@ PHRASES = {  # in a sentence of counts
     Change.SLIGHT: "slightly worse (below the threshold)",
     Change.BETTER: "better",
     Change.NONE: "without a difference beyond noise",
+    Change.UNJUDGED: str(Change.UNJUDGED),
     Change.IDENTICAL: "identical",
 }
+SHORT = {Change.NONE: "", Change.UNJUDGED: "not judged"}  # in a table
 NARROWEST = 10  # columns that a label is given at least
 
 
@@ -81,6 +84,8 @@ def _verdict(comparison: Comparison, remedy: str) -> str:
         said += ["Nothing can be compared: no cell is done in both runs with numbers of one measure.", remedy]
     elif identical == compared:
         said.append(f"Identical: every difference is zero, in {_all(compared)}.")
+    elif identical + comparison.count(Change.UNJUDGED) == compared:
+        said.append(f"Nothing is judged: {Withheld.FEW_IMAGES}.")
     else:
         worse = comparison.count(Change.WORSE)
         rest = [f"{count} {PHRASES[change]}" for change in PHRASES if (count := comparison.count(change))]
@@ -136,17 +141,20 @@ def _table(name: str, rows: pd.DataFrame, width: int, ends: Mapping[str, str]) -
 
 def _row(row: Any) -> tuple[str, ...]:
     digits = DIGITS[row.unit]
-    difference = f"{signed(row.difference, digits)} [{signed(row.low, digits)}, {signed(row.high, digits)}]"
-    p = "<0.001" if row.p < 0.001 else f"{row.p:.3f}"
+    interval = "" if np.isnan(row.low) else f" [{signed(row.low, digits)}, {signed(row.high, digits)}]"
+    difference = f"{signed(row.difference, digits)}{interval}"
+    p = "-" if np.isnan(row.p) else "<0.001" if row.p < 0.001 else f"{row.p:.3f}"
     mark = "! " if row.doubtful else "  "
-    said = "" if row.change == Change.NONE else str(row.change)
+    said = SHORT.get(row.change, str(row.change))
     return (mark, row.label, str(row.seeds), minus(f"{row.before:.{digits}f}"), difference, p, said)
 
 
 def _notes(comparison: Comparison, width: int, thresholds: Mapping[str, float], ends: Mapping[str, str]) -> list[str]:
     rows = comparison.configurations
     notes = []
-    tested = int((rows["change"] != Change.IDENTICAL).sum())
+    tested = int((~rows["change"].isin([Change.IDENTICAL, Change.UNJUDGED])).sum())
+    if (rows["change"] == Change.UNJUDGED).any():
+        notes.append(f"Not judged, without an interval: {Withheld.FEW_IMAGES}.")
     if tested:
         units = " or ".join(f"{thresholds[unit]:g} {unit}" for unit in thresholds if (rows["unit"] == unit).any())
         notes.append(
@@ -156,8 +164,12 @@ def _notes(comparison: Comparison, width: int, thresholds: Mapping[str, float], 
         )
     if ends and tested:
         notes.append(LEGEND)
-    if (rows["seeds"] == 1).any() and tested:
-        notes.append("With one seed the training noise is unknown: p and interval are of the images alone.")
+    if tested:
+        most = rows.groupby("board")["seeds"].transform("max")  # its rows lend one another what is known of the noise
+        if (most == 1).any():
+            notes.append("With one seed the training noise is unknown: p and interval are of the images alone.")
+        if ((rows["seeds"] == 1) & (most > 1)).any():
+            notes.append("Of what has one seed the training noise is taken to be that of the others.")
     if rows["doubtful"].any():
         notes.append("! not converged: a bound, the true value is better than shown.")
     notes += [

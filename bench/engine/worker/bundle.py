@@ -22,7 +22,7 @@ from bench.grid.plan import Bundle
 from bench.store import CellResult
 from bench.store.weights import Weights
 from vae_core.data import Dataset
-from vae_core.evaluate import Assessment, Scoring, Trained, assess
+from vae_core.evaluate import Assessment, ImpossibleScore, Scoring, Trained, assess
 from vae_core.likelihoods import Likelihood
 from vae_core.numerics.precision import full_float32
 from vae_core.objectives import BOUNDS
@@ -33,7 +33,8 @@ from vae_core.training import TrainedModel, fit_to_residuals, train
 def carry_out(bundle: Bundle, device: str, weights: Weights | None = None) -> list[CellResult]:
     """Trains the bundle's models together, evaluates each, keeps its weights, and returns a row for each cell.
 
-    A cell whose model diverged gets a failed row; anything that hurts the whole bundle is raised.
+    A cell whose model diverged gets a failed row, and so does one whose score is impossible; anything that hurts the
+    whole bundle is raised.
     """
     torch.set_flush_denormal(True)
     if device == "cuda":
@@ -66,8 +67,12 @@ def carry_out(bundle: Bundle, device: str, weights: Weights | None = None) -> li
             scored = {asked[as_trained.id]: assessment.likelihood for as_trained, assessment in assessed}
             kept = from_cell.keep(weights, model, scored, assessed[0][0], data)
             for as_trained, assessment in assessed:
-                values = of_training(trained, index, device) | of_fit(as_trained, model, assessment, data)
-                row = row_of(asked[as_trained.id], values | choice | kept, assessment, trained.history[index])
+                cell, values = asked[as_trained.id], of_training(trained, index, device) | choice | kept
+                try:
+                    values |= of_fit(as_trained, model, assessment, data)
+                    row = row_of(cell, values, assessment, trained.history[index])
+                except ImpossibleScore as impossible:
+                    row = CellResult(cell.id, "failed", str(impossible), values)
                 results.append(row)
     return results
 

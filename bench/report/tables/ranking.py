@@ -10,10 +10,10 @@ import numpy as np
 
 from bench.report.figures import Looks
 from bench.report.figures._scores import limits
-from bench.report.numbers import NOTHING, bound, bracket, measured, number, percent
+from bench.report.numbers import NOTHING, bound, bracket, measured, number, percent, withheld
 from bench.report.tables.entries import NONE, Column, Entry, Named, key, known, plain, some_seeds
 from bench.report.text.doubts import caution
-from bench.report.text.training import failed_seeds, how_it_ended
+from bench.report.text.training import failed_seeds, fewer_seeds, how_it_ended
 from bench.report.text.tuning import edges_text, value_text, values_text, words
 from bench.statistics.boards import Board
 from bench.statistics.rows import Row
@@ -28,6 +28,8 @@ TAGS = {
     Verdict.INDISTINGUISHABLE: ("indistinguishable", "tied"),
     Verdict.WORSE: ("worse", "worse"),
     Verdict.UNPAIRED: ("no seed in common", "worse"),
+    Verdict.UNJUDGED: ("not judged", "worse"),
+    Verdict.BETTER: ("better than the best", "reference"),
     None: ("reference", "reference"),
 }
 
@@ -87,7 +89,7 @@ def ranking(board: Board, looks: Looks) -> Ranking:
     return Ranking(
         before=before,
         after=after,
-        lines=[_line(row, before, after, looks, window) for row in rows],
+        lines=[_line(row, before, after, looks, window, fewer_seeds(row, board)) for row in rows],
         axis=(ends[0], ends[1]),
         best=_place(board.ranked[0].value.mean, window) if board.ranked else 0.0,
     )
@@ -125,7 +127,8 @@ def _before(board: Board) -> list[Column[Row]]:
         return Entry(row.sigma or NOTHING, row.sigma if math.isfinite(row.fixed_sigma) else 1e9)
 
     def value(row: Row) -> Entry:
-        return Entry(measured(row.value.mean, board.unit), row.value.mean, bracket(row.value, board.unit))
+        interval = bracket(row.value, board.unit) or withheld(row.value, board.unit)
+        return Entry(measured(row.value.mean, board.unit), row.value.mean, interval)
 
     score = Column("Score", f"{board.unit} [95 %]", value, of_references=True)
     if any(row.sigma for row in board.ranked):
@@ -136,10 +139,9 @@ def _before(board: Board) -> list[Column[Row]]:
 def _after(board: Board) -> list[Column[Row]]:
     """The columns right of them; what no configuration has is not shown."""
     unit = board.unit
-    most = max(row.seeds for row in board.everything)
 
     def worse(row: Row) -> Entry:
-        if row.verdict == Verdict.BEST:
+        if row.rank == 1:
             return Entry(NOTHING, -1.0)
         return Entry(measured(row.behind.mean, unit), key(row.behind.mean), bracket(row.behind, unit))
 
@@ -149,7 +151,7 @@ def _after(board: Board) -> list[Column[Row]]:
         return Entry("< 0.001" if row.p < 0.001 else number(row.p, 3), row.p)
 
     def spread(row: Row) -> Entry:
-        some = f"{row.seeds} of {most} seeds" if row.seeds < most else ""
+        some = fewer_seeds(row, board)
         text = "" if some and math.isnan(row.seed_deviation) else measured(row.seed_deviation, unit)
         return Entry(text, key(row.seed_deviation), some)
 
@@ -236,16 +238,24 @@ def _estimation(board: Board) -> list[Column[Row]]:
 
 
 def _line(
-    row: Row, before: list[Column[Row]], after: list[Column[Row]], looks: Looks, window: tuple[float, float]
+    row: Row,
+    before: list[Column[Row]],
+    after: list[Column[Row]],
+    looks: Looks,
+    window: tuple[float, float],
+    fewer: str,
 ) -> Line:
-    """A row with its drawing on an axis that shows `window`; of a reference there is the score alone."""
+    """A row with its drawing on an axis that shows `window`; of a reference there is the score alone.
+
+    fewer: on how many seeds it stands, where others have more.
+    """
     tag, tag_class = TAGS[row.verdict]
     return Line(
         rank="" if row.rank is None else row.rank,
         label=row.label,
         name=row.label.replace(f" σ={row.sigma}", ""),
         recipe=row.recipe,
-        failed=failed_seeds(row),
+        failed=failed_seeds(row) or fewer,
         hue="--muted" if row.reference else looks.variable(row.family),
         whisker=_whisker(row, window),
         tag=tag,

@@ -36,14 +36,9 @@ def quote(board: Board) -> Markup:
     untried = untried_families(board)
     left = Markup(" (not tried: {})").format(listed(untried)) if untried else Markup("")
     claim = Markup("; ").join([_claim(board), *_but(board)])
-    many = len(board.everything) + len(board.scope.lost) > 1
+    many = len(board.everything) + len(board.failed) > 1
     among = Markup("among {}{}, each a VAE" if many else "of {} alone{}, a VAE").format(_tried(board), left)
     return Markup("On {}, {} with {}: {}.").format(_data(board), among, _how(board), claim)
-
-
-def knows_less_than_nothing(board: Board) -> bool:
-    """Whether the first configuration is worse than a uniform guess."""
-    return bool(board.ranked) and board.sign * (board.ranked[0].value.mean - board.uniform) < 0
 
 
 def untried_families(board: Board) -> list[str]:
@@ -74,7 +69,7 @@ def _untried_sentence(board: Board) -> Markup:
 
 def _asked(board: Board) -> set[tuple[str, bool]]:
     """Every family that was tried, and whether it is a recipe."""
-    return {(one.family, one.recipe) for one in (*board.everything, *board.scope.lost)}
+    return {(one.family, one.recipe) for one in (*board.everything, *board.failed)}
 
 
 def _counted(families: set[tuple[str, bool]]) -> str:
@@ -87,7 +82,7 @@ def _counted(families: set[tuple[str, bool]]) -> str:
 
 def _tried(board: Board) -> str:
     """'14 configurations of 6 families and 2 recipes'."""
-    left, lost = len(board.left_out), len(board.scope.lost)
+    left, lost = len(board.left_out), len(board.failed)
     counted = several(len(board.everything) + lost, "configuration")
     without = [f"{left} not ranked"] * bool(left) + [f"{lost} without a score"] * bool(lost)
     if len(board.everything) + lost > 1:
@@ -165,9 +160,9 @@ def _claim(board: Board) -> Markup:
     top, *others = ranked
     value = amount(top.value, board.unit).strip()
     if not others:
-        alone = "only one that can be ranked" if board.left_out or board.scope.lost else "only one"
+        alone = "only one that can be ranked" if board.left_out or board.failed else "only one"
         return Markup("<b>{}</b>, the {}, reaches {} and is compared with no other").format(top.label, alone, value)
-    if top.verdict != Verdict.BEST:
+    if not board.judged:
         return Markup("<b>{}</b> has the best mean, {}, which {} are too few to tell from any other").format(
             top.label, value, several(board.images, "test image")
         )
@@ -190,7 +185,7 @@ def _but(board: Board) -> list[Markup]:
     if not board.ranked:
         return []
     top, texts = board.ranked[0], []
-    if knows_less_than_nothing(board):
+    if board.below_uniform(top):
         texts.append(Markup("but it is worse than a uniform guess ({})").format(measured(board.uniform, board.unit)))
     elif board.unbeaten:
         texts.append(_not_beaten(board))
@@ -216,10 +211,10 @@ def _but(board: Board) -> list[Markup]:
         texts.append(Markup("what was tuned for {} lies at the edge of its range").format(_names(edged)))
     if top.ending.failed:
         texts.append(Markup("of it {}").format(failed_seeds(top)))
-    if board.scope.lost:
+    if board.failed:
         texts.append(
             Markup("no score was got from {}").format(
-                first_of([Markup("<b>{}</b>").format(lost.label) for lost in board.scope.lost])
+                first_of([Markup("<b>{}</b>").format(lost.label) for lost in board.failed])
             )
         )
     if all(row.seeds < 2 for row in board.everything):
@@ -228,17 +223,14 @@ def _but(board: Board) -> list[Markup]:
 
 
 def _not_beaten(board: Board) -> Markup:
-    """Which references are as good as the first configuration, or better."""
-    best = board.sign * board.ranked[0].value.mean
-    better = [row for row in board.unbeaten if board.sign * row.value.mean > best]
-    named = first_of(
-        [
-            Markup("<b>{}</b> ({})").format(row.label, measured(row.value.mean, board.unit))
-            for row in (better or board.unbeaten)
-        ]
+    """Which references are better than the first configuration, or else which it is not shown to be better than."""
+    better = [row for row in board.unbeaten if row.behind.mean <= 0 and row.verdict != Verdict.INDISTINGUISHABLE]
+    rows = better or board.unbeaten
+    return Markup("but it is {} the reference{} {}").format(
+        "worse than" if better else "not shown to be better than",
+        "" if len(rows) == 1 else "s",
+        first_of([Markup("<b>{}</b> ({})").format(row.label, measured(row.value.mean, board.unit)) for row in rows]),
     )
-    how = "but it is worse than" if better else "but it is not shown to be better than"
-    return Markup("{} the reference{} {}").format(how, "" if len(better or board.unbeaten) == 1 else "s", named)
 
 
 def _names(rows: Sequence[Row]) -> Markup:

@@ -45,6 +45,22 @@ def failed_seeds(row: Row) -> str:
     return f"{failed} of {row.seeds + failed} seeds {'diverged' if diverged == failed else 'failed'}"
 
 
+def fewer_seeds(row: Row, board: Board) -> str:
+    """'1 of 3 seeds' of a row that stands on fewer than another; '' of the others, and of references."""
+    return "" if row.reference or row.seeds >= board.most_seeds else f"{row.seeds} of {board.most_seeds} seeds"
+
+
+def never_scored(board: Board) -> Markup:
+    """Which configurations gave no score in any seed, and why, beside the headline: one of them might have won."""
+    if not board.failed:
+        return Markup("")
+    names = [Markup("<b>{}</b>").format(one.label) for one in board.failed]
+    reasons = list(dict.fromkeys(one.reason for one in board.failed))
+    why = reasons[0] if len(reasons) == 1 else f"{reasons[0]}; and others"
+    whom = "every seed" if max(one.seeds for one in board.failed) > 1 else "the one seed"
+    return Markup("Failed in {} and not in the ranking: {} ({}).").format(whom, first_of(names), why)
+
+
 def not_ended(board: Board) -> Markup:
     """What the headline must say of trainings that had not ended: of the winner's, and of those of rivals within reach;
     nothing where all that matters had."""

@@ -10,17 +10,17 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
-from bench.report.numbers import bracket, count, listed, measured, several
+from bench.report.numbers import amount, bracket, count, listed, measured, withheld
 from bench.report.text.comparisons import learned_sigma, recipes, twins
 from bench.report.text.findings import Finding, collapse, estimator, first_of, left_out, noise, one_seed, two_levels
-from bench.report.text.scope import knows_less_than_nothing, pool, quote, scope
+from bench.report.text.scope import pool, quote, scope
 from bench.report.text.spread import as_trained, made_of
-from bench.report.text.training import lost_seeds, not_ended, training
+from bench.report.text.training import lost_seeds, never_scored, not_ended, training
 from bench.report.text.tuning import at_edge, tuning
 from bench.statistics.boards import Board
 from bench.statistics.claims.spread import may_owe_to_objective
 from bench.statistics.rows import by_family
-from vae_core.statistics.intervals import Verdict
+from vae_core.statistics.intervals import FEWEST_IMAGES, Verdict
 
 TOPICS = (
     training,
@@ -58,6 +58,7 @@ def sentences(board: Board) -> Sentences:
         _unbeaten(board),
         _runner_up(board),
         as_trained(board),
+        never_scored(board),
         not_ended(board),
         at_edge(board),
         _unknown_best(board),
@@ -88,19 +89,17 @@ def _headline(board: Board) -> Markup:
 def _who(board: Board) -> Markup:
     """Which ranked configurations fit best, where a board has any; begins with a small letter."""
     ranked, top = board.ranked, board.ranked[0]
-    if board.unbeaten or knows_less_than_nothing(board):
+    if board.unbeaten or board.below_uniform(top):
         return _behind_references(board)
     if len(ranked) == 1:
         where = (
             "configuration that can be ranked"
-            if len(board.everything) + len(board.scope.lost) > 1
+            if len(board.everything) + len(board.failed) > 1
             else ("configuration here")
         )
         return Markup("<b>{}</b> is the only {}: there is nothing to compare it with").format(top.label, where)
-    if top.verdict != Verdict.BEST:
-        return Markup("nothing can be told apart: {} are too few, and <b>{}</b> has but the best mean").format(
-            several(board.images, "test image"), top.label
-        )
+    if not board.judged:
+        return Markup("too few test images to rank by: {}, and a verdict needs {}").format(board.images, FEWEST_IMAGES)
     tied = [row for row in ranked if row.verdict == Verdict.INDISTINGUISHABLE]
     families = list(by_family([top, *tied]))
     fits, fit, but = "fits best", "fit best", ""
@@ -129,15 +128,15 @@ def _who(board: Board) -> Markup:
 def _behind_references(board: Board) -> Markup:
     """The first configuration beside a reference that it does not beat: no winner."""
     top = board.ranked[0]
-    if knows_less_than_nothing(board):
+    if board.below_uniform(top):
         return Markup("<b>{}</b>, the first configuration, is worse than a uniform guess").format(top.label)
     reference = board.unbeaten[0]
     ahead = board.sign * (reference.value.mean - top.value.mean)
-    if ahead > 0:
+    if ahead > 0 and reference.verdict != Verdict.INDISTINGUISHABLE:
         return Markup(
             "nothing here beats the reference <b>{}</b>: <b>{}</b>, the first configuration, is {} {} behind"
         ).format(reference.label, top.label, measured(ahead, board.unit), board.unit)
-    return Markup("<b>{}</b> comes first, but is not shown to be better than the reference <b>{}</b>").format(
+    return Markup("<b>{}</b>, the first configuration, is not shown to be better than the reference <b>{}</b>").format(
         top.label, reference.label
     )
 
@@ -147,7 +146,10 @@ def _best(board: Board) -> Markup:
         return Markup("")
     top = board.ranked[0]
     return Markup("<b>{}</b> reaches <b>{} {}</b> {}").format(
-        top.label, measured(top.value.mean, board.unit), board.unit, bracket(top.value, board.unit)
+        top.label,
+        measured(top.value.mean, board.unit),
+        board.unit,
+        bracket(top.value, board.unit) or f"({withheld(top.value, board.unit)})",
     )
 
 
@@ -181,17 +183,15 @@ def _runner_up(board: Board) -> Markup:
     kind = "family" if rivals else "setting"
     second = (rivals or others)[0]
     text = Markup("Runner-up {}: <b>{}</b>").format(kind, second.label)
+    if second.verdict == Verdict.UNJUDGED:
+        return text + Markup(", {} behind: not judged.").format(amount(second.behind, board.unit))
     if second.verdict == Verdict.UNPAIRED:
         return text + ", which shares no seed with the best: the gap cannot be judged."
     behind = second.behind
-    if second.verdict == Verdict.UNJUDGED:
-        return text + Markup(", {} {} behind: no interval and no verdict, for {} are too few.").format(
-            measured(behind.mean, board.unit), board.unit, several(board.images, "test image")
-        )
     text += Markup(", {} {} {} behind: ").format(
         measured(behind.mean, board.unit), board.unit, bracket(behind, board.unit)
     )
-    few_seeds = behind.seeds < 2
+    few_seeds = not behind.noise_known
     if second.verdict == Verdict.WORSE:
         text += "more than the " + (
             "choice of test images explains" if few_seeds else "noise of images and seeds explains"
@@ -205,6 +205,8 @@ def _runner_up(board: Board) -> Markup:
         )
     if few_seeds:
         text += "; with one seed to compare, the training noise is unknown"
+    elif behind.seeds < 2:
+        text += "; with one seed to compare, the training noise is that of the others"
     return text + "."
 
 

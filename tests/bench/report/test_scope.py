@@ -18,7 +18,6 @@ from bench.report.text.verdict import Sentences, sentences
 from bench.statistics import references
 from bench.statistics.boards import boards
 from bench.statistics.contests import Contest
-from bench.statistics.rows import Row
 from bench.store import RunTables
 from tests.bench.report import fake_run
 from tests.bench.report.planted import grey, of, planted, twins
@@ -57,9 +56,9 @@ def plain(text: Markup | str) -> str:
 def with_reference(monkeypatch: pytest.MonkeyPatch, **values: float) -> None:
     """References of these values stand in every ranking of grey levels."""
 
-    def kind(contest: Contest, tables: RunTables) -> Iterator[Row]:
+    def kind(contest: Contest, tables: RunTables) -> Iterator[references.Held]:
         if contest.currency == "pmf-K":
-            yield from (references.reference(name, value) for name, value in values.items())
+            yield from (references.Held(references.reference(name, value)) for name, value in values.items())
 
     monkeypatch.setattr(references, "KINDS", (kind,))
 
@@ -168,7 +167,7 @@ def test_one_seed_qualifies_the_quote() -> None:
 
 def test_too_few_images_are_no_verdict_in_any_sentence() -> None:
     spoken = said(planted(RUN, images=12))
-    assert spoken.headline.startswith("Nothing can be told apart: 12 test images are too few")
+    assert spoken.headline.startswith("Too few test images to rank by: 12")
     assert "which 12 test images are too few to tell from any other" in plain(spoken.quote)
     assert not BEST.search(spoken.headline + spoken.gap + spoken.quote)
 

@@ -72,7 +72,7 @@ def test_fewer_than_twenty_images_judge_nothing() -> None:
         (found,) = versus_reference(samples, named(samples), 0, [samples[0].mean(axis=0) - 5], generator())
         assert found.interval.mean == pytest.approx(-5)
         assert found.verdict is verdict
-        assert np.isnan([found.p, found.interval.low, found.interval.high]).all() == (images < 20)
+        assert [bool(np.isnan(end)) for end in (found.p, found.interval.low, found.interval.high)] == [images < 20] * 3
 
 
 @pytest.mark.parametrize("wrong", [np.zeros(59), np.zeros((3, 60)), np.full(60, -np.inf)])

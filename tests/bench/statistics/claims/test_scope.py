@@ -1,11 +1,10 @@
-"""What a board knows of its scope: the data, and what was tried without a score."""
+"""What a board knows of its scope: the data, and what was tried and gave no score."""
 
 from __future__ import annotations
 
 import dataclasses
 
 from bench.statistics.boards import boards
-from bench.statistics.claims.scope import Lost
 from bench.store import RunTables
 from tests.bench.report import fake_run
 from tests.bench.report.planted import grey, of, planted
@@ -23,15 +22,15 @@ def failing(tables: RunTables, family: str, seeds: tuple[int, ...] = (0, 1, 2)) 
 
 def test_the_data_are_told_as_the_run_recorded_them() -> None:
     scope = grey(planted([of("categorical", 2.0)])).scope
-    assert (scope.shape, scope.levels, scope.train, scope.lost) == ((8, 8), 17, 1297, ())
+    assert (scope.shape, scope.levels, scope.train) == ((8, 8), 17, 1297)
     bare = dataclasses.replace(planted([of("categorical", 2.0)]), meta={})
     assert (grey(bare).scope.shape, grey(bare).scope.levels) == ((), 0)
 
 
 def test_what_failed_in_every_seed_is_lost_and_what_failed_in_some_is_not() -> None:
     tables = planted([of("categorical", 2.0), of("gaussian", 2.1, "pixel"), of("laplace", 2.2, "pixel")])
-    lost = grey(failing(failing(tables, "gaussian"), "laplace", (1,))).scope.lost
-    assert lost == (Lost("gaussian σ=pixel", "gaussian", recipe=False),)
+    (lost,) = grey(failing(failing(tables, "gaussian"), "laplace", (1,))).failed
+    assert (lost.label, lost.family, lost.recipe) == ("gaussian σ=pixel", "gaussian", False)
 
 
 def test_what_is_lost_belongs_to_the_board_that_it_would_have_stood_on() -> None:
@@ -48,6 +47,6 @@ def test_what_is_lost_belongs_to_the_board_that_it_would_have_stood_on() -> None
         ),
     )
     first, second = boards(spoilt)
-    assert [lost.label for lost in first.scope.lost] == ["mse_sum (gaussian fitted)"]
-    assert first.scope.lost[0].recipe
-    assert [lost.label for lost in second.scope.lost] == ["bernoulli L=5"]
+    assert [lost.label for lost in first.failed] == ["mse_sum (gaussian fitted)"]
+    assert first.failed[0].recipe
+    assert [lost.label for lost in second.failed] == ["bernoulli L=5"]
