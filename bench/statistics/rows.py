@@ -27,6 +27,7 @@ NOTHING_KNOWN = Results()
 NOT_RECORDED = Ending()
 NOT_TUNED = Tuned()
 K = TypeVar("K", bound=Hashable)
+T = TypeVar("T")
 
 NAN = math.nan
 MATCHED = keys_of("training", "network", "schedule")  # settings that two rows of a fair comparison agree in
@@ -209,9 +210,9 @@ def _asked(row: Row) -> dict[str, Any]:
     return {name: KEYS[name].absent if value in KEYS[name].implied else value for name, value in row.settings.items()}
 
 
-def grouped(rows: Iterable[Row], key: Callable[[Row], K]) -> dict[K, list[Row]]:
+def grouped(rows: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
     """Rows with one key together, both in the order in which they come."""
-    groups: dict[K, list[Row]] = {}
+    groups: dict[K, list[T]] = {}
     for row in rows:
         groups.setdefault(key(row), []).append(row)
     return groups

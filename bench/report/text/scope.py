@@ -69,7 +69,8 @@ def _untried_sentence(board: Board) -> Markup:
 
 def _asked(board: Board) -> set[tuple[str, bool]]:
     """Every family that was tried, and whether it is a recipe."""
-    return {(one.family, one.recipe) for one in (*board.everything, *board.failed)}
+    scored = {(row.family, row.recipe) for row in board.everything}
+    return scored | {(lost.family, lost.recipe) for lost in board.failed}
 
 
 def _counted(families: set[tuple[str, bool]]) -> str:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,7 +22,7 @@ from bench.statistics.contests import Contest
 from bench.store import RunTables
 from tests.bench.report import fake_run
 from tests.bench.report.planted import grey, of, planted, twins
-from tests.bench.report.runs import built, doubted, findings, said
+from tests.bench.report.runs import LN2, built, doubted, findings, said
 from tests.bench.report.tuned_run import AT_EDGE, tuned
 from tests.bench.statistics.claims.test_scope import failing
 
@@ -236,6 +237,35 @@ def test_a_winner_below_a_reference_is_not_called_one(
     assert bool(BEST.search(spoken.headline)) == (not but)
     assert (f"but it is {but} than the reference mixture ({value:.3f})" in plain(spoken.quote)) == bool(but)
     assert ("uniform" in spoken.quote) is False
+
+
+@pytest.mark.parametrize(("ahead", "by"), [(0.1, "mean"), (-0.1, "mean"), (12.0, "noise"), (-12.0, "noise")])
+def test_a_reference_with_a_score_of_every_image_is_judged_beyond_noise(
+    ahead: float, by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nats by which it is ahead of the first; twelve of them are more than the noise, a tenth is not."""
+    tables = planted(RUN)
+    top = grey(tables).samples[grey(tables).ranked[0].config].nats.mean(axis=0)
+    nats = top + ahead + np.random.default_rng(1).normal(0, 1, len(top))
+    nats += ahead - (nats - top).mean()
+
+    def kind(contest: Contest, tables: RunTables) -> Iterator[references.Held]:
+        row = references.reference("mixture", -nats.mean() / (contest.dims * LN2), family="product_mixture")
+        yield references.Held(row, nats)
+
+    monkeypatch.setattr(references, "KINDS", (kind,))
+    spoken = said(tables)
+    if by == "mean":
+        assert spoken.headline.striptags().endswith("is not shown to be better than the reference mixture")
+        assert "but it is not shown to be better than the reference mixture" in plain(spoken.quote)
+    elif ahead > 0:
+        assert spoken.headline.striptags().startswith(
+            "Nothing here beats the reference mixture: gaussian σ=pixel binned"
+        )
+        assert "but it is worse than the reference mixture" in plain(spoken.quote)
+    else:
+        assert spoken.headline.striptags() == "gaussian fits best of the 3 families and 1 recipe tried"
+        assert "the reference" not in spoken.quote
 
 
 def test_a_winner_that_knows_nothing_is_not_called_one() -> None:
