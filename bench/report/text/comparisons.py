@@ -106,7 +106,9 @@ def recipes(board: Board) -> Iterator[Finding]:
         text += ": it leads the table"
     if len(folk) > 1:
         text += Markup("; the worst, <b>{}</b>, {}").format(worst.label, ordinal(worst.rank or 0))
-    yield Finding("Folk recipes", (text + ", each scored as a true distribution built from its decoder.",))
+    yield Finding(
+        "Folk recipes", (text + f", {'' if alone else 'each '}scored as a true distribution built from its decoder.",)
+    )
 
 
 def twins(board: Board) -> Iterator[Finding]:

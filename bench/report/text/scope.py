@@ -198,7 +198,7 @@ def _but(board: Board) -> list[Markup]:
         )
     if owing := may_owe_to_objective(board):
         texts.append(
-            Markup("but {} {} trained on dequantised data alone, and may owe {} to that").format(
+            Markup("{} {} trained on dequantised data alone, and may owe {} to that").format(
                 _names(owing), "was" if len(owing) == 1 else "were", "its place" if len(owing) == 1 else "their places"
             )
         )

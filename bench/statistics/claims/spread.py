@@ -89,7 +89,7 @@ class Tuning:
     search were behind the chosen candidate."""
 
     searches: int
-    median: float  # over searches, of the median of the others
+    median: float  # over searches, of the median of the others; NaN where too many of those have no number
     worst: float  # over searches, the median of the worst of the others that were judged
     low: float  # the least and the most that such a worst one was behind
     high: float
@@ -155,16 +155,16 @@ def tuning(searches: Iterable[Search], configs: Sequence[str]) -> Tuning | None:
         judged = [one for one in others if not math.isnan(one.behind)]
         unjudged += len(others) - len(judged)
         if judged:
-            half = float(np.median([math.inf if math.isnan(one.behind) else one.behind for one in others]))
-            halves.append(half)
+            halves.append(np.median([math.inf if math.isnan(one.behind) else one.behind for one in others]))
             worsts.append((max(judged, key=lambda one: one.behind), search))
     if not worsts:
         return None
+    half = float(np.median(halves))
     far, whose = max(worsts, key=lambda pair: pair[0].behind)
     behind = [one.behind for one, _ in worsts]
     return Tuning(
         searches=len(worsts),
-        median=float(np.median(halves)),
+        median=half if half < math.inf else math.nan,
         worst=float(np.median(behind)),
         low=min(behind),
         high=far.behind,

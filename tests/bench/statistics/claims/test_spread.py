@@ -214,7 +214,7 @@ def test_what_tuning_is_worth_is_told_by_the_candidates_of_validation_data() -> 
     assert found is not None
     made = {search.name for search in searches(tables) if set(search.configs) & set(own)}
     assert found.searches == found.unjudged == len(made)
-    assert found.median == np.inf or found.median > 0.01
+    assert np.isnan(found.median), "one of two has no number, so the middle of them has none"
     assert (found.worst, found.low, found.high, found.most_se) == pytest.approx((0.01, 0.01, 0.01, 0.002))
     behind = tables.candidates["behind"].where(tables.candidates["behind"] != 0.01, 0.3)
     behind = behind.where(tables.candidates["ended_by"] != "behind", 0.1)
