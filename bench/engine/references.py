@@ -19,9 +19,7 @@ class References:
         self._task = task
         stored = file.statuses(reference=True) if file else {}
         self.wanted = [
-            spec
-            for spec in self.all
-            if (status := stored.get(spec.id)) is None or (status != "done" and retry_failed)
+            spec for spec in self.all if (status := stored.get(spec.id)) is None or (status != "done" and retry_failed)
         ]
 
     @property

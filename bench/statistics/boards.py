@@ -8,14 +8,14 @@ the reasons why it is no more than that.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 
 from bench.statistics.contests import LN2, UNITS, Contest, contests, generator, specs
 from bench.statistics.endings import ending
-from bench.statistics.references import PER_FAMILY, in_short, is_beaten, references
+from bench.statistics.references import compared, found, in_short, is_beaten
 from bench.statistics.rows import MATCHED, Estimate, Row, joined
 from bench.statistics.scored import scored, unusable
 from bench.statistics.trust import doubts, rise_per_doubling
@@ -59,6 +59,7 @@ class Board(Contest):
     left_out: tuple[Row, ...]
     references: tuple[Row, ...]
     failed: tuple[Failed, ...] = ()  # what is not there at all, in the order of the grid
+    held: Mapping[str, Floats] = field(default_factory=dict)  # ln P of every image, nats [N], of references by name
 
     @property
     def judged(self) -> bool:
@@ -101,9 +102,14 @@ class Board(Contest):
         """Whether a configuration's mean is worse than a uniform guess."""
         return not row.reference and self.sign * (row.value.mean - self.uniform) < 0
 
-    def without_latent(self, family: str) -> Row | None:
-        """The family's own best without a latent, where the run has it."""
-        return next((row for row in self.references if row.family == PER_FAMILY + family), None)
+    def gain_over(self, row: Row, reference: Row) -> Estimate:
+        """By how much a configuration is better than a reference with scores of its own, in the board's unit; the noise
+        between seeds moderated over the configurations of the board."""
+        samples = list(self.samples.values())
+        place = list(self.samples).index(row.config)
+        difference = samples[place].nats - self.held[reference.family]
+        noise = of_values([sample.nats for sample in samples]).of([place])
+        return Estimate.of(compare.intervals([difference], generator(), noise=noise), 0).times(self.scale)
 
     @property
     def unended(self) -> tuple[Row, ...]:
@@ -185,13 +191,15 @@ def _board(contest: Contest, cells: pd.DataFrame, nats: Mapping[str, Floats], ta
     lost = {config: failed[failed["config"] == config] for config in groups}
     rows = [_row(contest, group, lost[config], samples[config], rises) for config, group in groups.items()]
     ranked = tuple(_ranked(contest, [row for row in rows if row.trusted], samples))
-    held = {row.config: (samples[row.config].nats, samples[row.config].seeds) for row in ranked}
+    scores = {row.config: (samples[row.config].nats, samples[row.config].seeds) for row in ranked}
+    references = found(contest, tables)
     return Board(
         **asdict(contest),
         samples=samples,
         ranked=ranked,
         left_out=tuple(_unranked(contest, [row for row in rows if not row.trusted], samples)),
-        references=references(contest, tables, ranked, held),
+        references=compared(contest, references, ranked, scores),
+        held={held.row.family: held.nats for held in references if held.nats is not None},
     )
 
 

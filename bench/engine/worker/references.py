@@ -48,5 +48,3 @@ def refer(spec: ReferenceSpec) -> ReferenceResult:
         options=outcome.options,
         details={**outcome.details, "test images": len(test)},
     )
-
-
