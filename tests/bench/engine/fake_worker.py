@@ -130,6 +130,10 @@ def refer(spec: ReferenceSpec) -> ReferenceResult:
     return ReferenceResult(spec.id, "done", label=spec.reference, values=numbers, iw_nats=images, details={"found": 1})
 
 
+def mumble(spec: ReferenceSpec) -> str:
+    return f"{spec.reference}, or so"
+
+
 def measure(cells: list[Cell], device: str) -> list[dict[str, Any]]:
     _note(f"measure {len(cells)} with {os.environ['OMP_NUM_THREADS']} threads")
     if os.environ.get("FAKE_MEASURE") == "raise":
