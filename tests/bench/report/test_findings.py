@@ -23,7 +23,7 @@ from tests.bench.report.runs import DIMS, LN2, doubted, few, findings, moved, sa
     ],
 )
 def test_the_twin_wins_or_loses_as_the_numbers_say(nats: float, expected: str) -> None:
-    spoken = said(moved(few(), lambda cells: cells["family"].str.startswith("bce_"), nats))
+    spoken = said(moved(few(), lambda cells: ~cells["family"].str.startswith("bce_"), -nats))
     twin = findings(spoken)["Unnormalised twin"]
     assert expected in twin
     assert ("That can be" in twin) == (nats > 0)
@@ -44,7 +44,7 @@ def test_the_twin_that_cannot_be_told_apart() -> None:
     ("nats", "expected"), [(0.0, "A learned σ beats σ = 1 in both families"), (400.0, "σ = 1 beats the best")]
 )
 def test_learned_scale_against_one(nats: float, expected: str) -> None:
-    spoken = said(moved(few(), lambda cells: cells["sigma"] == "1", nats))
+    spoken = said(moved(few(), lambda cells: cells["sigma"] != "1", -nats))
     text = findings(spoken)["Learned σ"]
     assert expected in text
     assert "−" not in text, "whichever wins, wins by a positive amount"
@@ -59,7 +59,7 @@ def test_learned_scale_is_compared_under_the_same_training_only() -> None:
 
 @pytest.mark.parametrize(("nats", "expected"), [(0.0, "ranks "), (500.0, "ranks 1st of ")])
 def test_standing_of_the_recipes(nats: float, expected: str) -> None:
-    text = findings(said(moved(few(), lambda cells: cells["recipe"] == 1, nats)))["Folk recipes"]
+    text = findings(said(moved(few(), lambda cells: cells["recipe"] == 0, -nats)))["Folk recipes"]
     assert expected in text
     assert ("it leads the table" in text) == (nats > 0)
 

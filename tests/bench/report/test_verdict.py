@@ -57,7 +57,7 @@ def test_a_bound_that_beats_the_best_ranked_one_is_said() -> None:
     first = ranking(tables)["config"].iloc[0]
     label = ranking(tables)["label"].iloc[0]
     for nats, how in ((0.0, "at least level with that"), (100.0, "better than that by at least ")):
-        lifted = moved(tables, lambda cells: cells["config"] == first, nats)
+        lifted = moved(tables, lambda cells: cells["config"] != first, -nats)
         spoken = said(doubted(lifted, lambda cells: cells["config"] == first))
         assert spoken.headline.startswith("Of what can be ranked, ")
         assert label not in spoken.headline
@@ -78,7 +78,7 @@ def test_a_bound_that_beats_the_best_ranked_one_is_said() -> None:
 @given(winner=st.sampled_from(["gaussian", "logistic", "categorical", "continuous_bernoulli", "mse_sum"]))
 def test_the_verdict_names_whoever_wins(winner: str) -> None:
     tables = few()
-    won = moved(tables, lambda cells: cells["family"] == winner, 300.0)
+    won = moved(tables, lambda cells: cells["family"] != winner, -300.0)  # raised, it would be above 0 nats
     spoken = said(won)
     assert spoken.headline.striptags() == f"{winner} fits best"
     assert spoken.best.striptags().startswith(winner)
