@@ -4,7 +4,8 @@ Every configuration that is compared gets the same candidates, procedure and bud
 trained from one seed in common bundles, and who cannot reach a rival leaves (`vae_core.training.course`). The choice is
 by the bound of training taken of exact masses, at KL weight 1, on the validation images: what the models are compared
 by, on images that they are not compared on. Where two are near, or what is tuned changes how tight the bound is, the
-two best are judged by refined importance weighting.
+two best are judged by refined importance weighting. It is one file, for who may be chosen, who is, and how surely are
+one argument.
 """
 
 from __future__ import annotations

@@ -16,14 +16,13 @@ import pandas as pd
 from bench.statistics.claims.scope import Scope, scope
 from bench.statistics.contests import LN2, UNITS, Contest, contests, generator, specs
 from bench.statistics.endings import ending
-from bench.statistics.references import PER_FAMILY, in_short, is_beaten, references
+from bench.statistics.references import compared, found, in_short, is_beaten
 from bench.statistics.rows import MATCHED, Estimate, Row, joined
 from bench.statistics.scored import scored, unusable
 from bench.statistics.trust import doubts, rise_per_doubling
 from bench.statistics.tuning import Tuned
 from bench.store import RunTables
 from vae_core.statistics import intervals as compare
-from vae_core.statistics import significance
 from vae_core.statistics.intervals import FEWEST_IMAGES, Floats
 from vae_core.statistics.significance import SeedNoise, of_pairs, of_values
 
@@ -64,6 +63,7 @@ class Board(Contest):
     references: tuple[Row, ...]
     failed: tuple[Failed, ...] = ()  # what is not there at all, in the order of the grid
     scope: Scope = field(default_factory=Scope)
+    held: Mapping[str, Floats] = field(default_factory=dict)  # ln P of every image, nats [N], of references by name
 
     @property
     def judged(self) -> bool:
@@ -106,9 +106,14 @@ class Board(Contest):
         """Whether a configuration's mean is worse than a uniform guess."""
         return not row.reference and self.sign * (row.value.mean - self.uniform) < 0
 
-    def without_latent(self, family: str) -> Row | None:
-        """The family's own best without a latent, where the run has it."""
-        return next((row for row in self.references if row.family == PER_FAMILY + family), None)
+    def gain_over(self, row: Row, reference: Row) -> Estimate:
+        """By how much a configuration is better than a reference with scores of its own, in the board's unit; the noise
+        between seeds moderated over the configurations of the board."""
+        samples = list(self.samples.values())
+        place = list(self.samples).index(row.config)
+        difference = samples[place].nats - self.held[reference.family]
+        noise = of_values([sample.nats for sample in samples]).of([place])
+        return Estimate.of(compare.intervals([difference], generator(), noise=noise), 0).times(self.scale)
 
     @property
     def unended(self) -> tuple[Row, ...]:
@@ -133,23 +138,13 @@ class Board(Contest):
 
         Paired by seed and image; None where the two share no seed.
         """
-        differences = [self._difference(*pair) for pair in pairs]
+        differences = [self.difference(*pair) for pair in pairs]
         paired = [nats for nats in differences if nats is not None]
         if not paired:
             return [None for _ in pairs]
         leads = compare.intervals(paired, generator(), noise=self._noise(pairs, paired, differences))
         estimates = (Estimate.of(leads, index).times(self.scale) for index in range(len(paired)))
         return [None if nats is None else next(estimates) for nats in differences]
-
-    def corrected(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
-        """The p-value of "no difference" of each pair, two-sided, corrected for all of them (Holm); NaN where the two
-        share no seed. The seed variances are moderated, as those of verdicts are."""
-        differences = [self._difference(*pair) for pair in pairs]
-        paired = [nats for nats in differences if nats is not None]
-        if not paired:
-            return [float("nan") for _ in pairs]
-        p = iter(significance.holm(compare.changes(paired, generator()).p))
-        return [float("nan") if nats is None else float(next(p)) for nats in differences]
 
     def _noise(
         self, pairs: Sequence[tuple[str, str]], paired: Sequence[Floats], differences: Sequence[Floats | None]
@@ -164,7 +159,7 @@ class Board(Contest):
         samples = self.samples.values()
         return of_pairs([sample.nats for sample in samples], [sample.seeds for sample in samples], places, paired)
 
-    def _difference(self, config: str, other: str) -> Floats | None:
+    def difference(self, config: str, other: str) -> Floats | None:
         """Nats [S, N] by which a configuration is better than another, over the seeds that both have."""
         one, two = self.samples[config], self.samples[other]
         shared = [seed for seed in one.seeds if seed in two.seeds]
@@ -200,13 +195,15 @@ def _board(contest: Contest, cells: pd.DataFrame, nats: Mapping[str, Floats], ta
     lost = {config: failed[failed["config"] == config] for config in groups}
     rows = [_row(contest, group, lost[config], samples[config], rises) for config, group in groups.items()]
     ranked = tuple(_ranked(contest, [row for row in rows if row.trusted], samples))
-    held = {row.config: (samples[row.config].nats, samples[row.config].seeds) for row in ranked}
+    scores = {row.config: (samples[row.config].nats, samples[row.config].seeds) for row in ranked}
+    references = found(contest, tables)
     return Board(
         **asdict(contest),
         samples=samples,
         ranked=ranked,
         left_out=tuple(_unranked(contest, [row for row in rows if not row.trusted], samples)),
-        references=references(contest, tables, ranked, held),
+        references=compared(contest, references, ranked, scores),
+        held={held.row.family: held.nats for held in references if held.nats is not None},
         scope=scope(contest, tables),
     )
 
@@ -293,13 +290,8 @@ def _failed(board: Board, lost: pd.DataFrame, found: Sequence[Board]) -> tuple[F
     firsts = [(group.iloc[0], len(group)) for _, group in lost.groupby("config", sort=False)]
     return tuple(
         Failed(
-            label=str(cell["label"]),
-            config=str(cell["config"]),
-            family=str(cell["family"]),
-            recipe=bool(cell["recipe"]),
-            seeds=seeds,
-            reason=str(cell["reason"]),
+            str(one["label"]), str(one["config"]), str(one["family"]), bool(one["recipe"]), count, str(one["reason"])
         )
-        for cell, seeds in firsts
-        if any(other is board for other in at_home(cell))
+        for one, count in firsts
+        if any(other is board for other in at_home(one))
     )

@@ -31,9 +31,9 @@ class Held:
     nats: Floats | None = None
 
 
-def reference(label: str, value: float, **more: str) -> Row:
+def reference(label: str, value: float) -> Row:
     """The row of one number, in the unit of the contest."""
-    return Row(label=label, value=Estimate(value), reference=True, **more)
+    return Row(label=label, value=Estimate(value), reference=True)
 
 
 def stored(contest: Contest, tables: RunTables) -> Iterator[Held]:
@@ -50,8 +50,15 @@ def stored(contest: Contest, tables: RunTables) -> Iterator[Held]:
             continue
         seen.add(facts["family"])
         value = facts["iw_nats"] if contest.unit == "nats" else facts["bits_per_dim"]
-        words = {name: str(facts[name] or "") for name in ("config", "family", "sigma", "options", "view")}
-        yield Held(reference(str(facts["label"]), float(value), **words), nats)
+        row = replace(
+            reference(str(facts["label"]), float(value)),
+            config=str(facts["config"]),
+            family=str(facts["family"]),
+            sigma=str(facts["sigma"] or ""),
+            options=str(facts["options"] or ""),
+            view=str(facts["view"]),
+        )
+        yield Held(row, nats)
 
 
 def _images(tables: RunTables, cell: str) -> Floats | None:
@@ -62,14 +69,21 @@ def _images(tables: RunTables, cell: str) -> Floats | None:
 KINDS: tuple[Callable[[Contest, RunTables], Iterable[Held]], ...] = (stored,)
 
 
-def references(
-    contest: Contest, tables: RunTables, ranked: Sequence[Row], samples: Mapping[str, tuple[Floats, tuple[int, ...]]]
+def found(contest: Contest, tables: RunTables) -> list[Held]:
+    """All references of a contest."""
+    return [held for kind in KINDS for held in kind(contest, tables)]
+
+
+def compared(
+    contest: Contest,
+    references: Sequence[Held],
+    ranked: Sequence[Row],
+    samples: Mapping[str, tuple[Floats, tuple[int, ...]]],
 ) -> tuple[Row, ...]:
-    """All references of a contest, best first, held against the first of the ranked configurations, whose scores
-    [S, N] and seeds are in `samples`."""
-    found = [held for kind in KINDS for held in kind(contest, tables)]
-    alone = [held.row for held in found if held.nats is None]
-    judged = [(held.row, held.nats) for held in found if held.nats is not None]
+    """The rows of references, best first, held against the first of the ranked configurations, whose scores [S, N] and
+    seeds are in `samples`."""
+    alone = [held.row for held in references if held.nats is None]
+    judged = [(held.row, held.nats) for held in references if held.nats is not None]
     if ranked:
         best = ranked[0].value.mean
         alone = [replace(row, behind=Estimate(-contest.sign * (row.value.mean - best))) for row in alone]
@@ -90,14 +104,15 @@ def _judged(
     values = compare.intervals([nats[None] for nats in scores], generator())
     rows = [
         replace(row, value=Estimate.of(values, index).times(contest.sign * contest.scale))
-        for index, (row, _) in enumerate(judged)
+        if np.ptp(nats) > 0  # a uniform guess has no interval: it gives all images the same
+        else row
+        for index, (row, nats) in enumerate(judged)
     ]
     if not ranked:
         yield from rows
         return
-    compared = [samples[row.config] for row in ranked]
-    found = versus_reference([nats for nats, _ in compared], [seeds for _, seeds in compared], 0, scores, generator())
-    for row, against in zip(rows, found, strict=True):
+    nats, seeds = zip(*(samples[row.config] for row in ranked), strict=True)
+    for row, against in zip(rows, versus_reference(nats, seeds, 0, scores, generator()), strict=True):
         deficit = Estimate.of(compare.Interval(*map(np.atleast_1d, against.interval)), 0).times(-contest.scale)
         yield replace(row, behind=deficit, p=against.p, verdict=against.verdict)
 

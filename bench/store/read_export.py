@@ -56,7 +56,9 @@ def parted(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 def _alone(rows: pd.DataFrame) -> pd.DataFrame:
     whole = [name for name, kind in CELL_COLUMNS.items() if kind == "INTEGER" and name in rows.columns]
     kinds = {name: "float64" if rows[name].isna().any() else "int64" for name in whole}
-    return rows.reset_index(drop=True).astype(kinds)
+    rows = rows.reset_index(drop=True).astype(kinds)
+    nothing = [name for name, kind in CELL_COLUMNS.items() if kind.startswith("TEXT") and name in rows.columns]
+    return rows.assign(**{name: None for name in nothing if rows[name].isna().all()})
 
 
 def _table(path: Path, *, needed: bool = True) -> pd.DataFrame:

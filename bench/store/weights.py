@@ -185,7 +185,8 @@ def cells_of(run: Path) -> list[OfCell]:
     connection = open_to_read(run)
     try:
         with reading(run):
-            rows = connection.execute(f"SELECT {', '.join(names)} FROM cells WHERE reference = 0 ORDER BY rowid").fetchall()  # noqa: S608  own names
+            asked = f"SELECT {', '.join(names)} FROM cells WHERE reference = 0 ORDER BY rowid"  # noqa: S608  own names
+            rows = connection.execute(asked).fetchall()
     finally:
         connection.close()
     return [OfCell(**dict(zip(names, row, strict=True))) for row in rows]

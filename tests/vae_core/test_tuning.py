@@ -14,7 +14,7 @@ from torch import Tensor
 from tests.vae_core.training.bundles import EVEN, images
 from vae_core import likelihoods, tuning
 from vae_core.data import Dataset
-from vae_core.evaluate import log_likelihood
+from vae_core.evaluate import ImpossibleScore, log_likelihood
 from vae_core.networks import Architecture
 from vae_core.training import BundleProgram, Member, Schedule, fit_to_residuals, train, validate
 from vae_core.training.course import Course
@@ -198,6 +198,36 @@ def test_a_search_without_a_survivor_says_why(data: Dataset) -> None:
     assert bad.values is None
     assert "none of the 2 candidates could be trained: the training objective was no longer finite" in bad.failure
     assert good.values is not None
+
+
+def test_an_impossible_score_is_not_chosen_however_high(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether the bound of training is one, or the refined one; and where all are, the search has no survivor."""
+    refined, judged = tuning._refined, tuning._judged
+    impossible = ImpossibleScore("the mean ln P of 40 images is 3 nats")
+
+    def refuse(right: Any, places: set[int]) -> Any:
+        def some(searched: Search, *given: Any) -> Any:
+            place = next(one if isinstance(one, int) else one.place for one in given)
+            if place in places:
+                raise impossible
+            return right(searched, *given)
+
+        return some
+
+    near = search(data, (1e-2, 1.01e-2, 1e-5))
+    (before,) = tune(data, [near], cut=False)
+    best = next(place for place, outcome in enumerate(before.outcomes) if outcome.chosen)
+    monkeypatch.setattr(tuning, "_refined", refuse(refined, {best}))
+    (choice,) = tune(data, [near], cut=False)
+    assert [outcome.chosen for outcome in choice.outcomes] == [place == 1 - best for place in range(3)]
+    assert choice.outcomes[best].failure == str(impossible)
+    monkeypatch.setattr(tuning, "_judged", refuse(judged, {0, 1}))
+    (choice,) = tune(data, [near], cut=False)
+    assert choice.values == {"learning_rate": 1e-5}
+    monkeypatch.setattr(tuning, "_judged", refuse(judged, {0, 1, 2}))
+    (choice,) = tune(data, [near], cut=False)
+    assert choice.values is None
+    assert choice.failure.endswith(str(impossible))
 
 
 def test_one_that_diverges_leaves_the_choice_to_the_others(data: Dataset) -> None:

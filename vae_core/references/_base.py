@@ -6,16 +6,12 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, final
+from typing import Any, ClassVar, final
 
 import numpy as np
-from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from vae_core.references._tables import Tables
+from vae_core.references._tables import Floats, Integers, Tables
 
-Integers = NDArray[np.integer[Any]]
-Floats = NDArray[np.float64]
 NATS_OF_A_BYTE = 8 * math.log(2)
 
 

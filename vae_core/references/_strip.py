@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vae_core.references._base import Integers
+from vae_core.references._tables import Integers
 
 if TYPE_CHECKING:
     from PIL.Image import Image

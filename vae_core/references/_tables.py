@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.special import logsumexp
 
-from vae_core.references._base import Floats, Integers
-
+Integers = NDArray[np.integer[Any]]
+Floats = NDArray[np.float64]
 ROWS = 2000  # images that are scored at one time
 
 

@@ -15,8 +15,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from vae_core.references._base import Card, Distribution, Fitted, Floats, Images
-from vae_core.references._tables import Tables, counted
+from vae_core.references._base import Card, Distribution, Fitted, Images
+from vae_core.references._tables import Floats, Tables, counted
 
 #: half widths of the spread, as shares of the range of levels
 SPREADS = {"narrow": 1 / 128, "wide": 1 / 24}

@@ -18,8 +18,8 @@ import numpy as np
 import torch
 
 from vae_core import likelihoods
-from vae_core.references._base import Card, Fitted, Floats, Images, OfFamily
-from vae_core.references._tables import Tables, counted
+from vae_core.references._base import Card, Fitted, Images, OfFamily
+from vae_core.references._tables import Floats, Tables, counted
 
 if TYPE_CHECKING:
     from vae_core.likelihoods import Likelihood
@@ -55,7 +55,7 @@ class NoLatent(OfFamily):
                     best, chosen, details = reached, setting, {"pull": pull, "steps": reached.steps}
         if best is None:
             raise ValueError(f"no setting of {self.family} has finite masses without a latent")
-        label = " ".join(filter(None, [self.family, self.said(chosen), "without a latent"]))
+        label = f"{' '.join(filter(None, [self.family, self.said(chosen)]))}, no latent"
         tables = Tables(np.zeros(1), best.masses[None])
         return Fitted(tables, label, {**details, "validation bits/dim by setting": tried}, chosen)
 
@@ -155,7 +155,7 @@ class Problem:
         for k in self._levels():
             masses = self.likelihood.log_masses(k, self.raw[None], self.levels)
             value = (masses * weights[:, k[:, 0]].T).sum()
-            value.backward()  # type: ignore[no-untyped-call]
+            value.backward()
             total += float(value.detach())
         slopes = [torch.zeros_like(t) if t.grad is None else t.grad for t in self.tensors]
         return total, torch.cat([slope.reshape(-1).double() for slope in slopes]).numpy()

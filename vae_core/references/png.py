@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from io import BytesIO
 
-from vae_core.references._base import Card, Codec, Integers
+from vae_core.references._base import Card, Codec
 from vae_core.references._strip import pictures
+from vae_core.references._tables import Integers
 
 
 class Png(Codec):
     label = "PNG"
     card = Card(
         title="PNG",
-        summary="Predicts a byte from its neighbours and packs what is left (deflate): all test images below one another "
-        "in one picture, of 1 bit a value where there are 2 levels, of 16 above 256.",
+        summary="Predicts a byte from its neighbours and packs what is left (deflate): all test images below one "
+        "another in one picture, of 1 bit a value where there are 2 levels, of 16 above 256.",
         source="ISO/IEC 15948; written by Pillow, optimize=True",
     )
 

@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import logsumexp, softmax
 
-from vae_core.references._base import Card, Distribution, Fitted, Floats, Images, Integers
-from vae_core.references._tables import OneHot, Tables, counted
+from vae_core.references._base import Card, Distribution, Fitted, Images
+from vae_core.references._tables import Floats, Integers, OneHot, Tables, counted
 from vae_core.references.histogram import smoothed
 
 SEED = 0
@@ -50,7 +50,7 @@ class ProductMixture(Distribution):
         valid = joined[evenly(images.valid, JUDGED)]
         fitted, details = chosen(joined[images.train], valid, prior)
         components = len(fitted.log_weights)
-        label = f"product mixture, {components} component{'' if components == 1 else 's'}"
+        label = f"product mixture ({components})"
         details |= {"groups of levels": size} if size < images.levels else {}
         return Fitted(Tables(fitted.log_weights, fitted.log_masses, joined, within), label, details)
 
@@ -98,17 +98,15 @@ def fitting(k: Integers, typical: Integers, most: int, values: float) -> int:
 def expected(shares: Floats, train: Integers, one_hot: OneHot, prior: Floats) -> tuple[Floats, Floats, int]:
     """EM from shares [N, C] to its end: expected images [C] of each component, their counts [C, D, B], and the rounds
     that it took."""
-    before = -np.inf
-    for round_ in range(1, ROUNDS + 1):
+    before, now, rounds = -np.inf, -np.inf, 0
+    while rounds < ROUNDS and (rounds < 2 or now - before >= SETTLED * np.log(2) * train.size):
+        before, rounds = now, rounds + 1
         weights, counts = shares.sum(axis=0), one_hot.counts(shares)
         tables = drawn(weights, counts, prior, PULL)
         joint = one_hot.sums(tables.log_masses) + tables.log_weights
         shares = softmax(joint, axis=1)
         now = objective(joint, tables, prior)
-        if now - before < SETTLED * np.log(2) * train.size:
-            break
-        before = now
-    return weights, counts, round_
+    return weights, counts, rounds
 
 
 def objective(joint: Floats, tables: Tables, prior: Floats) -> float:

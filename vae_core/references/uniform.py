@@ -11,7 +11,7 @@ from vae_core.references._tables import Tables
 class Uniform(Distribution):
     card = Card(
         title="uniform guess",
-        summary="Knows how many values there are and how many levels each can take, and nothing else: ln K nats a value.",
+        summary="Knows how many values there are and how many levels each can take, no more: ln K nats a value.",
         source="Laplace's principle of indifference",
     )
 

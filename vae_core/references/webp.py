@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from io import BytesIO
 
-from vae_core.references._base import Card, Codec, Integers, LeftOut
+from vae_core.references._base import Card, Codec, LeftOut
 from vae_core.references._strip import pictures
+from vae_core.references._tables import Integers
 
 TALLEST = 16383  # rows or columns of a picture
 
@@ -17,7 +18,7 @@ class Webp(Codec):
         title="WebP without loss",
         summary="Predicts from neighbours, finds what was there before and packs the rest: all test images below one "
         "another, in pictures of at most 16,383 rows.",
-        source="Google 2012, WebP lossless bitstream; written by Pillow, lossless, quality 100, method 6",
+        source="Google 2012, WebP lossless bitstream; written by Pillow, lossless, quality 100, method 4",
     )
 
     def encoded(self, strip: Integers, levels: int) -> Sequence[bytes]:
@@ -29,6 +30,6 @@ class Webp(Codec):
         for start in range(0, len(strip), TALLEST):
             for picture in pictures(strip[start : start + TALLEST], levels):
                 buffer = BytesIO()
-                picture.save(buffer, "WEBP", lossless=True, quality=100, method=6, exact=True)
+                picture.save(buffer, "WEBP", lossless=True, quality=100, method=4, exact=True)
                 files.append(buffer.getvalue())
         return files

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vae_core.references._base import Card, Codec, Integers
+from vae_core.references._base import Card, Codec
+from vae_core.references._tables import Integers
 
 
 class Xz(Codec):

@@ -207,10 +207,10 @@ def changes(
     """
     noise = of_values(differences)
     interval = intervals(differences, generator, level, replicates, noise)
-    of_images = np.array([image_variance(difference) for difference in differences])
     images = differences[0].shape[1]
     if images < FEWEST_IMAGES:
         return Changes(interval, np.full(len(differences), np.nan))
+    of_images = np.array([image_variance(difference) for difference in differences])
     tail = upper_tail(np.abs(interval.mean), of_images, images, noise.variance / interval.seeds, noise.freedom)
     return Changes(interval, 2 * tail)
 

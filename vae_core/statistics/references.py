@@ -69,8 +69,7 @@ def versus_reference(
         return [Against(found.at(index), float("nan"), Verdict.UNJUDGED) for index in range(len(references))]
     of_images = np.array([image_variance(difference) for difference in differences])
     tails = upper_tail(np.abs(found.mean), of_images, images, noise.variance / len(chosen), noise.freedom)
-    # two-sided where nothing was picked, as the interval is
-    p = np.where(found.mean < 0, max(2, len(samples)), 2) * tails
+    p = 2 * np.where(found.mean < 0, len(samples), 1) * tails  # two-sided, as the interval is
     p = holm(np.minimum(p, 1))
     return [
         Against(found.at(index), float(p[index]), _verdict(found.at(index), float(p[index]), 1 - level))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from bench.report.figures._scores import limits
 from bench.report.numbers import NOTHING, bound, bracket, measured, number, percent, withheld
 from bench.report.tables.entries import NONE, Column, Entry, Named, key, known, plain, some_seeds
 from bench.report.text.doubts import caution
+from bench.report.text.references import mark, tag
 from bench.report.text.training import failed_seeds, fewer_seeds, how_it_ended
 from bench.report.text.tuning import edges_text, value_text, values_text, words
 from bench.statistics.boards import Board
@@ -29,8 +30,6 @@ TAGS = {
     Verdict.WORSE: ("worse", "worse"),
     Verdict.UNPAIRED: ("no seed in common", "worse"),
     Verdict.UNJUDGED: ("not judged", "worse"),
-    Verdict.BETTER: ("better than the best", "reference"),
-    None: ("reference", "reference"),
 }
 
 
@@ -59,6 +58,7 @@ class Line:
     tag_class: str
     before: list[Entry]  # left of the drawing and the verdict
     after: list[Entry]
+    mark: str = ""  # that it is worse than the plainest references
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def ranking(board: Board, looks: Looks) -> Ranking:
     return Ranking(
         before=before,
         after=after,
-        lines=[_line(row, before, after, looks, window, fewer_seeds(row, board)) for row in rows],
+        lines=[replace(_line(row, before, after, looks, window, board), mark=mark(board, row)) for row in rows],
         axis=(ends[0], ends[1]),
         best=_place(board.ranked[0].value.mean, window) if board.ranked else 0.0,
     )
@@ -102,7 +102,9 @@ def left_out(board: Board, looks: Looks) -> LeftOut:
         *_estimation(board),
         *_training(board),
     ]
-    return LeftOut(columns, named(board.left_out, columns, looks, board.unit))
+    lines = named(board.left_out, columns, looks, board.unit)
+    marks = [mark(board, row) for row in board.left_out]
+    return LeftOut(columns, [replace(line, mark=said) for line, said in zip(lines, marks, strict=True)])
 
 
 def named(rows: Sequence[Row], columns: list[Column[Row]], looks: Looks, unit: str) -> list[Named]:
@@ -132,7 +134,7 @@ def _before(board: Board) -> list[Column[Row]]:
 
     score = Column("Score", f"{board.unit} [95 %]", value, of_references=True)
     if any(row.sigma for row in board.ranked):
-        return [Column("σ", "or its mode", scale), score]
+        return [Column("σ", "or its mode", scale, of_references=True), score]
     return [score]
 
 
@@ -165,7 +167,7 @@ def _after(board: Board) -> list[Column[Row]]:
         return Entry(f"its own, L={row.train_samples}" if row.recipe else name, name)
 
     columns = [
-        Column("Worse than best by", f"{unit} [95 %]", worse),
+        Column("Worse than best by", f"{unit} [95 %]", worse, of_references=True),
         Column("p", "corrected", chance),
         *_training(board),
         *_estimation(board),
@@ -243,22 +245,23 @@ def _line(
     after: list[Column[Row]],
     looks: Looks,
     window: tuple[float, float],
-    fewer: str,
+    board: Board,
 ) -> Line:
-    """A row with its drawing on an axis that shows `window`; of a reference there is the score alone.
-
-    fewer: on how many seeds it stands, where others have more.
-    """
-    tag, tag_class = TAGS[row.verdict]
+    """A row with its drawing on an axis that shows `window`; of a reference there is the score alone."""
+    if row.verdict is None or row.reference:
+        said, tag_class = tag(row), "reference"
+    else:
+        said, tag_class = TAGS[row.verdict]
+        said = "first" if said == "best" and board.unbeaten else said
     return Line(
         rank="" if row.rank is None else row.rank,
         label=row.label,
         name=row.label.replace(f" σ={row.sigma}", ""),
         recipe=row.recipe,
-        failed=failed_seeds(row) or fewer,
+        failed=failed_seeds(row) or fewer_seeds(row, board),
         hue="--muted" if row.reference else looks.variable(row.family),
         whisker=_whisker(row, window),
-        tag=tag,
+        tag=said,
         tag_class=tag_class,
         before=_entries(row, before),
         after=_entries(row, after),

@@ -103,7 +103,7 @@ def recipes(board: Board) -> Iterator[Finding]:
     elif best.verdict == Verdict.WORSE:
         text += Markup(", {} behind the best").format(amount(best.behind, board.unit))
     elif best.verdict == Verdict.BEST:
-        text += ": it leads the table"
+        text += ": it is the first configuration"
     if len(folk) > 1:
         text += Markup("; the worst, <b>{}</b>, {}").format(worst.label, ordinal(worst.rank or 0))
     yield Finding(

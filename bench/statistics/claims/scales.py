@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
 from bench.statistics.boards import Board
+from bench.statistics.contests import generator
 from bench.statistics.rows import Estimate, Row, first_of_each, grouped, matched
+from vae_core.statistics.intervals import changes
+from vae_core.statistics.significance import holm
 
 LEVEL = 0.05
 
@@ -64,7 +68,7 @@ def learned_scales(board: Board) -> list[Comparison]:
             if fixed:
                 found.append((learned, fixed))
     pairs = [(learned.config, other.config) for learned, fixed in found for other in fixed]
-    p_of = dict(zip(pairs, board.corrected(pairs), strict=True))
+    p_of = dict(zip(pairs, corrected(board, pairs), strict=True))
     leads = board.leads([(learned.config, fixed[0].config) for learned, fixed in found])
     return [
         Comparison(
@@ -79,3 +83,14 @@ def learned_scales(board: Board) -> list[Comparison]:
         for (learned, fixed), lead in zip(found, leads, strict=True)
         if lead is not None and not math.isnan(lead.mean)
     ]
+
+
+def corrected(board: Board, pairs: Sequence[tuple[str, str]]) -> list[float]:
+    """The p-value of "no difference" of each pair of configurations, two-sided, corrected for all of them (Holm); NaN
+    where the two share no seed. The seed variances are moderated, as those of verdicts are."""
+    differences = [board.difference(*pair) for pair in pairs]
+    paired = [nats for nats in differences if nats is not None]
+    if not paired:
+        return [math.nan for _ in pairs]
+    p = iter(holm(changes(paired, generator()).p))
+    return [math.nan if nats is None else float(next(p)) for nats in differences]

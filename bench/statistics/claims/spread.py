@@ -132,8 +132,9 @@ def may_owe_to_objective(board: Board) -> tuple[Row, ...]:
     than other densities of this board gained so, or by however much where no pair tells.
 
     Of several families the first's own rows cannot change which family is first, but do where another is level with it.
+    Where nothing can be judged, nothing is said of the first.
     """
-    if not board.ranked:
+    if not board.ranked or not board.judged:
         return ()
     gains = _axis(board, "objective", _twins([row for row in board.ranked if not row.recipe]), directed=True).effects
     most = max((max(effect.gain.mean, _known(effect.gain.high)) for effect in gains), default=math.inf)

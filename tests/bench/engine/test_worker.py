@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import sys
 from collections.abc import Iterator
@@ -13,9 +14,11 @@ import pytest
 import torch
 
 from bench import store
+from bench.engine.worker import bundle
 from bench.engine.worker.bundle import carry_out
 from bench.engine.worker.facts import inspect_data, inspect_precision
 from bench.engine.worker.from_cell import architecture_of, data_of, load_data, member_of, schedule_of, scored_images
+from bench.engine.worker.rows import FIT_SAMPLES
 from bench.grid.cell import Cell
 from bench.grid.plan import bundle_of
 from bench.store import IMAGE_ARRAYS, RESULT_COLUMNS, CellResult
@@ -360,3 +363,32 @@ def test_a_cell_gets_the_data_that_it_asks_for(tmp_path: Path) -> None:
     assert not torch.equal(
         drawn, scored_images(whole.but(family="bernoulli", view="binary", options={}), data_of(whole, "cpu"))[0]
     )
+
+
+@pytest.mark.parametrize("where", ["test", "training"])
+def test_an_impossible_score_fails_its_cell_alone(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other scorings of the same model keep theirs; so does the other model of the bundle."""
+    cells = [cell("mse_sum", scored_as) for scored_as in ("gaussian_implied", "gaussian_fitted")] + [BASE]
+    before = carry_out(bundle_of(cells), "cpu")
+    scored_as = bundle._scored_as
+
+    def inflated(cell: Cell, model: Any, data: Any) -> Any:
+        right = scored_as(cell, model, data)
+        if cell.scored_as != "gaussian_fitted":
+            return right
+        wrong = copy.copy(right)
+
+        def log_mass(k: torch.Tensor, raw: torch.Tensor, levels: int) -> torch.Tensor:
+            in_fit = raw.shape[-2] == FIT_SAMPLES  # z an image, of training and validation images
+            return right.log_mass(k, raw, levels) + 400 * (in_fit == (where == "training"))
+
+        wrong.log_mass = log_mass  # type: ignore[misc, method-assign]
+        return wrong
+
+    monkeypatch.setattr(bundle, "_scored_as", inflated)
+    after = carry_out(bundle_of(cells), "cpu")
+    assert [row.status for row in after] == ["done", "failed", "done"]
+    assert "no probability is above 1: the masses do not sum to one over 17 levels" in (after[1].reason or "")
+    assert after[1].values["epochs_run"] == before[1].values["epochs_run"], "that it was trained is still said"
+    assert "bits_per_dim" not in after[1].values
+    assert [row.values["bits_per_dim"] for row in after[::2]] == [row.values["bits_per_dim"] for row in before[::2]]

@@ -62,7 +62,7 @@ def test_learned_scale_is_compared_under_the_same_training_only() -> None:
 def test_standing_of_the_recipes(nats: float, expected: str) -> None:
     text = findings(said(moved(few(), lambda cells: cells["recipe"] == 0, -nats)))["Folk recipes"]
     assert expected in text
-    assert ("it leads the table" in text) == (nats > 0)
+    assert ("it is the first configuration" in text) == (nats > 0)
 
 
 def test_what_refinement_changed_is_said_in_numbers(tables: RunTables) -> None:

@@ -47,15 +47,16 @@ def test_ranking_numbers_are_those_of_the_cells(tables: RunTables) -> None:
 
 def test_ranking_intervals_are_those_of_compare(tables: RunTables) -> None:
     found = ranking(tables)
-    grey = found[found["currency"] == "pmf-K"]
+    grey = found[(found["currency"] == "pmf-K") & found["trusted"]]
     done = tables.cells[tables.cells["status"] == "done"].set_index(["config", "seed"])["cell"]
     images = dict(list(tables.per_image.groupby("cell")["iw_nats"]))
 
-    def sample(config: str) -> np.ndarray:
-        return np.stack([images[done[config, seed]].to_numpy() for seed in (0, 1, 2)])
-
-    best, other = sample(grey["config"].iloc[0]), sample(grey["config"].iloc[4])
-    lead = compare.paired_difference(best, other, np.random.default_rng(5))
+    seeds = [sorted(done[config].index) for config in grey["config"]]
+    samples = [
+        np.stack([images[done[config, seed]].to_numpy() for seed in some])
+        for config, some in zip(grey["config"], seeds, strict=True)
+    ]
+    lead = compare.rank(samples, seeds, np.random.default_rng(5)).deficit.at(4)
     shown = grey.iloc[4][["worse_low", "worse_by", "worse_high"]].to_numpy(dtype=float) * DIMS * LN2
     assert np.allclose(shown, [lead.low, lead.mean, lead.high], atol=0.03 * (lead.high - lead.low))
 

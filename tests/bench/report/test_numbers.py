@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bench.report import numbers
+from bench.statistics.rows import Estimate, Withheld
 
 
 @pytest.mark.parametrize(
@@ -43,3 +44,30 @@ def test_rate(value: float | None, expected: str) -> None:
 )
 def test_ordinal(place: int, expected: str) -> None:
     assert numbers.ordinal(place) == expected
+
+
+@pytest.mark.parametrize(
+    ("estimate", "unit", "bracket", "amount", "withheld"),
+    [
+        (Estimate(1.651, 1.629, 1.673), "bits/dim", "[1.629, 1.673]", "1.651 bits/dim [1.629, 1.673]", ""),
+        (Estimate(1.651), "bits/dim", "", "1.651 bits/dim", ""),
+        (
+            Estimate(1.5, withheld=Withheld.IMPOSSIBLE), "bits/dim", "", "1.500 bits/dim",
+            "interval withheld: reaches below 0 bits/dim",
+        ),
+        (
+            Estimate(-2.5, withheld=Withheld.IMPOSSIBLE), "nats", "", "−2.50 nats",
+            "interval withheld: reaches above 0 nats",
+        ),
+        (
+            Estimate(1.5, withheld=Withheld.FEW_IMAGES), "bits/dim", "", "1.500 bits/dim",
+            "no interval: fewer than 20 test images",
+        ),
+    ],
+)  # fmt: skip
+def test_what_stands_where_an_interval_is_and_where_none_is(
+    estimate: Estimate, unit: str, bracket: str, amount: str, withheld: str
+) -> None:
+    assert numbers.bracket(estimate, unit).replace("\u00a0", " ") == bracket
+    assert numbers.amount(estimate, unit).replace("\u00a0", " ") == amount
+    assert numbers.withheld(estimate, unit) == withheld

@@ -235,6 +235,8 @@ def test_a_winner_below_a_reference_is_not_called_one(
     spoken = said(tables)
     assert plain(spoken.headline).startswith(headline)
     assert bool(BEST.search(spoken.headline)) == (not but)
+    first = next(line for line in ranking_text(tables).splitlines() if line.startswith("1  "))
+    assert first.endswith("first" if but else "best")
     assert (f"but it is {but} than the reference mixture ({value:.3f})" in plain(spoken.quote)) == bool(but)
     assert ("uniform" in spoken.quote) is False
 
@@ -250,7 +252,7 @@ def test_a_reference_with_a_score_of_every_image_is_judged_beyond_noise(
     nats += ahead - (nats - top).mean()
 
     def kind(contest: Contest, tables: RunTables) -> Iterator[references.Held]:
-        row = references.reference("mixture", -nats.mean() / (contest.dims * LN2), family="product_mixture")
+        row = references.reference("mixture", -nats.mean() / (contest.dims * LN2))
         yield references.Held(row, nats)
 
     monkeypatch.setattr(references, "KINDS", (kind,))

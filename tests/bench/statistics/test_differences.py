@@ -276,3 +276,49 @@ def test_every_line_fits(before: RunTables, width: int) -> None:
     a = replace(before, cells=before.cells.assign(label=long))
     after = shifted(changed(a, "pixel", status="failed", reason="why " * 60), "", -1000.0, 3.0)
     assert "…" in read(differences(a, after), a, after, width)
+
+
+# -- what cannot be judged ---------------------------------------------------------------------------------------------
+
+
+def few_images(tables: RunTables, images: int) -> RunTables:
+    return replace(tables, per_image=tables.per_image[tables.per_image["image"] < images])
+
+
+@pytest.mark.parametrize("images", [1, 5, 19, 20])
+def test_too_few_images_judge_nothing(before: RunTables, images: int) -> None:
+    a, b = few_images(before, images), few_images(shifted(before, "laplace", -1.5, noise=0.1), images)
+    found = differences(a, b)
+    row = found.configurations[found.configurations["change"] != Change.IDENTICAL].iloc[0]
+    enough = images >= 20
+    assert row["change"] == (Change.WORSE if enough else Change.UNJUDGED)
+    assert found.regressed == enough
+    assert [bool(np.isnan(row[name])) for name in ("low", "high", "p")] == [not enough] * 3
+    assert row["loss"] > 0
+    text = flat(read(found, a, b))
+    assert "nan" not in text.lower()
+    if not enough:
+        assert text.startswith("Nothing is judged: fewer than 20 test images.")
+        assert "Not judged, without an interval: fewer than 20 test images." in text
+
+
+def test_a_score_above_zero_in_either_run_is_left_out(before: RunTables) -> None:
+    wrong = shifted(before, "categorical", 300.0)
+    for a, b, run in ((before, wrong, "B"), (wrong, before, "A")):
+        found = differences(a, b)
+        reasons = found.left_out["reason"]
+        assert len(reasons) == 3
+        assert reasons.str.startswith(f"in {run}, the mean ln P of 300 images is ").all()
+        assert not found.configurations["label"].str.contains("categorical").any()
+
+
+def test_one_seed_takes_the_noise_of_the_others(before: RunTables) -> None:
+    thin = fake_run.only(before, lambda cells: (cells["family"] != "laplace") | (cells["seed"] == 1))
+    after = shifted(thin, "", -0.3, noise=0.3)
+    found = differences(thin, after)
+    rows = found.configurations.query("unit == 'bits/dim'").set_index("seeds")
+    wide = rows["high"] - rows["low"]
+    assert wide[1] > np.median(wide[3])
+    assert "Of what has one seed the training noise is taken to be that of the others." in flat(
+        read(found, thin, after)
+    )
