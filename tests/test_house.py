@@ -22,6 +22,7 @@ FLOORS = {
     "vae_core.objectives": 1.1,
     "vae_core.laws": 1.2,
     "vae_core.networks": 1.2,
+    "vae_core.references": 1.2,
     "vae_core.plugins": 1.3,
     "vae_core.training": 1.3,
     "vae_core.evaluate": 1.4,
@@ -38,7 +39,7 @@ FLOORS = {
 WITHOUT_TORCH = ("bench.grid", "bench.store", "bench.engine", "bench.statistics", "bench.report", "bench.cli")
 IN_WORKERS = "bench.engine.worker"
 MOST_DOORS = 12  # files and folders of a folder; those of one kind apart, which are found from it
-OF_ONE_KIND = ("vae_core/likelihoods", "bench/grids", "bench/report/figures", "bench/cli")
+OF_ONE_KIND = ("vae_core/likelihoods", "vae_core/references", "bench/grids", "bench/report/figures", "bench/cli")
 MOST_LINES = 300
 
 

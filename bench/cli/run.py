@@ -48,6 +48,7 @@ def verb(
 
     Example:  vae-bench run digits --set epochs=20 --set seed=[0,1]
     """
+    from bench.cli.text.cautions import cautions
     from bench.engine import plugins
     from bench.engine.progress import Reporter, duration
     from bench.engine.run import Interrupted, Options, run_grid
@@ -60,6 +61,8 @@ def verb(
     loaded = grid_of(grid, set_)
     if unused := sorted(set(given) - {cell.family for cell in loaded.cells}):
         raise Refused(f"--plugin: no cell of the grid is of the family {unused[0]}; name it under family in the grid.")
+    for caution in cautions(loaded.cells):
+        typer.echo(caution, err=True)
     path = out or Path("results") / f"{loaded.name}.sqlite"
     options = Options(device.value, retry_failed, fresh, timeout, workers, weights, sys.argv[1:])
     with Reporter(sys.stderr) as reporter:

@@ -50,13 +50,16 @@ class Reporter:
             self._task = self._bar.add_task(self._text(ended, 0, 0), total=total, completed=ended)
             self._bar.start()
 
-    def update(self, ended: int, failed: int, untuned: int = 0) -> None:
+    def update(self, ended: int, failed: int, untuned: int = 0, references: int = 0) -> None:
         """`ended` cells have ended by now, `failed` of them without a result, and `untuned` configurations are still to
-        be tuned before their cells can begin; call it often. How long it takes is told from the last choice on."""
+        be tuned before their cells can begin; so many `references` are to come, which is said when no cell is. Call it
+        often. How long it takes is told from the last choice on."""
         if self._untuned and not untuned:
             self._begun, self._before = self._clock(), ended
         self._untuned = untuned
         text = self._text(ended, failed, untuned)
+        if references and ended == self._total:
+            text += f", {references} reference{'' if references == 1 else 's'} to come"
         if self._bar:
             self._bar.update(self._task, completed=ended, description=text)
             return

@@ -18,6 +18,7 @@ from bench.engine.local import Ended, Pool, Task, TaskFailed
 from bench.engine.opening import Checks, Opened, RunError, opening
 from bench.engine.progress import Reporter
 from bench.engine.provenance import cores
+from bench.engine.references import References
 from bench.grid.cell import Cell
 from bench.grid.families import cards
 from bench.grid.plan import Bundle, Tuning, halves, halves_of_tuning
@@ -46,6 +47,7 @@ class Tasks(Checks):
     carry_out: str = "bench.engine.worker.bundle:carry_out"
     choose: str = "bench.engine.worker.tuning:choose"
     measure: str = "bench.speed.throughput:measure_throughput"
+    refer: str = "bench.engine.worker.references:refer"
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,9 @@ class _Run:
         self.statuses: dict[str, str] = {}
         self.read_statuses()
         self.choices = Choices(opened.file)
+        self.references = References(
+            opened.grid.cells, opened.file, retry_failed=options.retry_failed, task=tasks.refer
+        )
         self.untuned: set[str] = set()
         self.computed = 0
 
@@ -125,7 +130,7 @@ class _Run:
     def carry_out(self) -> None:
         wanted = {cell for cell in self.described if self._is_wanted(cell)}
         file = self.opened.file
-        if file and not wanted:
+        if file and not wanted and not self.references.wanted:
             self._begin(file)
             file.share_throughput()
             if not self._unmeasured(file):
@@ -143,23 +148,24 @@ class _Run:
         here = cores()
         cells = self.opened.grid.cells
         tunings, bundles = self.choices.split(cells, wanted, "cpu", here)
-        workers = self.options.workers or max(1, min(here, len(tunings) + len(bundles)))
+        pieces = len(tunings) + len(bundles) or len(self.references.wanted)
+        workers = self.options.workers or max(1, min(here, pieces))
         with Pool(workers, max(1, here // workers), self.opened.first) as pool:
             device = self.opened.device(pool, self.options.device)["kind"]
             if device != "cpu":
                 workers = self.options.workers or 1
                 tunings, bundles = self.choices.split(cells, wanted, device, workers)
                 pool.workers, pool.threads = workers, here
-            asked = [self.described[cell].cell for cell in self.described if cell in wanted]
-            data = self.opened.examine(pool, device, asked)
-            for line in self.opened.remarked(data, asked):
+            asked = [item.cell for name, item in self.described.items() if name in wanted]
+            data = self.opened.examine(pool, device, [*asked, *self.references.cells()])
+            for line in self.opened.remarked(data, [*asked, *self.references.cells()]):
                 self.reporter.say(line)
             file = self._begin(self.opened.keep({**self._meta(), "data": data}), data)
             if self.options.fresh:
                 self.weights.clear()  # only now that the new file is in place of the old one
             said = self.opened.device(pool, device)  # again: the worker has set its precision by now
             work = _Work(pool, file, device, self.opened.sign(pool, self.options.arguments, said), wanted)
-            if wanted:
+            if wanted or self.references.wanted:
                 self.reporter.say(self._beginning(tunings, bundles, work))
                 self._train(work, tunings, bundles)
             if pool.threads == here:
@@ -170,7 +176,8 @@ class _Run:
 
     def _begin(self, file: RunFile, data: dict[str, Any] | None = None) -> RunFile:
         """The file is of this grid now."""
-        file.begin(self.described.values(), self._meta() | ({} if data is None else {"data": data}))
+        meta = self._meta() | ({} if data is None else {"data": data})
+        file.begin(self.described.values(), meta, self.references.ids)
         return file
 
     def _meta(self) -> dict[str, Any]:
@@ -183,15 +190,22 @@ class _Run:
         pieces: list[Tuning | Bundle] = [*tunings, *bundles]
         for piece in pieces:
             work.pool.submit(self._task(piece, work.device))
+        for task in self.references.tasks(self.options.timeout):
+            work.pool.submit(task)
         ended = {cell for cell in self.described if not self._is_wanted(cell)}
         self.untuned = {cell.search for tuning in tunings for cell in tuning.cells}
         self.reporter.start(len(self.described), len(ended))
         self.weights.sweep(set(work.file.weights().values()))
+        referred = 0
         while work.pool.busy:
             for end in work.pool.wait(HEARTBEAT_SECONDS):
-                ended |= self._take(work, end)
+                if self.references.is_one(end):
+                    self.references.take(work.file, end, work.provenance)
+                    referred += 1
+                else:
+                    ended |= self._take(work, end)
             failed = sum(self.statuses[cell] != "done" for cell in ended)
-            self.reporter.update(len(ended), failed, len(self.untuned))
+            self.reporter.update(len(ended), failed, len(self.untuned), len(self.references.wanted) - referred)
         self.weights.sweep()
         self.reporter.finish()
 
@@ -240,6 +254,8 @@ class _Run:
     def _beginning(self, tunings: Sequence[Tuning], bundles: Sequence[Bundle], work: _Work) -> str:
         total, wanted = len(self.described), len(work.wanted)
         what = f"{total} cells" if wanted == total else f"{wanted} of {total} cells are missing"
+        if held := len(self.references.wanted):
+            what = f"{what if wanted else 'no cells'} and {held} reference{'' if held == 1 else 's'}"
         hands = f"{work.pool.workers} x {work.pool.threads} threads"
         if not tunings:
             return f"{self.opened.path.stem}: {what}, in {len(bundles)} bundles, {work.device}, {hands}"

@@ -61,6 +61,14 @@ def networks() -> ModuleType:
     return networks
 
 
+def references() -> ModuleType:
+    """vae_core.references, without loading torch."""
+    lazy_torch.install()
+    from vae_core import references
+
+    return references
+
+
 def require_network(asked: Mapping[str, Any]) -> None:
     """Raises ValueError where no network can be built from what is asked of it, the grid's keys for networks."""
     networks().Architecture(**asked)

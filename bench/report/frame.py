@@ -9,6 +9,7 @@ import pandas as pd
 
 from bench.report.numbers import withheld
 from bench.report.text.doubts import caution
+from bench.report.text.references import mark
 from bench.statistics.boards import Board, boards
 from bench.statistics.rows import Row
 from bench.store import RunTables
@@ -19,7 +20,7 @@ EMPTY = ("board", "currency", "rank", "config", "label", "value", "verdict")
 
 def ranking(tables: RunTables) -> pd.DataFrame:
     """One row per configuration and currency: within each board the ranked ones, best first, then those left out, then
-    the readings of recipes of which another one was chosen.
+    the readings of recipes of which another one was chosen, then the references.
 
     `trusted` says whether the bound can be believed in every seed; if not, `caution` says why, and the row has no
     rank (NA), no verdict ('') and no difference to the best (NaN): its value is "at least this good", no more.
@@ -34,12 +35,21 @@ def ranking(tables: RunTables) -> pd.DataFrame:
     `collapsed` count seeds, `lift` is what refinement gained over the encoder's own bound, in `unit`. The cells' other
     columns follow under the names of the run file, joined over seeds. `tuned` has what was chosen on validation
     data, as JSON, and `tuned_edges` what of it lies at an end of its range, with the value to add; keys of the grid
-    have the value in use.
+    have the value in use. `mark` says of a configuration that it is worse than a histogram of each dimension, or than
+    a uniform guess. `reference` is 1 of what scores are held against: those have no rank and no seeds, their verdict is
+    theirs ("better", "worse" than the board's first row), and their `family` is their name.
     """
-    records = [_record(board, row) for board in boards(tables) for row in (*board.everything, *board.readings)]
+    found = boards(tables)
+    records = [
+        _record(board, row) for board in found for row in (*board.everything, *board.readings, *board.references)
+    ]
     if not records:
         return pd.DataFrame(columns=list(EMPTY))
-    return pd.DataFrame(records).astype({"rank": "Int64"})
+    of_cells = pd.DataFrame([_record(board, row) for board in found for row in (*board.everything, *board.readings)])
+    if len(of_cells) == len(records):
+        return of_cells.astype({"rank": "Int64"})
+    whole = {name: "Int64" for name, kind in of_cells.dtypes.items() if kind == "int64"}  # though references have none
+    return pd.DataFrame(records).astype(whole | {"rank": "Int64"})[list(of_cells.columns)]
 
 
 def _record(board: Board, row: Row) -> dict[str, object]:
@@ -54,6 +64,8 @@ def _record(board: Board, row: Row) -> dict[str, object]:
         "unit": board.unit,
         "config": row.config,
         "label": row.label,
+        "reference": int(row.reference),
+        "mark": mark(board, row),
         "kind": row.kind,
         "family": row.family,
         "sigma": row.sigma,

@@ -18,7 +18,9 @@ from bench.report.pictures import Gallery, galleries
 from bench.report.tables.diagnostics import Diagnostics, diagnostics, meanings
 from bench.report.tables.entries import known
 from bench.report.tables.ranking import DRAWN, LeftOut, Ranking, left_out, ranking
+from bench.report.tables.references import References, kinds, references, unreferred
 from bench.report.tables.speeds import Timed, speed_columns, speeds
+from bench.report.tables.spread import Spread, spread_table
 from bench.report.tables.tuning import tuning
 from bench.report.tables.unranked import density_lines, recipe_lines
 from bench.report.text.run import headline_facts, notices, precision, ranges
@@ -28,6 +30,7 @@ from bench.statistics.contests import said, specs
 from bench.statistics.endings import GAIN_FLOOR
 from bench.statistics.scored import unusable
 from bench.statistics.trust import ESS_FLOOR, KHAT_NEEDS, RISE_FLOOR
+from bench.statistics.tuning import searches
 from bench.store import BAD_SHARE, RunTables
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -44,6 +47,8 @@ class Section:
     verdict: Sentences
     ranking: Ranking
     left_out: LeftOut
+    spread: Spread | None
+    references: References
     diagnostics: Diagnostics
     speeds: list[Timed]
     galleries: list[Gallery]
@@ -95,6 +100,8 @@ def context(tables: RunTables) -> dict[str, Any]:
         "tuning": tuning(tables, ranked, looks),
         "recipes": recipe_lines(ranked),
         "densities": density_lines(ranked),
+        "references": kinds(tables.references),
+        "unreferred": unreferred(tables.references),
         "failed": list(failed.itertuples(index=False)),
         "cells": len(cells),
         "bad_share": percent(BAD_SHARE),
@@ -126,6 +133,8 @@ def _section(board: Board, tables: RunTables, looks: figures.Looks, anchor: str)
         verdict=sentences(board),
         ranking=ranking(board, looks),
         left_out=left_out(board, looks),
+        spread=spread_table(board, searches(tables)),
+        references=references(board, looks),
         diagnostics=diagnostics(board, looks),
         speeds=speeds(board, tables.throughput),
         galleries=galleries(board, tables.pictures),

@@ -7,11 +7,14 @@ import textwrap
 from bench.report.numbers import NOTHING, bound, bracket, listed, measured, several, withheld
 from bench.report.provenance import loud
 from bench.report.text.doubts import caution
-from bench.report.text.findings import estimator
+from bench.report.text.findings import estimator, two_levels
+from bench.report.text.references import OF_FAMILIES, OF_ROWS, SHORT_MARKS, distance, mark
+from bench.report.text.spread import made_of
 from bench.report.text.training import fewer_seeds, lost_seeds, training
 from bench.report.text.tuning import tuning, value_text, words
 from bench.report.text.verdict import sentences
 from bench.statistics.boards import Board, boards
+from bench.statistics.references import in_short
 from bench.statistics.rows import Row, Withheld
 from bench.statistics.scored import unusable
 from bench.store import RunTables
@@ -53,11 +56,12 @@ def _board(board: Board, width: int) -> list[str]:
     notes = [
         f"Bounds on ln P with L = {samples} samples of z" + _intervals(board),
         *_marks(board),
+        *_of_references(board),
         *(["*: at the edge of its range."] if any("*" in line for line in table) else []),
         *(["Of each recipe the reading that is best on validation images is ranked."] if board.readings else []),
         *(
             text.striptags()
-            for topic in (training, lost_seeds, tuning, estimator)
+            for topic in (training, lost_seeds, tuning, two_levels, made_of, estimator)
             for finding in topic(board)
             for text in finding.texts
         ),
@@ -68,6 +72,7 @@ def _board(board: Board, width: int) -> list[str]:
         *table,
         *_left_out(board, width),
         *_wrapped(" ".join(notes), width),
+        *_wrapped(f"To quote: {spoken.quote.striptags()}", width),
     ]
 
 
@@ -91,6 +96,17 @@ def _marks(board: Board) -> list[str]:
     ]
 
 
+def _of_references(board: Board) -> list[str]:
+    """What the rows of references are, and the marks of rows that are worse than the plainest of them."""
+    notes = []
+    if board.ranked and board.references:
+        notes.append(OF_ROWS)
+        if len(in_short(board.references)) < len(board.references):
+            notes.append(OF_FAMILIES)
+    said = {mark(board, row) for row in board.everything}
+    return notes + [f"{short}: {long}." for long, short in SHORT_MARKS.items() if long in said]
+
+
 def _ranked(board: Board, width: int) -> list[str]:
     """The ranking as a table, references at their places in it; nothing where nothing is ranked."""
     if not board.ranked:
@@ -102,12 +118,12 @@ def _ranked(board: Board, width: int) -> list[str]:
                 NOTHING if row.rank is None else str(row.rank),
                 row.label,
                 f"{measured(row.value.mean, board.unit)} {_interval(row, board)}".rstrip(),
-                _verdict(row, board.unit),
+                _verdict(row, board),
             )
             for row in board.standing
         ),
     ]
-    marks = ["", *(f" ({row.seeds}/{board.most_seeds})" if fewer_seeds(row, board) else "" for row in board.standing)]
+    marks = ["", *(_after_label(board, row) for row in board.standing)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     widths[1] = max(len(row[1]) + len(mark) for row, mark in zip(table, marks, strict=True))
     room = width - widths[0] - widths[2] - widths[3] - 6
@@ -121,6 +137,18 @@ def _ranked(board: Board, width: int) -> list[str]:
         f"{value:>{widths[2]}}  {verdict}".rstrip()
         for (rank, label, value, verdict), chosen, mark in zip(table, tuned, marks, strict=True)
     ]
+
+
+def _after_label(board: Board, row: Row) -> str:
+    """The short marks of a row."""
+    fewer = f" ({row.seeds}/{board.most_seeds})" if fewer_seeds(row, board) else ""
+    return fewer + _less(board, row)
+
+
+def _less(board: Board, row: Row) -> str:
+    """The short mark of a row that is worse than the plainest references."""
+    said = mark(board, row)
+    return f" {SHORT_MARKS[said]}" if said else ""
 
 
 def _tuned(board: Board) -> list[str]:
@@ -147,13 +175,15 @@ def _left_out(board: Board, width: int) -> list[str]:
     bounds = [bound(row, board.unit) for row in rows]
     widest = max(map(len, bounds)) + 1  # "≤" is typed with two letters
     most = max(width // 3, width - widest - 7 - REASON)  # a name before its reason: the name tells rows apart
-    room = max(NARROWEST, min(max(len(row.label) for row in rows), most))
+    marks = [_less(board, row) for row in rows]
+    room = max(NARROWEST, min(max(len(row.label) + len(short) for row, short in zip(rows, marks, strict=True)), most))
     left = width - room - widest - 7
     return [
         f"left out of the ranking, at least this good in {board.unit}:",
         *(
-            f"!  {_cut(row.label, room):<{room}}  {shown:>{widest - 1}}  {_cut(caution(row.doubts, board.unit), left)}"
-            for shown, row in zip(bounds, rows, strict=True)
+            f"!  {_cut(row.label, room - len(short)) + short:<{room}}  {shown:>{widest - 1}}  "
+            f"{_cut(caution(row.doubts, board.unit), left)}"
+            for shown, row, short in zip(bounds, rows, marks, strict=True)
         ),
     ]
 
@@ -162,23 +192,24 @@ def _interval(row: Row, board: Board) -> str:
     return "[withheld]" if row.value.withheld is Withheld.IMPOSSIBLE else bracket(row.value, board.unit)
 
 
-def _verdict(row: Row, unit: str) -> str:
-    """What stands in the last column; of a reference, that it is one."""
+def _verdict(row: Row, board: Board) -> str:
+    """What stands in the last column; of a reference, that it is one, and by how much it is worse."""
+    unit = board.unit
+    if row.reference:
+        return distance(row, unit)
     match row.verdict:
-        case None:
-            return "reference"
         case Verdict.BEST:
-            return "best"
+            return "first" if board.unbeaten else "best"
         case Verdict.INDISTINGUISHABLE:
             return "indistinguishable"
         case Verdict.UNPAIRED:
             return "no seed in common"
         case Verdict.UNJUDGED:
             return "not judged" if row.rank == 1 else measured(row.behind.mean, unit)
-        case Verdict.BETTER:
-            return "better than the best"
         case Verdict.WORSE:
             return f"{measured(row.behind.mean, unit)} {bracket(row.behind, unit)}"
+        case _:
+            raise ValueError(f"no configuration is {row.verdict}")
 
 
 def _cut(text: str, width: int) -> str:

@@ -8,15 +8,16 @@ the reasons why it is no more than that.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 
+from bench.statistics.claims.scope import Scope, scope
 from bench.statistics.contests import LN2, UNITS, Contest, contests, generator, specs
 from bench.statistics.endings import ending
 from bench.statistics.readings import chosen
-from bench.statistics.references import references
+from bench.statistics.references import compared, found, in_short, is_beaten
 from bench.statistics.rows import MATCHED, Estimate, Row, joined
 from bench.statistics.scored import scored, unusable
 from bench.statistics.trust import doubts, rise_per_doubling
@@ -44,6 +45,8 @@ class Failed:
 
     label: str
     config: str
+    family: str
+    recipe: bool
     seeds: int  # that were trained
     reason: str  # of the first
 
@@ -62,6 +65,8 @@ class Board(Contest):
     references: tuple[Row, ...]
     readings: tuple[Row, ...] = ()  # of recipes, those that were not chosen, best first
     failed: tuple[Failed, ...] = ()  # what is not there at all, in the order of the grid
+    scope: Scope = field(default_factory=Scope)
+    held: Mapping[str, Floats] = field(default_factory=dict)  # ln P of every image, nats [N], of references by name
 
     @property
     def judged(self) -> bool:
@@ -80,8 +85,38 @@ class Board(Contest):
 
     @property
     def standing(self) -> tuple[Row, ...]:
-        """The ranked configurations with the references among them, each at its place by value."""
-        return tuple(sorted(self.ranked + self.references, key=lambda row: -self.sign * row.value.mean))
+        """The ranked configurations with the references among them, each at its place by value; of references for
+        single families the best alone."""
+        return tuple(sorted(self.ranked + in_short(self.references), key=lambda row: -self.sign * row.value.mean))
+
+    @property
+    def unbeaten(self) -> tuple[Row, ...]:
+        """The references that the best ranked configuration is not shown to be better than, best first."""
+        return tuple(row for row in self.references if self.ranked and not is_beaten(row))
+
+    @property
+    def histogram(self) -> Row | None:
+        """The histogram of each dimension, where the run has it."""
+        return next((row for row in self.references if row.family == "histogram"), None)
+
+    def says_less(self, row: Row) -> bool:
+        """Whether a configuration's mean is worse than the histogram's: it has learned less than a table of
+        frequencies. Of one that is left out it is that of its bound."""
+        table = self.histogram
+        return table is not None and not row.reference and self.sign * (row.value.mean - table.value.mean) < 0
+
+    def below_uniform(self, row: Row) -> bool:
+        """Whether a configuration's mean is worse than a uniform guess."""
+        return not row.reference and self.sign * (row.value.mean - self.uniform) < 0
+
+    def gain_over(self, row: Row, reference: Row) -> Estimate:
+        """By how much a configuration is better than a reference with scores of its own, in the board's unit; the noise
+        between seeds moderated over the configurations of the board."""
+        samples = list(self.samples.values())
+        place = list(self.samples).index(row.config)
+        difference = samples[place].nats - self.held[reference.family]
+        noise = of_values([sample.nats for sample in samples]).of([place])
+        return Estimate.of(compare.intervals([difference], generator(), noise=noise), 0).times(self.scale)
 
     @property
     def unended(self) -> tuple[Row, ...]:
@@ -106,7 +141,7 @@ class Board(Contest):
 
         Paired by seed and image; None where the two share no seed.
         """
-        differences = [self._difference(*pair) for pair in pairs]
+        differences = [self.difference(*pair) for pair in pairs]
         paired = [nats for nats in differences if nats is not None]
         if not paired:
             return [None for _ in pairs]
@@ -127,7 +162,7 @@ class Board(Contest):
         samples = self.samples.values()
         return of_pairs([sample.nats for sample in samples], [sample.seeds for sample in samples], places, paired)
 
-    def _difference(self, config: str, other: str) -> Floats | None:
+    def difference(self, config: str, other: str) -> Floats | None:
         """Nats [S, N] by which a configuration is better than another, over the seeds that both have."""
         one, two = self.samples[config], self.samples[other]
         shared = [seed for seed in one.seeds if seed in two.seeds]
@@ -166,13 +201,18 @@ def _board(contest: Contest, cells: pd.DataFrame, nats: Mapping[str, Floats], ta
     rows = [replace(row, reading_of=readings.get(row.config, "")) for row in rows]
     apart = [row for row in rows if row.set_aside]
     rows = [row for row in rows if not row.set_aside]
+    ranked = tuple(_ranked(contest, [row for row in rows if row.trusted], samples))
+    scores = {row.config: (samples[row.config].nats, samples[row.config].seeds) for row in ranked}
+    references = found(contest, tables)
     return Board(
         **asdict(contest),
         samples=samples,
-        ranked=tuple(_ranked(contest, [row for row in rows if row.trusted], samples)),
+        ranked=ranked,
         left_out=tuple(_unranked(contest, [row for row in rows if not row.trusted], samples)),
-        references=references(contest, tables),
         readings=tuple(_unranked(contest, apart, samples)),
+        references=compared(contest, references, ranked, scores),
+        held={held.row.family: held.nats for held in references if held.nats is not None},
+        scope=scope(contest, tables),
     )
 
 
@@ -257,7 +297,9 @@ def _failed(board: Board, lost: pd.DataFrame, found: Sequence[Board]) -> tuple[F
 
     firsts = [(group.iloc[0], len(group)) for _, group in lost.groupby("config", sort=False)]
     return tuple(
-        Failed(str(cell["label"]), str(cell["config"]), seeds, str(cell["reason"]))
-        for cell, seeds in firsts
-        if any(other is board for other in at_home(cell))
+        Failed(
+            str(one["label"]), str(one["config"]), str(one["family"]), bool(one["recipe"]), count, str(one["reason"])
+        )
+        for one, count in firsts
+        if any(other is board for other in at_home(one))
     )

@@ -5,6 +5,7 @@ A configuration is a cell without its seed. What is not known of a row, or does 
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,6 +27,7 @@ NOTHING_KNOWN = Results()
 NOT_RECORDED = Ending()
 NOT_TUNED = Tuned()
 K = TypeVar("K", bound=Hashable)
+T = TypeVar("T")
 
 NAN = math.nan
 MATCHED = keys_of("training", "network", "schedule")  # settings that two rows of a fair comparison agree in
@@ -167,6 +169,11 @@ class Row:
         return self.tuned.values.get(key, self.settings[key])
 
     @property
+    def own_options(self) -> dict[str, Any]:
+        """The options of its family but for σ."""
+        return dict(json.loads(self.options)) if self.options else {}
+
+    @property
     def fixed_sigma(self) -> float:
         """σ where the grid gives a number, NaN where it is learned or there is none."""
         try:
@@ -209,9 +216,9 @@ def _asked(row: Row) -> dict[str, Any]:
     return {name: KEYS[name].absent if value in KEYS[name].implied else value for name, value in row.settings.items()}
 
 
-def grouped(rows: Iterable[Row], key: Callable[[Row], K]) -> dict[K, list[Row]]:
+def grouped(rows: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
     """Rows with one key together, both in the order in which they come."""
-    groups: dict[K, list[Row]] = {}
+    groups: dict[K, list[T]] = {}
     for row in rows:
         groups.setdefault(key(row), []).append(row)
     return groups

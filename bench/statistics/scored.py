@@ -51,7 +51,7 @@ def unusable(tables: RunTables) -> pd.DataFrame:
 def impossible_scores(tables: RunTables) -> dict[str, str]:
     """Why the scores of finished cells are no log-probabilities, by cell; of run files and exports that were written
     before anything looked for it, too."""
-    images, found = tables.per_image, {}
+    images, found = tables.per_image[tables.per_image["cell"].isin(tables.cells["cell"])], {}
     highest = images.groupby("cell", sort=False)["iw_nats"].max()
     cells = tables.cells.set_index("cell")
     for name in highest.index[highest > 0]:

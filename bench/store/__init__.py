@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from bench.store.columns import RESULT_COLUMNS, Results
 from bench.store.database import StoreError, cannot_write, replaceable
+from bench.store.reference_rows import ReferenceResult
 from bench.store.run_file import CellResult, RunFile, SearchResult, Value
 from bench.store.schema import BAD_SHARE, IMAGE_ARRAYS
 from bench.store.tables import RunTables, read_run
@@ -16,6 +17,7 @@ __all__ = [
     "IMAGE_ARRAYS",
     "RESULT_COLUMNS",
     "CellResult",
+    "ReferenceResult",
     "Results",
     "RunFile",
     "RunTables",

@@ -3,7 +3,9 @@
 Format 3 had other names of cells: they hashed every key, so that each new key would have changed them all. From format
 4 on names hash what differs from what cells had before a key existed (bench.grid.cell), and columns are added as they
 are declared. Up to format 4 `objective` also said which bound is trained, which is `bound` from format 5 on
-(bench.grid.old). A cell is told by its `spec`, from which its names follow.
+(bench.grid.old). Up to format 5 there were no references; from format 6 on they are rows of `cells` with `reference` 1.
+A cell is told by its `spec`, from which its names follow; a reference by its own, which has the key `reference` and
+stays as it is.
 """
 
 from __future__ import annotations
@@ -50,6 +52,8 @@ class Names:
         """From `ASKED` of every stored cell. Raises ValueError for a spec that is none."""
         names = cls({}, {}, {}, {})
         for cell, config, kind, search, tuned, spec in rows:
+            if is_reference(str(spec)):
+                continue
             today = _cell(str(spec))
             trained = today.settled(json.loads(tuned or "null"))
             for before, now, renamed in (
@@ -61,6 +65,14 @@ class Names:
                 if before and before != now:
                     renamed[before] = now
         return names
+
+
+def is_reference(spec: str) -> bool:
+    """Whether a stored spec is of a reference (bench.grid.references), and of no cell."""
+    try:
+        return "reference" in json.loads(spec)
+    except TypeError as error:
+        raise ValueError(f"a stored cell cannot be read: {error}") from error
 
 
 def key_values(cell: Cell) -> dict[str, Any]:
@@ -92,7 +104,10 @@ def bring_along(connection: sqlite3.Connection) -> None:
         connection.execute(f"CREATE INDEX IF NOT EXISTS {table}_cell ON {table} (cell)")
     stored = connection.execute(f"SELECT {', '.join(ASKED)} FROM cells").fetchall()  # noqa: S608  own names
     names = Names.of(stored)
+    connection.execute("UPDATE cells SET reference = 0 WHERE reference IS NULL")
     for cell, *_, spec in stored:
+        if is_reference(spec):
+            continue
         today = _cell(spec)
         row = {**key_values(today), "config": today.config, "spec": json.dumps(today.spec, sort_keys=True)}
         row |= {} if today.tune else {"tune": "", "search": ""}
@@ -119,7 +134,8 @@ def _part_objectives(connection: sqlite3.Connection) -> None:
 
 
 def bring_along_exported(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-    """The same for tables that were exported, by name; those without the specs of their cells stay as they are."""
+    """The same for tables that were exported, by name, references left aside; those without the specs of their cells
+    stay as they are."""
     import pandas as pd
 
     cells = tables["cells"]
@@ -132,6 +148,7 @@ def bring_along_exported(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFr
     nothing = {name: None if kind == "TEXT" else math.nan for name, kind in RESULT_COLUMNS.items()}
     lacking: dict[str, object] = {name: value for name, value in nothing.items() if name not in cells.columns}
     lacking |= {column: "" for column in ("tune", "search") if column not in cells.columns}
+    lacking |= {name: value for name, value in (("reference", 0), ("details", None)) if name not in cells.columns}
     if "encoder_samples" in lacking and "iw_samples" in cells.columns:
         lacking["encoder_samples"] = cells["iw_samples"]  # one pass served both
     lacking |= {column: keys[column] for column in KEY_COLUMNS if column not in cells.columns}

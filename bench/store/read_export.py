@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from bench.store.database import StoreError
 from bench.store.export import PARQUET
 from bench.store.migrate import bring_along_exported
-from bench.store.tables import RunTables
+from bench.store.schema import CELL_COLUMNS
+from bench.store.tables import RunTables, no_references
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,12 +32,33 @@ def read_exported(folder: Path) -> RunTables:
     """
     tables = {name: _table(folder / f"{name}.parquet", needed=name in NEEDED) for name in PARQUET}
     try:
-        tables = bring_along_exported(tables)
+        cells, references = parted(tables["cells"])
+        tables = bring_along_exported(tables | {"cells": cells})
     except ValueError as error:
         raise StoreError(f"{folder / 'cells.parquet'} is damaged ({error}); export the run again.") from error
     return RunTables(
-        **tables, pictures={}, throughput=_empty(), scaling=_empty(), **_origin(folder / "provenance.json")
+        **tables,
+        pictures={},
+        throughput=_empty(),
+        scaling=_empty(),
+        **_origin(folder / "provenance.json"),
+        references=references,
     )
+
+
+def parted(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Cells and references, each with the types that they have without the other."""
+    if "reference" not in rows.columns or not (rows["reference"] == 1).any():
+        return rows, no_references()
+    return _alone(rows[rows["reference"] != 1]), _alone(rows[rows["reference"] == 1])
+
+
+def _alone(rows: pd.DataFrame) -> pd.DataFrame:
+    whole = [name for name, kind in CELL_COLUMNS.items() if kind == "INTEGER" and name in rows.columns]
+    kinds = {name: "float64" if rows[name].isna().any() else "int64" for name in whole}
+    rows = rows.reset_index(drop=True).astype(kinds)
+    nothing = [name for name, kind in CELL_COLUMNS.items() if kind.startswith("TEXT") and name in rows.columns]
+    return rows.assign(**{name: None for name in nothing if rows[name].isna().all()})
 
 
 def _table(path: Path, *, needed: bool = True) -> pd.DataFrame:

@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 
 from bench.grid.cell import Described
+from bench.grid.references import ReferenceSpec
 from bench.store import database
 from bench.store.columns import FORMAT, RESULT_COLUMNS
 from bench.store.database import cannot_write, create_table, insert, open_to_write, read_meta, transaction
 from bench.store.migrate import key_values
+from bench.store.reference_rows import ReferenceResult, row_of
 from bench.store.schema import (
     APPLICATION_ID,
     CANDIDATE_COLUMNS,
@@ -120,9 +122,9 @@ class RunFile:
     def meta(self) -> dict[str, Any]:
         return read_meta(self._connection)
 
-    def statuses(self) -> dict[str, str]:
-        """The status of every cell that has ended, in the present grid or not."""
-        return dict(self._connection.execute("SELECT cell, status FROM cells"))
+    def statuses(self, *, reference: bool = False) -> dict[str, str]:
+        """The status of every cell (or reference) that has ended, in the present grid or not."""
+        return dict(self._connection.execute("SELECT cell, status FROM cells WHERE reference = ?", (reference,)))
 
     def weights(self) -> dict[str, str]:
         """The file of the trained weights of every cell that has one."""
@@ -131,12 +133,14 @@ class RunFile:
     def measured_kinds(self) -> set[str]:
         return {kind for (kind,) in self._connection.execute("SELECT kind FROM throughput")}
 
-    def begin(self, cells: Iterable[Described], meta: Mapping[str, Any]) -> None:
-        """Say what the present grid is: which of the stored cells belong to it, and how they are called in it."""
+    def begin(self, cells: Iterable[Described], meta: Mapping[str, Any], references: Iterable[str] = ()) -> None:
+        """Say what the present grid is: which of the stored cells belong to it, and how they are called in it; and
+        which of the references, by id."""
         rows = [(described.label, described.cell.id) for described in cells]
         with transaction(self._connection, self.path):
             self._connection.execute("UPDATE cells SET current = 0")
             self._connection.executemany("UPDATE cells SET current = 1, label = ? WHERE cell = ?", rows)
+            self._connection.executemany("UPDATE cells SET current = 1 WHERE cell = ?", zip(references))
             self._connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", _meta_rows(meta))
 
     def add_provenance(self, facts: Mapping[str, Any]) -> int:
@@ -150,6 +154,15 @@ class RunFile:
         with transaction(self._connection, self.path):
             for described, result in results:
                 self._write_cell(described, result, provenance)
+
+    def write_reference(self, spec: ReferenceSpec, result: ReferenceResult, provenance: int) -> None:
+        """Store how a reference ended; an older row of it is replaced."""
+        numbers = {key: _cleaned(value) for key, value in result.values.items()}
+        with transaction(self._connection, self.path):
+            self._connection.execute("DELETE FROM per_image WHERE cell = ?", (spec.id,))
+            insert(self._connection, "cells", {**row_of(spec, result), **numbers, "provenance": provenance})
+            if result.iw_nats is not None:
+                self._write_images(spec.id, {"iw_nats": result.iw_nats})
 
     def write_searches(self, results: Iterable[SearchResult], provenance: int) -> None:
         """Store what tuning gave, in one transaction; older candidates of the same searches are replaced."""
@@ -228,12 +241,15 @@ class RunFile:
                 row = map(_cleaned, (result.cell, *numbers))
                 insert(self._connection, table, dict(zip(columns, row, strict=True)))
         if result.per_image:
-            arrays = {name: np.ascontiguousarray(a, dtype="<f8").tobytes() for name, a in result.per_image.items()}
-            insert(self._connection, "per_image", {"cell": result.cell, **arrays})
+            self._write_images(result.cell, result.per_image)
         for kind, picture in result.pictures.items():
             pixels = np.ascontiguousarray(picture, dtype=np.uint8)
             entry = (result.cell, kind, json.dumps(pixels.shape), pixels.tobytes())
             self._connection.execute("INSERT INTO pictures VALUES (?, ?, ?, ?)", entry)
+
+    def _write_images(self, cell: str, per_image: Mapping[str, np.ndarray]) -> None:
+        arrays = {name: np.ascontiguousarray(array, dtype="<f8").tobytes() for name, array in per_image.items()}
+        insert(self._connection, "per_image", {"cell": cell, **arrays})
 
 
 def _spec_row(described: Described) -> dict[str, Value]:
@@ -249,6 +265,7 @@ def _spec_row(described: Described) -> dict[str, Value]:
         "sigma": cell.sigma,
         "options": json.dumps({key: value for key, value in sorted(cell.options.items()) if key != "sigma"}),
         "recipe": int(described.recipe),
+        "reference": 0,
         "tune": _json(cell.spec["tune"]) if cell.tune else "",
         "search": cell.search,
         "spec": json.dumps(cell.spec, sort_keys=True),

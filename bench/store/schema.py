@@ -40,8 +40,14 @@ SPEC_COLUMNS = {
     "search": "TEXT",  # what its candidates are listed under; '' where nothing is tuned
     "spec": "TEXT",  # the whole cell, as JSON
     "current": "INTEGER",  # whether it is of the present grid
+    "reference": "INTEGER",  # 1 of what scores are held against (rule 13), 0 of a trained cell
 }
-END_COLUMNS = {"status": "TEXT", "reason": "TEXT", "provenance": "INTEGER"}
+END_COLUMNS = {
+    "status": "TEXT",
+    "reason": "TEXT",
+    "provenance": "INTEGER",
+    "details": "TEXT",  # of a reference: what was chosen and measured on the way, as JSON
+}
 CELL_COLUMNS = SPEC_COLUMNS | END_COLUMNS | RESULT_COLUMNS
 
 THROUGHPUT_COLUMNS = {

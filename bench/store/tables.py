@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunTables:
-    """A run file in memory, restricted to the cells of the present grid.
+    """A run file in memory, restricted to the cells of the present grid. `references` are the rows of what scores are
+    held against, in the columns of `cells`; their images are in `per_image` too.
 
     Long: per_image (cell, image, then IMAGE_ARRAYS), latents (cell, dimension, kl_nats, mean_variance), calibration
     (cell, bin, share), history (cell, epoch, train_nats, valid_nats). pictures maps (cell, kind) to uint8 [n, H, W] or
@@ -40,6 +41,15 @@ class RunTables:
     scaling: pd.DataFrame
     meta: dict[str, Any]
     provenance: list[dict[str, Any]]
+    references: pd.DataFrame = field(default_factory=lambda: no_references())
+
+
+def no_references() -> pd.DataFrame:
+    """The table of references of a run that has none."""
+    import pandas as pd
+
+    kinds = {"TEXT": "object", "REAL": "float64", "INTEGER": "float64"}
+    return pd.DataFrame({name: pd.Series(dtype=kinds[kind.split()[0]]) for name, kind in CELL_COLUMNS.items()})
 
 
 def read_run(path: Path) -> RunTables:
@@ -50,7 +60,9 @@ def read_run(path: Path) -> RunTables:
     try:
         with reading(path):
             connection.execute("BEGIN")  # one snapshot, though a run may be writing
-            cells = pd.read_sql_query("SELECT * FROM cells ORDER BY rowid", connection)
+            whole = "SELECT * FROM cells WHERE reference = ? ORDER BY rowid"
+            cells = pd.read_sql_query(whole, connection, params=(0,))
+            references = pd.read_sql_query(whole, connection, params=(1,))
             bounds = pd.read_sql_query("SELECT * FROM bounds ORDER BY rowid", connection)
             speed = pd.read_sql_query("SELECT * FROM throughput ORDER BY rowid", connection)
             latents = pd.read_sql_query("SELECT * FROM latents ORDER BY rowid", connection)
@@ -65,11 +77,10 @@ def read_run(path: Path) -> RunTables:
             provenance = connection.execute("SELECT id, json FROM provenance ORDER BY id").fetchall()
     finally:
         connection.close()
-    cells = cells[cells["current"] == 1].reset_index(drop=True)
-    numeric = [name for name, kind in CELL_COLUMNS.items() if kind in ("REAL", "INTEGER")]
-    cells[numeric] = cells[numeric].apply(pd.to_numeric)  # a column of NULLs only would be one of objects
+    cells, references = (_present(table) for table in (cells, references))
     current = set(cells["cell"])
-    long = [_images(cell, blobs) for cell, *blobs in images if cell in current]
+    scored = current | set(references["cell"])
+    long = [_images(cell, blobs) for cell, *blobs in images if cell in scored]
     none = pd.DataFrame(
         {"cell": pd.Series(dtype=str), "image": pd.Series(dtype=int)}
         | {name: pd.Series(dtype=float) for name in IMAGE_ARRAYS}
@@ -93,7 +104,18 @@ def read_run(path: Path) -> RunTables:
         scaling=scaling,
         meta=meta,
         provenance=[{"id": number, **json.loads(text)} for number, text in provenance],
+        references=references if len(references) else no_references(),
     )
+
+
+def _present(rows: pd.DataFrame) -> pd.DataFrame:
+    """Those of the present grid."""
+    import pandas as pd
+
+    rows = rows[rows["current"] == 1].reset_index(drop=True)
+    numeric = [name for name, kind in CELL_COLUMNS.items() if kind in ("REAL", "INTEGER")]
+    rows[numeric] = rows[numeric].apply(pd.to_numeric)  # a column of NULLs only would be one of objects
+    return rows
 
 
 def _of(names: set[str], table: pd.DataFrame, column: str = "cell") -> pd.DataFrame:

@@ -180,12 +180,13 @@ class OfCell:
 
 
 def cells_of(run: Path) -> list[OfCell]:
-    """Every cell of a run file. Raises StoreError."""
+    """Every cell of a run file, without the references. Raises StoreError."""
     names = [field.name for field in dataclasses.fields(OfCell)]
     connection = open_to_read(run)
     try:
         with reading(run):
-            rows = connection.execute(f"SELECT {', '.join(names)} FROM cells ORDER BY rowid").fetchall()  # noqa: S608  own names
+            asked = f"SELECT {', '.join(names)} FROM cells WHERE reference = 0 ORDER BY rowid"  # noqa: S608  own names
+            rows = connection.execute(asked).fetchall()
     finally:
         connection.close()
     return [OfCell(**dict(zip(names, row, strict=True))) for row in rows]

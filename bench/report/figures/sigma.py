@@ -16,6 +16,7 @@ from bench.report.figures._scores import limits, quantity, uniform_line
 from bench.report.figures._svg import INK, PAPER, Looks, styled
 from bench.report.numbers import all_of, listed
 from bench.statistics.boards import Board
+from bench.statistics.claims.scales import Outcome, learned_scales
 from bench.statistics.rows import Row, by_family, first_of_each, grouped
 from bench.store import RunTables
 
@@ -80,22 +81,19 @@ def _curves(
 
 
 def title(board: Board) -> Markup:
-    """Which fixed σ is best in each family, and whether a learned one is better still."""
+    """Which fixed σ is best in each family, and how often a learned one, of the same training, is better still."""
     families = _families(board)
     bests = [str(Markup("{:g} (<b>{}</b>)").format(fixed[0].fixed_sigma, name)) for name, fixed in families.items()]
     text = Markup("The best fixed σ of the grid is {}").format(Markup(listed(bests)))
-    pairs = [
-        (learned.config, fixed[0].config)
-        for family, fixed in families.items()
-        for learned in _learned(board, family)[:1]  # the best, where there is one
-    ]
-    if not pairs:
+    compared = [one for one in learned_scales(board) if one.learned.family in families]
+    if not compared:
         return text
-    better = sum(lead is not None and lead.low > 0 for lead in board.leads(pairs))
+    better = sum(one.outcome is Outcome.BETTER for one in compared)
     if not better:
         return text + "; no learned σ is clearly better"
-    where = "" if len(pairs) == 1 else f" in {all_of(better, len(pairs))} families"
-    return text + f"; a learned σ is better still{where}"
+    if len(compared) == 1:
+        return text + "; the learned σ is better still"
+    return text + f"; a learned σ is better still in {all_of(better, len(compared))} comparisons"
 
 
 def _families(board: Board) -> dict[str, list[Row]]:

@@ -49,6 +49,7 @@ class Named:
     hue: str
     caution: str  # why it is left out of the ranking, '' where it is ranked
     entries: list[Entry]
+    mark: str = ""  # that it is worse than the plainest references
 
 
 def key(value: float) -> float | str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from bench.report.numbers import NOTHING, bound, bracket, measured, number, perc
 from bench.report.tables.entries import NONE, Column, Entry, Named, key, known, plain, some_seeds
 from bench.report.text.doubts import caution
 from bench.report.text.ends import at_most, owed, renormalised
+from bench.report.text.references import mark, tag
 from bench.report.text.training import failed_seeds, fewer_seeds, how_it_ended
 from bench.report.text.tuning import edges_text, value_text, values_text, words
 from bench.statistics.boards import Board
@@ -30,8 +31,6 @@ TAGS = {
     Verdict.WORSE: ("worse", "worse"),
     Verdict.UNPAIRED: ("no seed in common", "worse"),
     Verdict.UNJUDGED: ("not judged", "worse"),
-    Verdict.BETTER: ("better than the best", "reference"),
-    None: ("reference", "reference"),
 }
 
 
@@ -60,6 +59,7 @@ class Line:
     tag_class: str
     before: list[Entry]  # left of the drawing and the verdict
     after: list[Entry]
+    mark: str = ""  # that it is worse than the plainest references
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def ranking(board: Board, looks: Looks) -> Ranking:
     return Ranking(
         before=before,
         after=after,
-        lines=[_line(row, before, after, looks, window, fewer_seeds(row, board)) for row in rows],
+        lines=[replace(_line(row, before, after, looks, window, board), mark=mark(board, row)) for row in rows],
         axis=(ends[0], ends[1]),
         best=_place(board.ranked[0].value.mean, window) if board.ranked else 0.0,
     )
@@ -103,7 +103,9 @@ def left_out(board: Board, looks: Looks) -> LeftOut:
         *_estimation(board),
         *_training(board),
     ]
-    return LeftOut(columns, named(board.left_out, columns, looks, board.unit))
+    lines = named(board.left_out, columns, looks, board.unit)
+    marks = [mark(board, row) for row in board.left_out]
+    return LeftOut(columns, [replace(line, mark=said) for line, said in zip(lines, marks, strict=True)])
 
 
 def named(rows: Sequence[Row], columns: list[Column[Row]], looks: Looks, unit: str) -> list[Named]:
@@ -140,7 +142,7 @@ def _before(board: Board) -> list[Column[Row]]:
 
     columns = [Column("Score", f"{board.unit} [95 %]", value, of_references=True)]
     if any(row.sigma for row in board.ranked):
-        columns.insert(0, Column("σ", "or its mode", scale))
+        columns.insert(0, Column("σ", "or its mode", scale, of_references=True))
     if known(board.ranked, lambda row: row.results.renormalised_nats):
         columns.append(Column("Renormalised ends", board.unit, closed))
     return columns
@@ -175,7 +177,7 @@ def _after(board: Board) -> list[Column[Row]]:
         return Entry(f"its own, L={row.train_samples}" if row.recipe else name, name)
 
     columns = [
-        Column("Worse than best by", f"{unit} [95 %]", worse),
+        Column("Worse than best by", f"{unit} [95 %]", worse, of_references=True),
         Column("p", "corrected", chance),
         *_training(board),
         *_estimation(board),
@@ -253,22 +255,23 @@ def _line(
     after: list[Column[Row]],
     looks: Looks,
     window: tuple[float, float],
-    fewer: str,
+    board: Board,
 ) -> Line:
-    """A row with its drawing on an axis that shows `window`; of a reference there is the score alone.
-
-    fewer: on how many seeds it stands, where others have more.
-    """
-    tag, tag_class = TAGS[row.verdict]
+    """A row with its drawing on an axis that shows `window`; of a reference there is the score alone."""
+    if row.verdict is None or row.reference:
+        said, tag_class = tag(row), "reference"
+    else:
+        said, tag_class = TAGS[row.verdict]
+        said = "first" if said == "best" and board.unbeaten else said
     return Line(
         rank="" if row.rank is None else row.rank,
         label=row.label,
         name=row.label.replace(f" σ={row.sigma}", ""),
         recipe=row.recipe,
-        failed=failed_seeds(row) or fewer,
+        failed=failed_seeds(row) or fewer_seeds(row, board),
         hue="--muted" if row.reference else looks.variable(row.family),
         whisker=_whisker(row, window),
-        tag=tag,
+        tag=said,
         tag_class=tag_class,
         before=_entries(row, before),
         after=_entries(row, after),

@@ -9,43 +9,80 @@ from collections.abc import Iterator
 
 from markupsafe import Markup
 
-from bench.report.numbers import all_of, amount, listed, ordinal
-from bench.report.text.findings import Finding
+from bench.report.numbers import all_of, amount, listed, measured, ordinal
+from bench.report.text.findings import MOST_NAMED, Finding, first_of
 from bench.statistics.boards import Board
-from bench.statistics.rows import Estimate, Row, by_family, first_of_each, matched
+from bench.statistics.claims.scales import Comparison, Outcome, learned_scales
+from bench.statistics.rows import Estimate, Row, by_family, first_of_each, grouped, matched
 from vae_core.statistics.intervals import Verdict
 
 
 def learned_sigma(board: Board) -> Iterator[Finding]:
-    """Learned σ against σ = 1, in each family that has both under the same training settings."""
-    pairs: dict[tuple[str, str], tuple[str, str]] = {}  # (family, mode) -> (learned, fixed at 1)
-    for family, rows in by_family(row for row in board.ranked if not row.recipe).items():
-        for learned in (row for row in rows if row.learns_sigma):
-            at_one = matched((row for row in rows if row.fixed_sigma == 1), learned)
-            if at_one:
-                pairs[family, learned.sigma] = (learned.config, at_one[0].config)
-                break
-    leads = [
-        (Markup("<b>{}</b>, σ={}").format(family, mode), lead)
-        for (family, mode), lead in zip(pairs, board.leads(list(pairs.values())), strict=True)
-        if lead is not None
-    ]
-    wins, losses, even = _sorted(leads)
+    """Every way of learning σ against the best fixed σ of the same family and training."""
+    compared = learned_scales(board)
+    if not compared:
+        return
+    texts = [_of_mode(board, mode, some) for mode, some in grouped(compared, lambda one: one.learned.sigma).items()]
+    yield Finding("Learned σ", (*texts, *_how_compared(compared)))
 
-    def amounts(of: list[tuple[Markup, Estimate]]) -> Markup:
-        """'1.38 bits/dim [1.36, 1.40] (gaussian, σ=pixel) and …'."""
-        return Markup(listed([str(Markup("{} ({})").format(amount(lead, board.unit), who)) for who, lead in of]))
 
-    texts = []
-    if wins:
-        where = f" in {all_of(len(wins), len(leads))} families that have both" if len(leads) > 1 else ""
-        texts.append(Markup("A learned σ beats σ = 1{}: by {}.").format(where, amounts(wins)))
-    if losses:
-        texts.append(Markup("σ = 1 beats the best learned σ: by {}.").format(amounts(losses)))
-    if even:
-        texts.append(Markup("Learning σ and fixing it at 1 cannot be told apart: {}.").format(amounts(even)))
-    if texts:
-        yield Finding("Learned σ", tuple(texts))
+def _how_compared(compared: list[Comparison]) -> Iterator[Markup]:
+    """When better and worse are said, and where the best fixed σ may not be the best there is."""
+    made = sum(one.tried for one in compared)
+    corrected = f", corrected for {made} comparisons with fixed σ," if made > 1 else ""
+    yield Markup(
+        "Compared are configurations of one family and training; better and worse are said where the interval leaves "
+        "zero out and p{} is below 0.05."
+    ).format(corrected)
+    only = listed(list(dict.fromkeys(f"{one.fixed.fixed_sigma:g}" for one in compared if one.tried == 1)))
+    if only:
+        yield Markup("Where σ = {} is the only fixed one tried, another may do better.").format(
+            only.replace(" and ", " or ")
+        )
+    edges = list(dict.fromkeys(one.fixed.label for one in compared if one.at_edge))
+    if edges:
+        yield Markup("The best fixed σ is the smallest or the largest tried, and one beyond may do better: {}.").format(
+            first_of([Markup("<b>{}</b>").format(label) for label in edges])
+        )
+
+
+def _of_mode(board: Board, mode: str, compared: list[Comparison]) -> Markup:
+    """How one way of learning σ did: in how many comparisons it was better, worse, neither, and by how much."""
+    whole = len(compared)
+    families = len({one.learned.family for one in compared}) == whole
+    parts = []
+    for outcome, said in (
+        (Outcome.BETTER, "better"),
+        (Outcome.WORSE, "worse"),
+        (Outcome.EVEN, "neither clearly"),
+    ):
+        own = [one for one in compared if one.outcome is outcome]
+        if own:
+            where = f" in {all_of(len(own), whole)} {'families' if families else 'comparisons'}" if whole > 1 else ""
+            parts.append(Markup("{}{}, {}").format(said, where, _amounts(board, own)))
+    return Markup("<b>σ={}</b> against the best fixed σ: {}.").format(mode, Markup("; ").join(parts))
+
+
+def _amounts(board: Board, compared: list[Comparison]) -> Markup:
+    """'by 0.036 bits/dim [0.021, 0.056] (logistic σ=pixel against 0.1)'; of many, the range. What cannot be told apart
+    has the learned one's lead, with its sign."""
+    even = compared[0].outcome is Outcome.EVEN
+    leads = [one.lead if even or one.outcome is Outcome.BETTER else one.lead.times(-1) for one in compared]
+    begin = "its lead being" if even else "by"
+    if len(compared) <= MOST_NAMED:
+        each = [
+            str(
+                Markup("{} ({} against {:g})").format(
+                    amount(lead, board.unit).strip(), one.learned.label, one.fixed.fixed_sigma
+                )
+            )
+            for one, lead in zip(compared, leads, strict=True)
+        ]
+        return Markup("{} {}").format(begin, Markup(listed(each)))
+    means = [lead.mean for lead in leads]
+    return Markup("{} {} to {} {}").format(
+        begin, measured(min(means), board.unit), measured(max(means), board.unit), board.unit
+    )
 
 
 def recipes(board: Board) -> Iterator[Finding]:
@@ -54,24 +91,28 @@ def recipes(board: Board) -> Iterator[Finding]:
     if not folk or len(folk) == len(board.ranked):
         return
     best, worst = folk[0], folk[-1]
-    text = Markup("The best folk recipe, <b>{}</b>, ranks {} of {}").format(
-        best.label, ordinal(best.rank or 0), len(board.ranked)
+    alone = len(folk) == 1
+    text = Markup("{}, <b>{}</b>, ranks {} of {}").format(
+        "The only folk recipe" if alone else "The best folk recipe",
+        best.label,
+        ordinal(best.rank or 0),
+        len(board.ranked),
     )
     if best.verdict == Verdict.INDISTINGUISHABLE:
         text += ", indistinguishable from the best"
     elif best.verdict == Verdict.WORSE:
         text += Markup(", {} behind the best").format(amount(best.behind, board.unit))
     elif best.verdict == Verdict.BEST:
-        text += ": it leads the table"
+        text += ": it is the first configuration"
     if len(folk) > 1:
         text += Markup("; the worst, <b>{}</b>, {}").format(worst.label, ordinal(worst.rank or 0))
     if any(row.reading_of for row in folk):
         text += (
-            ", each read in its favour: as the true distribution about its decoder's mean, of a listed set, that is "
-            "best on validation images"
+            f", {'' if alone else 'each '}read in its favour: as the true distribution about its decoder's mean, of a "
+            "listed set, that is best on validation images"
         )
     else:
-        text += ", each scored as a true distribution built from its decoder"
+        text += f", {'' if alone else 'each '}scored as a true distribution built from its decoder"
     yield Finding("Folk recipes", (text + ".",))
 
 

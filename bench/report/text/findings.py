@@ -144,6 +144,17 @@ def collapse(board: Board) -> Iterator[Finding]:
     yield Finding("Posterior collapse", (text,))
 
 
+def two_levels(board: Board) -> Iterator[Finding]:
+    """That on two levels the families are one distribution."""
+    if board.levels != 2:
+        return
+    text = (
+        "On two levels all likelihoods of single values are one Bernoulli: where families differ here, it is in how "
+        "their raw outputs give its probability (some not all of 0 to 1) and in how training went."
+    )
+    yield Finding("Two levels", (Markup(text),))
+
+
 def one_seed(board: Board) -> Iterator[Finding]:
     """What the intervals cannot hold."""
     if all(row.seeds < 2 for row in board.everything):

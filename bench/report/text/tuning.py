@@ -84,7 +84,7 @@ def procedure(keys: Sequence[str]) -> str:
 def at_edge(board: Board) -> Markup:
     """What the headline must say of choices at the edge of their range: of the winner's, and of those of rivals that
     cannot be told apart from it or are within reach; nothing where there are none."""
-    near = _at_stake(board)
+    near = at_stake(board)
     if not near:
         return Markup("")
     names = first_of([Markup("<b>{}</b>").format(row.label) for row in near])
@@ -93,8 +93,8 @@ def at_edge(board: Board) -> Markup:
     )
 
 
-def _at_stake(board: Board) -> list[Row]:
-    """Those at an edge that may be the best, or may become it."""
+def at_stake(board: Board) -> list[Row]:
+    """The ranked configurations at an edge that may be the best, or may become it."""
     return [
         row
         for row in board.ranked
@@ -126,7 +126,7 @@ def tuning(board: Board) -> Iterator[Finding]:
         )
     ]
     edged = [row for row in rows if row.tuned.edges]
-    if len(edged) > len(_at_stake(board)):  # the headline has these
+    if len(edged) > len(at_stake(board)):  # the headline has these
         texts.append(
             Markup("{} of {} {} at the edge of {} range: {}. A value beyond may fit better: {}.").format(
                 len(edged),

@@ -13,11 +13,14 @@ from markupsafe import Markup
 from bench.report.numbers import amount, bracket, count, listed, measured, withheld
 from bench.report.text.comparisons import learned_sigma, recipes, twins
 from bench.report.text.ends import end_bins
-from bench.report.text.findings import Finding, collapse, estimator, left_out, noise, one_seed
+from bench.report.text.findings import Finding, collapse, estimator, first_of, left_out, noise, one_seed, two_levels
+from bench.report.text.scope import pool, quote, scope
+from bench.report.text.spread import as_trained, made_of
 from bench.report.text.training import lost_seeds, never_scored, not_ended, training
 from bench.report.text.tuning import at_edge, tuning
 from bench.statistics.boards import Board
-from bench.statistics.rows import Row, by_family
+from bench.statistics.claims.spread import may_owe_to_objective
+from bench.statistics.rows import by_family
 from vae_core.statistics.intervals import FEWEST_IMAGES, Verdict
 
 TOPICS = (
@@ -27,6 +30,8 @@ TOPICS = (
     estimator,
     left_out,
     end_bins,
+    two_levels,
+    made_of,
     learned_sigma,
     twins,
     recipes,
@@ -41,21 +46,33 @@ class Sentences:
     """What a board says: the headline, the best number, how sure it is, and further findings."""
 
     headline: Markup
+    scope: Markup  # what it holds for: without it the headline is not to be shown
     best: Markup  # the best configuration with its number and interval
     gap: Markup  # the runner-up and whether the gap is more than noise
     meaning: str  # what the numbers are, in one sentence
     findings: tuple[Finding, ...]
+    quote: Markup  # all of it in one sentence, scope included
 
 
 def sentences(board: Board) -> Sentences:
     """All sentences about a board."""
-    parts = (_runner_up(board), never_scored(board), not_ended(board), at_edge(board), _unknown_best(board))
+    parts = (
+        _unbeaten(board),
+        _runner_up(board),
+        as_trained(board),
+        never_scored(board),
+        not_ended(board),
+        at_edge(board),
+        _unknown_best(board),
+    )
     return Sentences(
         headline=_headline(board),
+        scope=scope(board),
         best=_best(board),
         gap=Markup(" ").join(text for text in parts if text),
         meaning=_meaning(board),
         findings=tuple(finding for topic in TOPICS for finding in topic(board)),
+        quote=quote(board),
     )
 
 
@@ -65,38 +82,64 @@ def _headline(board: Board) -> Markup:
         if len(left) == 1:
             return Markup("Nothing can be ranked: the only bound cannot be trusted")
         return Markup("Nothing can be ranked: none of {} bounds can be trusted").format(len(left))
-    if len(ranked) == 1:
-        where = "configuration that can be ranked" if left else "configuration here"
-        return Markup("<b>{}</b> is the only {}: there is nothing to compare it with").format(ranked[0].label, where)
-    if not board.judged:
-        return Markup("Too few test images to rank by: {}, and a verdict needs {}").format(board.images, FEWEST_IMAGES)
-    text = _who(ranked)
-    if board.better_unranked:
+    text = _who(board)
+    if board.better_unranked and len(ranked) > 1:
         return Markup("Of what can be ranked, ") + text
-    return text[:1].upper() + text[1:]
+    return text if text.startswith("<") else text[:1].upper() + text[1:]
 
 
-def _who(ranked: tuple[Row, ...]) -> Markup:
-    """Which of two or more ranked configurations fit best; begins with a small letter."""
-    top = ranked[0]
+def _who(board: Board) -> Markup:
+    """Which ranked configurations fit best, where a board has any; begins with a small letter."""
+    ranked, top = board.ranked, board.ranked[0]
+    if board.unbeaten or board.below_uniform(top):
+        return _behind_references(board)
+    if len(ranked) == 1:
+        where = (
+            "configuration that can be ranked"
+            if len(board.everything) + len(board.failed) > 1
+            else ("configuration here")
+        )
+        return Markup("<b>{}</b> is the only {}: there is nothing to compare it with").format(top.label, where)
+    if not board.judged:
+        return Markup("too few test images to rank by: {}, and a verdict needs {}").format(board.images, FEWEST_IMAGES)
     tied = [row for row in ranked if row.verdict == Verdict.INDISTINGUISHABLE]
     families = list(by_family([top, *tied]))
+    fits, fit, but = "fits best", "fit best", ""
+    if may_owe_to_objective(board):
+        fits, fit, but = "scores best", "score best", ", but not all were trained on what is scored"
     if len(by_family(ranked)) == 1:
         if tied:
-            return Markup("no setting of <b>{}</b> is clearly best: {} of {} cannot be told apart").format(
-                top.family, len(tied) + 1, len(ranked)
+            return Markup("no setting of <b>{}</b> is clearly best: {} of {} cannot be told apart{}").format(
+                top.family, len(tied) + 1, len(ranked), but
             )
-        return Markup("of {} settings of <b>{}</b>, <b>{}</b> fits best").format(
-            len(ranked), top.family, top.label.removeprefix(top.family).strip() or "the plain setting"
+        return Markup("of {} settings of <b>{}</b>, <b>{}</b> {}{}").format(
+            len(ranked), top.family, top.label.removeprefix(top.family).strip() or "the plain setting", fits, but
         )
+    of = pool(board)
     if len(families) == 1:
-        return Markup("<b>{}</b> fits best").format(top.family)
+        return Markup("<b>{}</b> {} of {}{}").format(top.family, fits, of, but)
     if len(families) <= 4:
-        return Markup("{} fit best and cannot be told apart").format(
-            Markup(listed([str(Markup("<b>{}</b>").format(family)) for family in families]))
+        return Markup("{} {} of {}, and cannot be told apart{}").format(
+            Markup(listed([str(Markup("<b>{}</b>").format(family)) for family in families])), fit, of, but
         )
-    return Markup("{} families cannot be told apart at the top; <b>{}</b> has the best mean").format(
-        len(families), top.family
+    return Markup("{} of {} cannot be told apart at the top; <b>{}</b> has the best mean{}").format(
+        len(families), of, top.family, but
+    )
+
+
+def _behind_references(board: Board) -> Markup:
+    """The first configuration beside a reference that it does not beat: no winner."""
+    top = board.ranked[0]
+    if board.below_uniform(top):
+        return Markup("<b>{}</b>, the first configuration, is worse than a uniform guess").format(top.label)
+    reference = board.unbeaten[0]
+    ahead = board.sign * (reference.value.mean - top.value.mean)
+    if ahead > 0 and reference.verdict != Verdict.INDISTINGUISHABLE:
+        return Markup(
+            "nothing here beats the reference <b>{}</b>: <b>{}</b>, the first configuration, is {} {} behind"
+        ).format(reference.label, top.label, measured(ahead, board.unit), board.unit)
+    return Markup("<b>{}</b>, the first configuration, is not shown to be better than the reference <b>{}</b>").format(
+        top.label, reference.label
     )
 
 
@@ -110,6 +153,14 @@ def _best(board: Board) -> Markup:
         board.unit,
         bracket(top.value, board.unit) or f"({withheld(top.value, board.unit)})",
     )
+
+
+def _unbeaten(board: Board) -> Markup:
+    """All references that the first configuration does not beat, where there are several."""
+    if len(board.unbeaten) < 2:
+        return Markup("")
+    names = [Markup("<b>{}</b> ({})").format(row.label, measured(row.value.mean, board.unit)) for row in board.unbeaten]
+    return Markup("References that it does not beat: {}.").format(first_of(names))
 
 
 def _unknown_best(board: Board) -> Markup:

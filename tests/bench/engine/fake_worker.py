@@ -21,7 +21,8 @@ from bench.engine.run import Options, Tasks, run_grid
 from bench.grid.cell import Cell
 from bench.grid.plan import Bundle
 from bench.grid.read import load_grid
-from bench.store import CellResult, Value
+from bench.grid.references import ReferenceSpec
+from bench.store import CellResult, ReferenceResult, Value
 from bench.store.weights import Weights, file_name
 from vae_core.numerics import tensor_file
 
@@ -30,6 +31,7 @@ TASKS = Tasks(
     inspect="tests.bench.engine.fake_worker:inspect",
     carry_out="tests.bench.engine.fake_worker:carry_out",
     measure="tests.bench.engine.fake_worker:measure",
+    refer="tests.bench.engine.fake_worker:refer",
 )
 _carried_out = 0  # bundles, by this process
 DIES, SEGFAULTS, EXITS, HANGS, RAISES, RUNS_OUT, SILENT, MUMBLES = range(1001, 1009)  # seeds that bring trouble
@@ -115,6 +117,21 @@ def result(cell: Cell) -> CellResult:
         calibration=[0.25] * 4,
         pictures={"sample": np.zeros((2, 3, 3), np.uint8)},
     )
+
+
+def refer(spec: ReferenceSpec) -> ReferenceResult:
+    _note(f"refer {spec.reference}")
+    trouble = os.environ.get("FAKE_REFERENCE", "")
+    if trouble and trouble in spec.reference:
+        raise RuntimeError("a bad reference")
+    value = -random.Random(spec.id).uniform(50, 150)
+    images = None if spec.reference in ("png", "webp", "xz") else np.full(20, value)
+    numbers = {"iw_nats": value, "bits_per_dim": -value, "measure": "pmf-17", "currency": "pmf-K"}
+    return ReferenceResult(spec.id, "done", label=spec.reference, values=numbers, iw_nats=images, details={"found": 1})
+
+
+def mumble(spec: ReferenceSpec) -> str:
+    return f"{spec.reference}, or so"
 
 
 def measure(cells: list[Cell], device: str) -> list[dict[str, Any]]:

@@ -45,6 +45,7 @@ class Setting:
     bound: str = "elbo"
     precision: Literal["float32", "tf32", "bf16"] = "float32"
     options: dict[str, Any] = field(default_factory=dict)
+    objective: str = ""  # by default what its view is trained on
 
     @property
     def binary(self) -> bool:
@@ -206,7 +207,7 @@ def _cell(setting: Setting, seed: int, samples: Sequence[int], dataset: str, epo
         scored_as=setting.scored_as,
         view=setting.view,
         train_samples=setting.train_samples,
-        objective="dequantised" if setting.view in ("unit", "real") else "own",
+        objective=setting.objective or ("dequantised" if setting.view in ("unit", "real") else "own"),
         bound=setting.bound,
         hidden=(256, 256),
         latent=16,

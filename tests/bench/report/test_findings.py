@@ -102,10 +102,11 @@ def test_nothing_is_concluded_where_the_reading_in_its_favour_cannot_be_trusted(
 
 
 @pytest.mark.parametrize(
-    ("nats", "expected"), [(0.0, "A learned σ beats σ = 1 in both families"), (400.0, "σ = 1 beats the best")]
+    ("nats", "expected"),
+    [(0.0, "against the best fixed σ: better in both families"), (400.0, "fixed σ: worse in both")],
 )
-def test_learned_scale_against_one(nats: float, expected: str) -> None:
-    spoken = said(moved(few(), lambda cells: cells["sigma"] != "1", -nats))
+def test_learned_scale_against_the_best_fixed_one(nats: float, expected: str) -> None:
+    spoken = said(moved(few(), lambda cells: ~cells["sigma"].isin(["0.1", "1"]), -nats))
     text = findings(spoken)["Learned σ"]
     assert expected in text
     assert "−" not in text, "whichever wins, wins by a positive amount"
@@ -114,7 +115,7 @@ def test_learned_scale_against_one(nats: float, expected: str) -> None:
 def test_learned_scale_is_compared_under_the_same_training_only() -> None:
     tables = few()
     cells = tables.cells.copy()
-    cells.loc[cells["sigma"] == "1", "train_samples"] = 7
+    cells.loc[cells["sigma"].isin(["0.1", "1"]), "train_samples"] = 7
     assert "Learned σ" not in findings(said(dataclasses.replace(tables, cells=cells)))
 
 
@@ -122,7 +123,7 @@ def test_learned_scale_is_compared_under_the_same_training_only() -> None:
 def test_standing_of_the_recipes(nats: float, expected: str) -> None:
     text = findings(said(moved(few(), lambda cells: cells["recipe"] == 0, -nats)))["Folk recipes"]
     assert expected in text
-    assert ("it leads the table" in text) == (nats > 0)
+    assert ("it is the first configuration" in text) == (nats > 0)
 
 
 def test_what_refinement_changed_is_said_in_numbers(tables: RunTables) -> None:

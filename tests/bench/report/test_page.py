@@ -47,14 +47,17 @@ def test_page_says_first_what_the_words_say(tables: RunTables, shown: Element) -
         spoken = sentences(board)
         assert article.one("h3").text == " ".join(spoken.headline.striptags().split())
         text = re.sub(r"\s+", " ", article.text)
-        for part in (spoken.gap, spoken.best, *(text for finding in spoken.findings for text in finding.texts)):
+        assert text.index(spoken.headline.striptags()) < text.index(spoken.scope.striptags())
+        assert text.index(spoken.scope.striptags()) < text.index(spoken.best.striptags())
+        for part in (spoken.gap, spoken.quote, *(text for finding in spoken.findings for text in finding.texts)):
             assert re.sub(r"\s+", " ", part.striptags()) in text
 
 
 def test_sections_stand_in_their_order(shown: Element) -> None:
     names = [element.attributes["id"] for element in shown.one("main").all("section")]
     assert names.pop() == "provenance"
-    assert names == ["verdict", "ranking", "sigma", "samples", "diagnostics", "speed", "pictures", "failed", "reading"]
+    before = ["verdict", "ranking", "spread", "sigma", "samples"]
+    assert names == [*before, "diagnostics", "speed", "pictures", "failed", "reading"]
 
 
 def test_headings_say_what_was_made_of_the_data(tables: RunTables) -> None:

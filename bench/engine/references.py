@@ -1,0 +1,54 @@
+"""The references of a run: which are wanted, as tasks of the pool, and how they end. One that fails harms nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from bench.engine.local import Ended, Task
+from bench.grid.cell import Cell
+from bench.grid.references import ReferenceSpec, of_grid
+from bench.store import ReferenceResult, RunFile
+
+
+class References:
+    """Those of a grid, and which of them the run file lacks."""
+
+    def __init__(self, cells: Iterable[Cell], file: RunFile | None, *, retry_failed: bool, task: str) -> None:
+        self.all = of_grid(cells)
+        self._task = task
+        stored = file.statuses(reference=True) if file else {}
+        self.wanted = [
+            spec for spec in self.all if (status := stored.get(spec.id)) is None or (status != "done" and retry_failed)
+        ]
+
+    @property
+    def ids(self) -> list[str]:
+        return [spec.id for spec in self.all]
+
+    def cells(self) -> list[Cell]:
+        """A cell for each of the wanted ones, whose data it needs."""
+        return [spec.cell for spec in self.wanted if spec.cell is not None]
+
+    def tasks(self, limit: float | None) -> list[Task]:
+        """Lighter than all other work: what is done where nothing else is left for a worker."""
+        return [Task(self._task, (spec,), limit, -1.0) for spec in self.wanted]
+
+    @staticmethod
+    def is_one(end: Ended) -> bool:
+        return isinstance(end.task.arguments[0], ReferenceSpec)
+
+    @staticmethod
+    def take(file: RunFile, end: Ended, provenance: int) -> None:
+        """Store how one ended."""
+        spec: ReferenceSpec = end.task.arguments[0]
+        file.write_reference(spec, _result(spec, end), provenance)
+
+
+def _result(spec: ReferenceSpec, end: Ended) -> ReferenceResult:
+    value: Any = end.value
+    if end.failure:
+        return ReferenceResult(spec.id, end.failure.status, end.failure.reason)
+    if not isinstance(value, ReferenceResult) or value.reference != spec.id:
+        return ReferenceResult(spec.id, "failed", "the worker gave no result for this reference")
+    return value

@@ -1,0 +1,246 @@
+"""The scope of what a board says (docs/RULES.md, rule 15): what was tried and what not, on which data, with which
+network, budget and seeds; and one sentence, scope included, that may be quoted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from markupsafe import Markup
+
+from bench.grid.families import registry
+from bench.report.numbers import amount, listed, measured, number, several
+from bench.report.text.findings import first_of
+from bench.report.text.training import failed_seeds
+from bench.report.text.tuning import at_stake, words
+from bench.statistics.boards import Board
+from bench.statistics.claims.spread import may_owe_to_objective
+from bench.statistics.rows import Row
+from vae_core.statistics.intervals import Verdict
+
+NETWORK = ("network", "hidden", "activation", "latent")
+
+
+def pool(board: Board) -> str:
+    """Among what the best was sought: 'the 6 families and 2 recipes tried', or 'ranked', where not all could be."""
+    ranked = _counted({(row.family, row.recipe) for row in board.ranked})
+    return f"the {ranked} {'tried' if ranked == _counted(_asked(board)) else 'ranked'}"
+
+
+def scope(board: Board) -> Markup:
+    """What the headline holds for, in two sentences."""
+    return Markup("Tried: {} on {}, {}. {}.").format(_tried(board), _data(board), _how(board), _untried_sentence(board))
+
+
+def quote(board: Board) -> Markup:
+    """What the board says, in one sentence that is true wherever it is quoted."""
+    untried = untried_families(board)
+    left = Markup(" (not tried: {})").format(listed(untried)) if untried else Markup("")
+    claim = Markup("; ").join([_claim(board), *_but(board)])
+    many = len(board.everything) + len(board.failed) > 1
+    among = Markup("among {}{}, each a VAE" if many else "of {} alone{}, a VAE").format(_tried(board), left)
+    return Markup("On {}, {} with {}: {}.").format(_data(board), among, _how(board), claim)
+
+
+def untried_families(board: Board) -> list[str]:
+    """The families of the catalogue that could have scored these data and were not asked for; recipes are no families,
+    and plug-ins are not of the catalogue.
+
+    Binarised pixels can be scored by what sees 0 and 1 alone; all else by every family that sees levels.
+    """
+    rows, levels = board.everything, board.scope.levels
+    of_two = levels == 2 if levels else any(row.view != "binary" for row in rows)
+    catalogue = registry()
+    able = []
+    for name in set(catalogue.names()) - set(catalogue.plugins()):
+        family = catalogue.get(name)
+        sees = board.levels == 2 if family.view == "binary" else board.levels > 2 or of_two
+        if sees and not issubclass(family, catalogue.Recipe):
+            able.append(name)
+    asked = {family for family, _ in _asked(board)}
+    return sorted(name for name in able if name not in asked)
+
+
+def _untried_sentence(board: Board) -> Markup:
+    untried = untried_families(board)
+    if not untried:
+        return Markup("Every family of the catalogue that can score such data was tried")
+    return Markup("Not tried: {}").format(listed(untried))
+
+
+def _asked(board: Board) -> set[tuple[str, bool]]:
+    """Every family that was tried, and whether it is a recipe."""
+    scored = {(row.family, row.recipe) for row in board.everything}
+    return scored | {(lost.family, lost.recipe) for lost in board.failed}
+
+
+def _counted(families: set[tuple[str, bool]]) -> str:
+    """'6 families and 2 recipes'."""
+    recipes = sum(recipe for _, recipe in families)
+    proper = len(families) - recipes
+    counted = [f"{proper} {'family' if proper == 1 else 'families'}"] * bool(proper)
+    return listed(counted + [several(recipes, "recipe")] * bool(recipes))
+
+
+def _tried(board: Board) -> str:
+    """'14 configurations of 6 families and 2 recipes'."""
+    left, lost = len(board.left_out), len(board.failed)
+    counted = several(len(board.everything) + lost, "configuration")
+    without = [f"{left} not ranked"] * bool(left) + [f"{lost} without a score"] * bool(lost)
+    if len(board.everything) + lost > 1:
+        counted += f" of {_counted(_asked(board))}"
+    return counted + (f" ({', '.join(without)})" if without else "")
+
+
+def _data(board: Board) -> Markup:
+    """'digits (8×8, 17 levels; 1,197 training and 300 test images)'."""
+    facts = board.scope
+    shape = "×".join(map(str, facts.shape)) or several(board.dims, "value")
+    levels = f"{board.levels} levels"
+    if board.levels == 2 and board.binarisation and facts.levels != 2:
+        levels += f" by {board.binarisation} binarisation"
+    train = f"{facts.train:,} training and " if facts.train else ""
+    return Markup("{} ({}, {}; {}{})").format(board.data, shape, levels, train, several(board.images, "test image"))
+
+
+def _how(board: Board) -> Markup:
+    """Network, budget, what was tuned, seeds."""
+    rows = board.everything
+    return Markup("{}, {}, {}, {}").format(_network(rows, board.dims), _budget(board), _tuned(rows), _seeds(rows))
+
+
+def _network(rows: Sequence[Row], dims: int) -> str:
+    """'a 64–200–10 tanh MLP'; of several, what each key was."""
+    asked = {key: _several(row.settings[key] for row in rows if key not in row.tuned.candidates) for key in NETWORK}
+    if all(len(values) == 1 for values in asked.values()) and not any(key in _keys(rows) for key in NETWORK):
+        network, hidden, activation, latent = (values[0] for values in asked.values())
+        return f"a {'–'.join([str(dims), *hidden.split(','), latent])} {activation} {network.upper()}"
+    said = [f"{key} {_either(values)}" for key, values in asked.items() if values]
+    return ", ".join(["a network of", *said]).replace("of, ", "of ") if said else "a tuned network"
+
+
+def _budget(board: Board) -> str:
+    """How long trainings went: to their end, or as long as the grid said; and how many had not ended."""
+    rows = board.everything
+    limits = sorted({int(row.settings["epochs"]) for row in rows})
+    most = number(limits[0], 0) if len(limits) == 1 else f"{number(limits[0], 0)}–{number(limits[-1], 0)}"
+    improving = sum(row.ending.improving > 0 for row in rows)
+    not_ended = f"{improving} of {len(rows)} still improving then" if improving else ""
+    if all(int(row.settings["patience"]) > 0 for row in rows):
+        inside = "; ".join(text for text in (f"at most {most} epochs", not_ended) if text)
+        return f"trained until its validation bound stops rising ({inside})"
+    return f"trained for {most} epochs" + (f" ({not_ended})" if not_ended else "")
+
+
+def _tuned(rows: Sequence[Row]) -> str:
+    """What was tuned, 'learning rate tuned'; or the rate that all were given."""
+    keys = _keys(rows)
+    texts = []
+    if keys:
+        alike = all(set(row.tuned.candidates) == set(keys) for row in rows)
+        texts.append(f"{listed([words(key) for key in keys])} tuned{'' if alike else ' for some'}")
+    if "learning_rate" not in keys:
+        rates = _several(f"{float(row.settings['learning_rate']):.12g}" for row in rows)
+        texts.append(f"learning rate {_either(rates)}, not tuned")
+    return ", ".join(texts)
+
+
+def _keys(rows: Sequence[Row]) -> list[str]:
+    return list(dict.fromkeys(key for row in rows for key in row.tuned.candidates))
+
+
+def _seeds(rows: Sequence[Row]) -> str:
+    fewest, most = min(row.seeds for row in rows), max(row.seeds for row in rows)
+    return several(most, "seed") if fewest == most else f"{fewest}–{most} seeds"
+
+
+def _claim(board: Board) -> Markup:
+    """Which configuration is first, by what number, and whether others may be as good."""
+    ranked = board.ranked
+    if not ranked:
+        return Markup("none can be ranked, for no bound on its log-likelihood can be trusted")
+    top, *others = ranked
+    value = amount(top.value, board.unit).strip()
+    if not others:
+        alone = "only one that can be ranked" if board.left_out or board.failed else "only one"
+        return Markup("<b>{}</b>, the {}, reaches {} and is compared with no other").format(top.label, alone, value)
+    if not board.judged:
+        return Markup("<b>{}</b> has the best mean, {}, which {} are too few to tell from any other").format(
+            top.label, value, several(board.images, "test image")
+        )
+    which = "of those that can be ranked, " if board.better_unranked else ""
+    text = Markup(
+        "{}<b>{}</b> has the highest log-likelihood of the test images (importance-weighted, exact masses), {}"
+    ).format(which, top.label, value)
+    level = [row for row in others if row.verdict == Verdict.INDISTINGUISHABLE]
+    if level:
+        return text + Markup(", indistinguishable from {}").format(_names(level))
+    if others[0].verdict == Verdict.UNPAIRED:
+        return text + Markup(", which shares no seed with <b>{}</b>").format(others[0].label)
+    return text + Markup(", ahead of <b>{}</b> by {}").format(
+        others[0].label, amount(others[0].behind, board.unit).strip()
+    )
+
+
+def _but(board: Board) -> list[Markup]:
+    """All that a reader of the claim must know besides."""
+    if not board.ranked:
+        return []
+    top, texts = board.ranked[0], []
+    if board.below_uniform(top):
+        texts.append(Markup("but it is worse than a uniform guess ({})").format(measured(board.uniform, board.unit)))
+    elif board.unbeaten:
+        texts.append(_not_beaten(board))
+    if board.better_unranked:
+        texts.append(
+            Markup("the bound of {}, which cannot be trusted, is better than that").format(
+                _names(board.better_unranked[:1])
+            )
+        )
+    if owing := may_owe_to_objective(board):
+        texts.append(
+            Markup("{} {} trained on dequantised data alone, and may owe {} to that").format(
+                _names(owing), "was" if len(owing) == 1 else "were", "its place" if len(owing) == 1 else "their places"
+            )
+        )
+    if top.ending.improving:
+        texts.append(Markup("its training had not ended"))
+    if board.within_reach:
+        texts.append(
+            Markup("the training of {}, which may yet reach it, had not ended").format(_names(board.within_reach))
+        )
+    if edged := at_stake(board):
+        texts.append(Markup("what was tuned for {} lies at the edge of its range").format(_names(edged)))
+    if top.ending.failed:
+        texts.append(Markup("of it {}").format(failed_seeds(top)))
+    if board.failed:
+        texts.append(
+            Markup("no score was got from {}").format(
+                first_of([Markup("<b>{}</b>").format(lost.label) for lost in board.failed])
+            )
+        )
+    if all(row.seeds < 2 for row in board.everything):
+        texts.append(Markup("each was trained once, so that the noise of training is unknown"))
+    return texts
+
+
+def _not_beaten(board: Board) -> Markup:
+    """Which references are better than the first configuration, or else which it is not shown to be better than."""
+    better = [row for row in board.unbeaten if row.behind.mean <= 0 and row.verdict != Verdict.INDISTINGUISHABLE]
+    rows = better or board.unbeaten
+    return Markup("but it is {} the reference{} {}").format(
+        "worse than" if better else "not shown to be better than",
+        "" if len(rows) == 1 else "s",
+        first_of([Markup("<b>{}</b> ({})").format(row.label, measured(row.value.mean, board.unit)) for row in rows]),
+    )
+
+
+def _names(rows: Sequence[Row]) -> Markup:
+    return first_of([Markup("<b>{}</b>").format(row.label) for row in rows])
+
+
+def _several(values: Iterable[object]) -> list[str]:
+    return list(dict.fromkeys(map(str, values)))
+
+
+def _either(values: Sequence[str]) -> str:
+    return listed(list(values)).replace(" and ", " or ")

@@ -1,0 +1,28 @@
+"""xz: what a general packer makes of the bytes of the test images, 8·bytes/(N·D) bits/dim."""
+
+from __future__ import annotations
+
+import lzma
+from collections.abc import Sequence
+
+import numpy as np
+
+from vae_core.references._base import Card, Codec
+from vae_core.references._tables import Integers
+
+
+class Xz(Codec):
+    label = "xz"
+    card = Card(
+        title="xz",
+        summary="Finds bytes that were there before and packs the rest, and does not know that they are pictures: all "
+        "test images one after another, a byte a value (8 values where there are 2 levels; two bytes above 256).",
+        source="LZMA2: Pavlov 2001; Python's lzma, preset 6",
+    )
+
+    def encoded(self, strip: Integers, levels: int) -> Sequence[bytes]:
+        if levels == 2:
+            content = np.packbits(strip.astype(np.uint8)).tobytes()
+        else:
+            content = strip.astype("u1" if levels <= 256 else "<u2").tobytes()
+        return [lzma.compress(content, preset=6)]
