@@ -134,8 +134,7 @@ class RunFile:
         return {kind for (kind,) in self._connection.execute("SELECT kind FROM throughput")}
 
     def begin(self, cells: Iterable[Described], meta: Mapping[str, Any], references: Iterable[str] = ()) -> None:
-        """Say what the present grid is: which of the stored cells belong to it, and how they are called in it; and
-        which of the references, by id."""
+        """Say which of the stored cells are of the present grid, what they are called in it, and which references."""
         rows = [(described.label, described.cell.id) for described in cells]
         with transaction(self._connection, self.path):
             self._connection.execute("UPDATE cells SET current = 0")

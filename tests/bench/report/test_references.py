@@ -1,4 +1,4 @@
-"""A reference, one number without seeds or verdict, stands in the ranking at its place and changes nothing else."""
+"""A reference, no configuration, stands in the ranking at its place; and what is worse than the plainest is marked."""
 
 from __future__ import annotations
 
@@ -6,20 +6,22 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from bench.report import build, ranking, ranking_text
 from bench.report.numbers import NOTHING, measured
 from bench.report.page import context
+from bench.report.text.references import mark
 from bench.report.text.verdict import sentences
 from bench.statistics import references
 from bench.statistics.boards import Board, boards
 from bench.statistics.contests import Contest
-from bench.statistics.rows import Row
 from bench.store import RunTables
 from tests.bench.report.page_reader import Element, read
-from tests.bench.report.runs import doubted, few, section
+from tests.bench.report.runs import doubted, few, moved, section
+from tests.bench.statistics.test_references import best_scores, held
 
 T = TypeVar("T")
 LABEL = "codec <lossless>"
@@ -36,9 +38,9 @@ def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> in
 
 
 def plant(monkeypatch: pytest.MonkeyPatch, value: float) -> None:
-    def kind(contest: Contest, tables: RunTables) -> Iterable[Row]:
+    def kind(contest: Contest, tables: RunTables) -> Iterable[references.Held]:
         if contest.currency == "pmf-K":
-            yield references.reference(LABEL, value)
+            yield references.Held(references.reference(LABEL, value))
 
     monkeypatch.setattr(references, "KINDS", (kind,))
 
@@ -69,29 +71,34 @@ def test_it_stands_at_its_place_by_value_and_in_no_rank(place: int) -> None:
 
 
 @pytest.mark.slow
-def test_the_table_of_the_page_shows_it_marked_and_with_nothing_but_its_score(place: int, tmp_path: Path) -> None:
+def test_the_table_of_the_page_shows_it_marked_with_its_score_and_distance_alone(place: int, tmp_path: Path) -> None:
     shown = rows(few(), tmp_path)
     assert len(shown) == len(grey().ranked) + 1
     line = shown.pop(place)
     assert line.attributes["class"] == "reference"
     texts = [cell.text for cell in line.all("td")]
-    (value,) = (row.value.mean for row in grey().references)
+    (row,) = grey().references
+    value, behind = row.value.mean, measured(row.behind.mean, "bits/dim")
     assert line.one("th").text == LABEL
     assert texts[0] == ""
     assert texts[2] == measured(value, "bits/dim"), "no interval"
-    assert line.one("span", class_="tag").text == "reference"
+    assert line.one("span", class_="tag").text == ("reference, better" if place == 0 else "reference")
     assert not any("nan" in path.attributes["d"] for path in line.all("path"))
-    assert {texts[1], *texts[5:]} == {NOTHING}
-    assert [row.all("td")[0].text for row in shown] == [str(rank) for rank in range(1, len(shown) + 1)]
-    assert all(row.attributes["class"] in ("best", "tied", "worse") for row in shown)
+    assert texts[5] == behind
+    assert {texts[1], *texts[6:]} == {NOTHING}
+    assert [other.all("td")[0].text for other in shown] == [str(rank) for rank in range(1, len(shown) + 1)]
+    assert all(other.attributes["class"] in ("best", "tied", "worse") for other in shown)
 
 
 def test_the_terminal_shows_it_at_its_place(place: int) -> None:
     lines = ranking_text(few(), 100).splitlines()
-    table = [line for line in lines if line.endswith((" best", "]", "indistinguishable", "reference"))]
+    table = [line for line in lines if line.endswith((" best", "]", "indistinguishable", "(reference)"))]
     line = next(line for line in table if LABEL in line)
-    (value,) = (row.value.mean for row in grey().references)
-    assert line.split() == [NOTHING, *LABEL.split(), measured(value, "bits/dim"), "reference"]
+    (row,) = grey().references
+    value, behind = (measured(number, "bits/dim").replace("−", "-") for number in (row.value.mean, row.behind.mean))
+    assert line.split() == [NOTHING, *LABEL.split(), value, behind, "(reference)"]
+    assert (row.behind.mean < 0) is (place == 0)
+    assert "(reference): trained by nobody" in " ".join(lines)
     before, after = table[: table.index(line)], table[table.index(line) + 1 :]
     ranks = [int(own.split()[0]) for own in (*before, *after) if own.split()[0].isdigit()]
     assert ranks[: len(grey().ranked)] == list(range(1, len(grey().ranked) + 1))
@@ -101,8 +108,10 @@ def test_the_terminal_shows_it_at_its_place(place: int) -> None:
 @pytest.mark.slow
 def test_words_figures_and_all_other_rows_are_as_without_it(place: int, monkeypatch: pytest.MonkeyPatch) -> None:
     assert sentences(grey()) == unplanted(monkeypatch, lambda: sentences(grey()))
-    before = unplanted(monkeypatch, lambda: ranking(few()))
-    pd.testing.assert_frame_equal(ranking(few()), before)
+    before, after = unplanted(monkeypatch, lambda: ranking(few())), ranking(few())
+    pd.testing.assert_frame_equal(after[after["reference"] == 0].reset_index(drop=True), before, check_dtype=False)
+    (record,) = after[after["reference"] == 1].itertuples()
+    assert (record.label, record.rank is pd.NA, record.seeds, record.mark) == (LABEL, True, 0, "")
     with_it = context(few())["sections"][0]
     without = unplanted(monkeypatch, lambda: context(few())["sections"][0])
     for part in ("verdict", "figures", "galleries", "about", "speeds"):
@@ -121,3 +130,75 @@ def test_alone_it_is_no_ranking(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     assert "Nothing is ranked" in shown.text
     assert LABEL not in shown.text
     assert LABEL not in ranking_text(spoilt)
+
+
+# -- of a run's own references -----------------------------------------------------------------------------------------
+
+
+def with_references(lead: float = -30.0) -> RunTables:
+    """A run whose gaussians are worse than uniform, with references; the histogram leads by so many nats."""
+    tables = moved(few(), lambda cells: cells["family"] == "gaussian", -200.0)
+    scores = best_scores(tables) + np.random.default_rng(0).normal(0, 1, 60)
+    families = {"no_latent__gaussian": scores - 60, "no_latent__logistic": scores - 50}
+    return held(tables, histogram=scores + lead, uniform=np.full(60, -64 * np.log(17)), xz=-150.0, **families)
+
+
+def test_the_terminal_marks_what_says_less_and_says_what_the_mark_is():
+    text = ranking_text(with_references(), 80)
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= 80
+    gaussian = [line for line in lines if " gaussian" in line[:12] and "latent" not in line]
+    assert gaussian
+    assert all(" ~~ " in line for line in gaussian), "worse than uniform"
+    assert "~~: worse than a uniform guess." in " ".join(lines)
+    board = next(board for board in boards(with_references()) if board.currency == "pmf-K")
+    less = [row for row in board.ranked if mark(board, row) == "says less than a table of frequencies"]
+    assert sum(" ~ " in line for line in lines) == len(less) > 0
+    assert "~: says less than a table of frequencies." in " ".join(lines)
+    assert "no_latent:logistic" in text
+    assert "no_latent:gaussian" not in text, "the best of the families alone"
+    assert "the best stands for all" in " ".join(lines)
+
+
+def test_nothing_is_marked_where_nothing_is_worse():
+    text = ranking_text(few(), 80)
+    assert "~" not in text
+    assert "reference" not in text
+
+
+@pytest.mark.slow
+def test_the_page_marks_it_and_says_what_the_latent_buys(tmp_path: Path) -> None:
+    shown = read(build(with_references(), tmp_path / "index.html"))
+    part = section(shown, "ranking")
+    table = part.all("table", class_="ranked")[0].one("tbody").all("tr")
+    worst = [row for row in table if row.one("th").text == "gaussian"]
+    assert worst
+    assert all("worse than a uniform guess" in row.text for row in worst)
+    assert any("says less than a table of frequencies" in row.text for row in table)
+    assert [row.one("th").text for row in table if row.attributes["class"] == "reference"].count("no_latent:logistic")
+    (bought,) = part.all("table", class_="bought")
+    texts = {row.one("th").text: row.text for row in bought.one("tbody").all("tr")}
+    assert set(texts) == {"gaussian", "logistic"}
+    (gaussian,) = (line for line in bought.one("tbody").all("tr") if line.one("th").text == "gaussian")
+    assert gaussian.all("span", class_="warn"), "its latent bought nothing"
+    assert "The references, and what each knows" in part.text
+    assert "histogram of each dimension" in part.text
+
+
+@pytest.mark.slow
+def test_the_page_of_a_run_without_references_has_none(tmp_path: Path) -> None:
+    part = section(read(build(few(), tmp_path / "index.html")), "ranking")
+    assert not part.all("table", class_="bought")
+    assert "The references" not in part.text
+
+
+def test_the_frame_has_marks_and_references():
+    found = ranking(with_references())
+    assert set(found.loc[found["family"] == "gaussian", "mark"]) == {"worse than a uniform guess"}
+    own = found[found["reference"] == 1].set_index("family")
+    assert set(own.index) == {"histogram", "uniform", "xz", "no_latent:gaussian", "no_latent:logistic"}
+    assert own.loc["histogram", "verdict"] == "worse"
+    assert own.loc["histogram", "low"] < own.loc["histogram", "value"] < own.loc["histogram", "high"]
+    assert np.isnan(own.loc["xz", "low"])
+    assert found.loc[found["reference"] == 0, "train_samples"].notna().all()
+    assert ranking(with_references(9.0)).set_index("label").loc["histogram", "verdict"] == "better"
