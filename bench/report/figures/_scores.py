@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,7 +10,7 @@ from matplotlib.axes import Axes
 
 from bench.report.figures._svg import MUTED
 from bench.statistics.boards import Board
-from bench.statistics.rows import Row
+from bench.statistics.rows import Estimate, Row
 
 
 def quantity(board: Board) -> str:
@@ -30,12 +31,19 @@ def limits(board: Board, rows: Sequence[Row] = (), reach: float = 4.0) -> tuple[
     cut = best + reach * (median - best) if median > best else worst
     if sign * board.uniform > median:
         cut = min(cut, sign * board.uniform)
-    widest = max(value.high - value.low for value in values[:3])
+    near, far = zip(*(_reach(value, sign) for value in values), strict=True)
+    widest = max(far[place] - near[place] for place in range(min(3, len(values))))
     end = max(min(worst, cut), best + widest)
-    near, far = zip(*(sorted((sign * value.low, sign * value.high)) for value in values), strict=True)
     end = max(end, *(far[shown] for shown in np.flatnonzero(losses <= end)))
     margin = 0.04 * (end - best) or 0.01 * abs(best) or 1.0
     return sign * (min(best, *near) - margin), sign * (end + margin)
+
+
+def _reach(value: Estimate, sign: int) -> tuple[float, float]:
+    """The ends of an interval as losses, the better one first; of one that is withheld, the value."""
+    ends = [sign * value.low, sign * value.high]
+    low, high = [sign * value.mean] * 2 if any(map(math.isnan, ends)) else sorted(ends)
+    return low, high
 
 
 def uniform_line(axes: Axes, board: Board, window: tuple[float, float], *, vertical: bool) -> None:

@@ -14,12 +14,31 @@ from bench.report import ranking, ranking_text
 from bench.statistics.boards import boards
 from bench.store import RunTables
 from tests.bench.report import fake_run
-from tests.bench.report.runs import built, doubted, few, section
+from tests.bench.report.runs import built, doubted, few, moved, section
 
 THIN: dict[str, tuple[Callable[[], RunTables], dict[str, str]]] = {
     "one seed": (
         lambda: fake_run.tables(fake_run.few(), seeds=[0], images=40),
         {"verdict": "training noise is unknown"},
+    ),
+    "few images": (
+        lambda: dataclasses.replace(few(), per_image=few().per_image[few().per_image["image"] < 7]),
+        {"verdict": "Too few test images to rank by: 7", "ranking": "no interval: fewer than 20 test images"},
+    ),
+    "a withheld interval": (
+        lambda: moved(
+            fake_run.only(few(), lambda cells: cells["family"].isin(["categorical", "bce_sum"]) & (cells["seed"] < 2)),
+            lambda cells: (cells["family"] == "categorical") & (cells["seed"] == 0),
+            40.0,
+        ),
+        {
+            "verdict": "interval withheld: reaches below 0 bits/dim",
+            "ranking": "interval withheld: reaches below 0 bits/dim",
+        },
+    ),
+    "fewer seeds of one": (
+        lambda: fake_run.only(few(), lambda cells: (cells["family"] != "categorical") | (cells["seed"] == 1)),
+        {"ranking": "1 of 3 seeds"},
     ),
     "one currency": (
         lambda: fake_run.only(few(), lambda cells: cells["currency"] == "pmf-2"),

@@ -24,13 +24,6 @@ from vae_core.statistics.significance import SeedNoise, of_values
 
 RUN = Path(__file__).parents[3] / "results/reference/digits"
 NATS = 64 * float(np.log(2))  # of a bit/dim
-#: how the training noise may differ between configurations, [C] relative to the typical one
-LAWS: dict[str, Callable[[np.random.Generator, int], Floats]] = {
-    "alike": lambda rng, count: np.ones(count),
-    "log-normal": lambda rng, count: np.exp(0.7 * rng.normal(size=count)),
-    "one in ten is wild": lambda rng, count: np.where(rng.random(count) < 0.1, 6.0, 1.0),
-    "real": lambda rng, count: real().law(rng, count),
-}
 
 
 @dataclass(frozen=True)
@@ -72,6 +65,15 @@ def real() -> Real:
         interaction=np.sqrt(1.5) * (between - between.mean(axis=2, keepdims=True)),
         noise=samples.mean(axis=2).std(axis=1, ddof=1),
     )
+
+
+#: how the training noise may differ between configurations, [C] relative to the typical one
+LAWS: dict[str, Callable[[np.random.Generator, int], Floats]] = {
+    "alike": lambda rng, count: np.ones(count),
+    "log-normal": lambda rng, count: np.exp(0.7 * rng.normal(size=count)),
+    "one in ten is wild": lambda rng, count: np.where(rng.random(count) < 0.1, 6.0, 1.0),
+    "real": lambda rng, count: real().law(rng, count),
+}
 
 
 def board(
