@@ -45,9 +45,9 @@ def verb(
     """
     from bench.cli.text.differences import differences_text, origin
     from bench.cli.text.retrained import remedy
-    from bench.statistics.differences import differences
-    from bench.statistics.pairing import apart, pair
-    from bench.statistics.retrained import retrained
+    from bench.statistics.two_runs.differences import differences
+    from bench.statistics.two_runs.pairing import apart, pair
+    from bench.statistics.two_runs.retrained import retrained
 
     if not (threshold >= 0 and threshold_nats >= 0):
         raise Refused("--threshold and --threshold-nats: give numbers >= 0; 0 lets every significant loss fail.")

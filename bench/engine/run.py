@@ -156,9 +156,9 @@ class _Run:
                 workers = self.options.workers or 1
                 tunings, bundles = self.choices.split(cells, wanted, device, workers)
                 pool.workers, pool.threads = workers, here
-            asked = [item.cell for name, item in self.described.items() if name in wanted]
-            data = self.opened.examine(pool, device, [*asked, *self.references.cells()])
-            for line in self.opened.remarked(data, [*asked, *self.references.cells()]):
+            asked = [item.cell for name, item in self.described.items() if name in wanted] + self.references.cells()
+            data = self.opened.examine(pool, device, asked)
+            for line in self.opened.remarked(data, asked):
                 self.reporter.say(line)
             file = self._begin(self.opened.keep({**self._meta(), "data": data}), data)
             if self.options.fresh:

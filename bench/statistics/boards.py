@@ -14,20 +14,19 @@ import numpy as np
 import pandas as pd
 
 from bench.statistics.claims.scope import Scope, scope
-from bench.statistics.contests import LN2, UNITS, Contest, contests, generator, specs
+from bench.statistics.contests import LN2, UNITS, Contest, contests, generator
 from bench.statistics.endings import ending
+from bench.statistics.failed import Failed, failed, lost
 from bench.statistics.readings import chosen
 from bench.statistics.references import compared, found, in_short, is_beaten
 from bench.statistics.rows import MATCHED, Estimate, Row, joined
-from bench.statistics.scored import scored, unusable
+from bench.statistics.scored import scored
 from bench.statistics.trust import doubts, rise_per_doubling
 from bench.statistics.tuning import Tuned
 from bench.store import RunTables
 from vae_core.statistics import intervals as compare
 from vae_core.statistics.intervals import FEWEST_IMAGES, Floats
 from vae_core.statistics.significance import SeedNoise, of_pairs, of_values
-
-BINARY = "binary"  # the view of 0 and 1 that are drawn from grey values
 
 
 @dataclass(frozen=True)
@@ -37,18 +36,6 @@ class Sample:
     nats: Floats
     seeds: tuple[int, ...]
     cells: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Failed:
-    """A configuration that gave no score in any seed."""
-
-    label: str
-    config: str
-    family: str
-    recipe: bool
-    seeds: int  # that were trained
-    reason: str  # of the first
 
 
 @dataclass(frozen=True)
@@ -178,8 +165,8 @@ def boards(tables: RunTables) -> list[Board]:
     images = {cell: len(per_image) for cell, per_image in nats.items()}
     parts = sorted(contests(cells, images, tables.meta), key=lambda part: list(UNITS).index(part[0].currency))
     found = [_board(contest, group, nats, tables) for contest, group in parts]
-    lost = _lost(tables, cells)
-    return [replace(board, failed=_failed(board, lost, found)) for board in found]
+    without = lost(tables, cells)
+    return [replace(board, failed=failed(board, without, found)) for board in found]
 
 
 def _board(contest: Contest, cells: pd.DataFrame, nats: Mapping[str, Floats], tables: RunTables) -> Board:
@@ -194,9 +181,9 @@ def _board(contest: Contest, cells: pd.DataFrame, nats: Mapping[str, Floats], ta
     }
     bounds = tables.bounds[tables.bounds["cell"].isin(cells["cell"])]
     rises = {cell: contest.scale * rise_per_doubling(rows) for cell, rows in bounds.groupby("cell")}
-    failed = tables.cells[~tables.cells["cell"].isin(nats)]
-    lost = {config: failed[failed["config"] == config] for config in groups}
-    rows = [_row(contest, group, lost[config], samples[config], rises) for config, group in groups.items()]
+    unscored = tables.cells[~tables.cells["cell"].isin(nats)]
+    gone = {config: unscored[unscored["config"] == config] for config in groups}
+    rows = [_row(contest, group, gone[config], samples[config], rises) for config, group in groups.items()]
     readings = chosen(groups)
     rows = [replace(row, reading_of=readings.get(row.config, "")) for row in rows]
     apart = [row for row in rows if row.set_aside]
@@ -216,7 +203,7 @@ def _board(contest: Contest, cells: pd.DataFrame, nats: Mapping[str, Floats], ta
     )
 
 
-def _row(contest: Contest, cells: pd.DataFrame, lost: pd.DataFrame, sample: Sample, rises: Mapping[str, float]) -> Row:
+def _row(contest: Contest, cells: pd.DataFrame, gone: pd.DataFrame, sample: Sample, rises: Mapping[str, float]) -> Row:
     """What is known of one configuration, given its cells and those without a score; compared with nothing."""
     asked = cells.iloc[0]
     tuned = Tuned.of(asked)
@@ -242,7 +229,7 @@ def _row(contest: Contest, cells: pd.DataFrame, lost: pd.DataFrame, sample: Samp
         refined=int((cells["estimator"] == "refined").sum()),
         lift=contest.scale * float((cells["iw_nats"] - cells["encoder_iw_nats"]).mean()),
         rise=rise,
-        ending=ending(cells, lost, contest.scale * contest.dims * LN2),
+        ending=ending(cells, gone, contest.scale * contest.dims * LN2),
         doubts=doubts(results.khat_bad_fraction, results.ess_median, rise, results.iw_samples, contest.unit),
     )
 
@@ -275,31 +262,3 @@ def _unranked(contest: Contest, rows: list[Row], samples: Mapping[str, Sample]) 
     for index in np.argsort(-values.mean, kind="stable"):
         value = Estimate.of(values, index).possible()
         yield replace(rows[index], value=value.times(contest.sign * contest.scale))
-
-
-def _lost(tables: RunTables, scored_cells: pd.DataFrame) -> pd.DataFrame:
-    """The cells of configurations without a score in any seed, the reason of each and what was made of its data."""
-    reasons = unusable(tables).set_index("cell")["reason"]
-    cells = tables.cells[tables.cells["cell"].isin(reasons.index)]
-    cells = cells[~cells["config"].isin(scored_cells["config"])]
-    return cells.assign(reason=cells["cell"].map(reasons), made=[spec.made for spec in specs(cells)])
-
-
-def _failed(board: Board, lost: pd.DataFrame, found: Sequence[Board]) -> tuple[Failed, ...]:
-    """The lost configurations that would stand on this board: of its data, and its view as far as that tells."""
-    of_data = [other for other in found if (other.dataset, other.made) == (board.dataset, board.made)]
-    lost = lost[(lost["dataset"] == board.dataset) & (lost["made"] == board.made)]
-
-    def at_home(cell: pd.Series) -> list[Board]:
-        currency = "pmf-2" if cell["view"] == BINARY else "pmf-K"
-        alike = [other for other in of_data if other.currency == currency] or of_data
-        return [other for other in alike if other.binarisation == cell["binarisation"]] or alike
-
-    firsts = [(group.iloc[0], len(group)) for _, group in lost.groupby("config", sort=False)]
-    return tuple(
-        Failed(
-            str(one["label"]), str(one["config"]), str(one["family"]), bool(one["recipe"]), count, str(one["reason"])
-        )
-        for one, count in firsts
-        if any(other is board for other in at_home(one))
-    )

@@ -11,9 +11,9 @@ import pandas as pd
 
 from bench.cli.text.lines import DIGITS, LISTED, cut, hanging, minus, several, signed, wrapped
 from bench.cli.text.retrained import ENDS, LEGEND, ignored_lines, marks, retrained_blocks
-from bench.statistics.differences import SPEEDS, THRESHOLDS, Change, Comparison, devices
-from bench.statistics.retrained import Retrained
 from bench.statistics.rows import Withheld
+from bench.statistics.two_runs.differences import SPEEDS, THRESHOLDS, Change, Comparison, devices
+from bench.statistics.two_runs.retrained import Retrained
 from bench.store import RunTables
 
 BETTER = {"bits/dim": "lower", "nats": "higher"}

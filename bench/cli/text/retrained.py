@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from bench.cli.text.lines import DIGITS, LISTED, hanging, minus, several
-from bench.statistics.pairing import IGNORABLE, Varied
-from bench.statistics.retrained import MOVED, End, Retrained, Turned
 from bench.statistics.rows import Estimate
+from bench.statistics.two_runs.pairing import IGNORABLE, Varied
+from bench.statistics.two_runs.retrained import MOVED, End, Retrained, Turned
 
 ENDS = "AB"  # the head of the column of marks: one for A, one for B
 MARKS = {End.ENDED: "·", End.LIMIT: "|", End.IMPROVING: "↑", End.UNKNOWN: "?"}

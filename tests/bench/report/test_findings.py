@@ -85,7 +85,7 @@ def test_what_the_constant_costs_is_said_of_the_recipe_in_its_favour(behind: flo
     assert f"Read in its favour, as laplace binned, bce_sum {favoured}" in text
     assert f"Leaving the constant out {concluded}" in text
     assert "gaussian fitted" not in text, "a reading that is neither"
-    assert "each read in its favour" in findings(spoken)["Folk recipes"]
+    assert "read in its favour" in findings(spoken)["Folk recipes"]
 
 
 def test_nothing_is_concluded_where_the_reading_in_its_favour_cannot_be_trusted() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.statistics.differences import Change, DifferencesError, differences
+from bench.statistics.two_runs.differences import Change, DifferencesError, differences
 from bench.store import RunTables, StoreError
 from bench.store.export import export
 from bench.store.read_export import read_exported

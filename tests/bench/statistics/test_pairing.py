@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from bench.cli.text.retrained import remedy
-from bench.statistics.differences import Change, DifferencesError, differences
-from bench.statistics.pairing import apart, pair
+from bench.statistics.two_runs.differences import Change, DifferencesError, differences
+from bench.statistics.two_runs.pairing import apart, pair
 from bench.store import RunTables
 from tests.bench.report import fake_run
 from tests.bench.statistics.two_runs import CHOSEN, asked, together

@@ -7,9 +7,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from bench.statistics.differences import differences
-from bench.statistics.pairing import pair
-from bench.statistics.retrained import End, Retrained, retrained
+from bench.statistics.two_runs.differences import differences
+from bench.statistics.two_runs.pairing import pair
+from bench.statistics.two_runs.retrained import End, Retrained, retrained
 from bench.store import RunTables
 from tests.bench.report import fake_run
 from tests.bench.statistics.two_runs import BITS, CHOSEN, asked, changed, flat, read, shifted

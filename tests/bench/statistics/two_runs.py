@@ -12,7 +12,7 @@ import pandas as pd
 from bench.cli.text.differences import differences_text, origin
 from bench.grid.cell import Cell
 from bench.statistics.contests import LN2
-from bench.statistics.differences import Comparison
+from bench.statistics.two_runs.differences import Comparison
 from bench.store import RunTables
 from tests.bench.report.fake_run import Setting
 

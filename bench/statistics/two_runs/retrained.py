@@ -16,10 +16,10 @@ import pandas as pd
 
 from bench.statistics.boards import Board, boards
 from bench.statistics.contests import LN2, Contest
-from bench.statistics.differences import Change, Comparison
-from bench.statistics.pairing import Varied
 from bench.statistics.rows import Estimate, Row
 from bench.statistics.scored import scored
+from bench.statistics.two_runs.differences import Change, Comparison
+from bench.statistics.two_runs.pairing import Varied
 from bench.store import RunTables
 
 MOVED = 0.01  #: bits/dim: one unit of the last digit that people quote

@@ -15,7 +15,7 @@ import pandas as pd
 
 from bench.grid.families import option_names
 from bench.grid.settings import KEYS, keys_of, shown, suggestion
-from bench.statistics.differences import DifferencesError
+from bench.statistics.two_runs.differences import DifferencesError
 from bench.store import RunTables
 
 TUNE = "tune"  # the table of candidates; who ignores it ignores the keys that either run tunes
