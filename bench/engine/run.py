@@ -276,8 +276,7 @@ class _Run:
 
     def _measure(self, work: _Work) -> None:
         """Time every kind of cell, alone; a measurement that fails costs no result."""
-        cells = self._unmeasured(work.file)
-        if not cells:
+        if not (cells := self._unmeasured(work.file)):
             return
         self.reporter.say(f"measuring the speed of {len(cells)} kinds of cell")
         limit = self.options.timeout

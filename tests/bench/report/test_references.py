@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
@@ -92,7 +93,7 @@ def test_the_table_of_the_page_shows_it_marked_with_its_score_and_distance_alone
 
 def test_the_terminal_shows_it_at_its_place(place: int) -> None:
     lines = ranking_text(few(), 100).splitlines()
-    table = [line for line in lines if line.endswith((" best", "]", "indistinguishable", "(reference)"))]
+    table = [line for line in lines if line.endswith((" best", " first", "]", "indistinguishable", "(reference)"))]
     line = next(line for line in table if LABEL in line)
     (row,) = grey().references
     value, behind = (measured(number, "bits/dim").replace("−", "-") for number in (row.value.mean, row.behind.mean))
@@ -107,18 +108,22 @@ def test_the_terminal_shows_it_at_its_place(place: int) -> None:
 
 @pytest.mark.slow
 def test_words_figures_and_all_other_rows_are_as_without_it(place: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert sentences(grey()) == unplanted(monkeypatch, lambda: sentences(grey()))
+    spoken, without_it = sentences(grey()), unplanted(monkeypatch, lambda: sentences(grey()))
+    led = place == 0  # then the headline and what may be quoted are about that
+    assert (spoken.headline != without_it.headline) is led
+    assert dataclasses.replace(spoken, headline=without_it.headline, quote=without_it.quote) == without_it
     before, after = unplanted(monkeypatch, lambda: ranking(few())), ranking(few())
     pd.testing.assert_frame_equal(after[after["reference"] == 0].reset_index(drop=True), before, check_dtype=False)
     (record,) = after[after["reference"] == 1].itertuples()
     assert (record.label, record.rank is pd.NA, record.seeds, record.mark) == (LABEL, True, 0, "")
     with_it = context(few())["sections"][0]
     without = unplanted(monkeypatch, lambda: context(few())["sections"][0])
-    for part in ("verdict", "figures", "galleries", "about", "speeds"):
+    for part in (*(() if led else ("verdict",)), "figures", "galleries", "about", "speeds"):
         assert getattr(with_it, part) == getattr(without, part)
     assert with_it.diagnostics.lines == without.diagnostics.lines
     kept = [line for line in with_it.ranking.lines if line.rank != ""]
-    assert kept == without.ranking.lines
+    assert kept[1:] == without.ranking.lines[1:]
+    assert (kept[0].tag, without.ranking.lines[0].tag) == ("first" if led else "best", "best")
 
 
 @pytest.mark.slow

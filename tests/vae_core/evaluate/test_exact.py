@@ -99,7 +99,8 @@ def test_quadrature_agrees_with_a_plain_wide_lattice(case: Case) -> None:
         )
     value, error = quadrature(lambda z, rows: lik.log_mass(k[rows].unsqueeze(-2), decode(z), levels), (4,), 1)
     assert ((value - plain).abs() < error + 1e-6).all()
-    assert error.max() < 1e-4
+    # a mean that is moved inside (0, 1) to be a chance has a kink, which a lattice sees to first order
+    assert error.max() < (1e-3 if lik.recipe and not lik.open_ends else 1e-4)
 
 
 def test_the_error_is_seen_where_points_are_too_few() -> None:
