@@ -1,4 +1,4 @@
-"""The axis of scores: what it is called, which part of it is shown, and where a uniform guess lies on it."""
+"""The axis of scores: what it is called, which part of it is shown, and where references lie on it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from matplotlib.axes import Axes
 from bench.report.figures._svg import MUTED
 from bench.statistics.boards import Board
 from bench.statistics.rows import Estimate, Row
+
+#: references that figures draw, but for the uniform guess, and what stands beside their line
+DRAWN = {"histogram": "histogram", "product_mixture": "mixture"}
 
 
 def quantity(board: Board) -> str:
@@ -63,3 +66,23 @@ def uniform_line(axes: Axes, board: Board, window: tuple[float, float], *, verti
         fontsize=10,
         color=MUTED,
     )
+
+
+def plain_lines(axes: Axes, board: Board, window: tuple[float, float]) -> None:
+    """Upright lines at what needs no network, a histogram and a mixture of products, where they lie in the window."""
+    for row in board.references:
+        if row.family not in DRAWN or not min(window) <= row.value.mean <= max(window):
+            continue
+        axes.axvline(row.value.mean, color=MUTED, linewidth=1, zorder=0)
+        axes.annotate(
+            DRAWN[row.family],
+            (row.value.mean, 0),
+            xycoords=("data", "axes fraction"),
+            xytext=(-2, 3),
+            textcoords="offset points",
+            rotation=90,
+            ha="right",
+            va="bottom",
+            fontsize=9,
+            color=MUTED,
+        )

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from bench.report.figures._kinds import OfBoard
 from bench.report.figures._panels import cut, layout, setting
-from bench.report.figures._scores import limits, quantity, uniform_line
+from bench.report.figures._scores import limits, plain_lines, quantity, uniform_line
 from bench.report.figures._svg import INK, MUTED, PAPER, Looks, styled
 from bench.report.numbers import bound, measured
 from bench.statistics.boards import Board
@@ -38,6 +38,7 @@ def draw(board: Board, tables: RunTables, looks: Looks) -> Figure | None:
     if board.ranked:
         axes.axvline(board.ranked[0].value.mean, color=MUTED, linewidth=1, linestyle=(0, (2, 2)))
     uniform_line(axes, board, window, vertical=True)
+    plain_lines(axes, board, window)
     for height, rows in enumerate(groups):
         first = rows[0]
         hue = looks.hue(first.family)
@@ -93,7 +94,8 @@ FIGURE = OfBoard(
     title=title,
     note=(
         "A dot is one configuration, its bar the 95 % interval over images and seeds; the first of each line is drawn "
-        "in full and named on the right. Dashed: the first of all. Hollow: folk recipes. Hollow arrowheads: left out "
-        "of the ranking, at least this good. Numbers at the edge: how many lie beyond the axis."
+        "in full and named on the right. Dashed: the first of all; grey: a histogram of each dimension and a mixture "
+        "of products, which need no network. Hollow: folk recipes. Hollow arrowheads: left out of the ranking, at "
+        "least this good. Numbers at the edge: how many lie beyond the axis."
     ),
 )

@@ -21,10 +21,13 @@ TRAINED_IN = {
 def headline_facts(tables: RunTables, boards: list[Board]) -> list[str]:
     cells = tables.cells
     done = sum(len(sample.cells) for board in boards for sample in board.samples.values())
+    configurations = sum(len(board.everything) + len(board.failed) for board in boards)
+    read_else = sum(len(board.readings) for board in boards)
+    beside = f" and {several(read_else, 'other reading')} of recipes" if read_else else ""
     facts = [
         f"run {tables.meta.get('name', '')}".strip(),
         f"{done} of {_planned(tables)} cells scored",
-        f"{several(cells['config'].nunique(), 'configuration')}, seeds {ranges(cells['seed'])}",
+        f"{several(configurations, 'configuration')}{beside}, seeds {ranges(cells['seed'])}",
     ]
     times = [str(entry["time"]) for entry in tables.provenance if entry.get("time")]
     return facts + ([max(times)[:10]] if times else [])

@@ -13,7 +13,7 @@ import pytest
 from matplotlib.patches import Rectangle
 
 from bench.report import figures, numbers, ranking
-from bench.report.figures import Looks, calibration, latents, samples, sigma
+from bench.report.figures import Looks, calibration, landscape, latents, samples, sigma
 from bench.report.figures._panels import by_config
 from bench.report.figures._scores import limits
 from bench.statistics.boards import Board, boards
@@ -21,6 +21,7 @@ from bench.store import RunTables
 from tests.bench.report import fake_run
 from tests.bench.report.page_reader import Element
 from tests.bench.report.runs import DIMS, LN2, built, few, section
+from tests.bench.statistics.test_references import best_scores, held
 
 
 def looks(board: Board) -> Looks:
@@ -47,6 +48,22 @@ def test_landscape_names_the_score_of_every_family(tables: RunTables, shown: Ele
     for _, row in best.iterrows():
         assert row["family"] in texts
         assert any(text.startswith(numbers.measured(row["value"], "bits/dim")) for text in texts)
+
+
+def test_landscape_has_a_line_at_what_needs_no_network_where_it_is_near() -> None:
+    """Of the references a mixture beside the best and a histogram are drawn, and no codec; nothing far off."""
+    best = best_scores(few())
+    board = next(b for b in boards(held(few(), histogram=best - 9, product_mixture=best - 3, xz=-150.0)) if b.dims)
+    figure = landscape.draw(board, few(), looks(board))
+    assert figure is not None
+    (axes,) = figure.axes
+    at = {text.get_text(): text.xy[0] for text in axes.texts if text.get_rotation() == 90}
+    rows = {row.family: row.value.mean for row in board.references}
+    assert at == {"histogram": rows["histogram"], "mixture": rows["product_mixture"]}
+    far = next(b for b in boards(held(few(), histogram=best - 9000)) if b.dims)
+    drawn = landscape.draw(far, few(), looks(far))
+    assert drawn is not None
+    assert not [text for text in drawn.axes[0].texts if text.get_rotation() == 90]
 
 
 def test_sigma_curve_goes_through_the_scores(tables: RunTables) -> None:
