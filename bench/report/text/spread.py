@@ -80,15 +80,15 @@ def _changed(board: Board, axes: list[Axis]) -> Markup:
         if axis.directed
     ]
     parts = [
-        Markup("{} by {} {}{}").format(
-            name(axis), measured(axis.typical, board.unit), board.unit, _over(axis, board.unit, "set")
+        Markup("{} {} apart where that is {}{}").format(
+            measured(axis.typical, board.unit), board.unit, name(axis), _over(axis, board.unit, "set", ",")
         )
         for axis in axes
         if not axis.directed
     ]
     if parts:
         texts.append(
-            Markup("The best and the worst of those that differ in one thing alone lie apart, for {}.").format(
+            Markup("The best and the worst of those that differ in one thing alone lie {}.").format(
                 Markup(listed([str(part) for part in parts]))
             )
         )
@@ -103,10 +103,11 @@ def _changed(board: Board, axes: list[Axis]) -> Markup:
     return Markup(" ").join(texts)
 
 
-def _over(axis: Axis, unit: str, what: str) -> str:
-    """' in the median of 4 pairs (0.071 to 0.475)', ' in the one pair'."""
+def _over(axis: Axis, unit: str, what: str, after: str = "") -> str:
+    """' in the median of 4 pairs (0.071 to 0.475)', ' in the one pair'; `after` the words before it."""
     many = len(axis.effects)
-    return f" in the one {what}" if many == 1 else f" in the median of {many} {what}s ({_range(axis, unit)})"
+    over = f"in the one {what}" if many == 1 else f"in the median of {many} {what}s ({_range(axis, unit)})"
+    return f"{after} {over}"
 
 
 def _cannot_be_told(board: Board) -> Markup:
