@@ -309,6 +309,12 @@ class Recipe(Likelihood):
     recipe = True
     has_density = True
 
+    @classmethod
+    def twin(cls, scoring: str) -> tuple[str, str] | None:
+        """The family, and its σ or "", that reads raw outputs just as this does when it is scored so: the two differ in
+        the training alone. None where there is none."""
+        return scoring, ""
+
 
 def stack(likelihoods: Sequence[Likelihood]) -> Likelihood:
     """One likelihood for M models: acts on x [M, ..., D] and raw [M, ..., R] at once.

@@ -274,6 +274,7 @@ class MeanRecipe(Recipe):
 
     takes_levels = True
     readings: ClassVar[Mapping[str, Reading]]
+    twins: ClassVar[Mapping[str, tuple[str, str]]] = {}  #: what `twin` gives, by reading
     chance: ClassVar[str]  #: in words, what `logits` are of
     fitted: Optimal  #: σ where it is fitted: a part like any other, for stacks, snapshots and files of weights
 
@@ -302,6 +303,10 @@ class MeanRecipe(Recipe):
     def implied_log_sigma(self, dims: int) -> float:
         """ln σ of the Gaussian that the loss is, but for constants, for D = dims."""
         raise NotImplementedError(f"the loss of {self.name} implies no σ")
+
+    @classmethod
+    def twin(cls, scoring: str) -> tuple[str, str] | None:
+        return cls.twins.get(scoring)
 
     @classmethod
     def opened(cls) -> tuple[str, ...]:

@@ -9,11 +9,12 @@ from collections.abc import Iterator
 
 from markupsafe import Markup
 
+from bench.grid.families import registry
 from bench.report.numbers import all_of, amount, listed, measured, ordinal
 from bench.report.text.findings import MOST_NAMED, Finding, first_of
 from bench.statistics.boards import Board
 from bench.statistics.claims.scales import Comparison, Outcome, learned_scales
-from bench.statistics.rows import Estimate, Row, by_family, first_of_each, grouped, matched
+from bench.statistics.rows import Estimate, Row, first_of_each, grouped, matched
 from vae_core.statistics.intervals import Verdict
 
 
@@ -119,17 +120,31 @@ def recipes(board: Board) -> Iterator[Finding]:
 def twins(board: Board) -> Iterator[Finding]:
     """Recipes that can be read as a family of the grid, against that family trained with its normalising constant.
 
-    Twice: the recipe's weights read as that same family, so that the pair differs in the training alone, and read in
-    the recipe's favour, as what is ranked. The constant's price is said only where the family is ahead of both.
+    Twice: the recipe's weights read as that same family, which reads raw outputs as the recipe does, so that the pair
+    differs in the training alone, and read in the recipe's favour, as what is ranked. The constant's price is said only
+    where the family is ahead of both.
     """
-    proper = by_family(row for row in board.ranked if not row.recipe and row.scored_as == "itself")
+    proper = grouped(
+        (row for row in board.ranked if not row.recipe and row.scored_as == "itself" and not row.own_options),
+        lambda row: (row.family, row.sigma),
+    )
     of_recipes = [row for row in (*board.ranked, *board.readings) if row.recipe and row.trusted]
     for family, rows in proper.items():
-        read_so = first_of_each((row for row in of_recipes if row.scored_as == family), lambda row: row.family)
+        read_so = first_of_each((row for row in of_recipes if _twin(row) == family), lambda row: row.family)
         pairs = [(twin, matched(rows, twin)[0]) for twin in read_so if matched(rows, twin)]
         texts = [text for twin, own in pairs for text in _of_twins(board, own, twin)]
         if texts:
             yield Finding("Unnormalised twin", tuple(texts))
+
+
+def _twin(row: Row) -> tuple[str, str] | None:
+    """The family, and its σ, that reads raw outputs as a recipe does when it is scored as this row's is; of a recipe
+    that the catalogue does not know, the family that its reading is named after."""
+    catalogue = registry()
+    if row.family not in catalogue.names():
+        return row.scored_as, ""
+    twin: tuple[str, str] | None = catalogue.get(row.family).twin(row.scored_as)
+    return twin
 
 
 def _of_twins(board: Board, proper: Row, twin: Row) -> Iterator[Markup]:
@@ -139,14 +154,15 @@ def _of_twins(board: Board, proper: Row, twin: Row) -> Iterator[Markup]:
     alike, *others = board.leads([(proper.config, row.config) for row in read])
     if alike is None:
         return
-    named = {"family": proper.family, "recipe": twin.family}
+    own = f"{proper.family} σ={proper.sigma}" if proper.sigma else proper.family
+    named = {"family": own, "recipe": twin.family}
     yield Markup(
         "<b>{family}</b> and <b>{recipe}</b>, read as the same distribution, differ in the training alone: {how}."
     ).format(how=_standing(board, "with its normalising constant", "without", alike), **named)
     lead = others[0] if others else None
     if favoured is not None and lead is not None:
         reading = favoured.scored_as.replace("_", " ")
-        yield Markup("Read in its favour, as {}, {} {}.").format(reading, twin.family, _favoured(board, proper, lead))
+        yield Markup("Read in its favour, as {}, {} {}.").format(reading, twin.family, _favoured(board, own, lead))
     elif twin.set_aside:
         return  # what it is in its favour is not known, and so neither what the constant is worth
     if alike.low > 0 and (lead is None or lead.low > 0):
@@ -177,12 +193,12 @@ def _standing(board: Board, one: str, other: str, lead: Estimate) -> Markup:
     return Markup("trained {} and {} it cannot be told apart ({})").format(one, other, amount(lead, board.unit))
 
 
-def _favoured(board: Board, proper: Row, lead: Estimate) -> Markup:
+def _favoured(board: Board, family: str, lead: Estimate) -> Markup:
     if lead.low > 0:
-        return Markup("is still behind <b>{}</b>, by {}").format(proper.family, amount(lead, board.unit))
+        return Markup("is still behind <b>{}</b>, by {}").format(family, amount(lead, board.unit))
     if lead.high < 0:
-        return Markup("is ahead of <b>{}</b>, by {}").format(proper.family, amount(lead.times(-1), board.unit))
-    return Markup("cannot be told apart from <b>{}</b> ({})").format(proper.family, amount(lead, board.unit))
+        return Markup("is ahead of <b>{}</b>, by {}").format(family, amount(lead.times(-1), board.unit))
+    return Markup("cannot be told apart from <b>{}</b> ({})").format(family, amount(lead, board.unit))
 
 
 def _sorted(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from bench.report.text.verdict import sentences
 from bench.statistics.boards import boards
 from bench.store import RunTables
 from tests.bench.report import fake_run
+from tests.bench.report.planted import of, planted
 from tests.bench.report.runs import DIMS, LN2, doubted, few, findings, moved, said
 
 
@@ -47,6 +49,21 @@ def test_the_twin_that_cannot_be_told_apart() -> None:
     text = findings(said(as_another(tables, "continuous_bernoulli", "bce_sum")))["Unnormalised twin"]
     assert "cannot be told apart" in text
     assert "costs" not in text
+
+
+def test_only_what_reads_raw_outputs_alike_is_a_twin() -> None:
+    """Squared error gives a mean and a continuous Bernoulli logits: its twin is the Gaussian of one σ."""
+
+    def twins_of(reading: str, *others: fake_run.Setting) -> str:
+        own = fake_run.Setting("mse_sum", 2.6, scored_as=reading, view="grey")
+        return findings(said(planted([*others, own]))).get("Unnormalised twin", "")
+
+    proper = [of("continuous_bernoulli", 2.0), of("gaussian", 2.3, "shared"), of("gaussian", 2.1, "pixel")]
+    assert twins_of("continuous_bernoulli", *proper) == ""
+    assert twins_of("binomial", *proper) == ""
+    said_of = twins_of("gaussian_binned", *proper)
+    assert said_of.startswith("gaussian σ=shared and mse_sum, read as the same distribution, differ in the training")
+    assert re.search(r"better than without, by 0\.(29|30)\d bits/dim", said_of)
 
 
 #: bits/dim by which bce_sum, read in its favour, is planted to be behind continuous_bernoulli; what is concluded
