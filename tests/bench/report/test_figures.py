@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.patches import Rectangle
+from matplotlib.text import Annotation
 
 from bench.report import figures, numbers, ranking
 from bench.report.figures import Looks, calibration, landscape, latents, samples, sigma
@@ -57,7 +58,7 @@ def test_landscape_has_a_line_at_what_needs_no_network_where_it_is_near() -> Non
     figure = landscape.draw(board, few(), looks(board))
     assert figure is not None
     (axes,) = figure.axes
-    at = {text.get_text(): text.xy[0] for text in axes.texts if text.get_rotation() == 90}
+    at = {note.get_text(): note.xy[0] for note in axes.texts if isinstance(note, Annotation) and note.get_rotation()}
     rows = {row.family: row.value.mean for row in board.references}
     assert at == {"histogram": rows["histogram"], "mixture": rows["product_mixture"]}
     far = next(b for b in boards(held(few(), histogram=best - 9000)) if b.dims)
