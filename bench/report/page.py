@@ -18,7 +18,7 @@ from bench.report.pictures import Gallery, galleries
 from bench.report.tables.diagnostics import Diagnostics, diagnostics, meanings
 from bench.report.tables.entries import known
 from bench.report.tables.ranking import DRAWN, LeftOut, Ranking, left_out, ranking
-from bench.report.tables.references import References, kinds, references, unreferred
+from bench.report.tables.references import References, kinds, references
 from bench.report.tables.speeds import Timed, speed_columns, speeds
 from bench.report.tables.spread import Spread, spread_table
 from bench.report.tables.tuning import tuning
@@ -28,6 +28,7 @@ from bench.report.text.verdict import Sentences, sentences
 from bench.statistics.boards import Board, boards
 from bench.statistics.contests import said, specs
 from bench.statistics.endings import GAIN_FLOOR
+from bench.statistics.references import families_without_a_latent
 from bench.statistics.scored import unusable
 from bench.statistics.trust import ESS_FLOOR, KHAT_NEEDS, RISE_FLOOR
 from bench.statistics.tuning import searches
@@ -84,7 +85,7 @@ def context(tables: RunTables) -> dict[str, Any]:
     """Everything that the template shows."""
     cells, meta = tables.cells, tables.meta
     ranked = boards(tables)
-    looks = figures.Looks.of(cells["family"])
+    looks = figures.Looks.of(cells["family"], families_without_a_latent(tables))
     failed = unusable(tables)
     return {
         "style": Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),
@@ -101,7 +102,6 @@ def context(tables: RunTables) -> dict[str, Any]:
         "recipes": recipe_lines(ranked),
         "densities": density_lines(ranked),
         "references": kinds(tables.references),
-        "unreferred": unreferred(tables.references),
         "failed": list(failed.itertuples(index=False)),
         "cells": len(cells),
         "bad_share": percent(BAD_SHARE),

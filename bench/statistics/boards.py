@@ -18,7 +18,7 @@ from bench.statistics.contests import LN2, UNITS, Contest, contests, generator
 from bench.statistics.endings import ending
 from bench.statistics.failed import Failed, failed, lost
 from bench.statistics.readings import chosen
-from bench.statistics.references import compared, found, in_short, is_beaten
+from bench.statistics.references import compared, found, in_short, is_beaten, missing
 from bench.statistics.rows import MATCHED, Estimate, Row, joined
 from bench.statistics.scored import scored
 from bench.statistics.trust import doubts, rise_per_doubling
@@ -52,6 +52,7 @@ class Board(Contest):
     references: tuple[Row, ...]
     readings: tuple[Row, ...] = ()  # of recipes, those that were not chosen, best first
     failed: tuple[Failed, ...] = ()  # what is not there at all, in the order of the grid
+    unreferred: tuple[tuple[str, str], ...] = ()  # references that could not be had, with the reasons
     scope: Scope = field(default_factory=Scope)
     held: Mapping[str, Floats] = field(default_factory=dict)  # ln P of every image, nats [N], of references by name
 
@@ -191,6 +192,7 @@ def _board(contest: Contest, cells: pd.DataFrame, nats: Mapping[str, Floats], ta
     ranked = tuple(_ranked(contest, [row for row in rows if row.trusted], samples))
     scores = {row.config: (samples[row.config].nats, samples[row.config].seeds) for row in ranked}
     references = found(contest, tables)
+    of_data = scope(contest, tables)
     return Board(
         **asdict(contest),
         samples=samples,
@@ -198,8 +200,9 @@ def _board(contest: Contest, cells: pd.DataFrame, nats: Mapping[str, Floats], ta
         left_out=tuple(_unranked(contest, [row for row in rows if not row.trusted], samples)),
         readings=tuple(_unranked(contest, apart, samples)),
         references=compared(contest, references, ranked, scores),
+        unreferred=missing(contest, of_data.levels, tables),
         held={held.row.family: held.nats for held in references if held.nats is not None},
-        scope=scope(contest, tables),
+        scope=of_data,
     )
 
 

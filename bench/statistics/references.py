@@ -61,6 +61,29 @@ def stored(contest: Contest, tables: RunTables) -> Iterator[Held]:
         yield Held(row, nats)
 
 
+def families_without_a_latent(tables: RunTables) -> list[str]:
+    """The families of which a run has a reference without a latent, also where it has nothing else of them."""
+    names = (str(name) for name in tables.references["family"])
+    return [name.removeprefix(PER_FAMILY) for name in names if name.startswith(PER_FAMILY)]
+
+
+def missing(contest: Contest, levels: int, tables: RunTables) -> tuple[tuple[str, str], ...]:
+    """The references of a contest that could not be had, with the reasons; levels: the data's own K, or 0."""
+    rows = tables.references
+    lost = {}
+    for gone in rows[rows["status"] != "done"].itertuples(index=False):
+        facts = gone._asdict()
+        if (facts["dataset"], DataSpec.of(facts).made) != (contest.dataset, contest.made):
+            continue
+        if facts["view"] == "binary":
+            its_own = contest.currency == "pmf-2" and facts["binarisation"] == contest.binarisation
+        else:
+            its_own = contest.currency == ("pmf-2" if levels == 2 else "pmf-K")
+        if its_own:
+            lost[str(facts["label"])] = str(facts["reason"])
+    return tuple(lost.items())
+
+
 def _images(tables: RunTables, cell: str) -> Floats | None:
     images = tables.per_image[tables.per_image["cell"] == cell].sort_values("image", kind="stable")
     return images["iw_nats"].to_numpy(dtype=float) if len(images) else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -39,10 +39,7 @@ def row_of(spec: ReferenceSpec, result: ReferenceResult) -> dict[str, Any]:
         "config": spec.id,
         "label": result.label or spec.reference,
         "family": spec.reference,
-        "dataset": spec.data.dataset,
-        "levels": spec.data.levels,
-        "quantise": spec.data.quantise,
-        "train_images": spec.data.train_images,
+        **asdict(spec.data),
         "test_images": spec.test_images,
         "binarisation": spec.binarisation,
         "seed": 0,

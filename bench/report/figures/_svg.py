@@ -73,8 +73,10 @@ class Looks:
     families: tuple[str, ...]
 
     @classmethod
-    def of(cls, families: Iterable[str]) -> Looks:
-        return cls(tuple(sorted(set(families))))
+    def of(cls, families: Iterable[str], others: Iterable[str] = ()) -> Looks:
+        """`others`: families that have no configuration (yet) and change no other's colour."""
+        own = sorted(set(families))
+        return cls((*own, *sorted(set(others) - set(own))))
 
     def hue(self, family: str) -> str:
         return HUES[self.families.index(family) % len(HUES)]

@@ -68,12 +68,6 @@ def kinds(rows: pd.DataFrame) -> list[Kind]:
     return [Kind(card.title, card.summary, card.source) for card in cards]
 
 
-def unreferred(rows: pd.DataFrame) -> list[tuple[str, str]]:
-    """The references that there are not, with the reasons."""
-    lost = rows[rows["status"] != "done"]
-    return [(str(row.label), str(row.reason)) for row in lost.drop_duplicates(["family", "reason"]).itertuples()]
-
-
 def references(board: Board, looks: Looks) -> References:
     """The references of a board, and what the latents buy."""
     unit = board.unit

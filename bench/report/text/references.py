@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 
+from markupsafe import Markup
+
 from bench.report.numbers import measured
+from bench.report.text.findings import first_of
 from bench.statistics.boards import Board
 from bench.statistics.references import is_beaten
 from bench.statistics.rows import Row
@@ -24,6 +27,21 @@ def mark(board: Board, row: Row) -> str:
     if board.below_uniform(row):
         return BELOW_UNIFORM
     return SAYS_LESS if board.says_less(row) else ""
+
+
+def not_held(board: Board) -> Markup:
+    """Which references there are not to hold the first configuration against; nothing where all are there."""
+    if not board.ranked:
+        return Markup("")
+    if board.unreferred:
+        names = [Markup("<b>{}</b> ({})").format(label, reason) for label, reason in board.unreferred]
+        return Markup("Not held against {}, which could not be had.").format(first_of(names))
+    if not board.references:
+        return Markup(
+            "No reference is in this run, so nothing is held against a histogram or a mixture without a network: "
+            "carry the run out again, which adds them."
+        )
+    return Markup("")
 
 
 def tag(row: Row) -> str:

@@ -14,6 +14,7 @@ from bench.report.numbers import amount, bracket, count, listed, measured, withh
 from bench.report.text.comparisons import learned_sigma, recipes, twins
 from bench.report.text.ends import end_bins
 from bench.report.text.findings import Finding, collapse, estimator, first_of, left_out, noise, one_seed, two_levels
+from bench.report.text.references import not_held
 from bench.report.text.scope import pool, quote, scope
 from bench.report.text.spread import as_trained, made_of
 from bench.report.text.training import lost_seeds, never_scored, not_ended, training
@@ -58,6 +59,7 @@ def sentences(board: Board) -> Sentences:
     """All sentences about a board."""
     parts = (
         _unbeaten(board),
+        not_held(board),
         _runner_up(board),
         as_trained(board),
         never_scored(board),
