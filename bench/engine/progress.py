@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Protocol, Self, TextIO
 
@@ -10,8 +11,23 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
+from bench.grid.plan import Tuning
+
 LINE_SECONDS = 5.0  # at least this long between two lines
 SILENCE_SECONDS = 60.0  # at most this long without one
+
+
+def asked(total: int, wanted: int, references: int, tunings: Sequence[Tuning], bundles: int) -> list[str]:
+    """What a run begins with: so many cells and references, and what is chosen for them first."""
+    what = f"{total} cells" if wanted == total else f"{wanted} of {total} cells are missing"
+    if references:
+        what = f"{what if wanted else 'no cells'} and {references} reference{'' if references == 1 else 's'}"
+    if not tunings:
+        return [f"{what}, in {bundles} bundles"]
+    searches = {cell.search: cell for tuning in tunings for cell in tuning.cells}
+    candidates = sum(len(cell.candidates) for cell in searches.values())
+    keys = " and ".join(dict.fromkeys(key for cell in searches.values() for key in cell.tune))
+    return [what, f"first {keys} for {len(searches)} configurations ({candidates} candidates)"]
 
 
 class Clock(Protocol):

@@ -16,7 +16,7 @@ from bench.engine.choices import Choices, failed
 from bench.engine.interrupt import heard
 from bench.engine.local import Ended, Pool, Task, TaskFailed
 from bench.engine.opening import Checks, Opened, RunError, opening
-from bench.engine.progress import Reporter
+from bench.engine.progress import Reporter, asked
 from bench.engine.provenance import cores
 from bench.engine.references import References
 from bench.grid.cell import Cell
@@ -135,7 +135,12 @@ class _Run:
             file.share_throughput()
             if not self._unmeasured(file):
                 return
-        self._work(wanted)
+        try:
+            self._work(wanted)
+        except RunError as error:
+            if wanted or not file:
+                raise
+            self.reporter.say(f"the references were not added: {error}")  # whose data may be gone since
         if self.opened.file:
             self.opened.file.share_throughput()  # to new cells of kinds that were timed before
 
@@ -252,18 +257,9 @@ class _Run:
         return lost
 
     def _beginning(self, tunings: Sequence[Tuning], bundles: Sequence[Bundle], work: _Work) -> str:
-        total, wanted = len(self.described), len(work.wanted)
-        what = f"{total} cells" if wanted == total else f"{wanted} of {total} cells are missing"
-        if held := len(self.references.wanted):
-            what = f"{what if wanted else 'no cells'} and {held} reference{'' if held == 1 else 's'}"
-        hands = f"{work.pool.workers} x {work.pool.threads} threads"
-        if not tunings:
-            return f"{self.opened.path.stem}: {what}, in {len(bundles)} bundles, {work.device}, {hands}"
-        searches = {cell.search: cell for tuning in tunings for cell in tuning.cells}
-        candidates = sum(len(cell.candidates) for cell in searches.values())
-        keys = " and ".join(dict.fromkeys(key for cell in searches.values() for key in cell.tune))
-        first = f"first {keys} for {len(searches)} configurations ({candidates} candidates)"
-        return f"{self.opened.path.stem}: {what}, {work.device}, {hands}\n{first}"
+        hands = f"{work.device}, {work.pool.workers} x {work.pool.threads} threads"
+        what = asked(len(self.described), len(work.wanted), len(self.references.wanted), tunings, len(bundles))
+        return f"{self.opened.path.stem}: {what[0]}, {hands}" + "".join(f"\n{line}" for line in what[1:])
 
     # -- timing ----------------------------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ something else. So every pass that scores images is watched. Of the pairs of an 
 taken out, at random, and of each of some images the z at which it scored best, since a mass that is too large there
 would carry the score. At these raw outputs the masses of every dimension are summed over all K levels; and those of the
 image's own levels, out of that very table, must give the score that was used. Axes: pairs P, images N, samples C,
-dimensions D, levels K, raw R.
+dimensions D, levels K, raw R. It is one file, for what is summed and what is compared are taken from one pass.
 """
 
 from __future__ import annotations
@@ -30,8 +30,12 @@ LIMIT = 1e-4
 #: masses to be summed: as many as this share of those that the score takes, so that it costs about that share of the
 #: time (a mass out of a table costs 0.01 to 2.4 times as much as one of a score, of a Bernoulli six times); …
 SHARE = 0.03
-#: … but at least, and at most, so many
-LEAST, MOST = 1 << 17, 10**8
+#: … but at least so many, …
+LEAST = 1 << 17
+#: … and all of so many z of every image, one of them the one at which it scored best, …
+EACH = 2
+#: … and at most so many
+MOST = 10**8
 #: images that are scored alone and beside each other
 ALONE = 8
 #: raw outputs kept, at most, of the z at which images scored best
@@ -96,7 +100,8 @@ class Watch:
         self._generator = generator_for("cpu", "masses summed", seed)
         self._a_pair = self._dims * levels
         to_score = count * self._dims * samples
-        self._share = min(MOST / to_score, max(SHARE, LEAST / to_score)) / 2  # the other half is for the best z
+        least = max(LEAST, EACH * count * self._a_pair)
+        self._share = min(MOST / to_score, max(SHARE, least / to_score)) / 2  # the other half is for the best z
         some = min(self._share * to_score / self._a_pair, KEPT / likelihood.outputs(self._dims), count)
         some = max(1, math.floor(some))
         self._chosen = [place * count // some for place in range(some)]

@@ -43,6 +43,10 @@ def device(requested: str) -> dict[str, Any]:
     return {"kind": "cpu", "name": "fake", "threads": os.environ["OMP_NUM_THREADS"]}
 
 
+def no_data(name: str, *_: int | None) -> dict[str, Any]:
+    raise ValueError(f"there is no {name} any more; put it back.")
+
+
 def inspect(name: str, *_: int | None) -> dict[str, Any]:
     if name != "digits":
         raise ValueError(f"unknown data set {name!r}; give digits.")

@@ -166,3 +166,17 @@ def test_a_real_run_has_them(tmp_path: Path):
     assert found.loc["product_mixture", "bits_per_dim"] < found.loc["histogram", "bits_per_dim"]
     assert found.loc["no_latent:categorical", "label"] == "categorical, no latent"
     assert (found["provenance"] == 1).all()
+
+
+def test_a_finished_run_whose_data_are_gone_stays_finished(tmp_path, diary):
+    """Only references are asked for: that they cannot be had is said, and stops nothing that was done."""
+    path = tmp_path / "r.sqlite"
+    carry_out(GRID, path)
+    file = RunFile.open(path)
+    file._connection.execute("DELETE FROM cells WHERE reference = 1")
+    file.close()
+    gone = dataclasses.replace(TASKS, inspect="tests.bench.engine.fake_worker:no_data")
+    summary, said = carry_out(GRID, path, gone)
+    assert (summary.done, summary.failed, summary.computed) == (4, 0, 0)
+    assert "the references were not added: " in said
+    assert read_run(path).references.empty

@@ -111,14 +111,17 @@ def test_words_figures_and_all_other_rows_are_as_without_it(place: int, monkeypa
     spoken, without_it = sentences(grey()), unplanted(monkeypatch, lambda: sentences(grey()))
     led = place == 0  # then the headline and what may be quoted are about that
     assert (spoken.headline != without_it.headline) is led
-    assert dataclasses.replace(spoken, headline=without_it.headline, quote=without_it.quote) == without_it
+    assert "No reference is in this run" in without_it.gap
+    assert "No reference" not in spoken.gap
+    about = {name: getattr(without_it, name) for name in ("headline", "quote", "gap")}
+    assert dataclasses.replace(spoken, **about) == without_it
     before, after = unplanted(monkeypatch, lambda: ranking(few())), ranking(few())
     pd.testing.assert_frame_equal(after[after["reference"] == 0].reset_index(drop=True), before, check_dtype=False)
     (record,) = after[after["reference"] == 1].itertuples()
     assert (record.label, record.rank is pd.NA, record.seeds, record.mark) == (LABEL, True, 0, "")
     with_it = context(few())["sections"][0]
     without = unplanted(monkeypatch, lambda: context(few())["sections"][0])
-    for part in (*(() if led else ("verdict",)), "figures", "galleries", "about", "speeds"):
+    for part in ("figures", "galleries", "about", "speeds"):
         assert getattr(with_it, part) == getattr(without, part)
     assert with_it.diagnostics.lines == without.diagnostics.lines
     kept = [line for line in with_it.ranking.lines if line.rank != ""]
@@ -168,7 +171,8 @@ def test_the_terminal_marks_what_says_less_and_says_what_the_mark_is():
 def test_nothing_is_marked_where_nothing_is_worse():
     text = ranking_text(few(), 80)
     assert "~" not in text
-    assert "reference" not in text
+    assert "(reference)" not in text
+    assert "No reference is in this run" in " ".join(text.split())
 
 
 @pytest.mark.slow

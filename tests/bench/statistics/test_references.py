@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import numpy as np
 import pandas as pd
@@ -160,3 +161,20 @@ def test_of_a_kind_that_two_views_have_there_is_one():
     tables = held(few(), histogram=np.full(IMAGES, -100.0))
     twice = pd.concat([tables.references, tables.references.assign(cell="other", config="other")])
     assert len(grey(dataclasses.replace(tables, references=twice)).references) == 1
+
+
+def test_a_codec_of_other_test_images_stands_elsewhere():
+    """It gives no image a score of its own: on how many it was computed its details say."""
+    tables = held(few(), png=-300.0)
+    for count, there in ((60, True), (21, False)):
+        rows = tables.references.assign(details=json.dumps({"test images": count}))
+        board = grey(dataclasses.replace(tables, references=rows))
+        assert bool(board.references) is there
+
+
+def test_what_could_not_be_had_is_known_with_its_reason_and_of_its_own_board_alone():
+    tables = held(few(), png=-300.0, xz=-280.0)
+    rows = tables.references.assign(reason="no memory")
+    rows.loc[rows["family"] == "xz", "status"] = "failed"
+    made = boards(dataclasses.replace(tables, references=rows))
+    assert {board.currency: board.unreferred for board in made} == {"pmf-K": (("xz", "no memory"),), "pmf-2": ()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import sqlite3
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench.grid.cell import DataSpec
 from bench.grid.read import parse_grid
 from bench.grid.references import ReferenceSpec, of_grid
 from bench.store import ReferenceResult, RunFile, read_run
@@ -17,6 +19,7 @@ from bench.store import migrate as migrating
 from bench.store.columns import FORMAT
 from bench.store.export import export
 from bench.store.read_export import read_exported
+from bench.store.reference_rows import row_of
 from tests.bench.report import fake_run
 
 HERE = Path(__file__).parent
@@ -131,3 +134,12 @@ def test_a_grid_says_which_are_of_it(run):
     tables = read_run(run)
     assert tables.cells.empty
     assert tables.references["family"].tolist() == ["png"]
+
+
+def test_a_row_holds_all_that_is_made_of_the_data():
+    """Without one of it a reference would be of another contest than the cells that it is for."""
+    whole = DataSpec("faces.npy", levels=17, quantise=None, train_images=40, block=4)
+    assert all(getattr(whole, item.name) for item in dataclasses.fields(whole) if item.name != "quantise")
+    for data in (whole, DataSpec("faces.npy", quantise=16), DataSpec("digits")):
+        spec = dataclasses.replace(specs()["histogram"], data=data)
+        assert DataSpec.of(row_of(spec, ReferenceResult(spec.id, "done"))) == data

@@ -55,6 +55,7 @@ def test_few_masses_are_all_summed() -> None:
 @pytest.mark.parametrize("calls", [1, 10])
 def test_of_many_masses_a_share_is_summed_however_they_come(monkeypatch: pytest.MonkeyPatch, calls: int) -> None:
     monkeypatch.setattr(where_used, "LEAST", 1)
+    monkeypatch.setattr(where_used, "EACH", 0)
     checked = watched(Binomial(LEVELS), images(100), 1000, calls=calls).checked()
     scored = 100 * 1000 * DIMS
     assert checked.masses_summed <= where_used.SHARE * scored
