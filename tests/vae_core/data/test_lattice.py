@@ -138,6 +138,13 @@ def test_images_of_one_value_only_are_refused(tmp_path: Path) -> None:
         assert f"every value of every image of {path} is {value}: give images that differ." == refused(path)
 
 
+@pytest.mark.parametrize("kind", ["f2", "f4", "f8"])
+@pytest.mark.parametrize("value", [0.0, 1.0, 0.5, -1.0, 7.0, 3.25, 1e4])
+def test_real_numbers_of_one_value_only_are_refused_alike(value: float, kind: str, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.full((20, 4, 4), value, kind))
+    assert refused(tmp_path / "x.npy").endswith(f"x.npy is {value:g}: give images that differ.")
+
+
 @pytest.mark.parametrize(
     ("x", "levels", "said"),
     [
