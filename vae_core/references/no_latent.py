@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from vae_core import likelihoods
-from vae_core.references._base import Card, Fitted, Images, OfFamily
+from vae_core.references._base import Card, Fitted, Images, OfFamily, require_room
 from vae_core.references._tables import Floats, Tables, counted
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class NoLatent(OfFamily):
     )
 
     def fit(self, images: Images) -> Fitted:
+        require_room(images)
         valid = counted(images.valid, images.levels)
         valid /= len(images.valid)
         best: Best | None = None
