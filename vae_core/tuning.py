@@ -167,42 +167,51 @@ def _chosen(search: Search, trained: Sequence[_Trained], data: Dataset, seed: in
     bits = 1 / (search.images.shape[1] * math.log(2))
     able = [place for place, one in enumerate(trained) if one.model is not None]
     stayed = [place for place in able if outcomes[place].ended_by != "behind"]
-    # where the rival that they left behind is of no use itself, those that left are all there is
-    judged = []
-    for place in stayed or able:
-        try:
-            judged.append(_judged(search, place, trained[place], data, seed))
-        except ImpossibleScore as impossible:
-            outcomes[place].failure = str(impossible)
-    for one in judged:
-        if not math.isfinite(float(one.each.mean())):
-            outcomes[one.place].failure = "its bound on validation images is not finite"
-    judged = [one for one in judged if not outcomes[one.place].failure]
-    for one in judged:
-        outcomes[one.place].bits_per_dim = -float(one.each.mean()) * bits
+    left = [place for place in able if place not in stayed]
+    # where the rivals that they left behind are of no use themselves, those that left are all there is
+    judged = _judged_all(search, stayed, trained, data, seed) or _judged_all(search, left, trained, data, seed)
     if not judged:
         return Choice(outcomes)
-    judged.sort(key=lambda one: -float(one.each.mean()))
-    best = judged[0]
-    if len(judged) > 1 and (search.always_refine or _is_near(best.each - judged[1].each)):
-        for one in judged[:2]:
-            try:
-                one.refined = _refined(search, one, seed)
-            except ImpossibleScore as impossible:
-                outcomes[one.place].failure = str(impossible)
-                continue
-            outcomes[one.place].refined_bits_per_dim = -float(one.refined.mean()) * bits
-        judged = [one for one in judged if not outcomes[one.place].failure]
-        if not judged:
-            return Choice(outcomes)
-        compared = [one for one in judged if one.refined is not None]
-        best = max(compared or judged, key=lambda one: float(one.final.mean()))
+    compared = [one for one in judged if one.refined is not None]
+    best = max(compared or judged, key=lambda one: float(one.final.mean()))
     outcomes[best.place].chosen = True
     for one in judged:
         both_refined = one.refined is not None and best.refined is not None
         lead = (best.final - one.final) if both_refined else (best.each - one.each)
         outcomes[one.place].behind, outcomes[one.place].behind_se = (bits * number for number in _mean_and_error(lead))
     return Choice(outcomes, _edges(search, outcomes, outcomes[best.place]))
+
+
+def _judged_all(
+    search: Search, places: Sequence[int], trained: Sequence[_Trained], data: Dataset, seed: int
+) -> list[_Judged]:
+    """Those of the candidates at these places that have a possible and finite bound, the best first, the two best
+    refined where that is asked for or they are near; of the others, why not."""
+    bits = 1 / (search.images.shape[1] * math.log(2))
+    judged = []
+    for place in places:
+        outcome = trained[place].outcome
+        try:
+            one = _judged(search, place, trained[place], data, seed)
+        except ImpossibleScore as impossible:
+            outcome.failure = str(impossible)
+            continue
+        if math.isfinite(float(one.each.mean())):
+            outcome.bits_per_dim = -float(one.each.mean()) * bits
+            judged.append(one)
+        else:
+            outcome.failure = "its bound on validation images is not finite"
+    judged.sort(key=lambda one: -float(one.each.mean()))
+    if len(judged) > 1 and (search.always_refine or _is_near(judged[0].each - judged[1].each)):
+        for one in judged[:2]:
+            outcome = trained[one.place].outcome
+            try:
+                one.refined = _refined(search, one, seed)
+            except ImpossibleScore as impossible:
+                outcome.failure = str(impossible)
+                continue
+            outcome.refined_bits_per_dim = -float(one.refined.mean()) * bits
+    return [one for one in judged if not trained[one.place].outcome.failure]
 
 
 def _refined(search: Search, one: _Judged, seed: int) -> Tensor:

@@ -275,6 +275,33 @@ def test_where_all_others_diverge_one_that_left_is_chosen() -> None:
     assert choice.failure == "none of the 2 candidates could be trained: it exploded too; it exploded"
 
 
+@pytest.mark.parametrize("why", ["impossible", "not finite", "impossible when refined"])
+def test_where_all_that_stayed_score_the_impossible_one_that_left_is_chosen(
+    why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two stayed, and the third had left them."""
+    data = images(8, 8)
+
+    def judged(searched: Search, place: int, one: Any, *rest: Any) -> Any:
+        if place < 2 and why == "impossible":
+            raise ImpossibleScore("the mean ln P of 40 images is 3 nats")
+        each = torch.full((30,), -40.0) + torch.arange(30) / 100
+        return tuning._Judged(place, one.model, None, each * (math.nan if place < 2 and why == "not finite" else 1))  # type: ignore[arg-type]
+
+    def refined(searched: Search, one: Any, seed: int) -> Tensor:
+        raise ImpossibleScore("the mean ln P of 40 images is 3 nats")
+
+    monkeypatch.setattr(tuning, "_judged", judged)
+    monkeypatch.setattr(tuning, "_refined", refined)
+    trained = [
+        tuning._Trained(Outcome({"learning_rate": rate}, ended, 5, []), object())  # type: ignore[arg-type]
+        for rate, ended in ((1e-3, "patience"), (2e-3, "limit"), (1e-2, "behind"))
+    ]
+    choice = tuning._chosen(search(data, (1e-3, 2e-3, 1e-2)), trained, data, 0)
+    assert choice.values == {"learning_rate": 1e-2}
+    assert [bool(outcome.failure) for outcome in choice.outcomes] == [True, True, False]
+
+
 def test_an_iwae_is_chosen_by_its_own_bound_of_masses(data: Dataset) -> None:
     schedule = dataclasses.replace(SCHEDULE, train_samples=5)
     asked = search(data, (1e-2, 1e-3), schedule=schedule)

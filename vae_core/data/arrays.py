@@ -27,7 +27,7 @@ def as_images(name: str, x: np.ndarray) -> tuple[np.ndarray, list[Remark]]:
     Raises DataError, one sentence with the formula where there is one.
     """
     if x.dtype.kind == "f" and x.ndim and x.size:
-        raise DataError(f"{name} holds {x.dtype} values{_floats(x)}.")
+        raise DataError(f"{name} holds {x.dtype} values{_floats(name, x)}.")
     if x.dtype.kind not in "iubf":
         raise DataError(f"{name} holds {x.dtype} values, but images must be integers 0…K−1{_other_kinds(x)}.")
     if remedy := _shape(x):
@@ -133,8 +133,8 @@ def _is_label(column: np.ndarray, rest: np.ndarray) -> bool:
 # ---------------------------------------------------------------- floats and other kinds
 
 
-def _floats(x: np.ndarray) -> str:
-    """Where they lie, and what integers they are."""
+def _floats(name: str, x: np.ndarray) -> str:
+    """Where they lie, and what integers they are. Raises DataError where they are one single value."""
     finite = np.isfinite(x)
     if not finite.all():
         axes = tuple(range(1, x.ndim))
@@ -145,6 +145,8 @@ def _floats(x: np.ndarray) -> str:
         rest = f"x[numpy.isfinite(x).all(axis={axes})] has the others" if bad < len(x) else "give images without"
         return f", {what} among them, in {bad} of {len(x)} images: {rest}"
     values = _distinct(x)
+    if len(values) == 1:
+        raise DataError(f"every value of every image of {name} is {values[0]:g}: give images that differ.")
     low, high = float(x.min()), float(x.max())
     where = f" {low:.6g}…{high:.6g}, but images must be integers 0…K−1: "
     if len(values) <= MOST_LEVELS and (found := _formula(values, x)):

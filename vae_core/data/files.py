@@ -8,7 +8,7 @@
 | uint8 | 256 levels unless `levels` is stated |
 | any other integer type | `levels` must be stated |
 | folder | all its .png, .jpg, .bmp, .tif, .pgm, .ppm, .webp, subfolders too, in the order of their paths: 256 levels, |
-| | 65,536 of 16-bit and 2 of 1-bit pictures, unless `levels` is stated (`pictures`) |
+| | 65,536 of 16-bit and 2 of 1-bit pictures, maxval + 1 of PGM and PPM, unless `levels` is stated (`pictures`) |
 
 An .npz has its images under `images`, or is one single array; it may state `levels` beside it.
 Nothing pickled is ever unpickled. What is not so gets one sentence, with the formula that makes it so where one keeps
@@ -47,9 +47,9 @@ def load_path(name: str, levels: int | None, *, quantise: int | None = None, blo
     """
     path = Path(name).expanduser()
     remarks: list[Remark] = []
-    stated, held = None, "array"
+    stated, of_pictures, held = None, None, "array"
     if path.is_dir():
-        images, remarks = pictures.questioned(path)
+        images, of_pictures, remarks = pictures.questioned(path)
         held = "folder"
     elif path.is_file():
         images, stated = read_array(path)
@@ -58,7 +58,7 @@ def load_path(name: str, levels: int | None, *, quantise: int | None = None, blo
         raise DataError(f"{name} was not found: give the path of an .npz or .npy file or of a folder of images.")
     rows = images.ndim == 2
     images, doubtful = as_images(name, images)
-    levels = _levels_of(name, images.dtype, levels, stated, of_pictures=held == "folder")
+    levels = _levels_of(name, images.dtype, levels, stated, of_pictures)
     images = images.astype(np.uint8) if images.dtype == np.bool_ else images
     require_levels(name, Levels.of(images), levels, held=held, quantise=quantise)
     _require_blocks(name, len(images), block)
@@ -132,14 +132,13 @@ def _require_blocks(name: str, count: int, block: int | None) -> None:
         )
 
 
-def _levels_of(name: str, dtype: np.dtype, asked: int | None, stated: int | None, *, of_pictures: bool) -> int:
-    """K from what was asked for, what the file states and what the type says, which must agree."""
+def _levels_of(name: str, dtype: np.dtype, asked: int | None, stated: int | None, of_pictures: int | None) -> int:
+    """K from what was asked for and what the file states, which must agree; else from what pictures allow or the type
+    says."""
     if asked is not None and stated is not None and asked != stated:
         raise DataError(f"{name} states {stated} levels, but {asked} were asked for: leave one of the two out.")
     of_type = {np.dtype(np.bool_): 2, np.dtype(np.uint8): 256}
-    if of_pictures:
-        of_type[np.dtype(np.uint16)] = 2**16
-    levels = next((k for k in (asked, stated, of_type.get(dtype)) if k is not None), None)
+    levels = next((k for k in (asked, stated, of_pictures, of_type.get(dtype)) if k is not None), None)
     if levels is None:
         raise DataError(
             f"{name} holds {dtype} values, from which the number of levels is not clear: state it as levels = K, or "

@@ -6,7 +6,9 @@ one, and every number of them is wrong. Levels that merely never occur are no su
 * fewer levels than an eighth of K occur (two, where that is less), or no two neighbouring ones do; and
 * hardly any others would come with more images: how many there are in all, unseen ones included, is estimated at the
   least from those that occur in one or two groups of images only (Chao 1987, Biometrics 43: "Chao2"), so that levels
-  which are few because images are few are not taken for a lattice.
+  which are few because images are few are not taken for a lattice. Copies of an image are no evidence, but where there
+  are more images than there can be different ones they are no copies. Of very few different images, each level must
+  occur in half of them; where it does not, that is a loud remark (`questions`).
 
 Images of one single value are refused whatever they are.
 """
@@ -22,7 +24,8 @@ from vae_core.data.dataset import MOST_LEVELS, DataError
 
 FEW = 8  # of K levels, fewer than one in so many
 MORE = 1.25  # times the levels that occur, at most, are expected of more images where these are all
-FEWEST_GROUPS = 8  # of images, below which they are no evidence
+FEWEST_GROUPS = 8  # of images, below which the estimate is no evidence
+BY_CHANCE = 4  # images for each that can be, from which on they must return
 GROUPS = 64  # of images, at most: more cost time and change no estimate
 SHOWN = 4  # values in a sentence, at most
 
@@ -39,8 +42,10 @@ class Levels:
     @classmethod
     def of(cls, images: np.ndarray) -> Levels:
         """Of integers [N, …], any sign; images of one group lie spread over all of them. An image that comes several
-        times counts once: copies are no evidence."""
-        images = images[sorted({image.tobytes(): place for place, image in enumerate(images)}.values())]
+        times counts once, for copies are no evidence; not so where images must return, of one or two values say."""
+        possible = images[0].size * math.log(len(_occurring(images)))  # ln of how many images those values can make
+        if possible > math.log(len(images) / BY_CHANCE):
+            images = images[sorted({image.tobytes(): place for place, image in enumerate(images)}.values())]
         groups = min(len(images), GROUPS)
         found = [_occurring(images[start::groups]) for start in range(groups)]
         values, seen = np.unique(np.concatenate(found).astype(np.int64), return_counts=True)
@@ -63,15 +68,24 @@ class Levels:
     @property
     def settled(self) -> bool:
         """Whether more images would bring few other levels, as far as so many tell."""
-        return self.groups >= FEWEST_GROUPS and self.expected <= MORE * len(self.values)
+        if self.groups < FEWEST_GROUPS:
+            return int(self.seen.min()) >= max(2, self.groups / 2)
+        return self.expected <= MORE * len(self.values)
 
     def coarse(self, levels: int) -> bool:
         """Whether these values, 0…K−1, lie on a lattice coarser than that of K levels."""
-        few = max(2, levels // FEW)
         if len(self.values) in (1, levels):
             return len(self.values) < levels
+        return self.settled and self._sparse(levels)
+
+    def doubtful(self, levels: int) -> bool:
+        """Whether they seem to, and images that differ are too few to tell."""
+        few = self.groups < FEWEST_GROUPS and not self.settled
+        return few and 1 < len(self.values) < levels and self._sparse(levels)
+
+    def _sparse(self, levels: int) -> bool:
         apart = int(np.diff(self.values).min()) >= 2
-        return self.settled and (apart or len(self.values) <= few)
+        return apart or len(self.values) <= max(2, levels // FEW)
 
     def fits(self, levels: int) -> bool:
         """Whether they are levels of K, and no coarser lattice."""

@@ -6,17 +6,19 @@
 | grey of 16 bits | uint16, as it is |
 | one bit | bool |
 | grey of 2 or 4 bits | uint8, as Pillow spreads it over 0…255: `lattice` then asks for `quantise = 4` or `16` |
+| PGM or PPM of another maxval than 255 and 65535 | uint8 or uint16, as they are, of maxval + 1 levels |
 | several pages or frames | an image each, in their order |
 | turned by its EXIF orientation | upright |
-| colours of 16 bits (PNG) | refused, for Pillow cuts them to 8 |
+| colours of more than 8 bits (PNG, TIFF, PPM) | refused, for Pillow cuts them to 8 |
 | a palette, transparency, CMYK, floats | refused, for their numbers are no grey levels or not all of the picture |
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,6 +29,18 @@ OTHERS = (".gif", ".tga", ".jp2", ".avif", ".heic", ".ico", ".dds", ".npy", ".np
 GREY = {"1": np.bool_, "L": np.uint8, "I": np.uint16, "I;16": np.uint16, "I;16L": np.uint16, "I;16B": np.uint16}
 ORIENTATION = 0x0112  # of EXIF
 PNG = b"\x89PNG\r\n\x1a\n"
+BITS = 0x0102  # of a value in each channel, the tag of a TIFF
+PNM = re.compile(rb"P[2356][\s#]")  # grey or colours, in decimals or raw: Pillow spreads them over 0…255 or 0…65535
+GAP = rb"(?:\s|#[^\r\n]*[\r\n])+"
+PNM_HEAD = re.compile(GAP.join([rb"P([2356])", rb"(\d{1,9})", rb"(\d{1,9})", rb"(\d{1,9})"]) + rb"\s")
+
+
+class Page(NamedTuple):
+    """A picture of a file, upright."""
+
+    pixels: np.ndarray
+    turned: bool  # to be so
+    levels: int  # that the file allows
 
 
 def read_folder(folder: Path | str) -> np.ndarray:
@@ -35,8 +49,9 @@ def read_folder(folder: Path | str) -> np.ndarray:
     return questioned(Path(folder).expanduser())[0]
 
 
-def questioned(folder: Path) -> tuple[np.ndarray, list[Remark]]:
-    """The same, with what a reader of the numbers should know of how they were read."""
+def questioned(folder: Path) -> tuple[np.ndarray, int, list[Remark]]:
+    """The same, with the levels that the files allow and what a reader of the numbers should know of how they were
+    read."""
     seen = sorted(
         (file for file in folder.rglob("*") if not file.name.startswith(".")),
         key=lambda file: file.relative_to(folder).as_posix(),
@@ -44,17 +59,23 @@ def questioned(folder: Path) -> tuple[np.ndarray, list[Remark]]:
     files = [file for file in seen if file.suffix.lower() in PICTURES]
     if not files:
         raise DataError(f"{folder} holds no images: put {', '.join(PICTURES)} files of one size there.")
-    pictures: list[np.ndarray] = []
-    turned, paged = 0, 0
+    pictures: list[Page] = []
+    paged = 0
     for file in files:
         pages = _pages(file)
-        for pixels, is_turned in pages:
-            if pictures and (pixels.shape, pixels.dtype) != (pictures[0].shape, pictures[0].dtype):
-                raise DataError(_differs(file, pixels, files[0], pictures[0]))
-            turned += is_turned
-            pictures.append(pixels)
+        for page in pages:
+            if pictures and _kind(page) != _kind(pictures[0]):
+                raise DataError(_differs(file, page, files[0], pictures[0]))
+            pictures.append(page)
         paged += len(pages) > 1
-    return np.stack(pictures), list(_remarks(seen, len(files), len(pictures), turned, paged))
+    turned = sum(page.turned for page in pictures)
+    remarks = list(_remarks(seen, len(files), len(pictures), turned, paged))
+    return np.stack([page.pixels for page in pictures]), pictures[0].levels, remarks
+
+
+def _kind(page: Page) -> tuple[Any, ...]:
+    """What is one and the same in all pictures of a folder."""
+    return page.pixels.shape, page.pixels.dtype, page.levels
 
 
 def _remarks(seen: list[Path], files: int, images: int, turned: int, paged: int) -> Iterator[Remark]:
@@ -69,28 +90,70 @@ def _remarks(seen: list[Path], files: int, images: int, turned: int, paged: int)
         yield Remark("reading", f"{len(left)} {what} left out ({kinds}): a folder is read for {', '.join(PICTURES)}")
 
 
-def _pages(file: Path) -> list[tuple[np.ndarray, bool]]:
-    """Every page of a file upright, and whether it had to be turned."""
-    from PIL import Image, ImageOps
-
+def _pages(file: Path) -> list[Page]:
+    """Every page of a file."""
     try:
-        if _is_deep_colour(file):
-            raise DataError(
-                f"{file} has colours of 16 bits, of which no more than 8 would be read: save the numbers of the "
-                "pictures as an array, numpy.savez(path, images=x, levels=65536)."
-            )
-        pages = []
-        with Image.open(file) as picture:
-            for page in range(getattr(picture, "n_frames", 1)):
-                picture.seek(page)
-                turned = picture.getexif().get(ORIENTATION, 1) not in (0, 1)
-                upright = ImageOps.exif_transpose(picture) if turned else picture
-                pages.append((_pixels(file, upright), turned))
-        return pages
+        with file.open("rb") as opened:  # by a path, Pillow would map a TIFF to memory by the size that it has upright
+            head = opened.read(26)
+            opened.seek(0)
+            return [_portable(file, opened.read())] if PNM.match(head) else _opened(file, head, opened)
     except DataError:
         raise
     except Exception as error:  # every decoder has its own ways to fail
         raise DataError(f"{file} cannot be read as an image ({reason(error)}): mend or remove it.") from error
+
+
+def _opened(file: Path, head: bytes, opened: Any) -> list[Page]:
+    """By Pillow. Raises DataError where that would change numbers."""
+    from PIL import Image, ImageOps
+
+    if head[:8] == PNG and head[24:25] == b"\x10" and head[25:26] != b"\x00":
+        raise DataError(_deep(file, 16, 2**16))
+    pages = []
+    with Image.open(opened) as picture:
+        for page in range(getattr(picture, "n_frames", 1)):
+            picture.seek(page)
+            bits = max(getattr(picture, "tag_v2", {}).get(BITS, (8,)))
+            if bits > 8 and (picture.mode.startswith("RGB") or picture.mode == "LA"):
+                raise DataError(_deep(file, bits, 2**bits))
+            turned = picture.getexif().get(ORIENTATION, 1) not in (0, 1)
+            pixels = _pixels(file, ImageOps.exif_transpose(picture) if turned else picture)
+            pages.append(Page(pixels, turned, 2 if pixels.dtype == np.bool_ else 2 ** (8 * pixels.dtype.itemsize)))
+    return pages
+
+
+def _portable(file: Path, content: bytes) -> Page:
+    """A PGM or PPM (netpbm.sourceforge.net/doc/ppm.html), whose numbers are 0…maxval. Raises DataError for colours of
+    more than 8 bits, ValueError where the file is not as its head has it."""
+    head = PNM_HEAD.match(content)
+    if not head:
+        raise ValueError("its head lacks a width, a height or a maxval")
+    kind, width, height, most = map(int, head.groups())
+    if not 0 < most < 2**16:
+        raise ValueError(f"its maxval {most} is not 1…65535")
+    colours = kind in (3, 6)
+    if colours and most > 255:
+        raise DataError(_deep(file, most.bit_length(), most + 1))
+    shape = (height, width, 3) if colours else (height, width)
+    count = int(np.prod(shape))
+    if kind in (2, 3):
+        words = re.sub(rb"#[^\r\n]*", b" ", content[head.end() :]).split()[:count]
+        numbers = np.array([int(word) for word in words], np.int64)
+    else:
+        stored = np.dtype("u1" if most < 256 else ">u2")
+        numbers = np.frombuffer(content[head.end() : head.end() + count * stored.itemsize], stored)
+    if len(numbers) < count or not count:
+        raise ValueError(f"it ends after {len(numbers)} of {count} values")
+    if numbers.min() < 0 or numbers.max() > most:
+        raise ValueError(f"it has values {numbers.min()}…{numbers.max()}, beyond its maxval {most}")
+    return Page(numbers.astype(np.uint8 if most < 256 else np.uint16).reshape(shape), False, most + 1)
+
+
+def _deep(file: Path, bits: int, levels: int) -> str:
+    return (
+        f"{file} has colours of {bits} bits, of which no more than 8 would be read: save the numbers of the pictures "
+        f"as an array, numpy.savez(path, images=x, levels={levels})."
+    )
 
 
 def _pixels(file: Path, picture: Any) -> np.ndarray:
@@ -131,21 +194,17 @@ def _composite(mode: str) -> str:
     return f'lay it over a background of your choice, {laid}.convert("{"L" if mode == "LA" else "RGB"}")'
 
 
-def _is_deep_colour(file: Path) -> bool:
-    """Whether it is a PNG of 16 bits with colour, which Pillow would cut to 8 without a word."""
-    with file.open("rb") as opened:
-        head = opened.read(26)
-    return head[:8] == PNG and head[24:25] == b"\x10" and head[25:26] != b"\x00"
-
-
-def _differs(file: Path, pixels: np.ndarray, first: Path, others: np.ndarray) -> str:
-    same_size = pixels.shape[:2] == others.shape[:2]
-    if same_size and pixels.dtype == others.dtype:
+def _differs(file: Path, page: Page, first: Path, other: Page) -> str:
+    same_size = page.pixels.shape[:2] == other.pixels.shape[:2]
+    what, of_others = _size(page.pixels), _size(other.pixels)
+    if same_size and page.pixels.dtype == other.pixels.dtype and page.levels == other.levels:
         remedy = 'turn the grey ones into RGB, picture.convert("RGB"), which loses nothing'
     else:
         remedy = f"give each {'kind' if same_size else 'size'} a folder of its own"
+    if page.levels != other.levels and what == of_others:
+        what, of_others = f"of {page.levels} levels", f"of {other.levels}"
     return (
-        f"{file} is {_size(pixels)} and {first} is {_size(others)}, but all images of a folder must have one size and "
+        f"{file} is {what} and {first} is {of_others}, but all images of a folder must have one size and "
         f"mode: {remedy}."
     )
 

@@ -200,6 +200,16 @@ def _levels(data: Dataset) -> Iterator[Remark]:
     """Levels that never occur, where more images would not bring them."""
     found = Levels.of(np.concatenate([_array(split) for split in (data.train, data.valid, data.test)]))
     absent = data.levels - len(found.values)
+    if found.doubtful(data.levels):
+        few = f"{found.groups} images differ" if found.groups > 1 else "1 image is there, many times"
+        yield Remark(
+            "levels",
+            f"only {len(found.values):,} of {data.levels:,} levels occur ({found.said}), and only {few}, too few to "
+            "tell whether there are others: where there are not, every number here is wrong, and levels = K has to be "
+            "stated",
+            loud=True,
+        )
+        return
     if not absent or not found.settled or found.expected > data.levels - absent / 2:
         return
     low, high = int(found.values[0]), int(found.values[-1])

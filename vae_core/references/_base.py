@@ -12,6 +12,7 @@ import numpy as np
 
 from vae_core.references._tables import Floats, Integers, Tables
 
+LARGEST = 2**24  # of D·K, such as 16 × 16 values of 16 bits: a table of 128 MiB
 NATS_OF_A_BYTE = 8 * math.log(2)
 
 
@@ -36,6 +37,15 @@ class Images:
     valid: Integers
     levels: int
     shape: tuple[int, ...]
+
+
+def require_room(images: Images) -> None:
+    """Raises LeftOut where a table [D, K] of float64, of which a fit has about ten, is too large."""
+    if images.train.shape[1] * images.levels > LARGEST:
+        raise LeftOut(
+            f"{images.train.shape[1]:,} values an image of {images.levels:,} levels make tables of more than "
+            f"{LARGEST:,} numbers"
+        )
 
 
 @dataclass(frozen=True)

@@ -11,16 +11,21 @@ The weights are those of the highest mean ln P of the validation images, by EM, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
+from scipy.signal import fftconvolve
 
-from vae_core.references._base import Card, Distribution, Fitted, Images
+from vae_core.references._base import Card, Distribution, Fitted, Images, require_room
 from vae_core.references._tables import Floats, Tables, counted
 
 #: half widths of the spread, as shares of the range of levels
 SPREADS = {"narrow": 1 / 128, "wide": 1 / 24}
 FEWEST_LEVELS = 8  # from which on levels have neighbours worth a spread
+PAIRED = 1024  # levels at most, of which all pairs are looked at
+REACH = 8  # widths, beyond which a neighbour gets less than rounding leaves
+AT_ONCE = 2**20  # values that are spread
 ROUNDS, SETTLED = 200, 1e-7  # of EM at most; nats a value that a round must gain
 
 
@@ -39,7 +44,9 @@ class Histogram(Distribution):
 
 
 def smoothed(images: Images) -> tuple[Floats, dict[str, float]]:
-    """Probabilities [D, K] of each level in each dimension, and the weights of what they are mixed of."""
+    """Probabilities [D, K] of each level in each dimension, and the weights of what they are mixed of. Raises LeftOut
+    where such a table is too large."""
+    require_room(images)
     parts = ingredients(counted(images.train, images.levels))
     weights = interpolated(parts, counted(images.valid, images.levels))
     table: Floats = sum(weights[name] * part for name, part in parts.items())  # type: ignore[assignment]
@@ -60,10 +67,26 @@ def ingredients(counts: Floats) -> dict[str, Floats]:
 
 def spread(table: Floats, width: float) -> Floats:
     """Each level's share handed to its neighbours by a Gaussian of so many levels; none leaves the range."""
+    if table.shape[1] > PAIRED:
+        return spread_by_transforms(table, width)
     levels = np.arange(table.shape[1])
     kernel = np.exp(-0.5 * ((levels[:, None] - levels) / width) ** 2)
     handed: Floats = table @ (kernel / kernel.sum(axis=1, keepdims=True))
     return handed
+
+
+def spread_by_transforms(table: Floats, width: float) -> Floats:
+    """The same to rounding, by Fourier transforms, a few rows at a time: K levels have K² pairs."""
+    dims, levels = table.shape
+    reach = min(levels - 1, math.ceil(REACH * width))
+    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / width) ** 2)[None]
+    sums = fftconvolve(np.ones((1, levels)), kernel, mode="same", axes=1)
+    handed: Floats = np.empty((dims, levels))
+    some = max(1, int(AT_ONCE / levels))
+    for start in range(0, dims, some):
+        rows = slice(start, start + some)
+        handed[rows] = fftconvolve(table[rows] / sums, kernel, mode="same", axes=1)
+    return np.maximum(handed, 0)  # of rounding
 
 
 def interpolated(parts: Mapping[str, Floats], counts: Floats) -> dict[str, float]:

@@ -4,7 +4,8 @@ A likelihood with a latent that is below this one has learned nothing from its l
 parameters, the mean of their exact ln P is Σ_d Σ_k f_d(k) ln P_d(k), f the frequencies of the training images: a step
 costs K·D masses, however many images there are. It is raised by L-BFGS (Liu & Nocedal 1989) from the raw output 0, in
 float64, first with f drawn a little towards the uniform guess (by `PULLS` images), then with less of it; it ends when
-`SPAN` steps gain less than `SETTLED`, or the validation images gain nothing in as many. Of all that was on the way, in
+`SPAN` steps gain less than `SETTLED`, or the validation images gain nothing in as many; where it is cut before that,
+its label says so. Of all that was on the way, in
 all settings of the family that are tried, what the validation images have best is kept.
 """
 
@@ -18,7 +19,7 @@ import numpy as np
 import torch
 
 from vae_core import likelihoods
-from vae_core.references._base import Card, Fitted, Images, OfFamily
+from vae_core.references._base import Card, Fitted, Images, OfFamily, require_room
 from vae_core.references._tables import Floats, Tables, counted
 
 if TYPE_CHECKING:
@@ -29,8 +30,9 @@ SAME_WITHOUT_LATENT = {"image": "shared", "optimal": "shared"}
 PULLS = (1.0, 0.01)
 SPAN, SETTLED = 10, 1e-4  # steps, bits/dim
 MASSES = 1.2e7  # of a fit at most: it takes that many over K·D steps, `FEWEST` to `MOST`
-FEWEST, MOST = 60, 400
+FEWEST, MOST = 300, 400
 LARGE = 50_000  # of K·D, from which on one pull has to do
+NOT_SETTLED = " (not settled)"
 CHUNK = 2e6  # raw outputs that are looked at together
 
 
@@ -43,6 +45,7 @@ class NoLatent(OfFamily):
     )
 
     def fit(self, images: Images) -> Fitted:
+        require_room(images)
         valid = counted(images.valid, images.levels)
         valid /= len(images.valid)
         best: Best | None = None
@@ -52,10 +55,15 @@ class NoLatent(OfFamily):
                 bits = -reached.value / (valid.shape[0] * math.log(2))
                 tried[self.said(setting)] = round(min(bits, tried.get(self.said(setting), math.inf)), 4)
                 if best is None or reached.value > best.value:
-                    best, chosen, details = reached, setting, {"pull": pull, "steps": reached.steps}
+                    best, chosen, details = (
+                        reached,
+                        setting,
+                        {"pull": pull, "steps": reached.steps, "ended": reached.ended},
+                    )
         if best is None:
             raise ValueError(f"no setting of {self.family} has finite masses without a latent")
         label = f"{' '.join(filter(None, [self.family, self.said(chosen)]))}, no latent"
+        label += NOT_SETTLED if best.ended == "limit" else ""
         tables = Tables(np.zeros(1), best.masses[None])
         return Fitted(tables, label, {**details, "validation bits/dim by setting": tried}, chosen)
 
@@ -88,11 +96,13 @@ class NoLatent(OfFamily):
 
 
 class Best(NamedTuple):
-    """What validation images have best of a fit: their mean ln P, after how many steps, and ln P_d(k) [D, K]."""
+    """What validation images have best of a fit: their mean ln P, after how many steps, and ln P_d(k) [D, K]. The fit
+    ended "settled", or by the "limit" of its steps, where more of them may be better."""
 
     value: float
     steps: int
     masses: Floats
+    ended: str = "settled"
 
 
 class Problem:
@@ -135,7 +145,9 @@ class Problem:
 
         judge(self.at)
         options = {"maxiter": most, "maxfun": 2 * most, "maxcor": 20, "ftol": 0, "gtol": 1e-12}
-        minimize(loss, self.at, jac=True, method="L-BFGS-B", callback=step, options=options)
+        found = minimize(loss, self.at, jac=True, method="L-BFGS-B", callback=step, options=options)
+        if best and found.status == 1:  # as many steps or masses as it may take
+            return best._replace(ended="limit")
         return best
 
     def masses(self, at: Floats) -> Floats:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from io import BytesIO
 
 from vae_core.references._base import Card, Codec, LeftOut
-from vae_core.references._strip import pictures
+from vae_core.references._strip import pictures, stacked
 from vae_core.references._tables import Integers
 
 TALLEST = 16383  # rows or columns of a picture
@@ -27,8 +27,9 @@ class Webp(Codec):
         if strip.shape[1] > TALLEST:
             raise LeftOut(f"WebP has at most {TALLEST:,} columns, and the images {strip.shape[1]:,}")
         files = []
-        for start in range(0, len(strip), TALLEST):
-            for picture in pictures(strip[start : start + TALLEST], levels):
+        rows = TALLEST // stacked(strip, levels)
+        for start in range(0, len(strip), rows):
+            for picture in pictures(strip[start : start + rows], levels):
                 buffer = BytesIO()
                 picture.save(buffer, "WEBP", lossless=True, quality=100, method=4, exact=True)
                 files.append(buffer.getvalue())

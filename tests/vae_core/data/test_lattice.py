@@ -132,10 +132,70 @@ def test_few_images_have_few_levels_by_chance(levels: int, tmp_path: Path) -> No
     assert data.load(str(saved(tmp_path, constant, "c.npy"))).levels == 256
 
 
+def few_that_differ(count: int, values: tuple[int, ...], seed: int) -> np.ndarray:
+    """600 images [8, 8], of which so many differ, of random values."""
+    images = np.array(values)[np.random.default_rng(seed).integers(0, len(values), (count, 8, 8))]
+    return images[np.arange(600) % count]
+
+
+@pytest.mark.parametrize("values", [(0, 1), (0, 255)])
+@pytest.mark.parametrize("count", [2, 3, 5, 7, 8])
+def test_few_images_that_differ_are_evidence_where_all_have_the_same_values(
+    count: int, values: tuple[int, ...], tmp_path: Path
+) -> None:
+    x = few_that_differ(count, values, count)
+    held = follow(refused(saved(tmp_path, x)), x.astype(np.uint8), tmp_path)
+    assert held.levels == 2
+    assert np.array_equal(whole(held), x // values[1])
+
+
+@pytest.mark.parametrize(
+    ("images", "said"),
+    [
+        (np.repeat([10, 20, 30, 40, 50, 60], 64).reshape(6, 8, 8), "only 6 of 256 levels occur (10, 20, 30, … 60)"),
+        (np.arange(64).reshape(1, 8, 8) % 2, "only 2 of 256 levels occur (0 and 1), and only 1 image is there"),
+    ],
+)
+def test_few_images_that_differ_and_have_values_of_their_own_are_taken_with_a_loud_remark(
+    images: np.ndarray, said: str, tmp_path: Path
+) -> None:
+    x = images[np.arange(600) % len(images)]
+    held = data.load(str(saved(tmp_path, x)))
+    (remark,) = (remark for remark in data.questions.remarks(held) if remark.topic == "levels")
+    assert remark.loud
+    assert remark.text.startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("levels", "dims", "number"), [(2, 1, 2000), (2, 2, 2000), (4, 2, 5000), (16, 1, 5000), (3, 3, 400)]
+)
+def test_images_so_small_that_they_must_return_are_no_copies(
+    levels: int, dims: int, number: int, tmp_path: Path
+) -> None:
+    k = RNG.integers(0, levels, size=(number, 1, dims))
+    sentence = refused(saved(tmp_path, k))
+    assert f"is said to have 256 levels, but only {levels} occur" in sentence
+    assert f"state levels = {levels}" in sentence
+    assert np.array_equal(whole(follow(sentence, k.astype(np.uint8), tmp_path)), k)
+
+
+def test_small_images_of_all_their_levels_are_taken(tmp_path: Path) -> None:
+    for levels, dims in ((256, 1), (256, 2), (2, 1)):
+        k = RNG.integers(0, levels, size=(5000, 1, dims))
+        assert data.load(str(saved(tmp_path, k)), levels=levels).levels == levels
+
+
 def test_images_of_one_value_only_are_refused(tmp_path: Path) -> None:
     for value in (0, 7):
         path = saved(tmp_path, np.full((20, 4, 4), value))
         assert f"every value of every image of {path} is {value}: give images that differ." == refused(path)
+
+
+@pytest.mark.parametrize("kind", ["f2", "f4", "f8"])
+@pytest.mark.parametrize("value", [0.0, 1.0, 0.5, -1.0, 7.0, 3.25, 1e4])
+def test_real_numbers_of_one_value_only_are_refused_alike(value: float, kind: str, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.full((20, 4, 4), value, kind))
+    assert refused(tmp_path / "x.npy").endswith(f"x.npy is {value:g}: give images that differ.")
 
 
 @pytest.mark.parametrize(

@@ -94,12 +94,99 @@ def test_few_bits_are_the_bits_that_they_were(bits: int, tmp_path: Path) -> None
     assert np.array_equal(whole(held), k)
 
 
-def test_a_pgm_of_ten_bits_is_the_ten_bits_it_was(tmp_path: Path) -> None:
-    k = RNG.integers(0, 1024, (24, 40, 30))
+def tiff(path: Path, pixels: np.ndarray, bits: int) -> None:
+    """An uncompressed TIFF of three colours [H, W, 3], little-endian, by its specification (6.0, section 6)."""
+    height, width, _ = pixels.shape
+    body = pixels.astype("<u2" if bits > 8 else "u1").tobytes()
+    after = 8 + 2 + 12 * 9 + 4
+    fields = [(256, 3, 1, width), (257, 3, 1, height), (258, 3, 3, after), (259, 3, 1, 1), (262, 3, 1, 2)]
+    fields += [(273, 4, 1, after + 6), (277, 3, 1, 3), (278, 3, 1, height), (279, 4, 1, len(body))]
+    head = b"II*\0" + struct.pack("<IH", 8, len(fields)) + b"".join(struct.pack("<HHII", *field) for field in fields)
+    path.write_bytes(head + struct.pack("<IHHH", 0, bits, bits, bits) + body)
+
+
+def test_colour_of_16_bits_in_a_tiff_is_not_cut_to_8(tmp_path: Path) -> None:
+    images = RNG.integers(0, 2**16, (24, 30, 20, 3), dtype=np.uint16)
+    for number, image in enumerate(images):
+        tiff(tmp_path / f"{number:02}.tif", image, 16)
+    assert np.asarray(Image.open(tmp_path / "00.tif")).dtype == np.uint8, "Pillow reads them by now"
+    assert "has colours of 16 bits, of which no more than 8 would be read" in refused(tmp_path)
+    for number, image in enumerate(COLOUR):
+        tiff(tmp_path / f"{number:02}.tif", image, 8)
+    assert np.array_equal(whole(data.load(str(tmp_path))), COLOUR)
+
+
+@pytest.mark.parametrize(("most", "bits"), [(65535, 16), (1000, 10)])
+@pytest.mark.parametrize("kind", [3, 6])
+def test_deep_colour_in_a_ppm_is_not_cut_to_8(kind: int, most: int, bits: int, tmp_path: Path) -> None:
+    portable(tmp_path / "a.ppm", RNG.integers(0, most + 1, (30, 20, 3)), kind, most)
+    sentence = refused(tmp_path)
+    assert f"has colours of {bits} bits, of which no more than 8 would be read" in sentence
+    assert sentence.endswith(f"numpy.savez(path, images=x, levels={most + 1}).")
+
+
+def portable(path: Path, k: np.ndarray, kind: int, most: int) -> None:
+    """A PGM or PPM, P2, P3, P5 or P6, with a comment in its head."""
+    head = f"P{kind}\n# made by hand, 7 8 9\n{k.shape[1]} {k.shape[0]}\n{most}\n".encode()
+    raw = k.astype("u1" if most < 256 else ">u2").tobytes()
+    path.write_bytes(head + (raw if kind >= 5 else "\n".join(map(str, k.reshape(-1))).encode() + b" # the end\n"))
+
+
+@pytest.mark.parametrize("most", [1, 15, 100, 200, 255, 1023, 4095, 65535])
+@pytest.mark.parametrize("kind", [2, 5])
+def test_a_pgm_is_the_numbers_that_it_holds_of_maxval_and_one_levels(kind: int, most: int, tmp_path: Path) -> None:
+    k = RNG.integers(0, most + 1, (24, 40, 30))
+    if most > 10_000:
+        k = k[:, :20]
     for number, image in enumerate(k):
-        (tmp_path / f"{number:02}.pgm").write_bytes(b"P5 30 40 1023\n" + image.astype(">u2").tobytes())
-    assert "state quantise = 1024" in refused(tmp_path)  # Pillow spreads them over 0…65535
-    assert np.array_equal(whole(data.load(str(tmp_path), quantise=1024)), k)
+        portable(tmp_path / f"{number:02}.pgm", image, kind, most)
+    held = data.load(str(tmp_path))
+    assert held.levels == most + 1
+    assert np.array_equal(whole(held), k)
+
+
+@pytest.mark.parametrize(("kind", "most"), [(3, 255), (3, 20), (6, 100)])
+def test_a_ppm_is_the_numbers_that_it_holds(kind: int, most: int, tmp_path: Path) -> None:
+    k = RNG.integers(0, most + 1, (24, 6, 5, 3))
+    for number, image in enumerate(k):
+        portable(tmp_path / f"{number:02}.ppm", image, kind, most)
+    held = data.load(str(tmp_path))
+    assert held.levels == most + 1
+    assert np.array_equal(whole(held), k)
+
+
+def test_a_pgm_that_only_uses_some_of_its_levels_is_mended_by_stating_them(tmp_path: Path) -> None:
+    k = RNG.integers(0, 8, (24, 6, 5))
+    for number, image in enumerate(k):
+        portable(tmp_path / f"{number:02}.pgm", image, 5, 200)
+    assert "is said to have 201 levels, but only 8 occur (0, 1, 2, … 7): state levels = 8" in refused(tmp_path)
+    assert np.array_equal(whole(data.load(str(tmp_path), levels=8)), k)
+
+
+def test_a_pgm_of_another_maxval_is_of_another_kind(tmp_path: Path) -> None:
+    portable(tmp_path / "a.pgm", GREY[0] % 101, 5, 100)
+    portable(tmp_path / "b.pgm", GREY[0] % 101, 5, 200)
+    sentence = refused(tmp_path)
+    assert "b.pgm is of 201 levels and" in sentence
+    assert sentence.endswith("give each kind a folder of its own.")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"P5 5 6 100\n" + bytes(29), "it ends after 29 of 30 values"),
+        (b"P5 5 6 100\n" + bytes([101] * 30), "beyond its maxval 100"),
+        (b"P2 2 1 9\n3 -1", "beyond its maxval 9"),
+        (b"P2 2 1 9\n3 x", "invalid literal"),
+        (b"P5 5 6 70000\n" + bytes(60), "maxval 70000 is not 1"),
+        (b"P5 5 6", "lacks a width, a height or a maxval"),
+    ],
+)
+def test_a_pgm_that_is_not_as_its_head_has_it_cannot_be_read(content: bytes, said: str, tmp_path: Path) -> None:
+    (tmp_path / "a.pgm").write_bytes(content)
+    sentence = refused(tmp_path)
+    assert "a.pgm cannot be read as an image (" in sentence
+    assert said in sentence
 
 
 def test_a_formula_for_a_folder_takes_its_pictures_from_a_function(tmp_path: Path) -> None:
@@ -131,6 +218,25 @@ def test_pictures_stand_upright_as_their_exif_says(orientation: int, tmp_path: P
     held = data.load(str(tmp_path))
     assert np.array_equal(whole(held), square)
     assert "10 of 24 pictures were turned upright, as their EXIF orientation says" in [r.text for r in held.remarks]
+
+
+@pytest.mark.parametrize("compression", ["raw", "tiff_lzw"])
+@pytest.mark.parametrize("orientation", [2, 3, 4, 5, 6, 7, 8])
+def test_a_tiff_that_is_not_square_stands_upright(orientation: int, compression: str, tmp_path: Path) -> None:
+    """What is stored of an upright picture, by the meaning of the orientations (TIFF 6.0, page 36)."""
+    stored = {
+        2: lambda x: x[:, ::-1],
+        3: lambda x: x[::-1, ::-1],
+        4: lambda x: x[::-1],
+        5: lambda x: x.T,
+        6: lambda x: np.rot90(x, 1),
+        7: lambda x: x[::-1, ::-1].T,
+        8: lambda x: np.rot90(x, -1),
+    }[orientation]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    write(tmp_path, [np.ascontiguousarray(stored(image)) for image in GREY], "tif", exif=exif, compression=compression)
+    assert np.array_equal(whole(data.load(str(tmp_path))), GREY)
 
 
 @pytest.mark.parametrize("suffix", ["tif", "webp", "png"])

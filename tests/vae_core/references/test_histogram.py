@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy.optimize import minimize
 
 from tests.vae_core.references.made import bits, counts, images
 from vae_core import references
-from vae_core.references import Images
-from vae_core.references.histogram import FEWEST_LEVELS, ingredients, interpolated, smoothed, spread
+from vae_core.references import Images, LeftOut
+from vae_core.references.histogram import (
+    FEWEST_LEVELS,
+    ingredients,
+    interpolated,
+    smoothed,
+    spread,
+    spread_by_transforms,
+)
 
 
 def test_by_hand():
@@ -38,6 +47,39 @@ def test_the_weights_are_the_best_there_are_on_validation_images():
     found = np.array(list(interpolated(parts, valid).values()))
     assert loss(np.log(found)) == pytest.approx(best, abs=2e-3)
     assert (found > 0).all()
+
+
+@pytest.mark.parametrize("levels", [2, 3, 8, 17, 255, 256, 1000])
+@pytest.mark.parametrize("share", [0.0, 1 / 128, 1 / 24, 0.2, 3.0])
+def test_a_spread_by_transforms_is_that_of_all_pairs_of_levels(levels, share):
+    table = np.random.default_rng(levels).dirichlet(np.full(levels, 0.1), size=5)
+    table[0] = np.eye(levels)[0]
+    table[1] = np.eye(levels)[levels // 2]
+    width = max(0.6, share * levels)
+    found = spread_by_transforms(table, width)
+    assert found == pytest.approx(spread(table, width), rel=0, abs=1e-12)
+    assert (found >= 0).all()
+
+
+@pytest.mark.parametrize("name", ["histogram", "product_mixture"])
+def test_sixteen_bits_need_no_table_of_all_pairs_of_levels(name):
+    """65,536² numbers are 32 GiB."""
+    k = np.random.default_rng(0).integers(0, 65536, (60, 6))
+    given = Images(k[:40], k[40:50], 65536, (2, 3))
+    tracemalloc.start()
+    outcome = references.make(name).outcome(given, k[50:])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 300e6
+    assert bits(outcome.nats, 6) == pytest.approx(16, abs=0.5)
+
+
+@pytest.mark.parametrize("name", ["histogram", "product_mixture", "no_latent:gaussian"])
+def test_tables_that_no_memory_holds_are_left_out_with_the_reason(name):
+    k = np.zeros((4, 784), np.int64)
+    said = "784 values an image of 65,536 levels make tables of more than 16,777,216 numbers"
+    with pytest.raises(LeftOut, match=said):
+        references.make(name, [{}] if ":" in name else ()).outcome(Images(k, k, 65536, (28, 28)), k)
 
 
 def test_no_additive_smoothing_is_better():

@@ -9,7 +9,7 @@ from scipy.optimize import minimize
 
 from tests.vae_core.references.made import bits, counts, images
 from vae_core import likelihoods, references
-from vae_core.references import Images, OfFamily
+from vae_core.references import Images, OfFamily, no_latent
 from vae_core.references._tables import counted
 from vae_core.references.no_latent import NoLatent, Problem
 
@@ -85,6 +85,29 @@ def test_it_is_never_better_than_what_the_data_are_made_of(family, settings):
     table = references.make("histogram").outcome(given, test)
     found = references.make(f"no_latent:{family}", settings).outcome(given, test)
     assert bits(table.nats, 8) - 0.02 < bits(found.nats, 8) < bits(table.nats, 8) + 0.6
+
+
+def test_a_fit_that_is_cut_says_so_and_one_that_settled_does_not(monkeypatch):
+    """Means far from the first raw output, which a few steps do not reach."""
+    k = levels_of_digits()
+    whole = outcome("gaussian", [{"sigma": "pixel"}], k, 17)
+    assert whole.details["ended"] == "settled"
+    assert "settled" not in whole.label
+    monkeypatch.setattr(no_latent, "MOST", 3)
+    cut = outcome("gaussian", [{"sigma": "pixel"}], k, 17)
+    assert cut.details["ended"] == "limit"
+    assert cut.label == "gaussian σ=pixel, no latent (not settled)"
+    assert cut.nats < whole.nats
+
+
+def test_a_large_fit_is_not_cut_before_it_settles():
+    """As MNIST has it: K·D of 200,704, many values that are nearly always black, and others that are seldom."""
+    rng = np.random.default_rng(0)
+    ink = np.clip(rng.normal(0.0, 0.25, size=784), 0, 1)
+    k = np.where(rng.random((300, 784)) < ink, rng.integers(100, 256, (300, 784)), 0)
+    found = outcome("continuous_bernoulli", [{}], k, 256)
+    assert found.details["ended"] == "settled"
+    assert found.details["steps"] > 60, "the fit is not one that 60 steps would cut"
 
 
 def test_the_best_setting_on_validation_images_is_named():

@@ -167,6 +167,19 @@ def test_a_strip_longer_than_webp_allows_is_cut():
     assert 4 < bits(outcome.nats, 64) < 5.5
 
 
+@pytest.mark.parametrize(("levels", "channels", "files"), [(2, 3, 2), (17, 2, 1), (17, 3, 1), (17, 4, 2)])
+def test_planes_below_one_another_are_no_taller_than_webp_allows(levels, channels, files):
+    rng = np.random.default_rng(0)
+    k = rng.integers(levels, size=(5500 * 4 * channels)).reshape(1100, -1)
+    shape = (5, 4, channels)
+    codec = made("webp")
+    assert isinstance(codec, references.Codec)
+    written = list(codec.encoded(strip_of(k, shape), levels))
+    assert len(written) == files
+    pixels = sum(Image.open(io.BytesIO(file)).size[0] * Image.open(io.BytesIO(file)).size[1] for file in written)
+    assert pixels == k.size // (3 if (levels, channels) == (17, 3) else 1)
+
+
 def test_counts_of_levels_are_those_of_numpy():
     k = np.random.default_rng(0).integers(7, size=(50, 4)).astype(np.uint8)
     table = counted(k, 7)
