@@ -118,7 +118,7 @@ def recipes(board: Board) -> Iterator[Finding]:
 
 
 def twins(board: Board) -> Iterator[Finding]:
-    """Recipes that can be read as a family of the grid, against that family trained with its normalising constant.
+    """Recipes whose loss is a family's of the grid without its normalising constant, against that family.
 
     Twice: the recipe's weights read as that same family, which reads raw outputs as the recipe does, so that the pair
     differs in the training alone, and read in the recipe's favour, as what is ranked. The constant's price is said only
@@ -138,11 +138,11 @@ def twins(board: Board) -> Iterator[Finding]:
 
 
 def _twin(row: Row) -> tuple[str, str] | None:
-    """The family, and its σ, that reads raw outputs as a recipe does when it is scored as this row's is; of a recipe
-    that the catalogue does not know, the family that its reading is named after."""
+    """The family, and its σ, that a recipe's loss is but for the normalising constant, when it is scored as this row's
+    is; None where there is none, and of a recipe that the catalogue does not know, for its loss is not known."""
     catalogue = registry()
     if row.family not in catalogue.names():
-        return row.scored_as, ""
+        return None
     twin: tuple[str, str] | None = catalogue.get(row.family).twin(row.scored_as)
     return twin
 
