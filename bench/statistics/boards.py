@@ -106,6 +106,11 @@ class Board(Contest):
         return Estimate.of(compare.intervals([difference], generator(), noise=noise), 0).times(self.scale)
 
     @property
+    def unpaired(self) -> tuple[Row, ...]:
+        """The ranked configurations that share no seed with the first, with which it cannot be compared, best first."""
+        return tuple(row for row in self.ranked if row.verdict == compare.Verdict.UNPAIRED)
+
+    @property
     def unended(self) -> tuple[Row, ...]:
         """The ranked configurations that were still improving in some seed, best first."""
         return tuple(row for row in self.ranked if row.ending.improving)

@@ -168,17 +168,24 @@ def _claim(board: Board) -> Markup:
             top.label, value, several(board.images, "test image")
         )
     which = "of those that can be ranked, " if board.better_unranked else ""
+    if board.unpaired:
+        return Markup("{}<b>{}</b> has the best mean, {}, but {}").format(
+            which, top.label, value, shares_no_seed(board)
+        )
     text = Markup(
         "{}<b>{}</b> has the highest log-likelihood of the test images (importance-weighted, exact masses), {}"
     ).format(which, top.label, value)
     level = [row for row in others if row.verdict == Verdict.INDISTINGUISHABLE]
     if level:
         return text + Markup(", indistinguishable from {}").format(_names(level))
-    if others[0].verdict == Verdict.UNPAIRED:
-        return text + Markup(", which shares no seed with <b>{}</b>").format(others[0].label)
     return text + Markup(", ahead of <b>{}</b> by {}").format(
         others[0].label, amount(others[0].behind, board.unit).strip()
     )
+
+
+def shares_no_seed(board: Board) -> Markup:
+    """With whom the first configuration cannot be compared, so that there is no winner; the end of a sentence."""
+    return Markup("shares no seed with {}: which of them is better cannot be judged").format(_names(board.unpaired))
 
 
 def _but(board: Board) -> list[Markup]:

@@ -14,7 +14,7 @@ from bench.report.numbers import amount, bracket, count, listed, measured, withh
 from bench.report.text.comparisons import learned_sigma, recipes, twins
 from bench.report.text.ends import end_bins
 from bench.report.text.findings import Finding, collapse, estimator, first_of, left_out, noise, one_seed, two_levels
-from bench.report.text.scope import pool, quote, scope
+from bench.report.text.scope import pool, quote, scope, shares_no_seed
 from bench.report.text.spread import as_trained, made_of
 from bench.report.text.training import lost_seeds, never_scored, not_ended, training
 from bench.report.text.tuning import at_edge, tuning
@@ -102,6 +102,8 @@ def _who(board: Board) -> Markup:
         return Markup("<b>{}</b> is the only {}: there is nothing to compare it with").format(top.label, where)
     if not board.judged:
         return Markup("too few test images to rank by: {}, and a verdict needs {}").format(board.images, FEWEST_IMAGES)
+    if board.unpaired:
+        return Markup("<b>{}</b> has the best mean, but {}").format(top.label, shares_no_seed(board))
     tied = [row for row in ranked if row.verdict == Verdict.INDISTINGUISHABLE]
     families = list(by_family([top, *tied]))
     fits, fit, but = "fits best", "fit best", ""

@@ -18,6 +18,7 @@ from bench.statistics.boards import boards
 from bench.statistics.rows import Row
 from bench.store import RunTables
 from tests.bench.report import fake_run
+from tests.bench.report.planted import of, planted
 from tests.bench.report.runs import DIMS, LN2, doubted, few, findings, moved, said
 
 #: of densities that were trained on dequantised data alone, as all of the fake run are
@@ -110,6 +111,20 @@ def test_one_family_is_not_called_the_best_family(tables: RunTables) -> None:
     spoken = said(tables, "pmf-2")
     assert spoken.headline.striptags() == "Of 3 settings of bernoulli, iwae L=5 fits best"
     assert spoken.gap.striptags().startswith("Runner-up setting: bernoulli L=5")
+
+
+@pytest.mark.parametrize("apart", ["beta_binomial", "gaussian"])
+def test_nobody_wins_over_a_rival_of_other_seeds(apart: str) -> None:
+    """Be it the runner-up or the last: a rival that shares no seed with the first was never compared with it."""
+    tables = planted([of("categorical", 2.0), of("beta_binomial", 2.1), of("gaussian", 2.6, "pixel", "binned")])
+    other = fake_run.only(tables, lambda cells: (cells["family"] == apart) == (cells["seed"] == 2))
+    spoken = said(other)
+    name = "gaussian σ=pixel binned" if apart == "gaussian" else apart
+    told = f"shares no seed with {name}: which of them is better cannot be judged"
+    assert spoken.headline.striptags() == f"categorical has the best mean, but {told}"
+    assert re.search(rf"categorical has the best mean, 2\.\d+ bits/dim .*, but {told}", spoken.quote.striptags())
+    assert not re.search(r"\bfits?\b|ahead of|highest log-likelihood", spoken.headline + spoken.quote)
+    assert not re.search(r"shares? no seed with", said(tables).headline + said(tables).quote)
 
 
 def test_one_seed_is_said() -> None:
