@@ -13,7 +13,7 @@ from bench.report.figures._scores import limits
 from bench.report.numbers import NOTHING, bound, bracket, measured, number, percent, withheld
 from bench.report.tables.entries import NONE, Column, Entry, Named, key, known, plain, some_seeds
 from bench.report.text.doubts import caution
-from bench.report.text.ends import at_most, owed, renormalised
+from bench.report.text.ends import at_most, bounded, owed, renormalised
 from bench.report.text.references import mark, tag
 from bench.report.text.training import failed_seeds, fewer_seeds, how_it_ended
 from bench.report.text.tuning import edges_text, value_text, values_text, words
@@ -137,8 +137,8 @@ def _before(board: Board) -> list[Column[Row]]:
         score, gift = renormalised(row, board), owed(row, board)
         if math.isnan(gift):
             return NONE
-        small = f"{'≤ ' if at_most(row) else ''}{measured(gift, board.unit)}"
-        return Entry(measured(score, board.unit), score, f"owes {small}", marked=at_most(row))
+        small = f"owes {'≤ ' if at_most(row) else ''}{measured(gift, board.unit)}"
+        return Entry(bounded(row, board), score, small, marked=at_most(row))
 
     columns = [Column("Score", f"{board.unit} [95 %]", value, of_references=True)]
     if any(row.sigma for row in board.ranked):
