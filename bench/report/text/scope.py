@@ -10,6 +10,7 @@ from markupsafe import Markup
 from bench.grid.families import registry
 from bench.report.numbers import amount, listed, measured, number, several
 from bench.report.text.findings import first_of
+from bench.report.text.references import to_uniform
 from bench.report.text.training import failed_seeds
 from bench.report.text.tuning import at_stake, words
 from bench.statistics.boards import Board
@@ -193,8 +194,9 @@ def _but(board: Board) -> list[Markup]:
     if not board.ranked:
         return []
     top, texts = board.ranked[0], []
-    if board.below_uniform(top):
-        texts.append(Markup("but it is worse than a uniform guess ({})").format(measured(board.uniform, board.unit)))
+    if not board.beats_uniform(top):
+        stands = to_uniform(board, top) if board.judged else "by its mean behind a uniform guess"
+        texts.append(Markup("but it is {} ({})").format(stands, measured(board.uniform, board.unit)))
     elif board.unbeaten:
         texts.append(_not_beaten(board))
     if board.better_unranked:
@@ -234,10 +236,14 @@ def _not_beaten(board: Board) -> Markup:
     """Which references are better than the first configuration, or else which it is not shown to be better than."""
     better = [row for row in board.unbeaten if row.behind.mean <= 0 and row.verdict != Verdict.INDISTINGUISHABLE]
     rows = better or board.unbeaten
+    named = first_of([Markup("<b>{}</b> ({})").format(row.label, measured(row.value.mean, board.unit)) for row in rows])
+    plural = "" if len(rows) == 1 else "s"
+    if not board.judged:
+        return Markup("but by its mean it is not ahead of the reference{} {}").format(plural, named)
     return Markup("but it is {} the reference{} {}").format(
         "worse than" if better else "not shown to be better than",
-        "" if len(rows) == 1 else "s",
-        first_of([Markup("<b>{}</b> ({})").format(row.label, measured(row.value.mean, board.unit)) for row in rows]),
+        plural,
+        named,
     )
 
 

@@ -14,6 +14,7 @@ from bench.report.numbers import amount, bracket, count, listed, measured, withh
 from bench.report.text.comparisons import learned_sigma, recipes, twins
 from bench.report.text.ends import end_bins
 from bench.report.text.findings import Finding, collapse, estimator, first_of, left_out, noise, one_seed, two_levels
+from bench.report.text.references import to_uniform
 from bench.report.text.scope import pool, quote, scope, shares_no_seed
 from bench.report.text.spread import as_trained, made_of
 from bench.report.text.training import lost_seeds, never_scored, not_ended, training
@@ -91,7 +92,11 @@ def _headline(board: Board) -> Markup:
 def _who(board: Board) -> Markup:
     """Which ranked configurations fit best, where a board has any; begins with a small letter."""
     ranked, top = board.ranked, board.ranked[0]
-    if board.unbeaten or board.below_uniform(top):
+    behind = board.unbeaten or not board.beats_uniform(top)
+    if not board.judged and (behind or len(ranked) > 1):
+        few = Markup("too few test images to rank by: {}, and a verdict needs {}")
+        return few.format(board.images, FEWEST_IMAGES) + _ahead_by_mean(board)
+    if behind:
         return _behind_references(board)
     if len(ranked) == 1:
         where = (
@@ -100,8 +105,6 @@ def _who(board: Board) -> Markup:
             else ("configuration here")
         )
         return Markup("<b>{}</b> is the only {}: there is nothing to compare it with").format(top.label, where)
-    if not board.judged:
-        return Markup("too few test images to rank by: {}, and a verdict needs {}").format(board.images, FEWEST_IMAGES)
     if board.unpaired:
         return Markup("<b>{}</b> has the best mean, but {}").format(top.label, shares_no_seed(board))
     tied = [row for row in ranked if row.verdict == Verdict.INDISTINGUISHABLE]
@@ -132,8 +135,8 @@ def _who(board: Board) -> Markup:
 def _behind_references(board: Board) -> Markup:
     """The first configuration beside a reference that it does not beat: no winner."""
     top = board.ranked[0]
-    if board.below_uniform(top):
-        return Markup("<b>{}</b>, the first configuration, is worse than a uniform guess").format(top.label)
+    if not board.beats_uniform(top):
+        return Markup("<b>{}</b>, the first configuration, is {}").format(top.label, to_uniform(board, top))
     reference = board.unbeaten[0]
     ahead = board.sign * (reference.value.mean - top.value.mean)
     if ahead > 0 and reference.verdict != Verdict.INDISTINGUISHABLE:
@@ -143,6 +146,19 @@ def _behind_references(board: Board) -> Markup:
     return Markup("<b>{}</b>, the first configuration, is not shown to be better than the reference <b>{}</b>").format(
         top.label, reference.label
     )
+
+
+def _ahead_by_mean(board: Board) -> Markup:
+    """What is no verdict where there are too few images for one: a reference, or a uniform guess, ahead by its mean."""
+    top = board.ranked[0]
+    if not board.beats_uniform(top):
+        ahead = Markup("a uniform guess")
+    elif names := [Markup("<b>{}</b>").format(row.label) for row in board.unbeaten if row.behind.mean < 0]:
+        ahead = Markup("the reference{} {}").format("" if len(names) == 1 else "s", first_of(names))
+    else:
+        return Markup("")
+    are = "are" if ahead.startswith("the references") else "is"
+    return Markup("; by their means {} {} ahead of <b>{}</b>, the first configuration").format(ahead, are, top.label)
 
 
 def _best(board: Board) -> Markup:
@@ -158,8 +174,8 @@ def _best(board: Board) -> Markup:
 
 
 def _unbeaten(board: Board) -> Markup:
-    """All references that the first configuration does not beat, where there are several."""
-    if len(board.unbeaten) < 2:
+    """All references that the first configuration does not beat, where there are several and it can be judged."""
+    if len(board.unbeaten) < 2 or not board.judged:
         return Markup("")
     names = [Markup("<b>{}</b> ({})").format(row.label, measured(row.value.mean, board.unit)) for row in board.unbeaten]
     return Markup("References that it does not beat: {}.").format(first_of(names))
