@@ -35,11 +35,20 @@ def _how_compared(compared: list[Comparison]) -> Iterator[Markup]:
         "Compared are configurations of one family and training; better and worse are said where the interval leaves "
         "zero out and p{} is below 0.05."
     ).format(corrected)
-    only = listed(list(dict.fromkeys(f"{one.fixed.fixed_sigma:g}" for one in compared if one.tried == 1)))
-    if only:
-        yield Markup("Where σ = {} is the only fixed one tried, another may do better.").format(
-            only.replace(" and ", " or ")
-        )
+    for unranked, alike in grouped(compared, lambda one: one.unranked).items():
+        left = listed([f"{sigma:g}" for sigma in unranked])
+        were = "was" if len(unranked) == 1 else "were"
+        only = listed(list(dict.fromkeys(f"{one.fixed.fixed_sigma:g}" for one in alike if one.tried == 1)))
+        if only:
+            which = f"that could be ranked ({left} {were} tried and could not be ranked)" if unranked else "tried"
+            yield Markup("Where σ = {} is the only fixed one {}, another may do better.").format(
+                only.replace(" and ", " or "), which
+            )
+        several_ranked = [one.learned.family for one in alike if one.tried > 1]
+        if unranked and several_ranked:
+            yield Markup("Of the fixed σ of {}, {} {} tried and could not be ranked: {} may do better.").format(
+                listed(list(dict.fromkeys(several_ranked))), left, were, "it" if len(unranked) == 1 else "they"
+            )
     edges = list(dict.fromkeys(one.fixed.label for one in compared if one.at_edge))
     if edges:
         yield Markup("The best fixed σ is the smallest or the largest tried, and one beyond may do better: {}.").format(

@@ -84,7 +84,8 @@ def not_ended(board: Board) -> Markup:
         )
     if not texts:
         return Markup("")
-    what = "The order of these" if rivals else "How far it leads"
+    leads = len(board.ranked) > 1 and not board.unbeaten and board.beats_uniform(top)
+    what = "The order of these" if rivals else "How far it leads" if leads else "Its score"
     return Markup("But not every training had ended: {}. {} may be the schedule's.").format(
         Markup("; ").join(texts), what
     )
