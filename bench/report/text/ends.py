@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from markupsafe import Markup
 
-from bench.report.numbers import listed, measured, several
+from bench.report.numbers import listed, measured
 from bench.report.text.findings import Finding, first_of
 from bench.statistics.boards import Board
 from bench.statistics.rows import Row
@@ -49,12 +49,13 @@ def end_bins(board: Board) -> Iterator[Finding]:
         most = max(owing, key=lambda row: owed(row, board))
         texts.append(
             Markup(
-                "{} of {} with open ends {} the end bins, which have the whole tails beyond the data, more than "
+                "{} with open ends {} the end bins, which have the whole tails beyond the data, more than "
                 "half the width of {} interval: <b>{}</b> {}{} {}; as it is trained it would be at {}{} with "
                 "renormalised ends."
             ).format(
-                len(owing),
-                several(len(opened), "ranked configuration"),
+                "The only ranked configuration"
+                if len(opened) == 1
+                else f"{len(owing)} of {len(opened)} ranked configurations",
                 "owes" if len(owing) == 1 else "owe",
                 "its" if len(owing) == 1 else "their",
                 most.label,

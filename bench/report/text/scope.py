@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from bench.grid.families import registry
 from bench.report.numbers import amount, listed, measured, number, several
-from bench.report.text.findings import first_of
+from bench.report.text.findings import first_of, of_one_seed
 from bench.report.text.references import to_uniform
 from bench.report.text.training import failed_seeds
 from bench.report.text.tuning import at_stake, words
@@ -125,7 +125,8 @@ def _budget(board: Board) -> str:
     limits = sorted({int(row.settings["epochs"]) for row in rows})
     most = number(limits[0], 0) if len(limits) == 1 else f"{number(limits[0], 0)}–{number(limits[-1], 0)}"
     improving = sum(row.ending.improving > 0 for row in rows)
-    not_ended = f"{improving} of {len(rows)} still improving then" if improving else ""
+    which = "" if len(rows) == 1 else f"{improving} of {len(rows)} "
+    not_ended = f"{which}still improving then" if improving else ""
     if all(int(row.settings["patience"]) > 0 for row in rows):
         inside = "; ".join(text for text in (f"at most {most} epochs", not_ended) if text)
         return f"trained until its validation bound stops rising ({inside})"
@@ -228,7 +229,8 @@ def _but(board: Board) -> list[Markup]:
             )
         )
     if all(row.seeds < 2 for row in board.everything):
-        texts.append(Markup("each was trained once, so that the noise of training is unknown"))
+        each = "each" if len(board.everything) + len(board.failed) > 1 else "it"
+        texts.append(Markup("{} {}, so that the noise of training is unknown").format(each, of_one_seed(board)))
     return texts
 
 

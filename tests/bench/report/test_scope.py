@@ -166,6 +166,42 @@ def test_one_seed_qualifies_the_quote() -> None:
     assert text.endswith("; each was trained once, so that the noise of training is unknown.")
 
 
+@pytest.mark.parametrize("lost", [(1,), (0, 1)], ids=["one of two seeds", "two of three seeds"])
+def test_what_has_one_seed_left_was_not_trained_once(lost: tuple[int, ...]) -> None:
+    tables = planted([of("categorical", 2.0), of("beta_binomial", 2.1)], seeds=range(len(lost) + 1))
+    spoken = said(failing(failing(tables, "categorical", lost), "beta_binomial", lost))
+    assert "; each has the score of one seed alone, so that the noise of training is unknown." in plain(spoken.quote)
+    assert findings(spoken)["One seed"].startswith("Every configuration has the score of one seed alone: ")
+    assert "trained once" not in plain(spoken.quote) + str(spoken.findings)
+
+
+def test_one_is_said_in_the_singular() -> None:
+    tables = planted([of("gaussian", 2.0, "pixel", "binned")], seeds=[0])
+    cells = tables.cells.assign(converged=0, last_gain_bits_per_dim=0.3, best_epoch=60)
+    cells[["noise_predicted", "noise_realised"]] = 0.9, 0.1
+    cells["renormalised_nats"] = cells["iw_nats"] - 100
+    cells["renormalised_khat_bad_fraction"] = 0.0
+    one = dataclasses.replace(tables, cells=cells)
+    spoken = said(one)
+    assert "trained for 60 epochs (still improving then)" in plain(spoken.quote)
+    assert "; it was trained once, so that the noise of training is unknown." in plain(spoken.quote)
+    found = findings(spoken)
+    assert found["One seed"].startswith("The configuration was trained once: ")
+    assert found["Predicted noise"].startswith("The only configuration whose noise can be checked predicts a noise")
+    assert found["End bins"].startswith("The only ranked configuration with open ends owes the end bins")
+    left = findings(said(doubted(one, lambda cells: cells["cell"].notna())))
+    assert left["Left out of the ranking"].startswith("The only bound cannot be trusted and is not ranked: ")
+    assert not re.search(r"\b1 of (these )?1\b", " ".join([plain(spoken.quote), *found.values(), *left.values()]))
+
+
+def test_one_comparison_is_not_one_of_one() -> None:
+    tables = planted([of("categorical", 2.0), of("beta_binomial", 2.1)])
+    tables.cells[["converged", "last_gain_bits_per_dim", "best_epoch"]] = 0, 0.3, 60
+    text = " ".join(findings(said(tables)).values())
+    assert "In this comparison a training had not ended" in text
+    assert "1 of these 1" not in text
+
+
 def test_too_few_images_are_no_verdict_in_any_sentence() -> None:
     spoken = said(planted(RUN, images=12))
     assert spoken.headline.startswith("Too few test images to rank by: 12")
