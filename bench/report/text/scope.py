@@ -15,6 +15,7 @@ from bench.report.text.training import failed_seeds
 from bench.report.text.tuning import at_stake, words
 from bench.statistics.boards import Board
 from bench.statistics.claims.spread import may_owe_to_objective
+from bench.statistics.failed import BINARY, Failed
 from bench.statistics.rows import Row
 from vae_core.statistics.intervals import Verdict
 
@@ -37,7 +38,7 @@ def quote(board: Board) -> Markup:
     untried = untried_families(board)
     left = Markup(" (not tried: {})").format(listed(untried)) if untried else Markup("")
     claim = Markup("; ").join([_claim(board), *_but(board)])
-    many = len(board.everything) + len(board.failed) > 1
+    many = len(board.everything) + len(_lost(board)) > 1
     among = Markup("among {}{}, each a VAE" if many else "of {} alone{}, a VAE").format(_tried(board), left)
     return Markup("On {}, {} with {}: {}.").format(_data(board), among, _how(board), claim)
 
@@ -48,17 +49,27 @@ def untried_families(board: Board) -> list[str]:
 
     Binarised pixels can be scored by what sees 0 and 1 alone; all else by every family that sees levels.
     """
-    rows, levels = board.everything, board.scope.levels
-    of_two = levels == 2 if levels else any(row.view != "binary" for row in rows)
     catalogue = registry()
     able = []
     for name in set(catalogue.names()) - set(catalogue.plugins()):
         family = catalogue.get(name)
-        sees = board.levels == 2 if family.view == "binary" else board.levels > 2 or of_two
-        if sees and not issubclass(family, catalogue.Recipe):
+        if _scores(board, family.view) and not issubclass(family, catalogue.Recipe):
             able.append(name)
     asked = {family for family, _ in _asked(board)}
     return sorted(name for name in able if name not in asked)
+
+
+def _scores(board: Board, view: str) -> bool:
+    """Whether what sees data so can be scored on the board's: draws of 0 and 1 on two levels, all else on levels."""
+    levels = board.scope.levels
+    of_two = levels == 2 if levels else any(row.view != BINARY for row in board.everything)
+    return board.levels == 2 if view == BINARY else board.levels > 2 or of_two
+
+
+def _lost(board: Board) -> list[Failed]:
+    """What gave no score and could have given one here; what failed before it was seen by this board's levels is named
+    beside the headline, and is none of those that were tried on it."""
+    return [lost for lost in board.failed if _scores(board, lost.view)]
 
 
 def _untried_sentence(board: Board) -> Markup:
@@ -71,7 +82,7 @@ def _untried_sentence(board: Board) -> Markup:
 def _asked(board: Board) -> set[tuple[str, bool]]:
     """Every family that was tried, and whether it is a recipe."""
     scored = {(row.family, row.recipe) for row in board.everything}
-    return scored | {(lost.family, lost.recipe) for lost in board.failed}
+    return scored | {(lost.family, lost.recipe) for lost in _lost(board)}
 
 
 def _counted(families: set[tuple[str, bool]]) -> str:
@@ -84,7 +95,7 @@ def _counted(families: set[tuple[str, bool]]) -> str:
 
 def _tried(board: Board) -> str:
     """'14 configurations of 6 families and 2 recipes'."""
-    left, lost = len(board.left_out), len(board.failed)
+    left, lost = len(board.left_out), len(_lost(board))
     counted = several(len(board.everything) + lost, "configuration")
     without = [f"{left} not ranked"] * bool(left) + [f"{lost} without a score"] * bool(lost)
     if len(board.everything) + lost > 1:
@@ -163,7 +174,7 @@ def _claim(board: Board) -> Markup:
     top, *others = ranked
     value = amount(top.value, board.unit).strip()
     if not others:
-        alone = "only one that can be ranked" if board.left_out or board.failed else "only one"
+        alone = "only one that can be ranked" if board.left_out or _lost(board) else "only one"
         return Markup("<b>{}</b>, the {}, reaches {} and is compared with no other").format(top.label, alone, value)
     if not board.judged:
         return Markup("<b>{}</b> has the best mean, {}, which {} are too few to tell from any other").format(
@@ -190,6 +201,17 @@ def shares_no_seed(board: Board) -> Markup:
     return Markup("shares no seed with {}: which of them is better cannot be judged").format(_names(board.unpaired))
 
 
+def better_bound(board: Board) -> str:
+    """How the best of the bounds that are left out, and have a better mean than the first configuration, stands to
+    that; the end of a sentence."""
+    (lead,) = board.leads([(board.better_unranked[0].config, board.ranked[0].config)])
+    if lead is None:
+        return "has a better mean and cannot be compared with that, for they have no seed in common"
+    if lead.low > 0:
+        return f"is better than that by at least {measured(lead.mean, board.unit)} {board.unit}"
+    return "is better than that by its mean" + (", but not beyond noise" if lead.low <= 0 else "")
+
+
 def _but(board: Board) -> list[Markup]:
     """All that a reader of the claim must know besides."""
     if not board.ranked:
@@ -202,8 +224,8 @@ def _but(board: Board) -> list[Markup]:
         texts.append(_not_beaten(board))
     if board.better_unranked:
         texts.append(
-            Markup("the bound of {}, which cannot be trusted, is better than that").format(
-                _names(board.better_unranked[:1])
+            Markup("the bound of {}, which cannot be trusted, {}").format(
+                _names(board.better_unranked[:1]), better_bound(board)
             )
         )
     if owing := may_owe_to_objective(board):
@@ -229,7 +251,7 @@ def _but(board: Board) -> list[Markup]:
             )
         )
     if all(row.seeds < 2 for row in board.everything):
-        each = "each" if len(board.everything) + len(board.failed) > 1 else "it"
+        each = "each" if len(board.everything) > 1 else "it"
         texts.append(Markup("{} {}, so that the noise of training is unknown").format(each, of_one_seed(board)))
     return texts
 

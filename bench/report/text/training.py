@@ -54,11 +54,14 @@ def never_scored(board: Board) -> Markup:
     """Which configurations gave no score in any seed, and why, beside the headline: one of them might have won."""
     if not board.failed:
         return Markup("")
-    names = [Markup("<b>{}</b>").format(one.label) for one in board.failed]
-    reasons = list(dict.fromkeys(one.reason for one in board.failed))
-    why = reasons[0] if len(reasons) == 1 else f"{reasons[0]}; and others"
+    each = [Markup("<b>{}</b> ({})").format(one.label, one.reason) for one in board.failed]
+    if len(each) > 1 and len({one.reason for one in board.failed}) == 1:
+        names = first_of([Markup("<b>{}</b>").format(one.label) for one in board.failed])
+        said = Markup("{} (all: {})").format(names, board.failed[0].reason)
+    else:
+        said = first_of(each)
     whom = "every seed" if max(one.seeds for one in board.failed) > 1 else "the one seed"
-    return Markup("Failed in {} and not in the ranking: {} ({}).").format(whom, first_of(names), why)
+    return Markup("Failed in {} and not in the ranking: {}.").format(whom, said)
 
 
 def not_ended(board: Board) -> Markup:

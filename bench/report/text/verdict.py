@@ -15,7 +15,7 @@ from bench.report.text.comparisons import learned_sigma, recipes, twins
 from bench.report.text.ends import end_bins
 from bench.report.text.findings import Finding, collapse, estimator, first_of, left_out, noise, one_seed, two_levels
 from bench.report.text.references import to_uniform
-from bench.report.text.scope import pool, quote, scope, shares_no_seed
+from bench.report.text.scope import better_bound, pool, quote, scope, shares_no_seed
 from bench.report.text.spread import as_trained, made_of
 from bench.report.text.training import lost_seeds, never_scored, not_ended, training
 from bench.report.text.tuning import at_edge, tuning
@@ -185,14 +185,9 @@ def _unknown_best(board: Board) -> Markup:
     """That something which is left out is better than what is ranked first, where it is."""
     if not board.ranked or not board.better_unranked:
         return Markup("")
-    strongest = board.better_unranked[0]
-    (lead,) = board.leads([(strongest.config, board.ranked[0].config)])
-    how = "at least level with that"
-    if lead is not None and lead.low > 0:
-        how = f"better than that by at least {measured(lead.mean, board.unit)} {board.unit}"
     return Markup(
-        "But the bound of <b>{}</b>, which cannot be trusted and is not ranked, is {}: the best is not known."
-    ).format(strongest.label, how)
+        "But the bound of <b>{}</b>, which cannot be trusted and is not ranked, {}: the best is not known."
+    ).format(board.better_unranked[0].label, better_bound(board))
 
 
 def _runner_up(board: Board) -> Markup:

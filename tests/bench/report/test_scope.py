@@ -160,6 +160,19 @@ def test_what_failed_is_named_in_the_scope_and_is_not_called_untried() -> None:
     assert "2–3 seeds" in plain(some.quote)
 
 
+def test_what_could_not_score_these_levels_is_named_and_not_counted() -> None:
+    """A bernoulli that failed leaves no board of 0 and 1: it was not tried on 17 levels."""
+    bernoulli = fake_run.Setting("bernoulli", -20, view="binary")
+    spoken = said(failing(planted([*RUN, bernoulli]), "bernoulli"))
+    assert spoken.headline.striptags() == "gaussian fits best of the 3 families and 1 recipe tried"
+    assert "6 configurations of 3 families and 1 recipe on digits" in plain(spoken.scope)
+    assert "; no score was got from bernoulli" in plain(spoken.quote)
+    assert "Failed in every seed and not in the ranking: bernoulli (" in plain(spoken.gap)
+    (other,) = boards(failing(planted([of("categorical", 2.0), bernoulli]), "categorical"))
+    assert plain(scope(other)).startswith("Tried: 1 configuration on digits"), "nor 17 levels on 0 and 1"
+    assert "no score was got from categorical" in plain(quote(other))
+
+
 def test_one_seed_qualifies_the_quote() -> None:
     text = plain(said(planted(RUN, seeds=[4])).quote)
     assert "1 seed: " in text

@@ -60,7 +60,7 @@ def test_a_bound_that_beats_the_best_ranked_one_is_said() -> None:
     tables = few()
     first = ranking(tables)["config"].iloc[0]
     label = ranking(tables)["label"].iloc[0]
-    for nats, how in ((0.0, "at least level with that"), (100.0, "better than that by at least ")):
+    for nats, how in ((0.0, "better than that by its mean, but not"), (100.0, "better than that by at least ")):
         lifted = moved(tables, lambda cells: cells["config"] != first, -nats)
         spoken = said(doubted(lifted, lambda cells: cells["config"] == first))
         assert spoken.headline.startswith("Of what can be ranked, ")
@@ -75,6 +75,31 @@ def test_a_bound_that_beats_the_best_ranked_one_is_said() -> None:
     calm = said(doubted(tables, lambda cells: cells["config"] == worst["config"]))
     assert "not known" not in calm.gap
     assert calm.headline == said(tables).headline
+
+
+@pytest.mark.parametrize(
+    ("case", "how"),
+    [
+        ("clear", "is better than that by at least 0.1"),
+        ("within noise", "is better than that by its mean, but not beyond noise"),
+        ("other seeds", "has a better mean and cannot be compared with that, for they have no seed in common"),
+        ("few images", "is better than that by its mean"),
+    ],
+)
+def test_a_left_out_bound_is_said_to_be_better_beyond_noise_alone(case: str, how: str) -> None:
+    """In headline and quote alike."""
+    ahead = 2.005 if case == "within noise" else 1.9
+    tables = planted([of("categorical", 2.01), of("beta_binomial", ahead)], images=12 if case == "few images" else 40)
+    if case == "other seeds":
+        tables = fake_run.only(tables, lambda cells: (cells["family"] == "categorical") == (cells["seed"] == 2))
+    spoken = said(doubted(tables, lambda cells: cells["family"] == "beta_binomial"))
+    text = spoken.gap.striptags()
+    assert f"the bound of beta_binomial, which cannot be trusted and is not ranked, {how}" in text
+    quoted = spoken.quote.striptags()
+    assert f"; the bound of beta_binomial, which cannot be trusted, {how}" in quoted
+    for part in (text, quoted):
+        assert ("at least" in part) == (case == "clear")
+        assert ("beyond noise" in part) == (case == "within noise")
 
 
 @pytest.mark.slow
