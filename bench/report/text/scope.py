@@ -121,13 +121,27 @@ def _how(board: Board) -> Markup:
 
 
 def _network(rows: Sequence[Row], dims: int) -> str:
-    """'a 64–200–10 tanh MLP'; of several, what each key was."""
+    """'a 64–200–10 tanh MLP'; of several, what varies: 'a tanh MLP, latent 3, with hidden layers 64–32 or 32'. What was
+    tuned is named where all that was tuned is."""
     asked = {key: _several(row.settings[key] for row in rows if key not in row.tuned.candidates) for key in NETWORK}
     if all(len(values) == 1 for values in asked.values()) and not any(key in _keys(rows) for key in NETWORK):
         network, hidden, activation, latent = (values[0] for values in asked.values())
         return f"a {'–'.join([str(dims), *hidden.split(','), latent])} {activation} {network.upper()}"
-    said = [f"{key} {_either(values)}" for key, values in asked.items() if values]
-    return ", ".join(["a network of", *said]).replace("of, ", "of ") if said else "a tuned network"
+    if not any(asked.values()):
+        return "a tuned network"
+    kind = _either([name.upper() for name in asked["network"]]) or "network"
+    alike = asked["activation"] if len(asked["activation"]) == 1 else []
+    head = " ".join([*alike, kind])
+    said = [f"{'an' if head[0] in 'aeiou' or head.startswith('MLP') else 'a'} {head}"]
+    if not alike and asked["activation"]:
+        said.append(f"activation {_either(asked['activation'])}")
+    if asked["latent"]:
+        said.append(f"latent {_either(asked['latent'])}")
+    if asked["hidden"]:
+        layers = _either([hidden.replace(",", "–") or "none" for hidden in asked["hidden"]])
+        one = all(hidden.isdigit() for hidden in asked["hidden"])
+        said.append(f"with {'a hidden layer of' if one else 'hidden layers'} {layers}")
+    return ", ".join(said)
 
 
 def _budget(board: Board) -> str:

@@ -138,8 +138,27 @@ def test_what_was_tuned_is_named_and_an_edge_qualifies_the_quote() -> None:
     assert "edge" not in said(calm).quote
     assert "; what was tuned for gaussian σ=pixel binned lies at the edge of its range" in plain(said(edged).quote)
     both = tuned(tables, {"learning_rate": [0.001, 0.01], "latent": [5, 10]})
-    assert "a network of network mlp, hidden 256,256, activation tanh, " in plain(said(both).scope)
+    assert ", a tanh MLP, with hidden layers 256–256, trained for 60 epochs" in plain(said(both).scope)
     assert "latent and learning rate tuned" in plain(said(both).scope)
+
+
+@pytest.mark.parametrize(
+    ("varied", "text"),
+    [
+        ({"hidden": ["64,32", "32"], "latent": [3, 3]}, "a tanh MLP, latent 3, with hidden layers 64–32 or 32"),
+        ({"latent": [3, 10]}, "a tanh MLP, latent 3 or 10, with hidden layers 256–256"),
+        ({"activation": ["tanh", "relu"]}, "an MLP, activation tanh or relu, latent 16, with hidden layers 256–256"),
+        ({"activation": ["elu", "elu"], "hidden": ["8", "9"]}, "an elu MLP, latent 16, with a hidden layer of 8 or 9"),
+        ({"hidden": ["64,32", "64,32"]}, "a 64–64–32–16 tanh MLP"),
+    ],
+)
+def test_a_network_that_varies_is_named_by_what_varies(varied: dict[str, list[object]], text: str) -> None:
+    tables = planted([of("categorical", 2.0), of("beta_binomial", 2.1)])
+    first = tables.cells["family"] == "categorical"
+    cells = tables.cells.assign(**{key: np.where(first, *values) for key, values in varied.items()})
+    spoken = said(dataclasses.replace(tables, cells=cells))
+    assert f"images), {text}, trained for 60 epochs" in plain(spoken.scope)
+    assert f"each a VAE with {text}, trained for 60 epochs" in plain(spoken.quote)
 
 
 def test_a_better_bound_that_is_not_ranked_qualifies_the_quote() -> None:
