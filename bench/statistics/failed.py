@@ -52,10 +52,13 @@ def failed(board: Contest, without: pd.DataFrame, found: Sequence[Contest]) -> t
     firsts = [(group.iloc[0], len(group)) for _, group in here.groupby("config", sort=False)]
     return tuple(
         Failed(
-            *(str(one[name]) for name in ("label", "config", "family")),
-            bool(one["recipe"]),
-            count,
-            *(str(one[name]) for name in ("reason", "view")),
+            label=str(one["label"]),
+            config=str(one["config"]),
+            family=str(one["family"]),
+            recipe=bool(one["recipe"]),
+            seeds=count,
+            reason=str(one["reason"]),
+            view=str(one["view"]),
         )
         for one, count in firsts
         if any(other is board for other in at_home(one))

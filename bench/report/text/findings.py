@@ -7,11 +7,13 @@ Each remark is computed from the numbers, and made only where they give cause fo
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
+from bench.grid.settings import keys_of
 from bench.report.numbers import DIGITS, bound, count, listed, measured, percent, times
 from bench.statistics.boards import Board
 from bench.statistics.rows import Row, median
@@ -169,6 +171,17 @@ def one_seed(board: Board) -> Iterator[Finding]:
             "another training run would change is unknown."
         )
         yield Finding("One seed", (Markup(text),))
+
+
+def without_data(board: Board, text: Markup) -> Markup:
+    """A sentence without the settings of the data in its labels, where all labels of the board share them: they are
+    said of the board."""
+    labels = [row.label for row in (*board.everything, *board.readings)] + [lost.label for lost in board.failed]
+    keys = "|".join([*keys_of("data"), "test_images"])
+    found = [set(re.findall(rf" (?:{keys})=\S+", label)) for label in labels]
+    for setting in set.intersection(*found) if found else ():
+        text = Markup(re.sub(rf"{re.escape(str(escape(setting)))}(?![^\s<,;:.)])", "", text))
+    return text
 
 
 def of_one_seed(board: Board) -> str:

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from bench.grid.families import registry
 from bench.report.numbers import amount, listed, measured, number, several
-from bench.report.text.findings import first_of, of_one_seed
+from bench.report.text.findings import first_of, of_one_seed, without_data
 from bench.report.text.references import to_uniform
 from bench.report.text.training import failed_seeds
 from bench.report.text.tuning import at_stake, words
@@ -40,7 +40,8 @@ def quote(board: Board) -> Markup:
     claim = Markup("; ").join([_claim(board), *_but(board)])
     many = len(board.everything) + len(_lost(board)) > 1
     among = Markup("among {}{}, each a VAE" if many else "of {} alone{}, a VAE").format(_tried(board), left)
-    return Markup("On {}, {} with {}: {}.").format(_data(board), among, _how(board), claim)
+    said = Markup("On {}, {} with {}: {}.").format(_data(board), among, _how(board), claim)
+    return without_data(board, said)
 
 
 def untried_families(board: Board) -> list[str]:

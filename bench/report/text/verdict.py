@@ -8,12 +8,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from bench.report.numbers import amount, bracket, count, listed, measured, withheld
 from bench.report.text.comparisons import learned_sigma, recipes, twins
 from bench.report.text.ends import end_bins
-from bench.report.text.findings import Finding, collapse, estimator, first_of, left_out, noise, one_seed, two_levels
+from bench.report.text.findings import (
+    Finding,
+    collapse,
+    estimator,
+    first_of,
+    left_out,
+    noise,
+    one_seed,
+    two_levels,
+    without_data,
+)
 from bench.report.text.references import to_uniform
 from bench.report.text.scope import better_bound, pool, quote, scope, shares_no_seed
 from bench.report.text.spread import as_trained, made_of
@@ -67,10 +77,10 @@ def sentences(board: Board) -> Sentences:
         _unknown_best(board),
     )
     return Sentences(
-        headline=_headline(board),
+        headline=without_data(board, _headline(board)),
         scope=scope(board),
-        best=_best(board),
-        gap=Markup(" ").join(text for text in parts if text),
+        best=without_data(board, _best(board)),
+        gap=without_data(board, Markup(" ").join(text for text in parts if text)),
         meaning=_meaning(board),
         findings=tuple(finding for topic in TOPICS for finding in topic(board)),
         quote=quote(board),
@@ -117,8 +127,9 @@ def _who(board: Board) -> Markup:
             return Markup("no setting of <b>{}</b> is clearly best: {} of {} cannot be told apart{}").format(
                 top.family, len(tied) + 1, len(ranked), but
             )
+        label = without_data(board, escape(top.label)).unescape()
         return Markup("of {} settings of <b>{}</b>, <b>{}</b> {}{}").format(
-            len(ranked), top.family, top.label.removeprefix(top.family).strip() or "the plain setting", fits, but
+            len(ranked), top.family, label.removeprefix(top.family).strip() or "the plain setting", fits, but
         )
     of = pool(board)
     if len(families) == 1:

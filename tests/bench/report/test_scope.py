@@ -161,6 +161,23 @@ def test_a_network_that_varies_is_named_by_what_varies(varied: dict[str, list[ob
     assert f"each a VAE with {text}, trained for 60 epochs" in plain(spoken.quote)
 
 
+@pytest.mark.parametrize("setting", [" dataset=a&b", " quantise=17", " test_images=40 dataset=digits"])
+def test_labels_of_headline_and_quote_have_no_settings_that_the_board_fixes(setting: str) -> None:
+    """In a run of several data sets each label has its own; what varies on the board stays."""
+    tables = planted([of("categorical", 2.0), of("beta_binomial", 2.1), of("laplace", 2.2, "pixel")])
+    varied = np.where(tables.cells["family"] == "laplace", " train_images=100", " train_images=1000")
+    cells = tables.cells.assign(label=tables.cells["label"] + setting + varied)
+    spoken = said(dataclasses.replace(tables, cells=cells))
+    text = " ".join(map(plain, (spoken.headline, spoken.best, spoken.gap, spoken.quote)))
+    assert not re.search("dataset=|quantise=|test_images=|a&", text)
+    assert "categorical train_images=1000 has the highest" in text
+    assert "beta_binomial train_images=1000" in text
+    plain_one = planted([of("categorical", 2.0), of("categorical", 2.2, train_samples=5)])
+    cells = plain_one.cells.assign(label=plain_one.cells["label"] + setting)
+    alone = said(dataclasses.replace(plain_one, cells=cells))
+    assert alone.headline.striptags() == "Of 2 settings of categorical, the plain setting fits best"
+
+
 def test_a_better_bound_that_is_not_ranked_qualifies_the_quote() -> None:
     text = plain(said(doubted(planted(RUN), lambda cells: cells["objective"] == "binned")).quote)
     assert "of those that can be ranked, categorical has the highest" in text
