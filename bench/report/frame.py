@@ -36,7 +36,8 @@ def ranking(tables: RunTables) -> pd.DataFrame:
     columns follow under the names of the run file, joined over seeds. `tuned` has what was chosen on validation
     data, as JSON, and `tuned_edges` what of it lies at an end of its range, with the value to add; keys of the grid
     have the value in use. `mark` says of a configuration that it is worse than a histogram of each dimension, or than
-    a uniform guess. `reference` is 1 of what scores are held against: those have no rank and no seeds, their verdict is
+    a uniform guess, or not shown to be better than that; '' of what is left out, whose true value is better than its
+    bound. `reference` is 1 of what scores are held against: those have no rank and no seeds, their verdict is
     theirs ("better", "worse" than the board's first row), and their `family` is their name.
     """
     found = boards(tables)

@@ -8,7 +8,7 @@ from bench.report.numbers import NOTHING, bound, bracket, listed, measured, seve
 from bench.report.provenance import loud
 from bench.report.text.doubts import caution
 from bench.report.text.findings import estimator, two_levels
-from bench.report.text.references import OF_FAMILIES, OF_ROWS, SHORT_MARKS, distance, mark
+from bench.report.text.references import OF_FAMILIES, OF_ROWS, SHORT_MARKS, crown, distance, mark
 from bench.report.text.spread import made_of
 from bench.report.text.training import fewer_seeds, lost_seeds, training
 from bench.report.text.tuning import tuning, value_text, words
@@ -142,13 +142,8 @@ def _ranked(board: Board, width: int) -> list[str]:
 def _after_label(board: Board, row: Row) -> str:
     """The short marks of a row."""
     fewer = f" ({row.seeds}/{board.most_seeds})" if fewer_seeds(row, board) else ""
-    return fewer + _less(board, row)
-
-
-def _less(board: Board, row: Row) -> str:
-    """The short mark of a row that is worse than the plainest references."""
     said = mark(board, row)
-    return f" {SHORT_MARKS[said]}" if said else ""
+    return fewer + (f" {SHORT_MARKS[said]}" if said else "")
 
 
 def _tuned(board: Board) -> list[str]:
@@ -175,15 +170,13 @@ def _left_out(board: Board, width: int) -> list[str]:
     bounds = [bound(row, board.unit) for row in rows]
     widest = max(map(len, bounds)) + 1  # "≤" is typed with two letters
     most = max(width // 3, width - widest - 7 - REASON)  # a name before its reason: the name tells rows apart
-    marks = [_less(board, row) for row in rows]
-    room = max(NARROWEST, min(max(len(row.label) + len(short) for row, short in zip(rows, marks, strict=True)), most))
+    room = max(NARROWEST, min(max(len(row.label) for row in rows), most))
     left = width - room - widest - 7
     return [
         f"left out of the ranking, at least this good in {board.unit}:",
         *(
-            f"!  {_cut(row.label, room - len(short)) + short:<{room}}  {shown:>{widest - 1}}  "
-            f"{_cut(caution(row.doubts, board.unit), left)}"
-            for shown, row, short in zip(bounds, rows, marks, strict=True)
+            f"!  {_cut(row.label, room):<{room}}  {shown:>{widest - 1}}  {_cut(caution(row.doubts, board.unit), left)}"
+            for shown, row in zip(bounds, rows, strict=True)
         ),
     ]
 
@@ -199,7 +192,7 @@ def _verdict(row: Row, board: Board) -> str:
         return distance(row, unit)
     match row.verdict:
         case Verdict.BEST:
-            return "first" if board.unbeaten else "best"
+            return crown(board)
         case Verdict.INDISTINGUISHABLE:
             return "indistinguishable"
         case Verdict.UNPAIRED:

@@ -7,6 +7,7 @@ the reasons why it is no more than that.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
@@ -97,6 +98,17 @@ class Board(Contest):
         """Whether a configuration's mean is worse than a uniform guess."""
         return not row.reference and self.sign * (row.value.mean - self.uniform) < 0
 
+    def shown_below_uniform(self, row: Row) -> bool:
+        """Whether it is worse than a uniform guess beyond noise: its interval leaves that out."""
+        ends = row.value.low, row.value.high
+        return self.below_uniform(row) and max(self.sign * (end - self.uniform) for end in ends) < 0
+
+    def beats_uniform(self, row: Row) -> bool:
+        """Whether a row is better than a uniform guess: beyond noise; by its mean, where it has no interval."""
+        if row.reference or math.isnan(row.value.low):
+            return not self.below_uniform(row)
+        return min(self.sign * (end - self.uniform) for end in (row.value.low, row.value.high)) > 0
+
     def gain_over(self, row: Row, reference: Row) -> Estimate:
         """By how much a configuration is better than a reference with scores of its own, in the board's unit; the noise
         between seeds moderated over the configurations of the board."""
@@ -105,6 +117,11 @@ class Board(Contest):
         difference = samples[place].nats - self.held[reference.family]
         noise = of_values([sample.nats for sample in samples]).of([place])
         return Estimate.of(compare.intervals([difference], generator(), noise=noise), 0).times(self.scale)
+
+    @property
+    def unpaired(self) -> tuple[Row, ...]:
+        """The ranked configurations that share no seed with the first, with which it cannot be compared, best first."""
+        return tuple(row for row in self.ranked if row.verdict == compare.Verdict.UNPAIRED)
 
     @property
     def unended(self) -> tuple[Row, ...]:

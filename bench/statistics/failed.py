@@ -24,6 +24,7 @@ class Failed:
     recipe: bool
     seeds: int  # that were trained
     reason: str  # of the first
+    view: str = ""
 
 
 def lost(tables: RunTables, scored_cells: pd.DataFrame) -> pd.DataFrame:
@@ -35,7 +36,11 @@ def lost(tables: RunTables, scored_cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def failed(board: Contest, without: pd.DataFrame, found: Sequence[Contest]) -> tuple[Failed, ...]:
-    """The configurations `without` a score that would stand on this board: of its data and, if that tells, its view."""
+    """The configurations `without` a score that would stand on this board: of its data and, if that tells, its view.
+
+    Where no board of its view is left, one stands on whichever there is, to be named there and not to be counted among
+    what could have been ranked (`view`).
+    """
     of_data = [other for other in found if (other.dataset, other.made) == (board.dataset, board.made)]
     here = without[(without["dataset"] == board.dataset) & (without["made"] == board.made)]
 
@@ -47,7 +52,13 @@ def failed(board: Contest, without: pd.DataFrame, found: Sequence[Contest]) -> t
     firsts = [(group.iloc[0], len(group)) for _, group in here.groupby("config", sort=False)]
     return tuple(
         Failed(
-            str(one["label"]), str(one["config"]), str(one["family"]), bool(one["recipe"]), count, str(one["reason"])
+            label=str(one["label"]),
+            config=str(one["config"]),
+            family=str(one["family"]),
+            recipe=bool(one["recipe"]),
+            seeds=count,
+            reason=str(one["reason"]),
+            view=str(one["view"]),
         )
         for one, count in firsts
         if any(other is board for other in at_home(one))

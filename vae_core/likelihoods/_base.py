@@ -311,9 +311,13 @@ class Recipe(Likelihood):
 
     @classmethod
     def twin(cls, scoring: str) -> tuple[str, str] | None:
-        """The family, and its σ or "", that reads raw outputs just as this does when it is scored so: the two differ in
-        the training alone. None where there is none."""
-        return scoring, ""
+        """The family, and its σ or "", that reads raw outputs just as this does when it is scored so, and whose
+        −ln p + KL this recipe's loss is but for the normalising constant: the two differ in that constant alone.
+
+        None where there is none, as of every loss that weighs the KL otherwise (a mean over pixels: by D; β: by β; a
+        binomial's n = K−1 throws, of which a cross-entropy counts one: by 1/n, and its constant has no parameter).
+        """
+        return None
 
 
 def stack(likelihoods: Sequence[Likelihood]) -> Likelihood:

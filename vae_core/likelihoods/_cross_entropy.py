@@ -28,7 +28,6 @@ class CrossEntropy(MeanRecipe):
 
     readings: ClassVar[Mapping[str, Reading]] = {**SETTLED, **FITTED}
     scorings = tuple(readings)
-    twins: ClassVar[Mapping[str, tuple[str, str]]] = {name: (name, "") for name in SETTLED}
     chance = "sigmoid(η)"
     examples: ClassVar[tuple[dict[str, Any], ...]] = tuple({"score": name} for name in scorings)
 

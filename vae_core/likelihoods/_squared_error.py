@@ -30,10 +30,6 @@ class SquaredError(MeanRecipe):
 
     readings: ClassVar[Mapping[str, Reading]] = {**IMPLIED, **FITTED, **SETTLED}
     scorings = tuple(readings)
-    #: a Gaussian about a linear layer's outputs, one σ for all
-    twins: ClassVar[Mapping[str, tuple[str, str]]] = dict.fromkeys(
-        ("gaussian_fitted", "gaussian_binned"), ("gaussian", "shared")
-    )
     chance = f"μ, moved into [{CLIP:g}, {1 - CLIP:g}]"
     examples: ClassVar[tuple[dict[str, Any], ...]] = tuple({"score": name} for name in scorings)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 from vae_core.likelihoods._base import Card
 from vae_core.likelihoods._cross_entropy import CrossEntropy
 
@@ -17,6 +20,9 @@ class BceSum(CrossEntropy):
         source="folk recipe; what it is: Loaiza-Ganem & Cunningham 2019, section 2",
         users="the VAE examples of the big frameworks, on grey MNIST",
     )
+
+    #: its loss is that of the continuous Bernoulli with ln C(λ) left out
+    twins: ClassVar[Mapping[str, tuple[str, str]]] = {"continuous_bernoulli": ("continuous_bernoulli", "")}
 
     def weight(self, dims: int) -> float:
         return 1.0

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 from vae_core.likelihoods._base import Card
 from vae_core.likelihoods._squared_error import SquaredError
 
@@ -16,6 +19,11 @@ class MseSum(SquaredError):
         parameters="μ: D outputs",
         source="folk recipe; what it assumes: Rybkin et al. 2021, section 3",
         users="code with an 'MSE plus KL' loss and reduction='sum'",
+    )
+
+    #: its loss is that of a Gaussian of one σ, about a linear layer's outputs, with all terms in σ left out
+    twins: ClassVar[Mapping[str, tuple[str, str]]] = dict.fromkeys(
+        ("gaussian_fitted", "gaussian_binned"), ("gaussian", "shared")
     )
 
     def weight(self, dims: int) -> float:

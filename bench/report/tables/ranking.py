@@ -13,8 +13,8 @@ from bench.report.figures._scores import limits
 from bench.report.numbers import NOTHING, bound, bracket, measured, number, percent, withheld
 from bench.report.tables.entries import NONE, Column, Entry, Named, key, known, plain, some_seeds
 from bench.report.text.doubts import caution
-from bench.report.text.ends import at_most, owed, renormalised
-from bench.report.text.references import mark, tag
+from bench.report.text.ends import at_most, bounded, owed, renormalised
+from bench.report.text.references import by_its_bound, crown, mark, tag
 from bench.report.text.training import failed_seeds, fewer_seeds, how_it_ended
 from bench.report.text.tuning import edges_text, value_text, values_text, words
 from bench.statistics.boards import Board
@@ -104,7 +104,7 @@ def left_out(board: Board, looks: Looks) -> LeftOut:
         *_training(board),
     ]
     lines = named(board.left_out, columns, looks, board.unit)
-    marks = [mark(board, row) for row in board.left_out]
+    marks = [by_its_bound(board, row) for row in board.left_out]
     return LeftOut(columns, [replace(line, mark=said) for line, said in zip(lines, marks, strict=True)])
 
 
@@ -137,8 +137,8 @@ def _before(board: Board) -> list[Column[Row]]:
         score, gift = renormalised(row, board), owed(row, board)
         if math.isnan(gift):
             return NONE
-        small = f"{'≤ ' if at_most(row) else ''}{measured(gift, board.unit)}"
-        return Entry(measured(score, board.unit), score, f"owes {small}", marked=at_most(row))
+        small = f"owes {'≤ ' if at_most(row) else ''}{measured(gift, board.unit)}"
+        return Entry(bounded(row, board), score, small, marked=at_most(row))
 
     columns = [Column("Score", f"{board.unit} [95 %]", value, of_references=True)]
     if any(row.sigma for row in board.ranked):
@@ -262,7 +262,7 @@ def _line(
         said, tag_class = tag(row), "reference"
     else:
         said, tag_class = TAGS[row.verdict]
-        said = "first" if said == "best" and board.unbeaten else said
+        said = crown(board) if said == "best" else said
     return Line(
         rank="" if row.rank is None else row.rank,
         label=row.label,

@@ -35,11 +35,20 @@ def _how_compared(compared: list[Comparison]) -> Iterator[Markup]:
         "Compared are configurations of one family and training; better and worse are said where the interval leaves "
         "zero out and p{} is below 0.05."
     ).format(corrected)
-    only = listed(list(dict.fromkeys(f"{one.fixed.fixed_sigma:g}" for one in compared if one.tried == 1)))
-    if only:
-        yield Markup("Where σ = {} is the only fixed one tried, another may do better.").format(
-            only.replace(" and ", " or ")
-        )
+    for unranked, alike in grouped(compared, lambda one: one.unranked).items():
+        left = listed([f"{sigma:g}" for sigma in unranked])
+        were = "was" if len(unranked) == 1 else "were"
+        only = listed(list(dict.fromkeys(f"{one.fixed.fixed_sigma:g}" for one in alike if one.tried == 1)))
+        if only:
+            which = f"that could be ranked ({left} {were} tried and could not be ranked)" if unranked else "tried"
+            yield Markup("Where σ = {} is the only fixed one {}, another may do better.").format(
+                only.replace(" and ", " or "), which
+            )
+        several_ranked = [one.learned.family for one in alike if one.tried > 1]
+        if unranked and several_ranked:
+            yield Markup("Of the fixed σ of {}, {} {} tried and could not be ranked: {} may do better.").format(
+                listed(list(dict.fromkeys(several_ranked))), left, were, "it" if len(unranked) == 1 else "they"
+            )
     edges = list(dict.fromkeys(one.fixed.label for one in compared if one.at_edge))
     if edges:
         yield Markup("The best fixed σ is the smallest or the largest tried, and one beyond may do better: {}.").format(
@@ -118,7 +127,7 @@ def recipes(board: Board) -> Iterator[Finding]:
 
 
 def twins(board: Board) -> Iterator[Finding]:
-    """Recipes that can be read as a family of the grid, against that family trained with its normalising constant.
+    """Recipes whose loss is a family's of the grid without its normalising constant, against that family.
 
     Twice: the recipe's weights read as that same family, which reads raw outputs as the recipe does, so that the pair
     differs in the training alone, and read in the recipe's favour, as what is ranked. The constant's price is said only
@@ -138,11 +147,11 @@ def twins(board: Board) -> Iterator[Finding]:
 
 
 def _twin(row: Row) -> tuple[str, str] | None:
-    """The family, and its σ, that reads raw outputs as a recipe does when it is scored as this row's is; of a recipe
-    that the catalogue does not know, the family that its reading is named after."""
+    """The family, and its σ, that a recipe's loss is but for the normalising constant, when it is scored as this row's
+    is; None where there is none, and of a recipe that the catalogue does not know, for its loss is not known."""
     catalogue = registry()
     if row.family not in catalogue.names():
-        return row.scored_as, ""
+        return None
     twin: tuple[str, str] | None = catalogue.get(row.family).twin(row.scored_as)
     return twin
 

@@ -7,12 +7,14 @@ Each remark is computed from the numbers, and made only where they give cause fo
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
-from bench.report.numbers import DIGITS, bound, count, listed, measured, percent, several, times
+from bench.grid.settings import keys_of
+from bench.report.numbers import DIGITS, bound, count, listed, measured, percent, times
 from bench.statistics.boards import Board
 from bench.statistics.rows import Row, median
 
@@ -84,9 +86,9 @@ def left_out(board: Board) -> Iterator[Finding]:
     left = board.left_out
     if not left:
         return
-    text = Markup("{} of {} bounds cannot be trusted and {} not ranked: {}.").format(
-        len(left),
-        len(board.everything),
+    whole = len(board.everything)
+    text = Markup("{} cannot be trusted and {} not ranked: {}.").format(
+        "The only bound" if whole == 1 else f"{len(left)} of {whole} bounds",
         _are(len(left)),
         first_of([Markup("<b>{}</b> ({})").format(row.label, bound(row, board.unit)) for row in left]),
     )
@@ -104,9 +106,14 @@ def noise(board: Board) -> Iterator[Finding]:
     off = [row for row in comparable if max(row.noise_ratio, 1 / row.noise_ratio) > NOISE_OFF]
     if not off:
         return
+    whole = len(comparable)
     texts = [
-        Markup("{} of {} {} a noise that is off by more than a factor of {:g}.").format(
-            len(off), several(len(comparable), "configuration"), "predicts" if len(off) == 1 else "predict", NOISE_OFF
+        Markup("{} {} a noise that is off by more than a factor of {:g}.").format(
+            "The only configuration whose noise can be checked"
+            if whole == 1
+            else f"{len(off)} of {whole} configurations",
+            "predicts" if len(off) == 1 else "predict",
+            NOISE_OFF,
         )
     ]
     wide = max((row for row in off if row.noise_ratio > 1), key=lambda row: row.noise_ratio, default=None)
@@ -158,11 +165,29 @@ def two_levels(board: Board) -> Iterator[Finding]:
 def one_seed(board: Board) -> Iterator[Finding]:
     """What the intervals cannot hold."""
     if all(row.seeds < 2 for row in board.everything):
+        who = "The configuration" if len(board.everything) == 1 else "Every configuration"
         text = (
-            "Every configuration was trained once: the intervals cover the choice of test images only, and what "
+            f"{who} {of_one_seed(board)}: the intervals cover the choice of test images only, and what "
             "another training run would change is unknown."
         )
         yield Finding("One seed", (Markup(text),))
+
+
+def without_data(board: Board, text: Markup) -> Markup:
+    """A sentence without the settings of the data in its labels, where all labels of the board share them: they are
+    said of the board."""
+    labels = [row.label for row in (*board.everything, *board.readings)] + [lost.label for lost in board.failed]
+    keys = "|".join([*keys_of("data"), "test_images"])
+    found = [set(re.findall(rf" (?:{keys})=\S+", label)) for label in labels]
+    for setting in set.intersection(*found) if found else ():
+        text = Markup(re.sub(rf"{re.escape(str(escape(setting)))}(?![^\s<,;:.)])", "", text))
+    return text
+
+
+def of_one_seed(board: Board) -> str:
+    """What is said of configurations with one score each: that they were trained once, unless other seeds failed."""
+    failed = any(row.ending.failed for row in board.everything) or any(lost.seeds > 1 for lost in board.failed)
+    return "has the score of one seed alone" if failed else "was trained once"
 
 
 def _are(count: int) -> str:

@@ -14,18 +14,24 @@ from bench.statistics.rows import Row
 from vae_core.statistics.intervals import Verdict
 
 BELOW_UNIFORM = "worse than a uniform guess"
+NOT_ABOVE_UNIFORM = "not shown to be better than a uniform guess"
 SAYS_LESS = "says less than a table of frequencies"
 #: short marks of rows in a terminal
-SHORT_MARKS = {BELOW_UNIFORM: "~~", SAYS_LESS: "~"}
+SHORT_MARKS = {BELOW_UNIFORM: "~~", NOT_ABOVE_UNIFORM: "~~?", SAYS_LESS: "~"}
 OF_ROWS = "(reference): trained by nobody, no configuration; by how much it is worse than the best."
 OF_FAMILIES = "Of the families without a latent the best stands for all."
 
 
 def mark(board: Board, row: Row) -> str:
     """What speaks against a configuration as a whole, by the plainest reference that it is worse than; '' where nothing
-    does."""
-    if board.below_uniform(row):
-        return BELOW_UNIFORM
+    does, and of what is left out: its true value is better than its bound, and may be better than the reference."""
+    return by_its_bound(board, row) if row.trusted else ""
+
+
+def by_its_bound(board: Board, row: Row) -> str:
+    """The same of the value that is shown, be it no more than a bound."""
+    if not board.beats_uniform(row):
+        return to_uniform(board, row)
     return SAYS_LESS if board.says_less(row) else ""
 
 
@@ -44,11 +50,25 @@ def not_held(board: Board) -> Markup:
     return Markup("")
 
 
+def to_uniform(board: Board, row: Row) -> str:
+    """How a configuration stands to a uniform guess that it does not beat: worse, where noise is left out."""
+    return BELOW_UNIFORM if board.shown_below_uniform(row) else NOT_ABOVE_UNIFORM
+
+
+def crown(board: Board) -> str:
+    """What the first ranked configuration is called: "best", where it has beaten the references, a uniform guess among
+    them, and shares a seed with every rival."""
+    behind = board.unbeaten or board.unpaired or not board.beats_uniform(board.ranked[0])
+    return "first" if behind else "best"
+
+
 def tag(row: Row) -> str:
     """What a reference is called in the ranking: that it is one, and how the best configuration stands to it."""
     if math.isnan(row.behind.mean) or is_beaten(row):
         return "reference"
-    better = row.verdict == Verdict.BETTER or (row.verdict in (None, Verdict.UNJUDGED) and row.behind.mean < 0)
+    if row.verdict == Verdict.UNJUDGED:
+        return "reference, not judged"
+    better = row.verdict == Verdict.BETTER or (row.verdict is None and row.behind.mean < 0)
     return "reference, better" if better else "reference, not beaten"
 
 

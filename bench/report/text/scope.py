@@ -9,11 +9,13 @@ from markupsafe import Markup
 
 from bench.grid.families import registry
 from bench.report.numbers import amount, listed, measured, number, several
-from bench.report.text.findings import first_of
+from bench.report.text.findings import first_of, of_one_seed, without_data
+from bench.report.text.references import to_uniform
 from bench.report.text.training import failed_seeds
 from bench.report.text.tuning import at_stake, words
 from bench.statistics.boards import Board
 from bench.statistics.claims.spread import may_owe_to_objective
+from bench.statistics.failed import BINARY, Failed
 from bench.statistics.rows import Row
 from vae_core.statistics.intervals import Verdict
 
@@ -36,9 +38,10 @@ def quote(board: Board) -> Markup:
     untried = untried_families(board)
     left = Markup(" (not tried: {})").format(listed(untried)) if untried else Markup("")
     claim = Markup("; ").join([_claim(board), *_but(board)])
-    many = len(board.everything) + len(board.failed) > 1
+    many = len(board.everything) + len(_lost(board)) > 1
     among = Markup("among {}{}, each a VAE" if many else "of {} alone{}, a VAE").format(_tried(board), left)
-    return Markup("On {}, {} with {}: {}.").format(_data(board), among, _how(board), claim)
+    said = Markup("On {}, {} with {}: {}.").format(_data(board), among, _how(board), claim)
+    return without_data(board, said)
 
 
 def untried_families(board: Board) -> list[str]:
@@ -47,17 +50,27 @@ def untried_families(board: Board) -> list[str]:
 
     Binarised pixels can be scored by what sees 0 and 1 alone; all else by every family that sees levels.
     """
-    rows, levels = board.everything, board.scope.levels
-    of_two = levels == 2 if levels else any(row.view != "binary" for row in rows)
     catalogue = registry()
     able = []
     for name in set(catalogue.names()) - set(catalogue.plugins()):
         family = catalogue.get(name)
-        sees = board.levels == 2 if family.view == "binary" else board.levels > 2 or of_two
-        if sees and not issubclass(family, catalogue.Recipe):
+        if _scores(board, family.view) and not issubclass(family, catalogue.Recipe):
             able.append(name)
     asked = {family for family, _ in _asked(board)}
     return sorted(name for name in able if name not in asked)
+
+
+def _scores(board: Board, view: str) -> bool:
+    """Whether what sees data so can be scored on the board's: draws of 0 and 1 on two levels, all else on levels."""
+    levels = board.scope.levels
+    of_two = levels == 2 if levels else any(row.view != BINARY for row in board.everything)
+    return board.levels == 2 if view == BINARY else board.levels > 2 or of_two
+
+
+def _lost(board: Board) -> list[Failed]:
+    """What gave no score and could have given one here; what failed before it was seen by this board's levels is named
+    beside the headline, and is none of those that were tried on it."""
+    return [lost for lost in board.failed if _scores(board, lost.view)]
 
 
 def _untried_sentence(board: Board) -> Markup:
@@ -70,7 +83,7 @@ def _untried_sentence(board: Board) -> Markup:
 def _asked(board: Board) -> set[tuple[str, bool]]:
     """Every family that was tried, and whether it is a recipe."""
     scored = {(row.family, row.recipe) for row in board.everything}
-    return scored | {(lost.family, lost.recipe) for lost in board.failed}
+    return scored | {(lost.family, lost.recipe) for lost in _lost(board)}
 
 
 def _counted(families: set[tuple[str, bool]]) -> str:
@@ -83,7 +96,7 @@ def _counted(families: set[tuple[str, bool]]) -> str:
 
 def _tried(board: Board) -> str:
     """'14 configurations of 6 families and 2 recipes'."""
-    left, lost = len(board.left_out), len(board.failed)
+    left, lost = len(board.left_out), len(_lost(board))
     counted = several(len(board.everything) + lost, "configuration")
     without = [f"{left} not ranked"] * bool(left) + [f"{lost} without a score"] * bool(lost)
     if len(board.everything) + lost > 1:
@@ -109,13 +122,27 @@ def _how(board: Board) -> Markup:
 
 
 def _network(rows: Sequence[Row], dims: int) -> str:
-    """'a 64–200–10 tanh MLP'; of several, what each key was."""
+    """'a 64–200–10 tanh MLP'; of several, what varies: 'a tanh MLP, latent 3, with hidden layers 64–32 or 32'. What was
+    tuned is named where all that was tuned is."""
     asked = {key: _several(row.settings[key] for row in rows if key not in row.tuned.candidates) for key in NETWORK}
     if all(len(values) == 1 for values in asked.values()) and not any(key in _keys(rows) for key in NETWORK):
         network, hidden, activation, latent = (values[0] for values in asked.values())
         return f"a {'–'.join([str(dims), *hidden.split(','), latent])} {activation} {network.upper()}"
-    said = [f"{key} {_either(values)}" for key, values in asked.items() if values]
-    return ", ".join(["a network of", *said]).replace("of, ", "of ") if said else "a tuned network"
+    if not any(asked.values()):
+        return "a tuned network"
+    kind = _either([name.upper() for name in asked["network"]]) or "network"
+    alike = asked["activation"] if len(asked["activation"]) == 1 else []
+    head = " ".join([*alike, kind])
+    said = [f"{'an' if head[0] in 'aeiou' or head.startswith('MLP') else 'a'} {head}"]
+    if not alike and asked["activation"]:
+        said.append(f"activation {_either(asked['activation'])}")
+    if asked["latent"]:
+        said.append(f"latent {_either(asked['latent'])}")
+    if asked["hidden"]:
+        layers = _either([hidden.replace(",", "–") or "none" for hidden in asked["hidden"]])
+        one = all(hidden.isdigit() for hidden in asked["hidden"])
+        said.append(f"with {'a hidden layer of' if one else 'hidden layers'} {layers}")
+    return ", ".join(said)
 
 
 def _budget(board: Board) -> str:
@@ -124,7 +151,8 @@ def _budget(board: Board) -> str:
     limits = sorted({int(row.settings["epochs"]) for row in rows})
     most = number(limits[0], 0) if len(limits) == 1 else f"{number(limits[0], 0)}–{number(limits[-1], 0)}"
     improving = sum(row.ending.improving > 0 for row in rows)
-    not_ended = f"{improving} of {len(rows)} still improving then" if improving else ""
+    which = "" if len(rows) == 1 else f"{improving} of {len(rows)} "
+    not_ended = f"{which}still improving then" if improving else ""
     if all(int(row.settings["patience"]) > 0 for row in rows):
         inside = "; ".join(text for text in (f"at most {most} epochs", not_ended) if text)
         return f"trained until its validation bound stops rising ({inside})"
@@ -161,24 +189,42 @@ def _claim(board: Board) -> Markup:
     top, *others = ranked
     value = amount(top.value, board.unit).strip()
     if not others:
-        alone = "only one that can be ranked" if board.left_out or board.failed else "only one"
+        alone = "only one that can be ranked" if board.left_out or _lost(board) else "only one"
         return Markup("<b>{}</b>, the {}, reaches {} and is compared with no other").format(top.label, alone, value)
     if not board.judged:
         return Markup("<b>{}</b> has the best mean, {}, which {} are too few to tell from any other").format(
             top.label, value, several(board.images, "test image")
         )
     which = "of those that can be ranked, " if board.better_unranked else ""
+    if board.unpaired:
+        return Markup("{}<b>{}</b> has the best mean, {}, but {}").format(
+            which, top.label, value, shares_no_seed(board)
+        )
     text = Markup(
         "{}<b>{}</b> has the highest log-likelihood of the test images (importance-weighted, exact masses), {}"
     ).format(which, top.label, value)
     level = [row for row in others if row.verdict == Verdict.INDISTINGUISHABLE]
     if level:
         return text + Markup(", indistinguishable from {}").format(_names(level))
-    if others[0].verdict == Verdict.UNPAIRED:
-        return text + Markup(", which shares no seed with <b>{}</b>").format(others[0].label)
     return text + Markup(", ahead of <b>{}</b> by {}").format(
         others[0].label, amount(others[0].behind, board.unit).strip()
     )
+
+
+def shares_no_seed(board: Board) -> Markup:
+    """With whom the first configuration cannot be compared, so that there is no winner; the end of a sentence."""
+    return Markup("shares no seed with {}: which of them is better cannot be judged").format(_names(board.unpaired))
+
+
+def better_bound(board: Board) -> str:
+    """How the best of the bounds that are left out, and have a better mean than the first configuration, stands to
+    that; the end of a sentence."""
+    (lead,) = board.leads([(board.better_unranked[0].config, board.ranked[0].config)])
+    if lead is None:
+        return "has a better mean and cannot be compared with that, for they have no seed in common"
+    if lead.low > 0:
+        return f"is better than that by at least {measured(lead.mean, board.unit)} {board.unit}"
+    return "is better than that by its mean" + (", but not beyond noise" if lead.low <= 0 else "")
 
 
 def _but(board: Board) -> list[Markup]:
@@ -186,14 +232,15 @@ def _but(board: Board) -> list[Markup]:
     if not board.ranked:
         return []
     top, texts = board.ranked[0], []
-    if board.below_uniform(top):
-        texts.append(Markup("but it is worse than a uniform guess ({})").format(measured(board.uniform, board.unit)))
+    if not board.beats_uniform(top):
+        stands = to_uniform(board, top) if board.judged else "by its mean behind a uniform guess"
+        texts.append(Markup("but it is {} ({})").format(stands, measured(board.uniform, board.unit)))
     elif board.unbeaten:
         texts.append(_not_beaten(board))
     if board.better_unranked:
         texts.append(
-            Markup("the bound of {}, which cannot be trusted, is better than that").format(
-                _names(board.better_unranked[:1])
+            Markup("the bound of {}, which cannot be trusted, {}").format(
+                _names(board.better_unranked[:1]), better_bound(board)
             )
         )
     if owing := may_owe_to_objective(board):
@@ -219,7 +266,8 @@ def _but(board: Board) -> list[Markup]:
             )
         )
     if all(row.seeds < 2 for row in board.everything):
-        texts.append(Markup("each was trained once, so that the noise of training is unknown"))
+        each = "each" if len(board.everything) > 1 else "it"
+        texts.append(Markup("{} {}, so that the noise of training is unknown").format(each, of_one_seed(board)))
     return texts
 
 
@@ -227,10 +275,14 @@ def _not_beaten(board: Board) -> Markup:
     """Which references are better than the first configuration, or else which it is not shown to be better than."""
     better = [row for row in board.unbeaten if row.behind.mean <= 0 and row.verdict != Verdict.INDISTINGUISHABLE]
     rows = better or board.unbeaten
+    named = first_of([Markup("<b>{}</b> ({})").format(row.label, measured(row.value.mean, board.unit)) for row in rows])
+    plural = "" if len(rows) == 1 else "s"
+    if not board.judged:
+        return Markup("but by its mean it is not ahead of the reference{} {}").format(plural, named)
     return Markup("but it is {} the reference{} {}").format(
         "worse than" if better else "not shown to be better than",
-        "" if len(rows) == 1 else "s",
-        first_of([Markup("<b>{}</b> ({})").format(row.label, measured(row.value.mean, board.unit)) for row in rows]),
+        plural,
+        named,
     )
 
 

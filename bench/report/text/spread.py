@@ -96,9 +96,9 @@ def _changed(board: Board, axes: list[Axis]) -> Markup:
     unended = sum(effect.unended for effect in effects)
     if unended:
         texts.append(
-            Markup(
-                "In {} of these {} comparisons a training had not ended, so that part may be the schedule's."
-            ).format(unended, len(effects))
+            Markup("In {} a training had not ended, so that part may be the schedule's.").format(
+                "this comparison" if len(effects) == 1 else f"{unended} of these {len(effects)} comparisons"
+            )
         )
     return Markup(" ").join(texts)
 

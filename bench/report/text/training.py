@@ -54,11 +54,14 @@ def never_scored(board: Board) -> Markup:
     """Which configurations gave no score in any seed, and why, beside the headline: one of them might have won."""
     if not board.failed:
         return Markup("")
-    names = [Markup("<b>{}</b>").format(one.label) for one in board.failed]
-    reasons = list(dict.fromkeys(one.reason for one in board.failed))
-    why = reasons[0] if len(reasons) == 1 else f"{reasons[0]}; and others"
+    each = [Markup("<b>{}</b> ({})").format(one.label, one.reason) for one in board.failed]
+    if len(each) > 1 and len({one.reason for one in board.failed}) == 1:
+        names = first_of([Markup("<b>{}</b>").format(one.label) for one in board.failed])
+        said = Markup("{} (all: {})").format(names, board.failed[0].reason)
+    else:
+        said = first_of(each)
     whom = "every seed" if max(one.seeds for one in board.failed) > 1 else "the one seed"
-    return Markup("Failed in {} and not in the ranking: {} ({}).").format(whom, first_of(names), why)
+    return Markup("Failed in {} and not in the ranking: {}.").format(whom, said)
 
 
 def not_ended(board: Board) -> Markup:
@@ -84,7 +87,8 @@ def not_ended(board: Board) -> Markup:
         )
     if not texts:
         return Markup("")
-    what = "The order of these" if rivals else "How far it leads"
+    leads = len(board.ranked) > 1 and not board.unbeaten and board.beats_uniform(top)
+    what = "The order of these" if rivals else "How far it leads" if leads else "Its score"
     return Markup("But not every training had ended: {}. {} may be the schedule's.").format(
         Markup("; ").join(texts), what
     )

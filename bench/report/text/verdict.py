@@ -8,14 +8,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from bench.report.numbers import amount, bracket, count, listed, measured, withheld
 from bench.report.text.comparisons import learned_sigma, recipes, twins
 from bench.report.text.ends import end_bins
-from bench.report.text.findings import Finding, collapse, estimator, first_of, left_out, noise, one_seed, two_levels
-from bench.report.text.references import not_held
-from bench.report.text.scope import pool, quote, scope
+from bench.report.text.findings import (
+    Finding,
+    collapse,
+    estimator,
+    first_of,
+    left_out,
+    noise,
+    one_seed,
+    two_levels,
+    without_data,
+)
+from bench.report.text.references import not_held, to_uniform
+from bench.report.text.scope import better_bound, pool, quote, scope, shares_no_seed
 from bench.report.text.spread import as_trained, made_of
 from bench.report.text.training import lost_seeds, never_scored, not_ended, training
 from bench.report.text.tuning import at_edge, tuning
@@ -68,10 +78,10 @@ def sentences(board: Board) -> Sentences:
         _unknown_best(board),
     )
     return Sentences(
-        headline=_headline(board),
+        headline=without_data(board, _headline(board)),
         scope=scope(board),
-        best=_best(board),
-        gap=Markup(" ").join(text for text in parts if text),
+        best=without_data(board, _best(board)),
+        gap=without_data(board, Markup(" ").join(text for text in parts if text)),
         meaning=_meaning(board),
         findings=tuple(finding for topic in TOPICS for finding in topic(board)),
         quote=quote(board),
@@ -93,7 +103,11 @@ def _headline(board: Board) -> Markup:
 def _who(board: Board) -> Markup:
     """Which ranked configurations fit best, where a board has any; begins with a small letter."""
     ranked, top = board.ranked, board.ranked[0]
-    if board.unbeaten or board.below_uniform(top):
+    behind = board.unbeaten or not board.beats_uniform(top)
+    if not board.judged and (behind or len(ranked) > 1):
+        few = Markup("too few test images to rank by: {}, and a verdict needs {}")
+        return few.format(board.images, FEWEST_IMAGES) + _ahead_by_mean(board)
+    if behind:
         return _behind_references(board)
     if len(ranked) == 1:
         where = (
@@ -102,8 +116,8 @@ def _who(board: Board) -> Markup:
             else ("configuration here")
         )
         return Markup("<b>{}</b> is the only {}: there is nothing to compare it with").format(top.label, where)
-    if not board.judged:
-        return Markup("too few test images to rank by: {}, and a verdict needs {}").format(board.images, FEWEST_IMAGES)
+    if board.unpaired:
+        return Markup("<b>{}</b> has the best mean, but {}").format(top.label, shares_no_seed(board))
     tied = [row for row in ranked if row.verdict == Verdict.INDISTINGUISHABLE]
     families = list(by_family([top, *tied]))
     fits, fit, but = "fits best", "fit best", ""
@@ -114,8 +128,9 @@ def _who(board: Board) -> Markup:
             return Markup("no setting of <b>{}</b> is clearly best: {} of {} cannot be told apart{}").format(
                 top.family, len(tied) + 1, len(ranked), but
             )
+        label = without_data(board, escape(top.label)).unescape()
         return Markup("of {} settings of <b>{}</b>, <b>{}</b> {}{}").format(
-            len(ranked), top.family, top.label.removeprefix(top.family).strip() or "the plain setting", fits, but
+            len(ranked), top.family, label.removeprefix(top.family).strip() or "the plain setting", fits, but
         )
     of = pool(board)
     if len(families) == 1:
@@ -132,8 +147,8 @@ def _who(board: Board) -> Markup:
 def _behind_references(board: Board) -> Markup:
     """The first configuration beside a reference that it does not beat: no winner."""
     top = board.ranked[0]
-    if board.below_uniform(top):
-        return Markup("<b>{}</b>, the first configuration, is worse than a uniform guess").format(top.label)
+    if not board.beats_uniform(top):
+        return Markup("<b>{}</b>, the first configuration, is {}").format(top.label, to_uniform(board, top))
     reference = board.unbeaten[0]
     ahead = board.sign * (reference.value.mean - top.value.mean)
     if ahead > 0 and reference.verdict != Verdict.INDISTINGUISHABLE:
@@ -143,6 +158,19 @@ def _behind_references(board: Board) -> Markup:
     return Markup("<b>{}</b>, the first configuration, is not shown to be better than the reference <b>{}</b>").format(
         top.label, reference.label
     )
+
+
+def _ahead_by_mean(board: Board) -> Markup:
+    """What is no verdict where there are too few images for one: a reference, or a uniform guess, ahead by its mean."""
+    top = board.ranked[0]
+    if not board.beats_uniform(top):
+        ahead = Markup("a uniform guess")
+    elif names := [Markup("<b>{}</b>").format(row.label) for row in board.unbeaten if row.behind.mean < 0]:
+        ahead = Markup("the reference{} {}").format("" if len(names) == 1 else "s", first_of(names))
+    else:
+        return Markup("")
+    are = "are" if ahead.startswith("the references") else "is"
+    return Markup("; by their means {} {} ahead of <b>{}</b>, the first configuration").format(ahead, are, top.label)
 
 
 def _best(board: Board) -> Markup:
@@ -158,8 +186,8 @@ def _best(board: Board) -> Markup:
 
 
 def _unbeaten(board: Board) -> Markup:
-    """All references that the first configuration does not beat, where there are several."""
-    if len(board.unbeaten) < 2:
+    """All references that the first configuration does not beat, where there are several and it can be judged."""
+    if len(board.unbeaten) < 2 or not board.judged:
         return Markup("")
     names = [Markup("<b>{}</b> ({})").format(row.label, measured(row.value.mean, board.unit)) for row in board.unbeaten]
     return Markup("References that it does not beat: {}.").format(first_of(names))
@@ -169,14 +197,9 @@ def _unknown_best(board: Board) -> Markup:
     """That something which is left out is better than what is ranked first, where it is."""
     if not board.ranked or not board.better_unranked:
         return Markup("")
-    strongest = board.better_unranked[0]
-    (lead,) = board.leads([(strongest.config, board.ranked[0].config)])
-    how = "at least level with that"
-    if lead is not None and lead.low > 0:
-        how = f"better than that by at least {measured(lead.mean, board.unit)} {board.unit}"
     return Markup(
-        "But the bound of <b>{}</b>, which cannot be trusted and is not ranked, is {}: the best is not known."
-    ).format(strongest.label, how)
+        "But the bound of <b>{}</b>, which cannot be trusted and is not ranked, {}: the best is not known."
+    ).format(board.better_unranked[0].label, better_bound(board))
 
 
 def _runner_up(board: Board) -> Markup:

@@ -39,10 +39,11 @@ class Comparison:
 
     learned: Row
     fixed: Row
-    tried: int  # fixed σ among which `fixed` is the best
-    at_edge: bool  # it is the smallest or the largest of several
+    tried: int  # fixed σ that could be ranked, among which `fixed` is the best
+    at_edge: bool  # it is the smallest or the largest of several, with those that could not
     lead: Estimate
     p: float
+    unranked: tuple[float, ...] = ()  # fixed σ that were tried too and could not be ranked, smallest first
 
     @property
     def outcome(self) -> Outcome:
@@ -67,6 +68,10 @@ def learned_scales(board: Board) -> list[Comparison]:
             fixed = matched((row for row in group if not row.learns_sigma), learned)
             if fixed:
                 found.append((learned, fixed))
+    left = [
+        sorted(one.fixed_sigma for one in matched(board.left_out, learned) if _alike(one, learned))
+        for learned, _ in found
+    ]
     pairs = [(learned.config, other.config) for learned, fixed in found for other in fixed]
     p_of = dict(zip(pairs, corrected(board, pairs), strict=True))
     leads = board.leads([(learned.config, fixed[0].config) for learned, fixed in found])
@@ -76,13 +81,20 @@ def learned_scales(board: Board) -> list[Comparison]:
             fixed=fixed[0],
             tried=len(fixed),
             at_edge=len(fixed) > 1
-            and fixed[0].fixed_sigma in (min(row.fixed_sigma for row in fixed), max(row.fixed_sigma for row in fixed)),
+            and fixed[0].fixed_sigma in (min(tried := [*(row.fixed_sigma for row in fixed), *unranked]), max(tried)),
             lead=lead,
             p=p_of[learned.config, fixed[0].config],
+            unranked=tuple(unranked),
         )
-        for (learned, fixed), lead in zip(found, leads, strict=True)
+        for (learned, fixed), lead, unranked in zip(found, leads, left, strict=True)
         if lead is not None and not math.isnan(lead.mean)
     ]
+
+
+def _alike(one: Row, learned: Row) -> bool:
+    """Whether it is a fixed σ of the same family and options."""
+    same = (one.family, one.options, one.recipe) == (learned.family, learned.options, False)
+    return same and not math.isnan(one.fixed_sigma)
 
 
 def corrected(board: Board, pairs: Sequence[tuple[str, str]]) -> list[float]:

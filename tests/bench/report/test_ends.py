@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 
 import numpy as np
@@ -41,28 +42,51 @@ def test_who_owes_more_than_half_its_interval_is_named() -> None:
     small, large = board.ranked[-2], board.ranked[-1]
     half = 0.5 * (small.value.high - small.value.low)
     text = findings(said(lent({small.label: 0.9 * half, large.label: 1.5})))["End bins"]
-    assert text.startswith("1 of 2 configurations with open ends owes the end bins, which have the whole tails")
+    assert text.startswith("1 of 2 ranked configurations with open ends owes the end bins, which have the whole tails")
     expected = f"{large.label} 1.500 bits/dim; as it is trained it would be at {large.value.mean + 1.5:.3f} with"
     assert f"{expected} renormalised ends." in text
     assert "at most" not in text
     assert "With renormalised ends" not in text, "the first three stay where they are"
     text = findings(said(lent({small.label: 1.1 * half, large.label: 1.5}, bad=0.9)))["End bins"]
-    assert text.startswith("2 of 2 configurations with open ends owe ")
-    assert f"{large.label} at most 1.500 bits/dim" in text
+    assert text.startswith("2 of 2 ranked configurations with open ends owe ")
+    bounded = f"would be at {large.value.mean + 1.5:.3f} or better with renormalised ends."
+    assert f"{large.label} at most 1.500 bits/dim; as it is trained it {bounded}" in text
 
 
 def test_who_would_be_first_without_is_said() -> None:
     first = first_labels()
     text = findings(said(lent({first[0]: 3.0})))["End bins"]
-    assert f"the first would be {first[1]}, {first[2]} and {first[3]}, instead of {first[0]}, " in text
+    assert f"the first of the ranked would be {first[1]}, {first[2]} and {first[3]}, instead of {first[0]}, " in text
     assert "cannot be trusted" not in text
-    text = findings(said(lent({first[0]: 3.0}, bad=0.9)))["End bins"]
-    assert "some cannot be trusted" in text
     text = findings(said(lent({first[2]: 3.0})))["End bins"]
-    assert f"after the first would come {first[1]} and {first[3]}, instead of {first[1]} and {first[2]}." in text
+    assert (
+        f"after the first of the ranked would come {first[1]} and {first[3]}, instead of {first[1]} and {first[2]}."
+        in text
+    )
     gained = findings(said(lent({first[4]: -3.0})))["End bins"]
-    assert f"the first would be {first[4]}, {first[0]} and {first[1]}, instead of" in gained
+    assert f"the first of the ranked would be {first[4]}, {first[0]} and {first[1]}, instead of" in gained
     assert "owe" not in gained
+    gained = findings(said(lent({first[4]: -3.0}, bad=0.9)))["End bins"]
+    assert f"would be {first[4]}, {first[0]} and {first[1]}, instead of" in gained, "it is at least as good as that"
+    assert "some cannot be trusted" in gained
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_who_would_be_first_is_not_known_where_what_is_passed_over_is_no_more_than_a_bound(place: int) -> None:
+    first = first_labels()
+    text = findings(said(lent({first[place]: 3.0}, bad=0.9)))["End bins"]
+    (board,) = (board for board in boards(few()) if board.unit == "bits/dim")
+    at = f"{first[place]} would be at {board.ranked[place].value.mean + 3:.3f} or better, by a bound that cannot be"
+    assert f"How the first 3 of the ranked would stand with renormalised ends is not known: {at}" in text
+    assert "would be first" not in text
+    assert "instead of" not in text
+
+
+def test_several_that_are_passed_over_are_named() -> None:
+    first = first_labels()
+    text = findings(said(lent({first[0]: 3.0, first[1]: 4.0}, bad=0.9)))["End bins"]
+    assert re.search(rf"is not known: {first[0]} would be at [\d.]+ or better and {first[1]} would be at", text)
+    assert "by bounds that cannot be trusted, for their proposals" in text
 
 
 def test_what_is_owed_is_in_the_unit_of_the_board() -> None:
@@ -84,8 +108,8 @@ def test_both_scores_stand_beside_each_other(tmp_path: Path) -> None:
     assert heads[place] == "Renormalised endsbits/dim"
     (board,) = (board for board in boards(few()) if board.unit == "bits/dim")
     shown = [row[place] for row in table.rows()]
-    assert shown[0] == f"{board.ranked[0].value.mean + 0.25:.3f} owes ≤ 0.250"
-    assert shown[1] == f"{board.ranked[1].value.mean - 0.125:.3f} owes ≤ −0.125"
+    assert shown[0] == f"≤ {board.ranked[0].value.mean + 0.25:.3f} owes ≤ 0.250"
+    assert shown[1] == f"≤ {board.ranked[1].value.mean - 0.125:.3f} owes ≤ −0.125"
     assert set(shown[2:]) == {"–"}
     diagnosed = section(page, "diagnostics").all("table", class_="diagnosed")[0]
     assert "Owed to end binsbits/dim" in [head.text for head in diagnosed.one("thead").all("th")]

@@ -21,6 +21,7 @@ from bench.statistics.boards import Board, boards
 from bench.statistics.contests import Contest
 from bench.store import RunTables
 from tests.bench.report.page_reader import Element, read
+from tests.bench.report.planted import of, planted
 from tests.bench.report.runs import doubted, few, moved, section
 from tests.bench.statistics.test_references import best_scores, held
 
@@ -211,3 +212,73 @@ def test_the_frame_has_marks_and_references():
     assert np.isnan(own.loc["xz", "low"])
     assert found.loc[found["reference"] == 0, "train_samples"].notna().all()
     assert ranking(with_references(9.0)).set_index("label").loc["histogram", "verdict"] == "better"
+
+
+# -- what is no fact ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("score", "by_its_bound"), [(4.6, "worse than a uniform guess"), (3.0, "says less than")])
+def test_a_bound_that_is_left_out_is_not_said_to_be_worse(score: float, by_its_bound: str, tmp_path: Path) -> None:
+    """Its true value is better than the bound by an unknown amount, and may be better than the reference."""
+    tables = planted([of("categorical", 2.0), of("beta_binomial", 2.1), of("gaussian", score, "pixel", "binned")])
+    tables = held(tables, histogram=best_scores(tables) - 20 + np.random.default_rng(0).normal(0, 1, 40))
+    ranked = ranking_text(tables)
+    assert "~" in ranked, "as long as it is ranked"
+    left = doubted(tables, lambda cells: cells["family"] == "gaussian")
+    assert "~" not in ranking_text(left)
+    assert "worse than a uniform" not in ranking_text(left)
+    assert set(ranking(left)["mark"]) == {""}
+    shown = section(read(build(left, tmp_path / "index.html")), "ranking")
+    assert f"by its bound {by_its_bound}" in shown.text
+
+
+@pytest.mark.parametrize(
+    ("score", "images", "said"),
+    [
+        (4.3, 40, "is worse than a uniform guess"),
+        (4.09, 40, "is not shown to be better than a uniform guess"),
+        (4.08, 40, "is not shown to be better than a uniform guess"),
+    ],
+)
+def test_worse_than_a_uniform_guess_is_said_beyond_noise_alone(
+    score: float, images: int, said: str, tmp_path: Path
+) -> None:
+    tables = planted([of("categorical", score), of("beta_binomial", 5.0)], images=images)
+    board = boards(tables)[0]
+    low, high = board.ranked[0].value.low, board.ranked[0].value.high
+    assert (low > board.uniform) == ("worse" in said)
+    assert high > board.uniform
+    spoken = sentences(board)
+    assert spoken.headline.striptags() == f"categorical, the first configuration, {said}"
+    assert f"but it {said} (4.087)" in spoken.quote.striptags()
+    assert mark(board, board.ranked[0]) == said.removeprefix("is ")
+    line = next(line for line in ranking_text(tables).splitlines() if line.startswith("1  "))
+    assert line.split()[2] == ("~~" if "worse" in said else "~~?")
+    assert line.endswith("first"), "nobody is best who does not beat a uniform guess"
+    assert rows(tables, tmp_path)[0].one("span", class_="tag").text == "first"
+
+
+def test_below_twenty_images_references_are_not_judged_in_words_either() -> None:
+    tables = planted([of("categorical", 2.0), of("beta_binomial", 2.1)], images=12)
+    near = held(tables, histogram=best_scores(tables) + 1.0, xz=-150.0)
+    spoken = sentences(boards(near)[0])
+    few_images = "Too few test images to rank by: 12, and a verdict needs 20"
+    ahead = "by their means the reference histogram is ahead of categorical, the first configuration"
+    assert spoken.headline.striptags() == f"{few_images}; {ahead}"
+    assert "but by its mean it is not ahead of the reference histogram (" in spoken.quote.striptags()
+    both = sentences(boards(held(tables, histogram=best_scores(tables) + 1.0, xz=-10.0))[0])
+    assert "by their means the references xz and histogram are ahead of categorical" in both.headline.striptags()
+    for said in (spoken, both):
+        assert not any(word in said.headline + said.gap + said.quote for word in ("beat", "worse than", "not shown"))
+    behind = sentences(boards(held(tables, histogram=best_scores(tables) - 9.0))[0])
+    assert behind.headline.striptags() == few_images
+
+
+def test_below_twenty_images_a_uniform_guess_is_ahead_by_the_means() -> None:
+    tables = planted([of("categorical", 4.6)], images=12)
+    spoken = sentences(boards(tables)[0])
+    assert spoken.headline.striptags().endswith(
+        "needs 20; by their means a uniform guess is ahead of categorical, the first configuration"
+    )
+    assert "but it is by its mean behind a uniform guess (4.087)" in spoken.quote.striptags()
+    assert mark(boards(tables)[0], boards(tables)[0].ranked[0]) == "not shown to be better than a uniform guess"

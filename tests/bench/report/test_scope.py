@@ -138,8 +138,44 @@ def test_what_was_tuned_is_named_and_an_edge_qualifies_the_quote() -> None:
     assert "edge" not in said(calm).quote
     assert "; what was tuned for gaussian σ=pixel binned lies at the edge of its range" in plain(said(edged).quote)
     both = tuned(tables, {"learning_rate": [0.001, 0.01], "latent": [5, 10]})
-    assert "a network of network mlp, hidden 256,256, activation tanh, " in plain(said(both).scope)
+    assert ", a tanh MLP, with hidden layers 256–256, trained for 60 epochs" in plain(said(both).scope)
     assert "latent and learning rate tuned" in plain(said(both).scope)
+
+
+@pytest.mark.parametrize(
+    ("varied", "text"),
+    [
+        ({"hidden": ["64,32", "32"], "latent": [3, 3]}, "a tanh MLP, latent 3, with hidden layers 64–32 or 32"),
+        ({"latent": [3, 10]}, "a tanh MLP, latent 3 or 10, with hidden layers 256–256"),
+        ({"activation": ["tanh", "relu"]}, "an MLP, activation tanh or relu, latent 16, with hidden layers 256–256"),
+        ({"activation": ["elu", "elu"], "hidden": ["8", "9"]}, "an elu MLP, latent 16, with a hidden layer of 8 or 9"),
+        ({"hidden": ["64,32", "64,32"]}, "a 64–64–32–16 tanh MLP"),
+    ],
+)
+def test_a_network_that_varies_is_named_by_what_varies(varied: dict[str, list[object]], text: str) -> None:
+    tables = planted([of("categorical", 2.0), of("beta_binomial", 2.1)])
+    first = tables.cells["family"] == "categorical"
+    cells = tables.cells.assign(**{key: np.where(first, *values) for key, values in varied.items()})
+    spoken = said(dataclasses.replace(tables, cells=cells))
+    assert f"images), {text}, trained for 60 epochs" in plain(spoken.scope)
+    assert f"each a VAE with {text}, trained for 60 epochs" in plain(spoken.quote)
+
+
+@pytest.mark.parametrize("setting", [" dataset=a&b", " quantise=17", " test_images=40 dataset=digits"])
+def test_labels_of_headline_and_quote_have_no_settings_that_the_board_fixes(setting: str) -> None:
+    """In a run of several data sets each label has its own; what varies on the board stays."""
+    tables = planted([of("categorical", 2.0), of("beta_binomial", 2.1), of("laplace", 2.2, "pixel")])
+    varied = np.where(tables.cells["family"] == "laplace", " train_images=100", " train_images=1000")
+    cells = tables.cells.assign(label=tables.cells["label"] + setting + varied)
+    spoken = said(dataclasses.replace(tables, cells=cells))
+    text = " ".join(map(plain, (spoken.headline, spoken.best, spoken.gap, spoken.quote)))
+    assert not re.search("dataset=|quantise=|test_images=|a&", text)
+    assert "categorical train_images=1000 has the highest" in text
+    assert "beta_binomial train_images=1000" in text
+    plain_one = planted([of("categorical", 2.0), of("categorical", 2.2, train_samples=5)])
+    cells = plain_one.cells.assign(label=plain_one.cells["label"] + setting)
+    alone = said(dataclasses.replace(plain_one, cells=cells))
+    assert alone.headline.striptags() == "Of 2 settings of categorical, the plain setting fits best"
 
 
 def test_a_better_bound_that_is_not_ranked_qualifies_the_quote() -> None:
@@ -160,10 +196,59 @@ def test_what_failed_is_named_in_the_scope_and_is_not_called_untried() -> None:
     assert "2–3 seeds" in plain(some.quote)
 
 
+def test_what_could_not_score_these_levels_is_named_and_not_counted() -> None:
+    """A bernoulli that failed leaves no board of 0 and 1: it was not tried on 17 levels."""
+    bernoulli = fake_run.Setting("bernoulli", -20, view="binary")
+    spoken = said(failing(planted([*RUN, bernoulli]), "bernoulli"))
+    assert spoken.headline.striptags() == "gaussian fits best of the 3 families and 1 recipe tried"
+    assert "6 configurations of 3 families and 1 recipe on digits" in plain(spoken.scope)
+    assert "; no score was got from bernoulli" in plain(spoken.quote)
+    assert "Failed in every seed and not in the ranking: bernoulli (" in plain(spoken.gap)
+    (other,) = boards(failing(planted([of("categorical", 2.0), bernoulli]), "categorical"))
+    assert plain(scope(other)).startswith("Tried: 1 configuration on digits"), "nor 17 levels on 0 and 1"
+    assert "no score was got from categorical" in plain(quote(other))
+
+
 def test_one_seed_qualifies_the_quote() -> None:
     text = plain(said(planted(RUN, seeds=[4])).quote)
     assert "1 seed: " in text
     assert text.endswith("; each was trained once, so that the noise of training is unknown.")
+
+
+@pytest.mark.parametrize("lost", [(1,), (0, 1)], ids=["one of two seeds", "two of three seeds"])
+def test_what_has_one_seed_left_was_not_trained_once(lost: tuple[int, ...]) -> None:
+    tables = planted([of("categorical", 2.0), of("beta_binomial", 2.1)], seeds=range(len(lost) + 1))
+    spoken = said(failing(failing(tables, "categorical", lost), "beta_binomial", lost))
+    assert "; each has the score of one seed alone, so that the noise of training is unknown." in plain(spoken.quote)
+    assert findings(spoken)["One seed"].startswith("Every configuration has the score of one seed alone: ")
+    assert "trained once" not in plain(spoken.quote) + str(spoken.findings)
+
+
+def test_one_is_said_in_the_singular() -> None:
+    tables = planted([of("gaussian", 2.0, "pixel", "binned")], seeds=[0])
+    cells = tables.cells.assign(converged=0, last_gain_bits_per_dim=0.3, best_epoch=60)
+    cells[["noise_predicted", "noise_realised"]] = 0.9, 0.1
+    cells["renormalised_nats"] = cells["iw_nats"] - 100
+    cells["renormalised_khat_bad_fraction"] = 0.0
+    one = dataclasses.replace(tables, cells=cells)
+    spoken = said(one)
+    assert "trained for 60 epochs (still improving then)" in plain(spoken.quote)
+    assert "; it was trained once, so that the noise of training is unknown." in plain(spoken.quote)
+    found = findings(spoken)
+    assert found["One seed"].startswith("The configuration was trained once: ")
+    assert found["Predicted noise"].startswith("The only configuration whose noise can be checked predicts a noise")
+    assert found["End bins"].startswith("The only ranked configuration with open ends owes the end bins")
+    left = findings(said(doubted(one, lambda cells: cells["cell"].notna())))
+    assert left["Left out of the ranking"].startswith("The only bound cannot be trusted and is not ranked: ")
+    assert not re.search(r"\b1 of (these )?1\b", " ".join([plain(spoken.quote), *found.values(), *left.values()]))
+
+
+def test_one_comparison_is_not_one_of_one() -> None:
+    tables = planted([of("categorical", 2.0), of("beta_binomial", 2.1)])
+    tables.cells[["converged", "last_gain_bits_per_dim", "best_epoch"]] = 0, 0.3, 60
+    text = " ".join(findings(said(tables)).values())
+    assert "In this comparison a training had not ended" in text
+    assert "1 of these 1" not in text
 
 
 def test_too_few_images_are_no_verdict_in_any_sentence() -> None:

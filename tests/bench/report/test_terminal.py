@@ -85,3 +85,20 @@ def test_what_failed_in_every_seed_stands_beside_the_headline() -> None:
     flat = " ".join(ranking_text(dataclasses.replace(tables, cells=cells)).split())
     assert flat.index("Failed in every seed") < flat.index("worse than best by")
     assert "Failed" not in sentences(boards(tables)[0]).gap
+
+
+@pytest.mark.parametrize(
+    ("reasons", "said"),
+    [
+        (("out of memory", "it diverged"), "categorical (out of memory) and bce_sum (it diverged)."),
+        (("it diverged", "it diverged"), "categorical and bce_sum (all: it diverged)."),
+    ],
+)
+def test_every_failure_has_its_own_reason(reasons: tuple[str, str], said: str) -> None:
+    tables = few()
+    cells = tables.cells.copy()
+    for family, reason in zip(("categorical", "bce_sum"), reasons, strict=True):
+        cells.loc[cells["family"] == family, ["status", "reason"]] = ["failed", reason]
+    cells.loc[cells["family"] == "bce_sum", "label"] = "bce_sum"
+    gap = sentences(boards(dataclasses.replace(tables, cells=cells))[0]).gap
+    assert f"Failed in every seed and not in the ranking: {said}" in gap.striptags()

@@ -13,6 +13,8 @@ from bench.report.text.training import failed_seeds, how_it_ended, lost_seeds, n
 from bench.statistics.boards import Board, boards
 from bench.store import RunTables
 from tests.bench.report import fake_run
+from tests.bench.report.planted import of, planted
+from tests.bench.statistics.test_references import best_scores, held
 
 KNOWN = {"epochs_run": 60.0, "best_epoch": 60.0, "converged": 1.0, "last_gain_bits_per_dim": 0.0, "last_gain_se": 0.001}
 
@@ -158,3 +160,17 @@ def test_one_learning_rate_for_all_families_is_said() -> None:
     assert "All have the grid's one learning rate, 0.001, tuned for none of them" in texts_of(board)
     tables = fake_run.only(fake_run.tables(fake_run.few(), failures=False), lambda cells: cells["family"] == "gaussian")
     assert "learning rate" not in texts_of(boards(tables)[0])
+
+
+@pytest.mark.parametrize("case", ["alone", "behind a reference", "below a uniform guess", "ahead"])
+def test_how_far_it_leads_is_said_of_what_leads(case: str) -> None:
+    worse = 4.6 if case == "below a uniform guess" else 2.0
+    tables = planted([of("categorical", worse), *([] if case == "alone" else [of("beta_binomial", 5.0)])])
+    own = tables.cells["family"] == "categorical"
+    tables.cells.loc[own, ["converged", "last_gain_bits_per_dim", "best_epoch"]] = 0, 0.3, 60
+    if case == "behind a reference":
+        tables = held(tables, histogram=best_scores(tables) + 9 + np.random.default_rng(0).normal(0, 1, 40))
+    said = not_ended(boards(tables)[0]).striptags()
+    assert "categorical itself was still improving" in said
+    whose = "How far it leads" if case == "ahead" else "Its score"
+    assert said.endswith(f"{whose} may be the schedule's.")

@@ -18,6 +18,7 @@ from bench.statistics.boards import boards
 from bench.statistics.rows import Row
 from bench.store import RunTables
 from tests.bench.report import fake_run
+from tests.bench.report.planted import of, planted
 from tests.bench.report.runs import DIMS, LN2, doubted, few, findings, moved, said
 
 #: of densities that were trained on dequantised data alone, as all of the fake run are
@@ -59,7 +60,7 @@ def test_a_bound_that_beats_the_best_ranked_one_is_said() -> None:
     tables = few()
     first = ranking(tables)["config"].iloc[0]
     label = ranking(tables)["label"].iloc[0]
-    for nats, how in ((0.0, "at least level with that"), (100.0, "better than that by at least ")):
+    for nats, how in ((0.0, "better than that by its mean, but not"), (100.0, "better than that by at least ")):
         lifted = moved(tables, lambda cells: cells["config"] != first, -nats)
         spoken = said(doubted(lifted, lambda cells: cells["config"] == first))
         assert spoken.headline.startswith("Of what can be ranked, ")
@@ -74,6 +75,31 @@ def test_a_bound_that_beats_the_best_ranked_one_is_said() -> None:
     calm = said(doubted(tables, lambda cells: cells["config"] == worst["config"]))
     assert "not known" not in calm.gap
     assert calm.headline == said(tables).headline
+
+
+@pytest.mark.parametrize(
+    ("case", "how"),
+    [
+        ("clear", "is better than that by at least 0.1"),
+        ("within noise", "is better than that by its mean, but not beyond noise"),
+        ("other seeds", "has a better mean and cannot be compared with that, for they have no seed in common"),
+        ("few images", "is better than that by its mean"),
+    ],
+)
+def test_a_left_out_bound_is_said_to_be_better_beyond_noise_alone(case: str, how: str) -> None:
+    """In headline and quote alike."""
+    ahead = 2.005 if case == "within noise" else 1.9
+    tables = planted([of("categorical", 2.01), of("beta_binomial", ahead)], images=12 if case == "few images" else 40)
+    if case == "other seeds":
+        tables = fake_run.only(tables, lambda cells: (cells["family"] == "categorical") == (cells["seed"] == 2))
+    spoken = said(doubted(tables, lambda cells: cells["family"] == "beta_binomial"))
+    text = spoken.gap.striptags()
+    assert f"the bound of beta_binomial, which cannot be trusted and is not ranked, {how}" in text
+    quoted = spoken.quote.striptags()
+    assert f"; the bound of beta_binomial, which cannot be trusted, {how}" in quoted
+    for part in (text, quoted):
+        assert ("at least" in part) == (case == "clear")
+        assert ("beyond noise" in part) == (case == "within noise")
 
 
 @pytest.mark.slow
@@ -110,6 +136,20 @@ def test_one_family_is_not_called_the_best_family(tables: RunTables) -> None:
     spoken = said(tables, "pmf-2")
     assert spoken.headline.striptags() == "Of 3 settings of bernoulli, iwae L=5 fits best"
     assert spoken.gap.striptags().startswith("Runner-up setting: bernoulli L=5")
+
+
+@pytest.mark.parametrize("apart", ["beta_binomial", "gaussian"])
+def test_nobody_wins_over_a_rival_of_other_seeds(apart: str) -> None:
+    """Be it the runner-up or the last: a rival that shares no seed with the first was never compared with it."""
+    tables = planted([of("categorical", 2.0), of("beta_binomial", 2.1), of("gaussian", 2.6, "pixel", "binned")])
+    other = fake_run.only(tables, lambda cells: (cells["family"] == apart) == (cells["seed"] == 2))
+    spoken = said(other)
+    name = "gaussian σ=pixel binned" if apart == "gaussian" else apart
+    told = f"shares no seed with {name}: which of them is better cannot be judged"
+    assert spoken.headline.striptags() == f"categorical has the best mean, but {told}"
+    assert re.search(rf"categorical has the best mean, 2\.\d+ bits/dim .*, but {told}", spoken.quote.striptags())
+    assert not re.search(r"\bfits?\b|ahead of|highest log-likelihood", spoken.headline + spoken.quote)
+    assert not re.search(r"shares? no seed with", said(tables).headline + said(tables).quote)
 
 
 def test_one_seed_is_said() -> None:

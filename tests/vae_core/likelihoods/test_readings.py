@@ -332,3 +332,22 @@ def test_a_recipe_with_scorings_of_its_own_is_fitted_as_before() -> None:
     lik.fit(iter(blocks), 17)
     assert float(lik.given) == pytest.approx((1 * 1 + 3 * 3) / 4)
     assert Own.scoring_said("some_thing") == "some thing"
+
+
+def test_a_twin_has_the_recipes_loss_but_for_a_constant_of_the_data() -> None:
+    """At one raw output the loss and the family's −ln p change alike from one image to another; no recipe that weighs
+    its loss otherwise has a twin."""
+    raw, (x, y) = torch.randn(5, 64), torch.rand(2, 5, 64)
+    found = {}
+    for name in likelihoods.names():
+        recipe = likelihoods.get(name)
+        for scoring in recipe.scorings if issubclass(recipe, likelihoods.Recipe) else ():
+            twin = recipe.twin(scoring)
+            if twin is None:
+                continue
+            found[name] = family, sigma = twin
+            lik = likelihoods.make(family, **({"sigma": math.sqrt(0.5)} if sigma else {}))
+            own = likelihoods.make(name)
+            changes = [one.log_prob(x, raw) - one.log_prob(y, raw) for one in (lik, own)]
+            torch.testing.assert_close(*changes, rtol=1e-4, atol=1e-3)
+    assert found == {"bce_sum": ("continuous_bernoulli", ""), "mse_sum": ("gaussian", "shared")}

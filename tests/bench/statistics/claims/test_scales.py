@@ -9,7 +9,7 @@ from bench.statistics.claims.scales import LEVEL, Outcome, learned_scales
 from bench.statistics.contests import generator
 from bench.store import RunTables
 from tests.bench.report.planted import grey, of, planted
-from tests.bench.report.runs import findings, said
+from tests.bench.report.runs import doubted, findings, said
 from vae_core.statistics.intervals import changes
 
 FAMILIES = ("gaussian", "laplace", "logistic")
@@ -108,3 +108,26 @@ def test_the_best_of_many_equal_fixed_ones_is_not_called_better() -> None:
         wrong += one.outcome is not Outcome.EVEN
     assert curse > 0.1 * boards, "without the correction there is a claim to make too often"
     assert wrong <= 0.06 * boards
+
+
+@pytest.mark.parametrize(
+    ("left", "told"),
+    [
+        (
+            ("0.05", "0.1"),
+            "Where σ = 0.3 is the only fixed one that could be ranked (0.05 and 0.1 were tried and could not be "
+            "ranked), another may do better.",
+        ),
+        (("0.05",), "Of the fixed σ of gaussian, 0.05 was tried and could not be ranked: it may do better."),
+    ],
+)
+def test_fixed_sigma_that_were_tried_and_left_out_are_counted_and_named(left: tuple[str, ...], told: str) -> None:
+    """Small σ are what is left out: the best of the rest is then neither the only one tried nor the smallest."""
+    tried = ((0.05, 2.4), (0.1, 2.2), (0.3, 2.3), ("pixel", 1.9))
+    tables = planted([of("gaussian", score, sigma) for sigma, score in tried] + [of("laplace", 2.0, 0.01)])
+    text = findings(said(doubted(tables, lambda cells: cells["sigma"].isin(left))))["Learned σ"]
+    assert told in text
+    assert "only fixed one tried" not in text
+    assert "smallest or the largest" not in text
+    assert "0.01" not in text, "that is another family's"
+    assert "could not be ranked" not in findings(said(tables))["Learned σ"]
