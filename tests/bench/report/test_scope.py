@@ -6,6 +6,7 @@ import dataclasses
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -152,10 +153,10 @@ def test_what_was_tuned_is_named_and_an_edge_qualifies_the_quote() -> None:
         ({"hidden": ["64,32", "64,32"]}, "a 64–64–32–16 tanh MLP"),
     ],
 )
-def test_a_network_that_varies_is_named_by_what_varies(varied: dict[str, list[object]], text: str) -> None:
+def test_a_network_that_varies_is_named_by_what_varies(varied: dict[str, Any], text: str) -> None:
     tables = planted([of("categorical", 2.0), of("beta_binomial", 2.1)])
     first = tables.cells["family"] == "categorical"
-    cells = tables.cells.assign(**{key: np.where(first, *values) for key, values in varied.items()})
+    cells = tables.cells.assign(**{key: np.where(first, one, other) for key, (one, other) in varied.items()})
     spoken = said(dataclasses.replace(tables, cells=cells))
     assert f"images), {text}, trained for 60 epochs" in plain(spoken.scope)
     assert f"each a VAE with {text}, trained for 60 epochs" in plain(spoken.quote)

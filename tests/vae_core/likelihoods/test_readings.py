@@ -340,7 +340,7 @@ def test_a_twin_has_the_recipes_loss_but_for_a_constant_of_the_data() -> None:
     raw, (x, y) = torch.randn(5, 64), torch.rand(2, 5, 64)
     found = {}
     for name in likelihoods.names():
-        recipe = likelihoods.get(name)
+        recipe: Any = likelihoods.get(name)
         for scoring in recipe.scorings if issubclass(recipe, likelihoods.Recipe) else ():
             twin = recipe.twin(scoring)
             if twin is None:
