@@ -15,7 +15,6 @@ import math
 from collections.abc import Mapping
 
 import numpy as np
-from scipy.signal import fftconvolve
 
 from vae_core.references._base import Card, Distribution, Fitted, Images, require_room
 from vae_core.references._tables import Floats, Tables, counted
@@ -77,6 +76,8 @@ def spread(table: Floats, width: float) -> Floats:
 
 def spread_by_transforms(table: Floats, width: float) -> Floats:
     """The same to rounding, by Fourier transforms, a few rows at a time: K levels have K² pairs."""
+    from scipy.signal import fftconvolve  # which executes torch where there is one: a catalogue that is read does not
+
     dims, levels = table.shape
     reach = min(levels - 1, math.ceil(REACH * width))
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / width) ** 2)[None]

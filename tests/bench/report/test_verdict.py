@@ -135,7 +135,7 @@ def test_two_families_with_one_score_cannot_be_told_apart() -> None:
 def test_one_family_is_not_called_the_best_family(tables: RunTables) -> None:
     spoken = said(tables, "pmf-2")
     assert spoken.headline.striptags() == "Of 3 settings of bernoulli, iwae L=5 fits best"
-    assert spoken.gap.striptags().startswith("Runner-up setting: bernoulli L=5")
+    assert " Runner-up setting: bernoulli L=5" in spoken.gap.striptags()
 
 
 @pytest.mark.parametrize("apart", ["beta_binomial", "gaussian"])
