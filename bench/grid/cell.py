@@ -232,7 +232,7 @@ def _label(cell: Cell, varying: list[str]) -> str:
         value = _plain(getattr(cell, name))
         nothing = "all" if name.endswith("_images") else "none"
         text = ",".join(map(str, value)) if isinstance(value, list) else value if value is not None else nothing
-        parts.append(f"{name}={short_name(text) if name == 'dataset' else text}")
+        parts.append(f"{name}={short_name(value) if isinstance(value, str) else text}")
     return " ".join(parts)
 
 

@@ -58,7 +58,7 @@ def _board(board: Board, width: int) -> list[str]:
         *_marks(board),
         *_of_references(board),
         *(["*: at the edge of its range."] if any("*" in line for line in table) else []),
-        *(["Of each recipe the reading that is best on validation images is ranked."] if board.readings else []),
+        *(["Each recipe stands as the reading that is best on validation images."] if board.readings else []),
         *(
             text.striptags()
             for topic in (training, lost_seeds, tuning, two_levels, made_of, estimator)

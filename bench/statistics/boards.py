@@ -19,7 +19,7 @@ from bench.statistics.contests import LN2, UNITS, Contest, contests, generator
 from bench.statistics.endings import ending
 from bench.statistics.failed import Failed, failed, lost
 from bench.statistics.readings import chosen
-from bench.statistics.references import compared, found, in_short, is_beaten, missing
+from bench.statistics.references import TABLE, compared, found, in_short, is_beaten, missing
 from bench.statistics.rows import MATCHED, Estimate, Row, joined
 from bench.statistics.scored import scored
 from bench.statistics.trust import doubts, rise_per_doubling
@@ -86,7 +86,7 @@ class Board(Contest):
     @property
     def histogram(self) -> Row | None:
         """The histogram of each dimension, where the run has it."""
-        return next((row for row in self.references if row.family == "histogram"), None)
+        return next((row for row in self.references if row.family == TABLE), None)
 
     def says_less(self, row: Row) -> bool:
         """Whether a configuration's mean is worse than the histogram's: it has learned less than a table of

@@ -22,6 +22,7 @@ from vae_core.statistics import intervals as compare
 from vae_core.statistics.intervals import Floats, Verdict
 from vae_core.statistics.references import versus_reference
 
+TABLE = "histogram"  # the one that says what a table of frequencies says
 PER_FAMILY = "no_latent:"  # what the name of a reference begins with that there is for every family
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from functools import partial
@@ -24,13 +25,10 @@ def export(tables: RunTables, folder: Path) -> list[Path]:
     Gives the files. Each is whole or not there: it is written beside its place and moved. Raises OSError.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    rows = _with_references(tables)
+    tables = dataclasses.replace(tables, cells=_with_references(tables))
     writers: dict[str, Callable[[Path], object]] = {
-        "cells.csv": partial(rows.to_csv, index=False),
-        **{
-            f"{name}.parquet": partial((rows if name == "cells" else getattr(tables, name)).to_parquet, index=False)
-            for name in PARQUET
-        },
+        "cells.csv": partial(tables.cells.to_csv, index=False),
+        **{f"{name}.parquet": partial(getattr(tables, name).to_parquet, index=False) for name in PARQUET},
         "provenance.json": partial(_write_origin, tables),
     }
     return [_whole(folder / name, write) for name, write in writers.items()]

@@ -19,8 +19,8 @@ import torch
 
 from vae_core.data.dataset import Dataset, Remark
 from vae_core.data.lattice import Levels
+from vae_core.statistics.intervals import FEWEST_IMAGES as FEWEST_JUDGED
 
-FEWEST_TEST = 20  # images: a t interval over fewer does not cover what it says (measured: 90 % of 95 % with ten)
 FEWEST_TRAINING = 100
 LOUD_SHARE = 0.05  # of test images: copies beyond it bear on every number
 #: of the distance between two images of the data, within which two are all but equal; the nearest training images of
@@ -35,6 +35,7 @@ IN_RUNS = 0.2
 NEIGHBOURLY = 5 / 6  # of the distance of images that are further apart in the file
 FEWEST_IN_ORDER = 40  # images, below which nothing is said of their order
 PAIRS = 400
+OFTEN = 2  # times the levels that occur, at most, are expected of more images, where the rest is said never to
 SEEN_DIMS = 1024  # of an image in which neighbours are compared
 
 
@@ -210,7 +211,7 @@ def _levels(data: Dataset) -> Iterator[Remark]:
             loud=True,
         )
         return
-    if not absent or not found.settled or found.expected > data.levels - absent / 2:
+    if not absent or found.expected > min(OFTEN * len(found.values), data.levels - absent / 2):
         return
     low, high = int(found.values[0]), int(found.values[-1])
     between = high - low + 1 - len(found.values)
@@ -248,14 +249,14 @@ def _border(fixed: np.ndarray, shape: tuple[int, ...]) -> str:
 
 def _sizes(data: Dataset) -> Iterator[Remark]:
     """Too few images."""
-    if len(data.test) < FEWEST_TEST:
+    if len(data.test) < FEWEST_JUDGED:
         yield Remark(
             "size",
-            f"{len(data.test)} test images are too few for an interval over images, which takes {FEWEST_TEST}: no "
+            f"{len(data.test)} test images are too few for an interval over images, which takes {FEWEST_JUDGED}: no "
             "verdict can rest on them",
             loud=True,
         )
-    if len(data.valid) < FEWEST_TEST:
+    if len(data.valid) < FEWEST_JUDGED:
         yield Remark(
             "size", f"what is tuned, and when training ends, is decided by {len(data.valid)} validation images"
         )

@@ -25,7 +25,7 @@ from vae_core.likelihoods import Likelihood
 from vae_core.numerics.random import generator_for
 
 #: how far from 1 masses may sum: far above what float32 does to shipped families on trained outputs, which are off by
-#: 2.5e-6 at most on digits; worth 1.4e-4 bits/dim where every dimension is off by it
+#: 1.2e-5 at most on digits; worth 1.4e-4 bits/dim where every dimension is off by it
 LIMIT = 1e-4
 #: masses to be summed: as many as this share of those that the score takes, so that it costs about that share of the
 #: time (a mass out of a table costs 0.01 to 2.4 times as much as one of a score, of a Bernoulli six times); …

@@ -208,11 +208,16 @@ class Likelihood(ABC):
 
     has_density: bool = False  #: whether `log_density` exists
     open_ends: bool = False  #: whether the end bins of its masses reach to ±∞ (families on the real line)
+    closes_ends: ClassVar[bool] = False  #: whether it gives renormalised masses where `open_ends` is set to False
 
     def renormalised(self) -> Self | None:
         """The same, sharing what it has learned, with closed end bins and each mass divided by the sum over the levels;
         None where that is not to be had: ends that are not open, or a plug-in's that knows no other."""
-        return None
+        if not (self.open_ends and self.closes_ends):
+            return None
+        closed = copy.copy(self)
+        closed.open_ends = False
+        return closed
 
     def log_density(self, y: Tensor, raw: Tensor, levels: int) -> Tensor:
         """ln density of dequantised data y = (k+u)/K [..., D] under what is scored, raw [..., R] -> [...], nats."""

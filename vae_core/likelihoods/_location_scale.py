@@ -13,12 +13,11 @@ three numbers that stay small and exact where μ lies many σ outside [0, 1] and
 
 from __future__ import annotations
 
-import copy
 import itertools
 import math
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
@@ -79,6 +78,7 @@ class LocationScale(Density):
     takes_sigma = True
     sigma_modes: ClassVar[tuple[str, ...]] = MODES
     open_ends = True
+    closes_ends = True
     examples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"link": "sigmoid"}, {"ends": RENORMALISED})
 
     def __init__(self, sigma: float | str = "shared", link: str = "identity", ends: str = "open") -> None:
@@ -235,13 +235,6 @@ class LocationScale(Density):
         self.scale.set_log(self._log_sigma(average))
 
     # -- truncated to [0, 1] -----------------------------------------------------------------------------------------
-
-    def renormalised(self) -> Self | None:
-        if not self.open_ends:
-            return None
-        closed = copy.copy(self)
-        closed.open_ends = False
-        return closed
 
     def _log_share(self, low: Tensor, high: Tensor, width: Tensor | float, loc: Tensor, log_scale: Tensor) -> Tensor:
         """ln P(low < x < high) of what is truncated to [0, 1], elementwise, 0 ≤ low < high ≤ 1, width = high − low."""

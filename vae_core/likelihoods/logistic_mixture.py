@@ -9,10 +9,9 @@ has in [0, K], P(k|z) = Σ_i w_i m_i(k)/M_i, w_i ∝ π_i M_i, where no ratio is
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -49,6 +48,7 @@ class LogisticMixture(IntegerMass):
 
     examples = ({}, {"components": 1}, {"ends": RENORMALISED})
     open_ends = True
+    closes_ends = True
     card = Card(
         title="mixture of discretised logistics",
         summary="Several bells on the levels' own bins: asymmetric, many-peaked, with spikes at black and white.",
@@ -95,13 +95,6 @@ class LogisticMixture(IntegerMass):
         inner = (1 - first - last) * torch.log(-torch.expm1(-per_bin))
         weighted = logits + inner + logsigmoid(above) + logsigmoid(below)
         return weighted.logsumexp(-2) - logits.logsumexp(-2)
-
-    def renormalised(self) -> Self | None:
-        if not self.open_ends:
-            return None
-        closed = copy.copy(self)
-        closed.open_ends = False
-        return closed
 
     def _renormalised_log_masses(self, k: Tensor, raw: Tensor) -> Tensor:
         k = k.to(raw.dtype).unsqueeze(-2)

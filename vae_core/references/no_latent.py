@@ -5,8 +5,8 @@ parameters, the mean of their exact ln P is Σ_d Σ_k f_d(k) ln P_d(k), f the fr
 costs K·D masses, however many images there are. It is raised by L-BFGS (Liu & Nocedal 1989) from the raw output 0, in
 float64, first with f drawn a little towards the uniform guess (by `PULLS` images), then with less of it; it ends when
 `SPAN` steps gain less than `SETTLED`, or the validation images gain nothing in as many; where it is cut before that,
-its label says so. Of all that was on the way, in
-all settings of the family that are tried, what the validation images have best is kept.
+its label says so. Of all that was on the way, in all settings of the family that are tried, what the validation images
+have best is kept.
 """
 
 from __future__ import annotations

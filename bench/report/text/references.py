@@ -55,6 +55,13 @@ def to_uniform(board: Board, row: Row) -> str:
     return BELOW_UNIFORM if board.shown_below_uniform(row) else NOT_ABOVE_UNIFORM
 
 
+def above_references(board: Board) -> str:
+    """That the first configuration is better than all references, where there are any and that is shown."""
+    if not board.references or not board.judged or board.unbeaten or not board.beats_uniform(board.ranked[0]):
+        return ""
+    return "better than every reference"
+
+
 def crown(board: Board) -> str:
     """What the first ranked configuration is called: "best", where it has beaten the references, a uniform guess among
     them, and shares a seed with every rival."""

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from bench.grid.families import registry
 from bench.report.numbers import amount, listed, measured, number, several
 from bench.report.text.findings import first_of, of_one_seed, without_data
-from bench.report.text.references import to_uniform
+from bench.report.text.references import above_references, to_uniform
 from bench.report.text.training import failed_seeds
 from bench.report.text.tuning import at_stake, words
 from bench.statistics.boards import Board
@@ -35,13 +35,12 @@ def scope(board: Board) -> Markup:
 
 def quote(board: Board) -> Markup:
     """What the board says, in one sentence that is true wherever it is quoted."""
-    untried = untried_families(board)
-    left = Markup(" (not tried: {})").format(listed(untried)) if untried else Markup("")
+    untried = listed(untried_families(board))
     claim = Markup("; ").join([_claim(board), *_but(board)])
     many = len(board.everything) + len(_lost(board)) > 1
-    among = Markup("among {}{}, each a VAE" if many else "of {} alone{}, a VAE").format(_tried(board), left)
-    said = Markup("On {}, {} with {}: {}.").format(_data(board), among, _how(board), claim)
-    return without_data(board, said)
+    tried = _tried(board, f"not tried: {untried}" if untried else "")
+    among = Markup("among {}, each a VAE" if many else "of {}, a VAE").format(tried)
+    return without_data(board, Markup("On {}, {} with {}: {}.").format(_data(board), among, _how(board), claim))
 
 
 def untried_families(board: Board) -> list[str]:
@@ -94,14 +93,15 @@ def _counted(families: set[tuple[str, bool]]) -> str:
     return listed(counted + [several(recipes, "recipe")] * bool(recipes))
 
 
-def _tried(board: Board) -> str:
-    """'14 configurations of 6 families and 2 recipes'."""
+def _tried(board: Board, besides: str = "") -> str:
+    """'14 configurations of 6 families and 2 recipes', and in brackets what is to be known besides."""
     left, lost = len(board.left_out), len(_lost(board))
     counted = several(len(board.everything) + lost, "configuration")
     without = [f"{left} not ranked"] * bool(left) + [f"{lost} without a score"] * bool(lost)
     if len(board.everything) + lost > 1:
         counted += f" of {_counted(_asked(board))}"
-    return counted + (f" ({', '.join(without)})" if without else "")
+    notes = "; ".join(filter(None, (", ".join(without), besides)))
+    return counted + (f" ({notes})" if notes else "")
 
 
 def _data(board: Board) -> Markup:
@@ -190,7 +190,9 @@ def _claim(board: Board) -> Markup:
     value = amount(top.value, board.unit).strip()
     if not others:
         alone = "only one that can be ranked" if board.left_out or _lost(board) else "only one"
-        return Markup("<b>{}</b>, the {}, reaches {} and is compared with no other").format(top.label, alone, value)
+        above = f", which is {above_references(board)}," if above_references(board) else ""
+        text = Markup("<b>{}</b>, the {}, reaches {}{} and is compared with no other configuration")
+        return text.format(top.label, alone, value, above)
     if not board.judged:
         return Markup("<b>{}</b> has the best mean, {}, which {} are too few to tell from any other").format(
             top.label, value, several(board.images, "test image")

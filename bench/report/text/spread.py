@@ -73,15 +73,15 @@ def has_bins(row: Row) -> bool:
 def _changed(board: Board, axes: list[Axis]) -> Markup:
     """What each thing does to the score, of the pairs and sets that there are."""
     texts = [
-        Markup("Training on bins instead of dequantised data alone gains {} {}{}.").format(
+        Markup("Training on bins instead of dequantised data alone gains {} {} ({}).").format(
             measured(axis.typical, board.unit), board.unit, _over(axis, board.unit, "pair")
         )
         for axis in axes
         if axis.directed
     ]
     parts = [
-        Markup("{} {} apart where that is {}{}").format(
-            measured(axis.typical, board.unit), board.unit, name(axis), _over(axis, board.unit, "set", ",")
+        Markup("{} {} apart where that is {} ({})").format(
+            measured(axis.typical, board.unit), board.unit, name(axis), _over(axis, board.unit, "set")
         )
         for axis in axes
         if not axis.directed
@@ -103,11 +103,10 @@ def _changed(board: Board, axes: list[Axis]) -> Markup:
     return Markup(" ").join(texts)
 
 
-def _over(axis: Axis, unit: str, what: str, after: str = "") -> str:
-    """' in the median of 4 pairs (0.071 to 0.475)', ' in the one pair'; `after` the words before it."""
+def _over(axis: Axis, unit: str, what: str) -> str:
+    """'median of 4 pairs, 0.071 to 0.475', 'the one pair'."""
     many = len(axis.effects)
-    over = f"in the one {what}" if many == 1 else f"in the median of {many} {what}s ({_range(axis, unit)})"
-    return f"{after} {over}"
+    return f"the one {what}" if many == 1 else f"median of {many} {what}s, {_range(axis, unit)}"
 
 
 def _cannot_be_told(board: Board) -> Markup:

@@ -24,7 +24,7 @@ from bench.report.text.findings import (
     two_levels,
     without_data,
 )
-from bench.report.text.references import not_held, to_uniform
+from bench.report.text.references import above_references, not_held, to_uniform
 from bench.report.text.scope import better_bound, pool, quote, scope, shares_no_seed
 from bench.report.text.spread import as_trained, made_of
 from bench.report.text.training import lost_seeds, never_scored, not_ended, training
@@ -115,7 +115,9 @@ def _who(board: Board) -> Markup:
             if len(board.everything) + len(board.failed) > 1
             else ("configuration here")
         )
-        return Markup("<b>{}</b> is the only {}: there is nothing to compare it with").format(top.label, where)
+        if above := above_references(board):
+            return Markup("<b>{}</b>, the only {}, is {}").format(top.label, where, above)
+        return Markup("<b>{}</b> is the only {}: there is no other to compare it with").format(top.label, where)
     if board.unpaired:
         return Markup("<b>{}</b> has the best mean, but {}").format(top.label, shares_no_seed(board))
     tied = [row for row in ranked if row.verdict == Verdict.INDISTINGUISHABLE]

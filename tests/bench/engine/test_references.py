@@ -29,6 +29,15 @@ def referred(read) -> list[str]:
     return sorted(what.removeprefix("refer ") for _, what in read() if what.startswith("refer"))
 
 
+def without_references(path: Path) -> Path:
+    """A finished run, as it was before there were any."""
+    carry_out(GRID, path)
+    file = RunFile.open(path)
+    file._connection.execute("DELETE FROM cells WHERE reference = 1")
+    file.close()
+    return path
+
+
 def test_they_are_rows_of_their_own(tmp_path, diary):
     summary, said = carry_out(GRID, tmp_path / "r.sqlite")
     assert (summary.done, summary.failed, summary.computed) == (4, 0, 4)
@@ -61,11 +70,7 @@ def test_they_are_not_computed_again_and_a_new_family_adds_its_own(tmp_path, dia
 
 
 def test_a_run_of_before_gets_them_alone(tmp_path, diary):
-    path = tmp_path / "r.sqlite"
-    carry_out(GRID, path)
-    file = RunFile.open(path)
-    file._connection.execute("DELETE FROM cells WHERE reference = 1")
-    file.close()
+    path = without_references(tmp_path / "r.sqlite")
     diary()
     summary, said = carry_out(GRID, path)
     assert summary.computed == 0
@@ -170,11 +175,7 @@ def test_a_real_run_has_them(tmp_path: Path):
 
 def test_a_finished_run_whose_data_are_gone_stays_finished(tmp_path, diary):
     """Only references are asked for: that they cannot be had is said, and stops nothing that was done."""
-    path = tmp_path / "r.sqlite"
-    carry_out(GRID, path)
-    file = RunFile.open(path)
-    file._connection.execute("DELETE FROM cells WHERE reference = 1")
-    file.close()
+    path = without_references(tmp_path / "r.sqlite")
     gone = dataclasses.replace(TASKS, inspect="tests.bench.engine.fake_worker:no_data")
     summary, said = carry_out(GRID, path, gone)
     assert (summary.done, summary.failed, summary.computed) == (4, 0, 0)

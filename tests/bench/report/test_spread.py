@@ -93,10 +93,10 @@ def test_the_finding_says_the_numbers_of_the_axes() -> None:
     family, objective, sigma = spread(board)
     typical, low, high = (measured(x, "bits/dim") for x in (objective.typical, objective.low, objective.high))
     assert text.startswith(
-        f"Training on bins instead of dequantised data alone gains {typical} bits/dim in the median of 2 pairs "
-        f"({low} to {high})."
+        f"Training on bins instead of dequantised data alone gains {typical} bits/dim "
+        f"(median of 2 pairs, {low} to {high})."
     )
-    part = f"{measured(sigma.typical, 'bits/dim')} bits/dim apart where that is how σ is given, in the median of 2 sets"
+    part = f"{measured(sigma.typical, 'bits/dim')} bits/dim apart where that is how σ is given (median of 2 sets"
     assert part in text
     assert family.effects == ()
     assert "where that is the family" not in text

@@ -212,6 +212,15 @@ def test_blocks_leave_room_for_three_splits_and_are_for_paths(tmp_path: Path) ->
 # ---------------------------------------------------------------- constant values, sizes
 
 
+@pytest.mark.parametrize(("mean", "levels"), [(40, 256), (120, 512)])
+def test_counts_whose_tail_is_thin_are_told_how_few_levels_occur(mean: int, levels: int, tmp_path: Path) -> None:
+    """More images would bring some more levels, and never those far beyond."""
+    counts = np.random.default_rng(0).poisson(mean, (400, 30)).astype(np.uint16)
+    (remark,) = noticed(tmp_path / "counts.npy", counts, "levels", levels=levels)
+    absent = levels - len(np.unique(counts))
+    assert remark.text.startswith(f"{absent} of {levels} levels never occur: values are {counts.min()}…{counts.max()}")
+
+
 def test_values_that_never_change_are_counted_and_the_border_named() -> None:
     train, test = RANDOM[:150].copy(), RANDOM[150:].copy()
     for images in (train, test):
