@@ -78,7 +78,7 @@ def make(family: str, options: Mapping[str, Scalar], levels: int = NOMINAL_LEVEL
     """The likelihood of a cell while no data is at hand; `levels` reaches the families that need it."""
     catalogue = registry()
     needed = {"levels": levels} if catalogue.get(family).takes_levels else {}
-    return catalogue.make(family, **options, **needed)
+    return catalogue.describe(family, **options, **needed)
 
 
 def trainable_on(likelihood: Any) -> dict[str, str]:
@@ -120,7 +120,7 @@ def ends_said(family: Any) -> str:
 def needed_options(family: str) -> dict[str, Scalar]:
     """What a family cannot be made without, but for the data's levels, with the values of its first example."""
     likelihood = registry().get(family)
-    defaults = {name: parameter.default for name, parameter in inspect.signature(likelihood).parameters.items()}
+    defaults = likelihood.option_defaults()
     return {
         name: value for name, value in likelihood.examples[0].items() if defaults.get(name) is inspect.Parameter.empty
     }

@@ -8,6 +8,7 @@ Axes: images N, samples L, dimensions D, latent Z, raw R.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -169,6 +170,7 @@ def assess(
     """
     grid, shape = grid_of(samples), tuple(shape or k.shape[1:])
     _require(k, encode, decode, scorings, levels, trained, shape)
+    scorings, trained = _unchecked(scorings, trained)
     effort = Effort.of(grid, tolerance, k.shape[1])
     to_come = 4 * PILOT if effort.decides else grid[-1]
     uniform = torch.rand(k.shape, generator=generator_for("cpu", "test noise", seed)).to(k.device)
@@ -279,6 +281,16 @@ def _require(
         if width != likelihood.outputs(k.shape[1]):
             wanted = likelihood.outputs(k.shape[1])
             raise ValueError(f"decode gave {width} outputs, {likelihood.name} needs {wanted} for D={k.shape[1]}")
+
+
+def _unchecked(scorings: Sequence[Scoring], trained: Trained | None) -> tuple[list[Scoring], Trained | None]:
+    """The same with likelihoods that check nothing any more, each of them one where it was one."""
+    given = [scoring.likelihood for scoring in scorings] + ([trained.likelihood] if trained else [])
+    quiet = {id(one): one.unchecked() if one.validate_args or one.pictures else one for one in given}
+    scorings = [dataclasses.replace(one, likelihood=quiet[id(one.likelihood)]) for one in scorings]
+    if trained is not None:
+        trained = dataclasses.replace(trained, likelihood=quiet[id(trained.likelihood)])
+    return scorings, trained
 
 
 def _scorer(kind: str, likelihood: Likelihood, seen: Tensor, levels: int, samples: int) -> Scorer:

@@ -168,7 +168,7 @@ def log_likelihood(
     require_refine(refine)
     require_images(x, levels)
     require_posterior(encode, x)
-    width = likelihood.outputs(x.shape[1])
+    likelihood, width = _checked_once(x, encode, decode, likelihood, levels), likelihood.outputs(x.shape[1])
 
     def score(raw: Tensor, rows: slice) -> Tensor:
         if raw.shape[-1] != width:
@@ -210,6 +210,7 @@ def log_likelihoods(
     require_posterior(encode, k)
 
     def scorer(likelihood: Likelihood) -> Scorer:
+        likelihood = _checked_once(k, encode, decode, likelihood, levels)
         return lambda raw, rows: likelihood.log_mass(k[rows].unsqueeze(1), raw, levels)
 
     scorers = {key: scorer(likelihood) for key, likelihood in likelihoods.items()}
@@ -218,6 +219,31 @@ def log_likelihoods(
         most = estimate.samples
         require_possible(estimate.bound[most].cpu(), estimate.standard_error[most].cpu(), most, k.shape[1], levels)
     return estimates
+
+
+def _checked_once(x: Tensor, encode: Encode, decode: Decode, likelihood: Likelihood, levels: int | None) -> Likelihood:
+    """The likelihood with its checks off, once what it is to score has passed them: all data, against one image's raw
+    outputs. Warns where it has a learned scale that was never trained, fitted or set."""
+    if likelihood.validate_args:
+        with torch.no_grad():
+            raw = decode(encode(x[:1])[0])
+        if raw.shape[-1] == likelihood.outputs(x.shape[1]):
+            likelihood.check(x, raw, levels)
+        _require_no_levels(x, likelihood, levels)
+    likelihood.warn_if_untouched(stacklevel=4)
+    return likelihood.unchecked()
+
+
+def _require_no_levels(x: Tensor, likelihood: Likelihood, levels: int | None) -> None:
+    """Raises ValueError where floats that a density of the real line is to score are levels after all: whole numbers,
+    of which a density can be as high as one likes."""
+    if levels is None and likelihood.view == "real" and x.numel() > 1:
+        low, high = (int(end) for end in x.aminmax())
+        if high - low > 1 and torch.equal(x, x.round()):
+            raise ValueError(
+                f"x are whole numbers {low}..{high}, of which {likelihood.name} has no finite density to compare: give "
+                f"them as integers, with levels={high + 1 if low >= 0 else 'K'} or more"
+            )
 
 
 def require_refine(refine: str) -> None:

@@ -131,7 +131,7 @@ def what_is_learned_is_held_in_parts(make: Setting) -> None:
     What is learned elsewhere is neither stacked nor moved to a device, and is in no snapshot and no file of weights.
     """
     lik, levels = at_17_levels(make)
-    for name, value in vars(lik).items():
+    for name, value in lik._attributes().items():
         if what := _no_place_for(value):
             raise LawBroken(f"{type(lik).__name__}.{name} is {what}", REMEDY_PART)
     looks = []

@@ -27,9 +27,10 @@ PLAIN = (type(None), bool, int, float, complex, str, bytes, range, slice, torch.
 
 def fingerprint(likelihood: Likelihood) -> dict[str, str]:
     """A token for everything that can be seen, by where it stands: "self.scale._log", "gaussian.MODES"."""
-    look = _Look(modules={cls.__module__ for cls in type(likelihood).__mro__} - {"builtins", "abc"})
-    look.into(vars(likelihood), "self", "{name}.{key}")
-    for cls in type(likelihood).__mro__:
+    own = {cls.__module__ for cls in type(likelihood).__mro__}
+    look = _Look(modules={name for name in own if name.partition(".")[0] not in ("builtins", "abc", "torch")})
+    look.into(_held(likelihood), "self", "{name}.{key}")
+    for cls in reversed(type(likelihood).__mro__):  # what a class says stands for what is said above it
         if cls.__module__ in look.modules:
             look.into_class(cls, cls.__name__)
     for name in sorted(look.modules & set(sys.modules)):
@@ -46,6 +47,15 @@ def fingerprint(likelihood: Likelihood) -> dict[str, str]:
 def changes(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
     """Where two fingerprints differ, each place once: what holds a changed thing is left out."""
     return [place for place in {**before, **after} if before.get(place) != after.get(place)]
+
+
+def _held(value: Any) -> Mapping[str, Any]:
+    """An object's attributes; of a module its tensors and the modules in it among them, as they are written."""
+    held = getattr(value, "__dict__", {})
+    if not isinstance(value, torch.nn.Module):
+        return held
+    plain = {name: item for name, item in held.items() if name not in vars(torch.nn.Module()) or name == "training"}
+    return {**plain, **held["_parameters"], **held["_buffers"], **held["_modules"]}
 
 
 class _Look:
@@ -96,7 +106,7 @@ class _Look:
             if value.__module__ in self.modules:
                 yield from self._in_function(value, place)
         elif not isinstance(value, torch.Tensor | np.ndarray):
-            yield from ((item, f"{place}.{key}") for key, item in list(getattr(value, "__dict__", {}).items()))
+            yield from ((item, f"{place}.{key}") for key, item in list(_held(value).items()))
             for cls in type(value).__mro__:
                 names = getattr(cls, "__slots__", ())
                 for key in (names,) if isinstance(names, str) else names:

@@ -15,10 +15,11 @@ import functools
 import importlib
 import inspect
 import pkgutil
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from vae_core.likelihoods import _plugins
+from vae_core.likelihoods import _module, _plugins
 from vae_core.likelihoods._base import Card, Density, Likelihood, Mass, Recipe, Seen, stack
 from vae_core.likelihoods._plugins import Plugin
 
@@ -33,6 +34,7 @@ __all__ = [
     "Recipe",
     "Seen",
     "add",
+    "describe",
     "get",
     "make",
     "names",
@@ -55,6 +57,8 @@ def _discover() -> dict[str, type[Likelihood]]:
     return families
 
 
+#: what every family takes besides its own options
+TOLD = ("shape", "validate_args")
 _FAMILIES = _discover()
 _PLUGINS: dict[str, Plugin] = {}
 
@@ -112,30 +116,61 @@ def get(name: str) -> type[Likelihood]:
     return _FAMILIES[name]
 
 
+def _by_name() -> dict[str, type[Likelihood]]:
+    return {name: get(name) for name in names()}
+
+
+_module.know(_by_name)
+
+
 def make(name: str, **options: Any) -> Likelihood:
-    """A likelihood by its family's name.
+    """A likelihood by its family's name: a torch.nn.Module, whose learned scales are parameters, and whose fitted ones
+    are buffers, of the model that it is an attribute of.
+
+    >>> import torch
+    >>> model = torch.nn.Module()
+    >>> model.lik = make("gaussian", sigma="shared")
+    >>> list(model.state_dict())
+    ['lik.scale.theta']
 
     Args:
         name: one of `names()` or of `ALIASES`; an alias gives its family, and the objective it asks for is up to the
             training.
         options: the family's own, e.g. sigma=0.1 or sigma="pixel" for location-scale families, levels=17 for
-            categorical.
+            categorical; and two that every family takes:
+            shape: (channels, rows, columns) of the data, where they and the raw outputs are given as pictures:
+            x [..., C, H, W] and raw [..., P C, H, W], parameters × channels as planes, the parameter slowest; what is
+            flat is taken too (vae_core/likelihoods/_layout.py).
+            validate_args: whether shapes and, in eager mode, values of what is given are checked, as
+            torch.distributions does (True, the default); an attribute, too.
 
     Raises:
         ValueError: unknown family, unknown or missing option, or a value out of range: one sentence with the remedy.
     """
     family = get(name)
-    allowed = family.option_names()
+    _require_options(name, family, [option for option in options if option not in TOLD])
+    return family(**options)
+
+
+def describe(name: str, **options: Any) -> Likelihood:
+    """What `make` makes a Module of, for a process that never executes torch: it tells widths, refusals and layout.
+    Raises ValueError as `make` does."""
+    family = get(name)
+    _require_options(name, family, options)
+    return family.described(**options)
+
+
+def _require_options(name: str, family: type[Likelihood], options: Collection[str]) -> None:
+    defaults = family.option_defaults()
+    allowed = list(defaults)
     for option in options:
         if option not in allowed:
             offer = f"allowed: {', '.join(allowed)}" if allowed else "it takes none"
             raise ValueError(f"{name} takes no option {option!r} ({offer})")
     for option in allowed:
-        needed = inspect.signature(family).parameters[option].default is inspect.Parameter.empty
-        if needed and option not in options:
+        if defaults[option] is inspect.Parameter.empty and option not in options:
             if option == "levels":
                 raise ValueError(
                     f"{name} needs levels=K, the number of levels of the data (digits: 17, 8-bit images: 256)"
                 )
             raise ValueError(f"{name} needs the option {option}")
-    return family(**options)

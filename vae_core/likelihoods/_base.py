@@ -11,13 +11,17 @@ what it is given.
 from __future__ import annotations
 
 import copy
+import functools
 import inspect
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+import warnings
+from abc import ABC, ABCMeta, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias, final
 
 import torch
+
+from vae_core.likelihoods._layout import checked_shape
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,42 +50,72 @@ class Card:
 class Part(ABC):
     """A scalar quantity of a likelihood, a number or learned, for one model or a stack of M: σ, say.
 
-    A likelihood keeps it as an attribute; what follows from it (what to optimise, to copy, to stack) is done here.
+    A likelihood keeps it as an attribute; what follows from it (what to optimise, to copy, to stack) is done here. Its
+    tensors are attributes by the names that `learned` and `fitted` give them: of a part that has any a Module is made.
     """
 
     mode: ClassVar[str]  #: parts of one mode can be stacked
-    state_names: ClassVar[tuple[str, ...]] = ()  #: what a file of weights calls each of `state()`; numbers without
 
-    def parameters(self) -> list[Tensor]:
-        """Learnable tensors, [] or [M]."""
-        return []
+    def learned(self) -> dict[str, Tensor]:
+        """Start values, [], of what is to be a parameter, by name."""
+        return {}
 
-    def state(self) -> list[Tensor]:
-        """All tensors that training changes, [] or [M]."""
-        return self.parameters()
+    def fitted(self) -> dict[str, Tensor]:
+        """Start values, [], of what is to be a buffer, changed in training but by no gradient, by name."""
+        return {}
 
-    def named_state(self) -> dict[str, Tensor]:
-        """`state()` by names."""
-        tensors = self.state()
-        return dict(zip(self.state_names or map(str, range(len(tensors))), tensors, strict=True))
+    def tensors(self) -> dict[str, Tensor]:
+        """All tensors that training changes, each [] or [M], by name."""
+        return {**vars(self).get("_parameters", {}), **vars(self).get("_buffers", {})}
+
+    def put(self, tensors: Mapping[str, Tensor]) -> None:
+        """Sets tensors by name, whatever their shape, type and device."""
+        for name, tensor in tensors.items():
+            if name in vars(self)["_parameters"]:
+                vars(self)["_parameters"][name] = torch.nn.Parameter(tensor.detach())
+            else:
+                vars(self)["_buffers"][name] = tensor.detach()
 
     def initialise(self, spread: float) -> None:  # noqa: B027  nothing to do where no scalar is learned
         """Start value of a learned scale."""
 
-    @abstractmethod
-    def stack(self, parts: Sequence[Any]) -> Self:
-        """One part for M models, from M parts of this class."""
+    def untouched(self) -> str:
+        """What of it was neither trained nor fitted nor set, in words; "" where nothing is."""
+        return ""
 
-    @abstractmethod
+    def stack(self, parts: Sequence[Any]) -> Self:
+        """One part for M models, from M parts of this class; shares no memory with them."""
+        stacked = copy.copy(self)
+        stacked.put({name: torch.stack([part.tensors()[name] for part in parts]) for name in self.tensors()})
+        return stacked
+
     def select(self, index: int) -> Self:
         """The part of one model of a stack; shares no memory with it."""
+        selected = copy.copy(self)
+        selected.put({name: tensor[index].detach().clone() for name, tensor in self.tensors().items()})
+        return selected
 
-    def to(self, device: torch.device | str) -> Self:
-        """Moves tensors to a device, in place; returns self."""
-        return self
+
+class _Making(ABCMeta):
+    """Calling a family gives a torch.nn.Module; `maker` makes it, and is set by _module, which knows what both are."""
+
+    maker: Callable[..., Any]
+
+    if not TYPE_CHECKING:
+
+        def __call__(cls, *args: Any, shape: Any = None, validate_args: bool = True, **options: Any) -> Any:
+            if not isinstance(validate_args, bool):
+                raise ValueError(f"validate_args={validate_args!r} is neither True nor False")
+            return cls.maker(cls.described(*args, **options), checked_shape(shape), validate_args)
 
 
-class Likelihood(ABC):
+if TYPE_CHECKING:
+    _Module = torch.nn.Module
+else:
+    _Module = object
+
+
+class Likelihood(_Module, metaclass=_Making):
     """ln p(x|z) as a function of the decoder's raw output.
 
     One public module of this folder holds one family: the module's name is the family's name.
@@ -93,27 +127,56 @@ class Likelihood(ABC):
     view: ClassVar[str]  #: how it sees the data: one of vae_core.VIEW_NAMES
     measure: ClassVar[str]  #: what `log_prob` is a logarithm of: "density", "pmf" or "unnormalised"
     takes_sigma: ClassVar[bool] = False  #: whether σ is an axis of the grid for it
-    takes_levels: ClassVar[bool] = False  #: whether `make` needs levels=K, the data's number of levels
+    takes_levels: ClassVar[bool]  #: whether `make` takes levels=K, the data's number of levels (by its options)
     recipe: ClassVar[bool] = False  #: a folk recipe: trained on an objective that is no distribution
     objectives: ClassVar[tuple[str, ...]] = OWN  #: what it can be trained on, of vae_core.objectives.OBJECTIVES
     scorings: ClassVar[tuple[str, ...]] = ("itself",)  #: the true distributions its decoder is scored as
     examples: ClassVar[tuple[dict[str, Any], ...]] = ({},)  #: options besides σ at which the laws are tested
     sigma_modes: ClassVar[tuple[str, ...]] = ()  #: the learned scales that it offers, where it takes σ
     models: int | None = None  #: M for a stacked likelihood, None for a single one
+    made_of: tuple[dict[str, Any], ...] = ()  #: the options, one set a model
+    shape: tuple[int, ...] | None = None  #: (C, H, W), where the data's shape was told
+    pictures: bool = False  #: whether what is given may be of that shape, and not flat
+    validate_args: bool = False  #: whether what is given is checked (that of what is made: True)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls.name = cls.__module__.rpartition(".")[2]
+        cls.takes_levels = "levels" in cls.option_names()
         if "log_masses" in vars(cls) and "_sum_log_masses" not in vars(cls):
             # terms of its own: not the sum that its base has for its own
             cls._sum_log_masses = Likelihood._sum_log_masses  # type: ignore[method-assign]
 
     @classmethod
+    def described(cls, *args: Any, **options: Any) -> Self:
+        """What a call of the class makes a Module of: options alone, that tell widths and refusals, and functions of
+        tensors where nothing is learned. Does not execute torch; raises as the class does."""
+        if hasattr(cls, "made"):  # a subclass of the class of a Module
+            one: Self = cls.__new__(cls)
+            torch.nn.Module.__init__(one)
+            one.__init__(*args, **options)  # type: ignore[misc]
+        else:
+            one = type.__call__(cls, *args, **options)
+        one.made_of = (dict(cls._signature().bind(*args, **options).arguments),)
+        return one
+
+    @classmethod
+    def _signature(cls) -> inspect.Signature:
+        """Of the `__init__` of its own or of a likelihood above it, without self; empty where there is none."""
+        own = [base for base in cls.__mro__ if "__init__" in vars(base) and issubclass(base, Likelihood)]
+        parameters = list(inspect.signature(own[0].__init__).parameters.values())[1:] if own else []
+        return inspect.Signature(parameters)
+
+    @classmethod
     def option_names(cls) -> tuple[str, ...]:
-        """Names of the options that `make` takes for this family."""
-        if cls.__init__ is object.__init__:
-            return ()
-        return tuple(p for p in inspect.signature(cls.__init__).parameters if p != "self")
+        """Names of the options that `make` takes for this family; `shape` and `validate_args`, which all take, are
+        not among them."""
+        return tuple(cls.option_defaults())
+
+    @classmethod
+    def option_defaults(cls) -> dict[str, Any]:
+        """The options with their defaults, inspect.Parameter.empty where there is none."""
+        return {name: parameter.default for name, parameter in cls._signature().parameters.items()}
 
     @abstractmethod
     def outputs(self, dims: int) -> int:
@@ -154,33 +217,77 @@ class Likelihood(ABC):
 
     # -- learned state, kept in parts: attributes that are a `Part` ----------------------------------------------------
 
+    def _attributes(self) -> dict[str, Any]:
+        """What makes this likelihood, by name: options as they were understood, and parts."""
+        own, apart = vars(self), _APART
+        if "_modules" in own:
+            own, apart = {**own, **own["_modules"]}, _APART | _of_modules()
+        return {name: value for name, value in own.items() if name not in apart}
+
     def _parts(self) -> dict[str, Part]:
-        return {name: value for name, value in vars(self).items() if isinstance(value, Part)}
+        return {name: value for name, value in self._attributes().items() if isinstance(value, Part)}
 
     def train_log_prob(self, x: Tensor, raw: Tensor) -> Tensor:
         """`log_prob` as training uses it; only sigma="optimal" differs (σ from the batch, remembered)."""
         return self.log_prob(x, raw)
 
-    def parameters(self) -> list[Tensor]:
-        """Learnable tensors of the likelihood itself (sigma="shared"): give them to the optimiser."""
-        return [tensor for part in self._parts().values() for tensor in part.parameters()]
+    def learned(self) -> list[Tensor]:
+        """Learnable tensors of the likelihood itself (sigma="shared"), [] or [M]: its `parameters()` as a list."""
+        return [tensor for tensor in self.state() if isinstance(tensor, torch.nn.Parameter)]
 
     def state(self) -> list[Tensor]:
         """All tensors that change in training, each of shape [M] or []; a snapshot copies them."""
-        return [tensor for part in self._parts().values() for tensor in part.state()]
+        return list(self.named_state().values())
 
     def named_state(self) -> dict[str, Tensor]:
-        """The tensors of `state()` by names such as "scale.theta"."""
+        """The tensors of `state()` by names such as "scale.theta", those of `state_dict()`."""
         return {
             f"{name}.{called}": tensor
             for name, part in self._parts().items()
-            for called, tensor in part.named_state().items()
+            for called, tensor in part.tensors().items()
         }
 
     def initialise(self, spread: float) -> None:
         """Start learned scales at `spread`, the training data's standard deviation about its per-dimension mean."""
         for part in self._parts().values():
             part.initialise(spread)
+
+    def untouched(self) -> str:
+        """What of its learned state was neither trained, fitted nor set, in words; "" where nothing is."""
+        return ", ".join(filter(None, (part.untouched() for part in self._parts().values())))
+
+    def warn_if_untouched(self, stacklevel: int = 2) -> None:
+        """Warns where something learned was neither trained, fitted nor set: a score tells nothing then but where it
+        starts."""
+        if said := self.untouched():
+            warnings.warn(
+                f"{self.name} is scored with what was neither trained, fitted nor set: {said}. Give its parameters() to "
+                "the optimiser, fit it by vae_core.training.fit_scale, or set it by set_sigma.",
+                UserWarning,
+                stacklevel=stacklevel,
+            )
+
+    # -- raw outputs and their layout ----------------------------------------------------------------------------------
+
+    def raw(self, **parameters: Any) -> Tensor:
+        """Raw outputs [..., R] that stand for a distribution's parameters, each a number or [..., D]; how they are
+        called, and in which units, says the family's own.
+
+        Raises:
+            ValueError: no such parameter, one too few or two for one, or a value that no raw output stands for.
+            NotImplementedError: a family that offers no inverse.
+        """
+        raise NotImplementedError(f"{self.name} offers no raw(): its raw outputs are {self.card.parameters}")
+
+    def set_sigma(self, sigma: float | Tensor) -> None:
+        """Sets a σ that is one number for all data (sigma="shared" or "optimal"): [], of a stack [M]; as from another
+        program's file. Raises ValueError where σ is no such number, or not above its floor."""
+        raise ValueError(f"{self.name} has no σ that is one number")
+
+    def from_planes(self, planes: Tensor, channels: int) -> Tensor:
+        """[..., P C, H, W] of a convolutional decoder, parameter × channel with the parameter slowest, as raw
+        [..., R]."""
+        return planes.flatten(-3)
 
     def sigma_in_use(self, raw: Tensor) -> Tensor | None:
         """The scale σ at test time, averaged over raw [..., R] where the decoder gives it; None where there is none."""
@@ -261,28 +368,43 @@ class Likelihood(ABC):
         """Takes the training average of `residual_statistic` and freezes the scale that follows from it."""
         raise NotImplementedError(f"{self.name} fits nothing to residuals")
 
+    if TYPE_CHECKING:
+
+        def check(self, data: Tensor, raw: Tensor, levels: int | None = None) -> None: ...
+
+    def unchecked(self) -> Self:
+        """The same, sharing what it has learned, that takes what it is given as it is: flat, of the right shape, and
+        nothing that it would refuse. For who has seen to that once and calls it often."""
+        other = copy.copy(self)
+        other.validate_args = other.pictures = False
+        return other
+
     # -- bundles -----------------------------------------------------------------------------------------------------
 
     def stack_key(self) -> tuple[object, ...]:
         """Likelihoods with equal keys can be stacked: same family, same options but for σ's value."""
-        options = {name: value for name, value in vars(self).items() if name != "models"}
-        return (self.name, *((name, v.mode if isinstance(v, Part) else v) for name, v in sorted(options.items())))
+        own = self._attributes().items()
+        return (self.name, *((name, v.mode if isinstance(v, Part) else v) for name, v in sorted(own)))
 
     def select(self, index: int) -> Self:
         """The likelihood of one model of a stack, its learned state detached and copied."""
         if self.models is None or not 0 <= index < self.models:
             raise ValueError(f"no model {index} in a stack of {self.models}")
         selected = copy.copy(self)
-        selected.models = None
+        selected.models, selected.made_of = None, (self.made_of[index],)
         for name, part in self._parts().items():
             setattr(selected, name, part.select(index))
         return selected
 
-    def to(self, device: torch.device | str) -> Self:
-        """Moves learned state to a device, in place; returns self."""
-        for part in self._parts().values():
-            part.to(device)
-        return self
+
+#: attributes that are no part of what a likelihood is
+_APART = frozenset(("models", "made_of", "shape", "pictures", "validate_args"))
+
+
+@functools.cache
+def _of_modules() -> frozenset[str]:
+    """The attributes that torch.nn.Module has of its own."""
+    return frozenset(vars(torch.nn.Module()))
 
 
 class Density(Likelihood):
@@ -326,7 +448,8 @@ class Recipe(Likelihood):
 
 
 def stack(likelihoods: Sequence[Likelihood]) -> Likelihood:
-    """One likelihood for M models: acts on x [M, ..., D] and raw [M, ..., R] at once.
+    """One likelihood for M models: acts on x [M, ..., D] and raw [M, ..., R] at once. Shares nothing with them, and
+    checks nothing that it is given (set `validate_args` where it should).
 
     Raises ValueError unless all have one `stack_key` (same family and options; σ's value may differ).
     """
@@ -334,7 +457,8 @@ def stack(likelihoods: Sequence[Likelihood]) -> Likelihood:
     if any(likelihood.stack_key() != first.stack_key() for likelihood in likelihoods):
         raise ValueError(f"cannot stack likelihoods of different kinds: {[o.stack_key() for o in likelihoods]}")
     stacked = copy.copy(first)
-    stacked.models = len(likelihoods)
+    stacked.models, stacked.validate_args = len(likelihoods), False
+    stacked.made_of = tuple(each for likelihood in likelihoods for each in likelihood.made_of)
     for name, part in first._parts().items():
         setattr(stacked, name, part.stack([likelihood._parts()[name] for likelihood in likelihoods]))
     return stacked

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
+from vae_core.likelihoods._parameters import Parameters, as_it_is, probability
 from vae_core.likelihoods._readings import FITTED, SETTLED, MeanRecipe, Reading
 from vae_core.numerics.elementwise import sum_bernoulli_terms
 
@@ -43,6 +44,16 @@ class CrossEntropy(MeanRecipe):
 
     def logits(self, raw: Tensor) -> Tensor:
         return raw
+
+    def raw(self, **parameters: Any) -> Tensor:
+        """Raw outputs [..., D] of `logits` η or of `probs`, the mean of a grey value, each [..., D].
+
+        Raises ValueError for an unknown or missing parameter, and for a probability outside of (0, 1).
+        """
+        given = Parameters(self.name, parameters)
+        logits = given.need(logits=as_it_is, probs=probability("probs"))
+        given.done()
+        return logits
 
     def mean(self, raw: Tensor) -> Tensor:
         """What folk show as the reconstruction, the sigmoid: that of every reading but the continuous Bernoulli, whose

@@ -11,6 +11,7 @@ import torch
 
 from vae_core.likelihoods._base import Part
 from vae_core.likelihoods._scale import GAIN
+from vae_core.numerics.visible import constant, readable, transformed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,6 +24,7 @@ FLOOR, CEILING = 1.0, 100.0
 START = 5.0
 
 _MIDDLE, _REACH = 0.5 * math.log(FLOOR * CEILING), 0.5 * math.log(CEILING / FLOOR)
+_START = _REACH * math.atanh((math.log(START) - _MIDDLE) / _REACH) / GAIN
 
 
 class DegreesOfFreedom(Part):
@@ -31,6 +33,10 @@ class DegreesOfFreedom(Part):
     @abstractmethod
     def value(self, device: torch.device) -> Tensor:
         """ν in float64, [] or [M]."""
+
+    def set(self, value: Tensor) -> None:
+        """Sets a learned ν, [] or [M]. Raises ValueError where it is none."""
+        raise ValueError("df is a number, not learned: make the likelihood with the ν that is wanted")
 
 
 def make_degrees(df: float | str) -> DegreesOfFreedom:
@@ -54,8 +60,10 @@ class Given(DegreesOfFreedom):
 
     def value(self, device: torch.device) -> Tensor:
         if self._value is None or self._value.device != device:
-            dfs = list(self.dfs) if self.stacked else self.dfs[0]
-            self._value = torch.tensor(dfs, dtype=torch.float64, device=device)
+            made = constant(list(self.dfs) if self.stacked else self.dfs[0], torch.float64, device)
+            if transformed():
+                return made
+            self._value = made
         return self._value
 
     def stack(self, parts: Sequence[Any]) -> Given:
@@ -71,37 +79,25 @@ class Learned(DegreesOfFreedom):
     """One learned scalar θ: ln ν = middle + reach tanh(GAIN θ / reach), between ln FLOOR and ln CEILING."""
 
     mode = "shared"
-    state_names = ("theta",)
+    theta: Tensor
 
     def __init__(self) -> None:
-        self.count: int | None = None
-        self._theta: Tensor | None = None
+        self._moved = False
 
-    @property
-    def theta(self) -> Tensor:
-        if self._theta is None:
-            start = _REACH * math.atanh((math.log(START) - _MIDDLE) / _REACH) / GAIN
-            self._theta = torch.full(() if self.count is None else (self.count,), start).requires_grad_()
-        return self._theta
+    def learned(self) -> dict[str, Tensor]:
+        return {"theta": torch.full((), _START)}
 
     def value(self, device: torch.device) -> Tensor:
         return torch.exp(_MIDDLE + _REACH * torch.tanh(GAIN / _REACH * self.theta.double()))
 
-    def parameters(self) -> list[Tensor]:
-        return [self.theta]
-
-    def stack(self, parts: Sequence[Any]) -> Learned:
-        stacked = Learned()
-        stacked.count = len(parts)
+    def set(self, value: Tensor) -> None:
+        if not bool(((value > FLOOR) & (value < CEILING)).all()):
+            raise ValueError(f"a learned ν lies between {FLOOR:g} and {CEILING:g}, given {float(value.min()):g}")
         with torch.no_grad():
-            stacked.theta.copy_(torch.stack([part.theta for part in parts]))
-        return stacked
+            self.theta.copy_(_REACH * torch.atanh((torch.log(value) - _MIDDLE) / _REACH) / GAIN)
+        self._moved = True
 
-    def select(self, index: int) -> Learned:
-        selected = Learned()
-        selected._theta = self.theta[index].detach().clone().requires_grad_()
-        return selected
-
-    def to(self, device: torch.device | str) -> Learned:
-        self._theta = self.theta.detach().to(device).requires_grad_()
-        return self
+    def untouched(self) -> str:
+        if not self._moved and readable(self.theta):
+            self._moved = not bool((self.theta == torch.full_like(self.theta, _START)).any())
+        return "" if self._moved else f"df='shared' (ν = {START:g}, where it starts)"

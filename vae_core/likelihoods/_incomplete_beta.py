@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from vae_core.likelihoods._quadrature import gauss_legendre
+from vae_core.numerics.visible import visible
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -160,7 +161,7 @@ def _visible(a: Tensor, n: Tensor, x: Tensor, rest: Tensor, threshold: float) ->
 def _only_where(mask: Tensor, function: Callable[..., Tensor], inputs: tuple[Tensor, ...]) -> Tensor:
     """function(*inputs) where the mask is true, 0 elsewhere: on a CPU computed for those elements alone, gathered; an
     accelerator, which would have to wait for their number, computes all."""
-    if mask.device.type != "cpu":
+    if not visible(mask):
         return function(*inputs) * mask
     zeros = torch.zeros(mask.numel(), dtype=inputs[0].dtype)
     index = mask.flatten().nonzero().squeeze(-1)

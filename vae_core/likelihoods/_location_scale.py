@@ -9,6 +9,8 @@ Every logarithm is then taken over the peak of its interval, p the point of it n
     ln P(k) = ln f(p)/f(P) + ln ∫_bin f/f(p) − ln ∫_[0,1] f/f(P),
 
 three numbers that stay small and exact where μ lies many σ outside [0, 1] and all masses before division vanish.
+
+It is one file: density, masses, mean and draw of one distribution, with its ends open and closed.
 """
 
 from __future__ import annotations
@@ -24,8 +26,9 @@ import torch
 from vae_core.likelihoods._base import Density
 from vae_core.likelihoods._ends import RENORMALISED, checked_ends
 from vae_core.likelihoods._logspace import choose
+from vae_core.likelihoods._parameters import SIGMA, Parameters, as_it_is, probability
 from vae_core.likelihoods._quadrature import gauss_legendre
-from vae_core.likelihoods._scale import MODES, Optimal, Scale, make_scale
+from vae_core.likelihoods._scale import MODES, Optimal, Scale, _against, make_scale
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -69,9 +72,15 @@ class LocationScale(Density):
         ends: how far the first and the last bin reach: "open" (the default: to −∞ and +∞, so that they have the whole
             tails) or "renormalised" (to 0 and 1; the masses are divided by their sum over the K bins, the density is
             truncated to [0, 1]).
+        levels: K, the data's number of levels: a learned σ then stays above a 64th of a bin, 1/(64 K); without it above
+            2.4e-7, that of K = 65,536.
+
+    Raw outputs: the location before its link, [..., D]; then, of sigma="pixel", [..., D] of ln σ, and of
+    sigma="image" one, each bent only near that floor (vae_core/likelihoods/_scale.py has the formula). `raw(mean=…,
+    sigma=…)` makes them.
 
     Raises:
-        ValueError: a scale, a link or ends that are none of these; sigma="optimal" with ends="renormalised".
+        ValueError: a scale, a link, ends or levels that are none of these; sigma="optimal" with ends="renormalised".
     """
 
     view = "real"
@@ -81,8 +90,15 @@ class LocationScale(Density):
     closes_ends = True
     examples: ClassVar[tuple[dict[str, Any], ...]] = ({}, {"link": "sigmoid"}, {"ends": RENORMALISED})
 
-    def __init__(self, sigma: float | str = "shared", link: str = "identity", ends: str = "open") -> None:
-        self.scale: Scale = make_scale(sigma)
+    def __init__(
+        self,
+        sigma: float | str = "shared",
+        link: str = "identity",
+        ends: str = "open",
+        levels: int | None = None,
+    ) -> None:
+        self.scale: Scale = make_scale(sigma, levels)
+        self.levels = levels
         self.link = checked_link(link)
         self.open_ends = checked_ends(ends)
         if sigma == "optimal" and not self.open_ends:
@@ -165,13 +181,18 @@ class LocationScale(Density):
         (the envelope theorem: d max_σ L / dμ = ∂L/∂μ at σ*), and enters the running mean."""
         if not isinstance(self.scale, Optimal):
             return self.log_prob(x, raw)
+        loc = LINKS[self.link](raw)
+        return self._log_prob(x, loc, self._observed(self.scale, x, loc, self.models))
+
+    def _observed(self, scale: Optimal, x: Tensor, loc: Tensor, models: int | None) -> Tensor:
+        """The batch's own ln σ, broadcastable against loc; its residuals enter the running mean."""
         with torch.no_grad():
-            statistic = self.residual_statistic(x, raw)
-            self.scale.set_log(self._log_sigma(self.scale.observe(statistic)))
-            now = self._log_sigma(statistic)
-        return self._log_prob(
-            x, LINKS[self.link](raw), now.reshape(now.shape + (1,) * (raw.ndim - now.ndim)) if now.ndim else now
-        )
+            statistic = self._statistic_of(x - loc, models)
+            scale.set_log(self._log_sigma(scale.observe(statistic)))
+            return _against(self._log_sigma(statistic), loc)
+
+    def _statistic_of(self, residual: Tensor, models: int | None) -> Tensor:
+        return self._statistic(residual, tuple(range(0 if models is None else 1, residual.ndim)))
 
     def log_masses(self, k: Tensor, raw: Tensor, levels: int) -> Tensor:
         loc, log_scale = self._split(raw)
@@ -189,12 +210,14 @@ class LocationScale(Density):
         opened), the last three broadcastable against the first; opened is 1 for an end bin, which reaches from
         middle − half to +∞, and 0 for any other. By symmetry the middle of an inner bin is turned to be ≥ 0, the first
         bin to be the last."""
-        inverse = torch.exp(-log_scale)
+        log_width = -math.log(levels) - log_scale
+        width = torch.exp(log_width)
         first = (k == 0).to(loc.dtype)
         opened = torch.maximum(first, (k == levels - 1).to(loc.dtype))
-        middle = ((k.to(loc.dtype) + 0.5) / levels - loc) * inverse
+        # in units of a bin, in which k is exact: two bins see the edge between them alike, however small σ is
+        middle = torch.sub(k.to(loc.dtype) + 0.5, loc, alpha=levels) * width
         turned = torch.addcmul((1 - opened) * middle.abs(), opened - 2 * first, middle)
-        return turned, (0.5 / levels) * inverse, -math.log(levels) - log_scale, opened
+        return turned, 0.5 * width, log_width, opened
 
     def _log_bin(self, middle: Tensor, half: Tensor, log_width: Tensor, opened: Tensor) -> Tensor:
         """ln of the masses of `_bin`'s intervals, elementwise; a family overrides it where one formula holds for both
@@ -220,18 +243,34 @@ class LocationScale(Density):
     def sigma_in_use(self, raw: Tensor) -> Tensor | None:
         return torch.exp(self.scale.split(raw)[1].detach()).mean()
 
+    def raw(self, **parameters: Any) -> Tensor:
+        """Raw outputs [..., R] of a location and a scale.
+
+        Args:
+            parameters: `mean`, the location μ [..., D] behind the link, in units of the data's range; and where the
+                decoder gives σ (pixel: [..., D], image: [..., 1]) one of `sigma`, `log_sigma`, `variance`,
+                `log_variance`, of σ itself: the standard deviation of a Gaussian, the scale of any other.
+
+        Raises:
+            ValueError: a parameter that is missing, unknown or out of range; a σ at its floor; a σ that is no raw
+                output (a number, shared, optimal).
+        """
+        given = Parameters(self.name, parameters)
+        location = given.need(mean=as_it_is if self.link == "identity" else probability("mean"))
+        log_sigma = given.one(SIGMA, needed=False)
+        given.done()
+        return self.scale.join(location, log_sigma)
+
+    def set_sigma(self, sigma: float | Tensor) -> None:
+        self.scale.set_log(torch.log(torch.as_tensor(sigma, dtype=torch.float64)))
+
     def refusal(self, objective: str) -> str:
-        if objective == "binned" and isinstance(self.scale, Optimal):
-            return "sigma='optimal' is a closed form of the density's, 'binned' has none (sigma='shared' takes both)"
-        return super().refusal(objective)
+        return self.scale.refusal(objective) or super().refusal(objective)
 
     def residual_statistic(self, x: Tensor, raw: Tensor) -> Tensor:
-        residual = x - LINKS[self.link](raw)
-        return self._statistic(residual, tuple(range(0 if self.models is None else 1, residual.ndim)))
+        return self._statistic_of(x - LINKS[self.link](raw), self.models)
 
     def set_residual_statistic(self, average: Tensor) -> None:
-        if not isinstance(self.scale, Optimal):
-            raise ValueError(f"only sigma='optimal' takes its scale from residuals, this is {self.scale.mode!r}")
         self.scale.set_log(self._log_sigma(average))
 
     # -- truncated to [0, 1] -----------------------------------------------------------------------------------------
@@ -276,7 +315,8 @@ class LocationScale(Density):
                     step = share * reach
                     height = torch.exp(self._log_fall(near, step * inverse)) * reach * (weight * (end - start))
                     area, first = area + height, first + sign * step * height
-        return (peak + first / area).to(loc.dtype)
+        # where σ is so narrow that no node meets any of the mass, it lies at the peak
+        return (peak + torch.where(area > 0, first / area.clamp(min=torch.finfo(area.dtype).tiny), 0.0)).to(loc.dtype)
 
     def _truncated_sample(self, loc: Tensor, log_scale: Tensor, generator: torch.Generator | None) -> Tensor:
         """By the inverse CDF: halving of [0, 1] on ln F(x) = ln u, in float64."""

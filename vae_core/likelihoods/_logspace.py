@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from vae_core.numerics.visible import visible
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -23,7 +25,7 @@ def choose(condition: Tensor, yes: Callable[[], Tensor], no: Callable[[], Tensor
     wait for that look, and computes both. Joined by lerp, which is exact at weights 0 and 1 and far faster than `where`
     on a CPU.
     """
-    if condition.device.type == "cpu":
+    if visible(condition):
         if not condition.any():
             return no()
         if condition.all():
@@ -35,7 +37,7 @@ def choose(condition: Tensor, yes: Callable[[], Tensor], no: Callable[[], Tensor
 def choose_above(value: Tensor, edge: float, yes: Callable[[], Tensor], no: Callable[[], Tensor]) -> Tensor:
     """`choose(value > edge, yes, no)`, whose look on a CPU is at the largest and the smallest value: far cheaper there
     than one at a mask. A value that is no number decides for none of its neighbours: both branches are then taken."""
-    if value.device.type == "cpu":
+    if visible(value):
         if value.amax() <= edge:
             return no()
         if value.amin() > edge:

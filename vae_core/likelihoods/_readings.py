@@ -29,7 +29,7 @@ import torch
 from vae_core.likelihoods._base import Recipe
 from vae_core.likelihoods._location_scale import LocationScale
 from vae_core.likelihoods._scale import Optimal
-from vae_core.likelihoods.binomial import Binomial
+from vae_core.likelihoods.binomial import Binomial, binomial_log_masses
 from vae_core.likelihoods.continuous_bernoulli import ContinuousBernoulli
 from vae_core.likelihoods.gaussian import Gaussian
 from vae_core.likelihoods.laplace import Laplace
@@ -107,7 +107,7 @@ class Reading(ABC):
 class AsContinuousBernoulli(Reading):
     """The continuous Bernoulli of the recipe's logits, on [0, 1]: λ is the mean of the grey values, not its own."""
 
-    _distribution: ClassVar[ContinuousBernoulli] = ContinuousBernoulli()
+    _distribution: ClassVar[ContinuousBernoulli] = ContinuousBernoulli.described()
 
     def log_masses(self, recipe: MeanRecipe, k: Tensor, raw: Tensor, levels: int) -> Tensor:
         return self._distribution.log_masses(k, recipe.logits(raw), levels)
@@ -130,7 +130,7 @@ class AsBinomial(Reading):
     has_density: ClassVar[bool] = False
 
     def log_masses(self, recipe: MeanRecipe, k: Tensor, raw: Tensor, levels: int) -> Tensor:
-        return Binomial(levels).log_masses(k, recipe.logits(raw), levels)
+        return binomial_log_masses(k, recipe.logits(raw), levels)
 
     def log_density(self, recipe: MeanRecipe, y: Tensor, raw: Tensor, levels: int) -> Tensor:
         raise NotImplementedError(f"{recipe.name} read as binomial has no density: it is one of the levels themselves")
@@ -141,7 +141,7 @@ class AsBinomial(Reading):
             raise ValueError(
                 f"a draw of {recipe.name} read as binomial needs the number of levels: make it with levels=K"
             )
-        return Binomial(recipe.levels).sample(recipe.logits(raw), generator) / (recipe.levels - 1)
+        return Binomial.described(recipe.levels).sample(recipe.logits(raw), generator) / (recipe.levels - 1)
 
 
 @dataclass(frozen=True)
@@ -239,7 +239,11 @@ class ByMasses(ByResiduals):
         recipe.fitted.set_log(torch.tensor(best))
 
 
-_LINE = {"Gaussian": Gaussian(1.0), "Laplace": Laplace(1.0), "logistic": Logistic(1.0)}
+_LINE = {
+    "Gaussian": Gaussian.described(1.0),
+    "Laplace": Laplace.described(1.0),
+    "logistic": Logistic.described(1.0),
+}
 _FITS: dict[str, tuple[type[AboutMean], str]] = {
     "fitted": (ByResiduals, "σ from training residuals"),
     "binned": (ByMasses, "the σ that maximises the masses of training images"),
@@ -291,10 +295,12 @@ class MeanRecipe(Recipe):
         self.score, self.reading = score, reading
         self.needs_fit, self.fit_images = reading.needs_fit, reading.fit_images
         self.has_density, self.open_ends = reading.has_density, reading.open_ends
-        vars(self).pop("fitted", None)  # that of another reading, where this is a copy
+        if "fitted" in self._parts():
+            del self.fitted  # that of another reading, where this is a copy
         if reading.needs_fit:
             self.fitted = Optimal()
-            self.fitted.count = self.models
+            if self.models is not None:
+                self.fitted = self.fitted.stack([self.fitted] * self.models)
 
     @abstractmethod
     def logits(self, raw: Tensor) -> Tensor:
@@ -318,6 +324,7 @@ class MeanRecipe(Recipe):
 
     def scored(self, scoring: str) -> Self:
         rescored = copy.copy(super().scored(scoring))
+        rescored.made_of = tuple({**each, "score": scoring} for each in self.made_of)
         rescored._read_as(scoring)
         return rescored
 
@@ -343,6 +350,11 @@ class MeanRecipe(Recipe):
 
     def level_of(self, value: Tensor, levels: int) -> Tensor:
         return self.reading.level_of(value, levels)
+
+    def set_sigma(self, sigma: float | Tensor) -> None:
+        if not self.needs_fit:
+            raise ValueError(f"{self.name} read as {self.score} has no σ to be set")
+        self.fitted.set_log(torch.log(torch.as_tensor(sigma, dtype=torch.float64)))
 
     def log_sigma(self, raw: Tensor) -> Tensor | None:
         """ln σ, in units of the grey values, that this one is scored with; None where its reading has none."""

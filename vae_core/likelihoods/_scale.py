@@ -1,5 +1,14 @@
 """The scale σ of a location-scale family: a number, or learned in one of four ways (docs/RULES.md).
 
+A raw output of σ is ln σ itself. Only far below what data can tell it is bent, so that σ stays above a floor: a 64th of
+a bin, 1/(64 K), where K was told (`levels`), else that of the finest lattice of the suite, K = 65,536: 2.4e-7 of the
+data's range. With f = ln floor,
+
+    ln σ = f + ln(1 + e^{4 (raw − f)})/4,
+
+which is raw to float32's last digit from σ of one bin on, and off by 6e-5 at an eighth of a bin. Its inverse, exact:
+raw = ln σ + ln(1 − e^{−4 (ln σ − f)})/4 (`raw_of`).
+
 =========== ============================================================ ===============
 mode        meaning                                                      raw width R
 =========== ============================================================ ===============
@@ -14,22 +23,27 @@ a number    fixed                                                        D
 
 from __future__ import annotations
 
-import copy
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
 
 from vae_core.likelihoods._base import Part
-from vae_core.numerics.elementwise import softplus
+from vae_core.numerics.elementwise import floored
+from vae_core.numerics.visible import constant, readable, transformed
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-#: learned scales stay above this, a quarter of an 8-bit level: a density of dequantised data gains nothing below it
-FLOOR = 1e-3
+#: learned scales stay above this share of a bin: in the middle of a bin its mass is 1 to the last digit there, whatever
+#: the family but a Student-t
+FLOOR_OF_A_BIN = 1 / 64
+#: K where none is told: the finest lattice of the suite
+FINEST = 1 << 16
+#: how sharply the map to ln σ bends at the floor
+SHARPNESS = 4.0
 #: Adam moves a parameter by about its learning rate a step: a lone scalar ln σ would need a thousand steps for a factor
 #: e, so the learned scalar is θ with ln σ = GAIN θ
 GAIN = 10.0
@@ -42,6 +56,9 @@ MODES = ("shared", "image", "pixel", "optimal")
 class Scale(Part):
     """ln σ as a function of the raw output, with what is learned of it."""
 
+    floor: float = math.log(FLOOR_OF_A_BIN / FINEST)  #: ln of what a learned σ stays above
+    sharpness: float = SHARPNESS
+
     @abstractmethod
     def outputs(self, dims: int) -> int:
         """Raw width R."""
@@ -50,15 +67,50 @@ class Scale(Part):
     def split(self, raw: Tensor) -> tuple[Tensor, Tensor]:
         """raw [..., R] -> location [..., D] (before the link) and ln σ, broadcastable against it."""
 
-    def stack(self, parts: Sequence[Any]) -> Self:
-        return copy.copy(self)
+    def join(self, location: Tensor, log_sigma: Tensor | None) -> Tensor:
+        """The inverse of `split`: location [..., D] before the link, ln σ where the decoder gives it. Raises ValueError
+        where one is wanted and not given, or given and not wanted."""
+        if log_sigma is not None:
+            raise ValueError(f"σ is {self.said}, no raw output: leave sigma out here, and set it by {self.way}")
+        return location
 
-    def select(self, index: int) -> Self:
-        return copy.copy(self)
+    def refusal(self, objective: str) -> str:
+        """Why a family with this scale cannot be trained on `objective`, "" where it can."""
+        return ""
+
+    said: ClassVar[str]  #: what σ is, where it is no raw output
+    way: ClassVar[str]  #: how it is set
+
+    def from_raw(self, raw: Tensor) -> Tensor:
+        """ln σ of a raw output, elementwise."""
+        return floored(raw, self.floor, self.sharpness)
+
+    def raw_of(self, log_sigma: Tensor) -> Tensor:
+        """The raw output of ln σ, elementwise. Raises ValueError for σ at its floor or below."""
+        above = self.sharpness * (log_sigma - self.floor)
+        if not bool((above > 0).all()):
+            raise ValueError(
+                f"sigma={float(log_sigma.exp().min()):.3g} is not above its floor, {math.exp(self.floor):.3g}"
+                ", a 64th of a bin (levels=K tells how wide one is)"
+            )
+        return log_sigma + torch.log(-torch.expm1(-above)) / self.sharpness
+
+    def set_log(self, value: Tensor) -> None:
+        """Sets ln σ, [] or [M], where σ is one learned number. Raises ValueError where it is none."""
+        raise ValueError(f"σ is {self.said}, which is not set: only sigma='shared' or 'optimal' is one learned number")
 
 
-def make_scale(sigma: float | str) -> Scale:
-    """The scale that `sigma` names. Raises ValueError with what is allowed."""
+def make_scale(sigma: float | str, levels: int | None = None) -> Scale:
+    """The scale that `sigma` names, above the floor that K levels give. Raises ValueError with what is allowed."""
+    scale = _scale_of(sigma)
+    if levels is not None:
+        if isinstance(levels, bool) or not isinstance(levels, int) or levels < 2:
+            raise ValueError(f"levels={levels!r} is no number of levels: give an integer of 2 or more")
+        scale.floor = math.log(FLOOR_OF_A_BIN / levels)
+    return scale
+
+
+def _scale_of(sigma: float | str) -> Scale:
     if isinstance(sigma, str):
         if sigma not in MODES:
             raise ValueError(f"sigma={sigma!r} is no scale (allowed: a number > 0, or one of {', '.join(MODES)})")
@@ -76,16 +128,11 @@ def _against(value: Tensor, like: Tensor) -> Tensor:
     return value.reshape(value.shape + (1,) * (like.ndim - value.ndim)) if value.ndim else value
 
 
-def _log_exp_plus_floor(raw: Tensor) -> Tensor:
-    """ln σ from a raw output for σ = e^raw + FLOOR: ln(e^raw + FLOOR) = ln FLOOR + softplus(raw − ln FLOOR)."""
-    log_floor = math.log(FLOOR)
-    return log_floor + softplus(raw - log_floor)
-
-
 class Fixed(Scale):
     """σ is a number."""
 
     mode = "number"
+    said, way = "a number", "the option sigma"
 
     def __init__(self, sigma: float) -> None:
         self.sigmas: tuple[float, ...] = (sigma,)
@@ -96,10 +143,17 @@ class Fixed(Scale):
         return dims
 
     def split(self, raw: Tensor) -> tuple[Tensor, Tensor]:
+        return raw, _against(self._log_for(raw), raw)
+
+    def _log_for(self, raw: Tensor) -> Tensor:
+        """ln σ in raw's type and on its device, kept from one call to the next."""
         if self._log is None or self._log.device != raw.device or self._log.dtype != raw.dtype:
             logs = [math.log(s) for s in self.sigmas]
-            self._log = torch.tensor(logs if self.stacked else logs[0], dtype=raw.dtype, device=raw.device)
-        return raw, _against(self._log, raw)
+            made = constant(logs if self.stacked else logs[0], raw.dtype, raw.device)
+            if transformed():
+                return made
+            self._log = made
+        return self._log
 
     def stack(self, parts: Sequence[Any]) -> Fixed:
         stacked = Fixed(1.0)
@@ -111,51 +165,40 @@ class Fixed(Scale):
 
 
 class Shared(Scale):
-    """One learned scalar, ln σ = GAIN θ."""
+    """One learned scalar: GAIN θ is its raw output, ln σ but for the floor."""
 
     mode = "shared"
-    state_names = ("theta",)
+    said, way = "one learned scalar", "set_sigma"
+    theta: Tensor
 
     def __init__(self) -> None:
-        self.start = 1.0
-        self.count: int | None = None
-        self._theta: Tensor | None = None
+        self._start = 0.0  # θ as it was made, or set by `initialise`
+        self._moved = False
 
-    @property
-    def theta(self) -> Tensor:
-        if self._theta is None:
-            shape = () if self.count is None else (self.count,)
-            self._theta = torch.full(shape, math.log(self.start) / GAIN).requires_grad_()
-        return self._theta
+    def learned(self) -> dict[str, Tensor]:
+        return {"theta": torch.full((), self._start)}
 
     def outputs(self, dims: int) -> int:
         return dims
 
     def split(self, raw: Tensor) -> tuple[Tensor, Tensor]:
-        return raw, _against(_log_exp_plus_floor(GAIN * self.theta.to(raw.dtype)), raw)
-
-    def parameters(self) -> list[Tensor]:
-        return [self.theta]
+        return raw, _against(self.from_raw(GAIN * self.theta.to(raw.dtype)), raw)
 
     def initialise(self, spread: float) -> None:
+        self._start = math.log(max(spread, 2 * math.exp(self.floor))) / GAIN
         with torch.no_grad():
-            self.theta.fill_(math.log(max(spread, 2 * FLOOR)) / GAIN)
+            self.theta.fill_(self._start)
 
-    def stack(self, parts: Sequence[Any]) -> Shared:
-        stacked = Shared()
-        stacked.count = len(parts)
+    def set_log(self, value: Tensor) -> None:
         with torch.no_grad():
-            stacked.theta.copy_(torch.stack([part.theta for part in parts]))
-        return stacked
+            self.theta.copy_(self.raw_of(value.double()) / GAIN)
+        self._moved = True
 
-    def select(self, index: int) -> Shared:
-        selected = Shared()
-        selected._theta = self.theta[index].detach().clone().requires_grad_()
-        return selected
-
-    def to(self, device: torch.device | str) -> Shared:
-        self._theta = self.theta.detach().to(device).requires_grad_()
-        return self
+    def untouched(self) -> str:
+        if not self._moved and readable(self.theta):
+            start = torch.full_like(self.theta, self._start)
+            self._moved = not bool((self.theta == start).any())
+        return "" if self._moved else f"sigma='shared' (σ = {math.exp(GAIN * self._start):.3g}, where it starts)"
 
 
 class Image(Scale):
@@ -167,7 +210,18 @@ class Image(Scale):
         return dims + 1
 
     def split(self, raw: Tensor) -> tuple[Tensor, Tensor]:
-        return raw[..., :-1], _log_exp_plus_floor(raw[..., -1:])
+        return raw[..., :-1], self.from_raw(raw[..., -1:])
+
+    def join(self, location: Tensor, log_sigma: Tensor | None) -> Tensor:
+        if log_sigma is None:
+            raise ValueError("sigma='image' has its σ among the raw outputs: give sigma, [..., 1]")
+        if log_sigma.ndim and log_sigma.shape[-1] != 1:
+            raise ValueError(f"sigma='image' has one σ an image: give sigma [..., 1], not {list(log_sigma.shape)}")
+        leading = torch.broadcast_shapes(location.shape[:-1], log_sigma.shape[:-1])
+        parts = (location.expand(*leading, -1), self.raw_of(log_sigma).expand(*leading, 1))
+        return torch.cat(parts, -1)
+
+    said, way = "one number an image, from the decoder", "raw"
 
 
 class Pixel(Scale):
@@ -180,7 +234,14 @@ class Pixel(Scale):
 
     def split(self, raw: Tensor) -> tuple[Tensor, Tensor]:
         loc, log_scale = raw.chunk(2, dim=-1)
-        return loc, _log_exp_plus_floor(log_scale)
+        return loc, self.from_raw(log_scale)
+
+    def join(self, location: Tensor, log_sigma: Tensor | None) -> Tensor:
+        if log_sigma is None:
+            raise ValueError("sigma='pixel' has its σ among the raw outputs: give sigma, [..., D]")
+        return torch.cat(torch.broadcast_tensors(location, self.raw_of(log_sigma)), -1)
+
+    said, way = "one number a dimension, from the decoder", "raw"
 
 
 class Optimal(Scale):
@@ -188,50 +249,45 @@ class Optimal(Scale):
     statistic) afterwards."""
 
     mode = "optimal"
-    state_names = ("log", "mean", "weight")
+    said, way = "the residuals' own", "set_sigma, fit_scale or training with train_log_prob"
+    log: Tensor  #: ln σ in use, [] or [M]; NaN before there is one
+    mean: Tensor  #: running sum of the residual statistic, discounted, [] or [M]
+    weight: Tensor  #: sum of the discounted weights, [] or [M]
 
     def __init__(self) -> None:
-        self.count: int | None = None
-        self._log: Tensor | None = None
-        self._mean: Tensor | None = None
-        self._weight: Tensor | None = None
+        self._known = False
+
+    def fitted(self) -> dict[str, Tensor]:
+        return {"log": torch.full((), math.nan), "mean": torch.zeros(()), "weight": torch.zeros(())}
 
     def outputs(self, dims: int) -> int:
         return dims
 
     def split(self, raw: Tensor) -> tuple[Tensor, Tensor]:
-        if self._log is None:
-            raise ValueError(
-                "sigma='optimal' has not seen training data: train with train_log_prob, or call set_residual_statistic"
-            )
-        return raw, _against(self._log.to(raw.dtype), raw)
+        if not self._known and readable(self.log) and (why := self.untouched()):
+            raise ValueError(why)
+        return raw, _against(self.log.to(raw.dtype), raw)
 
-    def state(self) -> list[Tensor]:
-        return [self.log, self.mean, self.weight]
+    def untouched(self) -> str:
+        if not self._known and readable(self.log):
+            self._known = not bool(self.log.isnan().any())
+        if self._known:
+            return ""
+        return (
+            "sigma='optimal' has not seen training data: train with train_log_prob, or call set_sigma, "
+            "set_residual_statistic or vae_core.training.fit_scale"
+        )
 
-    def _zeros(self) -> Tensor:
-        return torch.zeros(() if self.count is None else (self.count,))
+    def refusal(self, objective: str) -> str:
+        if objective == "binned":
+            return "sigma='optimal' is a closed form of the density's, 'binned' has none (sigma='shared' takes both)"
+        return ""
 
-    @property
-    def log(self) -> Tensor:
-        """ln σ in use, [] or [M]."""
-        if self._log is None:
-            self._log = self._zeros()
-        return self._log
-
-    @property
-    def mean(self) -> Tensor:
-        """Running sum of the residual statistic, discounted, [] or [M]."""
-        if self._mean is None:
-            self._mean = self._zeros()
-        return self._mean
-
-    @property
-    def weight(self) -> Tensor:
-        """Sum of the discounted weights, [] or [M]."""
-        if self._weight is None:
-            self._weight = self._zeros()
-        return self._weight
+    def stack(self, parts: Sequence[Any]) -> Self:
+        """Of parts that have seen nothing σ = 1, for a bundle that is looked at before it is trained."""
+        stacked = super().stack(parts)
+        stacked.put({"log": stacked.log.nan_to_num(nan=0.0)})
+        return stacked
 
     def observe(self, statistic: Tensor) -> Tensor:
         """Adds a batch's statistic [] or [M]; returns the running mean, without the start's bias."""
@@ -241,20 +297,3 @@ class Optimal(Scale):
 
     def set_log(self, value: Tensor) -> None:
         self.log.copy_(value)
-
-    def stack(self, parts: Sequence[Any]) -> Optimal:
-        stacked = Optimal()
-        stacked.count = len(parts)
-        stacked._log = torch.stack([part.log for part in parts])
-        stacked._mean = torch.stack([part.mean for part in parts])
-        stacked._weight = torch.stack([part.weight for part in parts])
-        return stacked
-
-    def select(self, index: int) -> Optimal:
-        selected = Optimal()
-        selected._log, selected._mean, selected._weight = (t[index].detach().clone() for t in self.state())
-        return selected
-
-    def to(self, device: torch.device | str) -> Optimal:
-        self._log, self._mean, self._weight = (t.to(device) for t in (self.log, self.mean, self.weight))
-        return self

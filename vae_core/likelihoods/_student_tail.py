@@ -16,11 +16,12 @@ by the double-exponential rule v = L e^{q − e^{−q}} (Takahasi & Mori 1974), 
 from __future__ import annotations
 
 import math
-from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+
+from vae_core.numerics.visible import constant, transformed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -60,8 +61,17 @@ def coefficients(nu: Tensor, count: int) -> Tensor:
     return to_powers @ (to_chebyshev @ values)
 
 
-@cache
 def _tables(count: int, device: torch.device) -> tuple[Tensor, ...]:
+    """`_made` on a device; kept, but where a program is traced."""
+    kept = _KEPT.get((count, device))
+    if kept is None:
+        kept = tuple(constant(array, torch.float64, device) for array in _MADE.get(count) or _made(count))
+        if not transformed():
+            _KEPT[count, device] = kept
+    return kept
+
+
+def _made(count: int) -> tuple[list[Any], ...]:
     """Chebyshev nodes, the matrices from values there to Chebyshev coefficients and on to powers, highest first; the
     rule's v/L and weights/L."""
     nodes = np.cos(np.pi * (np.arange(count + 1) + 0.5) / (count + 1))
@@ -72,5 +82,9 @@ def _tables(count: int, device: torch.device) -> tuple[Tensor, ...]:
         powers[: row + 1, row] = np.polynomial.chebyshev.cheb2poly(np.eye(count + 1)[row])[: row + 1]
     rise = np.exp(_STEPS - np.exp(-_STEPS))
     weight = rise * (1 + np.exp(-_STEPS)) * (_STEPS[1] - _STEPS[0])
-    made = (nodes, chebyshev, powers[::-1].copy(), rise, weight)
-    return tuple(torch.tensor(array, dtype=torch.float64, device=device) for array in made)
+    return tuple(array.tolist() for array in (nodes, chebyshev, powers[::-1], rise, weight))
+
+
+#: made where the module is read, and not where a program is traced
+_MADE = {count: _made(count) for count in (12, 20)}
+_KEPT: dict[tuple[int, torch.device], tuple[Tensor, ...]] = {}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from vae_core.likelihoods._base import Card, Mass
+from vae_core.likelihoods._parameters import Parameters, as_it_is, probability
 from vae_core.numerics.elementwise import logsigmoid, sum_bernoulli_terms
 
 if TYPE_CHECKING:
@@ -40,6 +41,16 @@ class Bernoulli(Mass):
 
     def _sum_log_masses(self, k: Tensor, raw: Tensor, levels: int) -> Tensor:
         return sum_bernoulli_terms(k.to(raw.dtype), raw) if levels == 2 else super()._sum_log_masses(k, raw, levels)
+
+    def raw(self, **parameters: Any) -> Tensor:
+        """Raw outputs [..., D] of `logits` η or of `probs`, P(1), each [..., D].
+
+        Raises ValueError for an unknown or missing parameter, and for a probability outside of (0, 1).
+        """
+        given = Parameters(self.name, parameters)
+        logits = given.need(logits=as_it_is, probs=probability("probs"))
+        given.done()
+        return logits
 
     def mean(self, raw: Tensor) -> Tensor:
         return torch.sigmoid(raw)

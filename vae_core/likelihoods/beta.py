@@ -11,6 +11,7 @@ import torch
 
 from vae_core.likelihoods._base import Card, Density
 from vae_core.likelihoods._incomplete_beta import log_bin, log_kernel
+from vae_core.likelihoods._parameters import Parameters, as_it_is
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -62,6 +63,21 @@ class Beta(Density):
     def log_masses(self, k: Tensor, raw: Tensor, levels: int) -> Tensor:
         alpha, beta = self._split(raw)
         return log_bin(k, alpha, beta, levels)
+
+    def raw(self, **parameters: Any) -> Tensor:
+        """Raw outputs [..., 2 D] of `alpha` and `beta`, each [..., D]. Raises ValueError for an unknown or missing
+        parameter, and for α or β not above 0.02, or an α + β that is not below 10⁵."""
+        given = Parameters(self.name, parameters)
+        alpha, beta = torch.broadcast_tensors(given.need(alpha=as_it_is), given.need(beta=as_it_is))
+        given.done()
+        first, second = alpha - FLOOR, beta - FLOOR
+        n = first + second
+        if not bool(((first > 0) & (second > 0) & (n < CEILING)).all()):
+            raise ValueError(
+                f"alpha and beta must be above {FLOOR:g}, and alpha + beta - {2 * FLOOR:g} below {CEILING:g}"
+            )
+        log_concentration = -torch.log((2 - 2 * FLOOR) * (1 / n - 1 / CEILING))
+        return torch.cat([torch.log(first) - torch.log(second), log_concentration], -1)
 
     def mean(self, raw: Tensor) -> Tensor:
         alpha, beta = self._split(raw)

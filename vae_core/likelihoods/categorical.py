@@ -8,6 +8,7 @@ import torch
 
 from vae_core.likelihoods._base import Card
 from vae_core.likelihoods._integers import IntegerMass
+from vae_core.likelihoods._parameters import Parameters, as_it_is
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,6 +44,23 @@ class Categorical(IntegerMass):
         chosen = logits.expand(*shape, self.levels).gather(-1, index).squeeze(-1)
         return chosen - logits.logsumexp(-1)
 
+    def raw(self, **parameters: Any) -> Tensor:
+        """Raw outputs [..., D·K] of `logits` η or of `probs`, which sum to 1, each [..., D, K].
+
+        Raises ValueError for an unknown or missing parameter, another number of levels, and for probabilities that
+        are none.
+        """
+        given = Parameters(self.name, parameters)
+        logits = given.need(logits=as_it_is, probs=_log_probs)
+        given.done()
+        if logits.ndim < 2 or logits.shape[-1] != self.levels:
+            raise ValueError(f"logits and probs are [..., D, {self.levels}], not {list(logits.shape)}")
+        return logits.flatten(-2)
+
+    def from_planes(self, planes: Tensor, channels: int) -> Tensor:
+        """[..., K C, H, W], level slowest, as [..., C·H·W·K], level fastest."""
+        return planes.unflatten(-3, (self.levels, channels)).flatten(-3).movedim(-2, -1).flatten(-2)
+
     def mean(self, raw: Tensor) -> Tensor:
         levels = torch.arange(self.levels, dtype=raw.dtype, device=raw.device)
         return self._logits(raw).softmax(-1) @ levels
@@ -57,3 +75,13 @@ class Categorical(IntegerMass):
         from scipy.special import log_softmax
 
         return log_softmax(self._logits(raw.detach()).numpy(), axis=-1)
+
+
+def _log_probs(probs: Tensor) -> Tensor:
+    off = (probs.sum(-1) - 1).abs().max() if probs.ndim else probs
+    if not bool((probs > 0).all()) or float(off) > 1e-3:
+        raise ValueError(
+            "probs must be > 0 and sum to 1 over the last axis, the K levels: what has no probability has no finite "
+            "raw output"
+        )
+    return torch.log(probs)

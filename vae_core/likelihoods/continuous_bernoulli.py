@@ -7,12 +7,13 @@ ln p(x) = η (x − ½) − c(η), which holds through λ = ½ (η = 0) in value
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from vae_core.likelihoods._base import Card, Density
 from vae_core.likelihoods._logspace import langevin, log_sinhc
+from vae_core.likelihoods._parameters import Parameters, as_it_is, probability
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,6 +43,16 @@ class ContinuousBernoulli(Density):
         middle = (k.to(raw.dtype) + 0.5) / levels - 0.5
         log_width = torch.full((), -math.log(levels), dtype=raw.dtype, device=raw.device)
         return torch.addcmul(log_width, raw, middle) + log_sinhc(raw * (0.5 / levels)) - log_sinhc(0.5 * raw)
+
+    def raw(self, **parameters: Any) -> Tensor:
+        """Raw outputs [..., D] of `logits` η or of `probs`, λ (not the mean), each [..., D].
+
+        Raises ValueError for an unknown or missing parameter, and for a probability outside of (0, 1).
+        """
+        given = Parameters(self.name, parameters)
+        logits = given.need(logits=as_it_is, probs=probability("probs"))
+        given.done()
+        return logits
 
     def mean(self, raw: Tensor) -> Tensor:
         return 0.5 + 0.5 * langevin(0.5 * raw)

@@ -15,6 +15,7 @@ from vae_core.likelihoods._base import Card
 from vae_core.likelihoods._location_scale import BEYOND, LocationScale
 from vae_core.likelihoods._logspace import choose, choose_above
 from vae_core.numerics.elementwise import log1p, sum_squares
+from vae_core.numerics.visible import visible
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -104,7 +105,7 @@ class Gaussian(LocationScale):
             log_tilt, moments = _narrow_terms(half, tilt)
             return (log_tilt - 0.5 * middle.square()) + (moments + (log_width - _HALF_LOG_2PI))
 
-        if half.device.type == "cpu":
+        if visible(half):
             if half.amin() > widest:
                 return wide()
             if half.amax() <= widest and ((1 - opened) * tilt).amax() <= steepest:

@@ -6,13 +6,14 @@ function.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from vae_core.likelihoods._base import Card, Density
 from vae_core.likelihoods._log1mexp import log1mexp, log1mexp_of_exp, log_log1pexp
 from vae_core.likelihoods._logspace import choose
+from vae_core.likelihoods._parameters import Parameters, as_it_is, positive
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -77,6 +78,22 @@ class Kumaraswamy(Density):
         step = a * log_high + log1mexp(a * log_ratio) - log1mexp(a * log_high)
         within = log1mexp_of_exp(log_b + log_log1pexp(step))
         return survival + ~last * within
+
+    def raw(self, **parameters: Any) -> Tensor:
+        """Raw outputs [..., 2 D] of `a` or `log_a`, and `b` or `log_b`, each [..., D]. Raises ValueError for an unknown
+        or missing parameter, and where |ln a| is not below 7, or |ln b| below 60."""
+        given = Parameters(self.name, parameters)
+        log_a = given.need(a=positive("a"), log_a=as_it_is)
+        log_b = given.need(b=positive("b"), log_b=as_it_is)
+        given.done()
+        parts = []
+        for name, value, widest in (("a", log_a, _WIDEST_A), ("b", log_b, _WIDEST_B)):
+            if not bool((value.abs() < widest).all()):
+                raise ValueError(
+                    f"ln {name} must lie strictly within ±{widest:g}, given up to {float(value.abs().max()):g}"
+                )
+            parts.append(widest * torch.atanh(value / widest))
+        return torch.cat(torch.broadcast_tensors(*parts), -1)
 
     def mean(self, raw: Tensor) -> Tensor:
         """b B(1 + 1/a, b) = Γ(1+c) Γ(1+b)/Γ(1+b+c), c = 1/a. In float64; the ratio of the last two by lgamma up to

@@ -18,6 +18,7 @@ import torch
 from vae_core.likelihoods._base import Card
 from vae_core.likelihoods._ends import RENORMALISED, checked_ends
 from vae_core.likelihoods._integers import IntegerMass
+from vae_core.likelihoods._parameters import Parameters, as_it_is, positive
 from vae_core.numerics.elementwise import logsigmoid
 
 if TYPE_CHECKING:
@@ -79,6 +80,30 @@ class LogisticMixture(IntegerMass):
         start = (torch.arange(n, dtype=raw.dtype, device=raw.device).unsqueeze(-1) + 0.5) * (levels / n)
         excess = torch.nn.functional.softplus(log_scale + (math.log(levels / (2 * n)) - _LOG_FLOOR))
         return logits, location * levels + start, (excess + _LOG_FLOOR).clamp(max=_LOG_CEILING)
+
+    def raw(self, **parameters: Any) -> Tensor:
+        """Raw outputs [..., 3 n D] of the components' `logits` or `weights` (which sum to 1 over n), their locations
+        `mean` and their logistic scales `scale` or `log_scale`, each [..., n, D], the latter two in units of the data's
+        range [0, 1]. Raises ValueError for an unknown or missing parameter, another n, and scales that are not above a
+        16th of a bin, 1/(16 K), or not below e^60 bins."""
+        given = Parameters(self.name, parameters)
+        logits = given.need(logits=as_it_is, weights=positive("weights"))
+        mean = given.need(mean=as_it_is)
+        log_scale = given.need(scale=positive("scale"), log_scale=as_it_is) + math.log(self.levels)
+        given.done()
+        n = self.components
+        parts = torch.broadcast_tensors(logits, mean, log_scale)
+        if parts[0].ndim < 2 or parts[0].shape[-2] != n:
+            raise ValueError(f"the parameters of {n} components are [..., {n}, D], not {list(parts[0].shape)}")
+        excess = parts[2] - _LOG_FLOOR
+        if not bool(((excess > 0) & (parts[2] < _LOG_CEILING)).all()):
+            raise ValueError(
+                f"scales must lie above a 16th of a bin, {math.exp(_LOG_FLOOR) / self.levels:.3g}, and below "
+                f"e^{_LOG_CEILING:g} bins"
+            )
+        start = (torch.arange(n, dtype=mean.dtype, device=mean.device).unsqueeze(-1) + 0.5) / n
+        width = excess + torch.log(-torch.expm1(-excess)) - (math.log(self.levels / (2 * n)) - _LOG_FLOOR)
+        return torch.stack([parts[0], parts[1] - start, width], -3).flatten(-3)
 
     def _log_masses(self, k: Tensor, raw: Tensor) -> Tensor:
         """F(b) − F(a) = (1 − e^{−(b−a)}) F(b) F(−a), which subtracts no near-equal numbers; here b − a = 1/s. The first

@@ -12,14 +12,17 @@ import torch
 
 from vae_core.likelihoods._base import Card, Density
 from vae_core.likelihoods._logspace import choose
+from vae_core.likelihoods._parameters import SIGMA, Parameters, as_it_is
 from vae_core.likelihoods._quadrature import gauss_hermite
-from vae_core.likelihoods._scale import MODES, Scale, make_scale
+from vae_core.likelihoods._scale import MODES, Optimal, Scale, make_scale
 from vae_core.likelihoods.gaussian import Gaussian
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 _NODES = 64
+#: what is known of a Gaussian that learns nothing, for the logit
+_GAUSSIAN = Gaussian.described(1.0)
 
 
 class LogitNormal(Density):
@@ -28,9 +31,13 @@ class LogitNormal(Density):
     Args:
         sigma: the scale in logit space: a number > 0, or "shared", "image", "pixel", "optimal" (closed-form σ of the
             logits of dequantised data).
+        levels: K, the data's number of levels: a learned σ then stays above 1/(64 K), a 256th of the narrowest bin's
+            width in logits; without it above 2.4e-7.
+
+    Raw outputs: μ, in logits, [..., D]; then σ as of a Gaussian. `raw(mean=…, sigma=…)` makes them, both in logits.
 
     Raises:
-        ValueError: a scale that is none of these.
+        ValueError: a scale or levels that are none of these.
     """
 
     view = "unit"
@@ -46,15 +53,9 @@ class LogitNormal(Density):
         users="flows and VAEs that put data through a logit first (Dinh et al. 2017, Real NVP)",
     )
 
-    def __init__(self, sigma: float | str = "shared") -> None:
-        self.scale: Scale = make_scale(sigma)
-
-    @property
-    def _gaussian(self) -> Gaussian:
-        """The Gaussian of the logit, with this one's own scale."""
-        gaussian = Gaussian(1.0)
-        gaussian.scale, gaussian.models = self.scale, self.models
-        return gaussian
+    def __init__(self, sigma: float | str = "shared", levels: int | None = None) -> None:
+        self.scale: Scale = make_scale(sigma, levels)
+        self.levels = levels
 
     def outputs(self, dims: int) -> int:
         return self.scale.outputs(dims)
@@ -74,17 +75,18 @@ class LogitNormal(Density):
 
     def log_prob(self, x: Tensor, raw: Tensor) -> Tensor:
         y, log_slope = self._to_line(x)
-        return self._gaussian.log_prob(y, raw) + log_slope
+        return _GAUSSIAN._log_prob(y, *self.scale.split(raw)) + log_slope
 
     def train_log_prob(self, x: Tensor, raw: Tensor) -> Tensor:
         """With sigma="optimal": σ in logit space is the batch's own, as for the Gaussian."""
+        if not isinstance(self.scale, Optimal):
+            return self.log_prob(x, raw)
         y, log_slope = self._to_line(x)
-        return self._gaussian.train_log_prob(y, raw) + log_slope
+        return _GAUSSIAN._log_prob(y, raw, _GAUSSIAN._observed(self.scale, y, raw, self.models)) + log_slope
 
     def log_masses(self, k: Tensor, raw: Tensor, levels: int) -> Tensor:
         """ln[Φ((b−μ)/σ) − Φ((a−μ)/σ)], a = logit k/K and b = logit (k+1)/K; −∞ and ∞ at the ends."""
-        gaussian = self._gaussian
-        loc, log_scale = gaussian._split(raw)
+        loc, log_scale = self.scale.split(raw)
         inverse = torch.exp(-log_scale)
         k = k.to(loc.dtype)
         first, last = k == 0, k == levels - 1
@@ -95,19 +97,19 @@ class LogitNormal(Density):
 
         def inside() -> Tensor:
             middle = 0.5 * (a + b) - loc
-            return gaussian._log_interval(middle * inverse, 0.5 * width * inverse, torch.log(width) - log_scale)
+            return _GAUSSIAN._log_interval(middle * inverse, 0.5 * width * inverse, torch.log(width) - log_scale)
 
         def tail() -> Tensor:
             """Of an end bin: Φ((b−μ)/σ) of the first, 1 − Φ((a−μ)/σ) of the last; with two levels a = b = 0."""
             inward = 2 * first.to(loc.dtype) - 1
-            return gaussian._log_cdf((torch.lerp(a, b, first.to(loc.dtype)) - loc) * inward * inverse)
+            return _GAUSSIAN._log_cdf((torch.lerp(a, b, first.to(loc.dtype)) - loc) * inward * inverse)
 
         return choose(first | last, tail, inside)
 
     def mean(self, raw: Tensor) -> Tensor:
         """E sigmoid(μ + σ ε), which has no closed form: Gauss–Hermite quadrature on 64 nodes (error below 1e-6 for
         σ ≤ 3; 0.004 at σ = 10, where hardly a draw lies between 0.1 and 0.9)."""
-        loc, log_scale = self._gaussian._split(raw)
+        loc, log_scale = self.scale.split(raw)
         spread = math.sqrt(2) * torch.exp(log_scale)
         nodes, weights = gauss_hermite(_NODES)
         total = torch.zeros_like(loc)
@@ -116,25 +118,37 @@ class LogitNormal(Density):
         return total
 
     def sample(self, raw: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        return torch.sigmoid(self._gaussian.sample(raw, generator))
+        return torch.sigmoid(_GAUSSIAN._sample_at(*self.scale.split(raw), generator))
+
+    def raw(self, **parameters: Any) -> Tensor:
+        """Raw outputs [..., R] of the Gaussian of the logit: `mean` [..., D], and where the decoder gives σ one of
+        `sigma`, `log_sigma`, `variance`, `log_variance`, all in logits. Raises ValueError as a Gaussian's does."""
+        given = Parameters(self.name, parameters)
+        location = given.need(mean=as_it_is)
+        log_sigma = given.one(SIGMA, needed=False)
+        given.done()
+        return self.scale.join(location, log_sigma)
+
+    def set_sigma(self, sigma: float | Tensor) -> None:
+        self.scale.set_log(torch.log(torch.as_tensor(sigma, dtype=torch.float64)))
 
     def sigma_in_use(self, raw: Tensor) -> Tensor | None:
-        return self._gaussian.sigma_in_use(raw)
+        return torch.exp(self.scale.split(raw)[1].detach()).mean()
 
     def refusal(self, objective: str) -> str:
-        return super().refusal(objective) or self._gaussian.refusal(objective)
+        return self.scale.refusal(objective) or super().refusal(objective)
 
     def residual_statistic(self, x: Tensor, raw: Tensor) -> Tensor:
-        return self._gaussian.residual_statistic(self._to_line(x)[0], raw)
+        return _GAUSSIAN._statistic_of(self._to_line(x)[0] - raw, self.models)
 
     def set_residual_statistic(self, average: Tensor) -> None:
-        self._gaussian.set_residual_statistic(average)
+        self.scale.set_log(_GAUSSIAN._log_sigma(average))
 
     def oracle(self, raw: Tensor) -> Any:
         """A distribution like scipy's, elementwise [..., D], from scipy's own normal."""
         from scipy import stats
 
-        loc, log_scale = self._gaussian._split(raw)
+        loc, log_scale = self.scale.split(raw)
         return _OfNormal(stats.norm(loc.detach().numpy(), log_scale.detach().exp().numpy()))
 
 

@@ -38,9 +38,13 @@ class StudentT(LocationScale):
         ends: how far the first and the last bin reach: "open" (the default: to −∞ and +∞, so that they have the whole
             tails) or "renormalised" (to 0 and 1; the masses are divided by their sum over the K bins, the density is
             truncated to [0, 1]).
+        levels: K, the data's number of levels: a learned σ then stays above a 64th of a bin, 1/(64 K); without it above
+            2.4e-7, that of K = 65,536.
+
+    Raw outputs: as of a Gaussian; `raw(mean=…, sigma=…)` makes them. ν is none of them: an option, or `set_df`.
 
     Raises:
-        ValueError: a scale, link, ν or ends that are none of these; sigma="optimal".
+        ValueError: a scale, link, ν, ends or levels that are none of these; sigma="optimal".
     """
 
     sigma_modes = ("shared", "image", "pixel")
@@ -56,12 +60,21 @@ class StudentT(LocationScale):
     )
 
     def __init__(
-        self, sigma: float | str = "shared", link: str = "identity", df: float | str = 5.0, ends: str = "open"
+        self,
+        sigma: float | str = "shared",
+        link: str = "identity",
+        df: float | str = 5.0,
+        ends: str = "open",
+        levels: int | None = None,
     ) -> None:
         if sigma == "optimal":
             raise ValueError(_NO_OPTIMUM)
-        super().__init__(sigma, link, ends)
+        super().__init__(sigma, link, ends, levels)
         self.df: DegreesOfFreedom = make_degrees(df)
+
+    def set_df(self, df: float | Tensor) -> None:
+        """Sets a learned ν: [], of a stack [M]. Raises ValueError where it is no learned one, or out of its range."""
+        self.df.set(torch.as_tensor(df, dtype=torch.float64))
 
     def _nu(self, like: Tensor) -> Tensor:
         """ν against `like`: [] or [M, 1, …, 1]."""

@@ -12,6 +12,7 @@ import torch
 
 from vae_core.likelihoods._base import Card, Density
 from vae_core.likelihoods._location_scale import LINKS, checked_link
+from vae_core.likelihoods._parameters import SIGMA, Parameters, as_it_is, probability
 from vae_core.likelihoods._scale import Scale, make_scale
 from vae_core.likelihoods.gaussian import Gaussian
 
@@ -29,9 +30,13 @@ class TruncatedGaussian(Density):
         sigma: the scale before truncation: a number > 0, or "shared", "image", "pixel".
         link: how the location μ follows from its raw output: "identity" (the default; μ may lie outside [0, 1], which
             gives one-sided shapes) or "sigmoid" (μ in (0, 1)).
+        levels: K, the data's number of levels: a learned σ then stays above a 64th of a bin, 1/(64 K); without it above
+            2.4e-7, that of K = 65,536.
+
+    Raw outputs: as of a Gaussian; `raw(mean=…, sigma=…)` makes them, of μ and σ before truncation.
 
     Raises:
-        ValueError: a scale or a link that is none of these; sigma="optimal".
+        ValueError: a scale, a link or levels that are none of these; sigma="optimal".
     """
 
     view = "unit"
@@ -47,15 +52,16 @@ class TruncatedGaussian(Density):
         source="Johnson, Kotz & Balakrishnan 1994, Continuous Univariate Distributions 1, ch. 13, section 10.1",
         users="those who find a Gaussian's mass outside [0, 1] wasted; a baseline for the continuous Bernoulli",
     )
-    _gaussian = Gaussian(1.0)
+    _gaussian = Gaussian.described(1.0)
 
-    def __init__(self, sigma: float | str = "shared", link: str = "identity") -> None:
+    def __init__(self, sigma: float | str = "shared", link: str = "identity", levels: int | None = None) -> None:
         if sigma == "optimal":
             raise ValueError(
                 "sigma='optimal' has no closed form for a Gaussian truncated to [0, 1]: take sigma='shared', which "
                 "learns the same scalar by gradient"
             )
-        self.scale: Scale = make_scale(sigma)
+        self.scale: Scale = make_scale(sigma, levels)
+        self.levels = levels
         self.link = checked_link(link)
 
     def outputs(self, dims: int) -> int:
@@ -124,6 +130,19 @@ class TruncatedGaussian(Density):
 
     def sigma_in_use(self, raw: Tensor) -> Tensor | None:
         return torch.exp(self.scale.split(raw)[1].detach()).mean()
+
+    def raw(self, **parameters: Any) -> Tensor:
+        """Raw outputs [..., R] of `mean`, the location μ before truncation [..., D], and where the decoder gives σ one
+        of `sigma`, `log_sigma`, `variance`, `log_variance`, before truncation too. Raises ValueError as a Gaussian's
+        does."""
+        given = Parameters(self.name, parameters)
+        location = given.need(mean=as_it_is if self.link == "identity" else probability("mean"))
+        log_sigma = given.one(SIGMA, needed=False)
+        given.done()
+        return self.scale.join(location, log_sigma)
+
+    def set_sigma(self, sigma: float | Tensor) -> None:
+        self.scale.set_log(torch.log(torch.as_tensor(sigma, dtype=torch.float64)))
 
     def oracle(self, raw: Tensor) -> Any:
         """The scipy distribution, elementwise [..., D], that it must agree with."""

@@ -10,10 +10,13 @@ Each is differentiable once on a CPU; a second derivative raises RuntimeError.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
+
+from vae_core.numerics.visible import visible
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,28 +27,37 @@ _FACTORS = 64
 
 def tanh(x: Tensor) -> Tensor:
     """tanh x = 2 σ(2x) − 1."""
-    if x.device.type != "cpu":
+    if not visible(x):
         return torch.tanh(x)
     return _differentiable(_tanh, _slope_of_tanh, x)
 
 
 def logsigmoid(x: Tensor) -> Tensor:
     """ln σ(x) = min(x, 0) + ln σ(|x|), whose last σ lies in [½, 1]."""
-    if x.device.type != "cpu":
+    if not visible(x):
         return torch.nn.functional.logsigmoid(x)
     return _differentiable(_logsigmoid, _slope_of_logsigmoid, x)
 
 
 def softplus(x: Tensor) -> Tensor:
     """ln(1 + e^x) = −ln σ(−x). Where x is large torch takes it to be x beyond a threshold; 40 is exact in float64."""
-    if x.device.type != "cpu":
+    if not visible(x):
         return torch.nn.functional.softplus(x, threshold=40)
     return -logsigmoid(-x)
 
 
+def floored(x: Tensor, floor: float, sharpness: float) -> Tensor:
+    """floor + ln(1 + e^{s (x − floor)})/s, s = sharpness: x far above the floor, the floor far below."""
+    if not visible(x):
+        return floor + torch.nn.functional.softplus(x - floor, beta=sharpness, threshold=40)
+    return _differentiable(
+        functools.partial(_floored, floor, sharpness), functools.partial(_slope_of_floored, floor, sharpness), x
+    )
+
+
 def sum_logsigmoid(x: Tensor) -> Tensor:
     """Σ_d ln σ(x_d): [..., D] -> [...]. On a CPU Σ min(x, 0) + ln Π σ(|x|): one logarithm for up to 64 factors."""
-    if x.device.type != "cpu":
+    if not visible(x):
         return torch.nn.functional.logsigmoid(x).sum(-1)
     return _differentiable(_sum_logsigmoid, _slope_of_sum_logsigmoid, x)
 
@@ -56,14 +68,14 @@ def sum_bernoulli_terms(x: Tensor, logits: Tensor) -> Tensor:
 
     On a CPU by the same product as `sum_logsigmoid`; its gradient in η is x − σ(η).
     """
-    if logits.device.type != "cpu":
+    if not visible(logits):
         return torch.addcmul(-torch.nn.functional.softplus(logits, threshold=40), x, logits).sum(-1)
     return _differentiable(_sum_bernoulli_terms, _slope_of_sum_bernoulli_terms, logits, x)
 
 
 def sum_squares(x: Tensor) -> Tensor:
     """Σ_d x_d²: [..., D] -> [...]."""
-    if x.device.type != "cpu":
+    if not visible(x):
         return x.square().sum(-1)
     return _differentiable(_sum_squares, _slope_of_sum_squares, x)
 
@@ -71,7 +83,7 @@ def sum_squares(x: Tensor) -> Tensor:
 def log1p(x: Tensor) -> Tensor:
     """ln(1 + x) for finite x > −1: ln u, u = 1 + x as rounded, with what rounding added, ((u−1) − x)/u, taken off; as
     exact as torch's own, to an ulp or two, near 0 too."""
-    if x.device.type != "cpu":
+    if not visible(x):
         return torch.log1p(x)
     return _differentiable(_log1p, _slope_of_log1p, x)
 
@@ -105,6 +117,15 @@ def _logsigmoid(x: Tensor) -> Tensor:
 
 def _slope_of_logsigmoid(dy: Tensor, y: Tensor, x: Tensor) -> Tensor:
     return torch.neg(x).sigmoid_().mul_(dy)
+
+
+def _floored(floor: float, sharpness: float, x: Tensor) -> Tensor:
+    beyond = torch.sub(x, floor).abs_().mul_(sharpness).sigmoid_().log_()
+    return torch.sub(x.clamp(min=floor), beyond, alpha=1 / sharpness)
+
+
+def _slope_of_floored(floor: float, sharpness: float, dy: Tensor, y: Tensor, x: Tensor) -> Tensor:
+    return torch.sub(x, floor).mul_(sharpness).sigmoid_().mul_(dy)
 
 
 def _sum_logsigmoid(x: Tensor) -> Tensor:

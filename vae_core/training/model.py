@@ -70,10 +70,12 @@ class TrainedBundle:
 def trained_model(program: BundleProgram, place: int, levels: int) -> TrainedModel:
     """The model at this place of the stack as it stands; shares no memory with it."""
     group = next(group for group in program.groups if group.part.start <= place < group.part.stop)
+    likelihood = group.likelihood.select(place - group.part.start)
+    likelihood.validate_args = True  # a bundle's own data need no checks; what a model is used on from now on does
     return TrainedModel(
         encoder=program.encoder.select(place),
         decoder=program.decoder.select(place),
-        likelihood=group.likelihood.select(place - group.part.start),
+        likelihood=likelihood,
         view=group.view,
         levels=levels,
     )

@@ -94,7 +94,7 @@ class BundleProgram:
         """Everything learned, each tensor with the models axis first, and the place of its first model on it."""
         placed = [(tensor, 0) for tensor in (*self.encoder.parameters(), *self.decoder.parameters())]
         for group in self.groups:
-            placed += [(tensor, group.part.start) for tensor in group.likelihood.parameters()]
+            placed += [(tensor, group.part.start) for tensor in group.likelihood.learned()]
         return [(tensor.requires_grad_(), first) for tensor, first in placed]
 
     def parameters(self) -> list[Tensor]:
@@ -108,7 +108,7 @@ class BundleProgram:
             (tensor, slice(0, self.models)) for tensor in (*self.encoder.parameters(), *self.decoder.parameters())
         ]
         for group in self.groups:
-            of_group = group.likelihood.parameters()
+            of_group = group.likelihood.learned()
             of_group += [t for t in group.likelihood.state() if all(t is not listed for listed in of_group)]
             placed += [(tensor, group.part) for tensor in of_group]
         return placed

@@ -34,7 +34,7 @@ class Linear:
         self.x = z @ self.weight + self.bias + sigma * noise
         self.mean, self.covariance = ppca_posterior(self.x, self.weight, self.bias, sigma)
         self.exact = ppca_log_likelihood(self.x, self.weight, self.bias, sigma)
-        self.likelihood = likelihoods.make("gaussian", sigma=sigma)
+        self.likelihood = likelihoods.make("gaussian", sigma=sigma, validate_args=False)
         self.shift, self.wide = shift, wide
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:

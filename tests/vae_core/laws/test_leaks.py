@@ -45,7 +45,7 @@ def as_it_was(tmp_path: Path, images: Tensor, monkeypatch: pytest.MonkeyPatch) -
 
 def used(family: type[Likelihood], images: Tensor, device: str = "cpu") -> Assessment:
     """A linear VAE, assessed as it."""
-    lik = family(levels=leaks.LEVELS) if family.takes_levels else family()  # type: ignore[call-arg]
+    lik = family(levels=leaks.LEVELS) if family.takes_levels else family()
     generator = torch.Generator().manual_seed(1)
     decoder = (0.5 * torch.randn(LATENT, lik.outputs(leaks.DIMS), generator=generator)).to(device)
     encoder = (0.3 * torch.randn(leaks.DIMS, 2 * LATENT, generator=generator)).to(device)

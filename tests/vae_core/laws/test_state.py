@@ -71,7 +71,7 @@ CHANGES: dict[str, Callable[[Remembering], Any]] = {
     "self.held['set']": lambda lik: lik.held["set"].add(2),
     "self.held['iterator']": lambda lik: next(lik.held["iterator"]),
     "self.held['new']": lambda lik: lik.held.update(new=1),
-    "self.scale._theta": lambda lik: lik.parameters()[0].data.add_(1),
+    "self.scale.theta": lambda lik: lik.learned()[0].data.add_(1),
     "self.seen": lambda lik: setattr(lik, "seen", 1),
     "Remembering.total": set_total,
     "Remembering.count's calls": lambda lik: lik.count(),

@@ -413,7 +413,7 @@ def test_cross_entropy_on_grey_is_no_probability() -> None:
     ("arguments", "message"),
     [
         (("gausian", {}), "did you mean 'gaussian'"),
-        (("gaussian", {"sgima": 1.0}), "takes no option 'sgima' (allowed: sigma, link, ends)"),
+        (("gaussian", {"sgima": 1.0}), "takes no option 'sgima' (allowed: sigma, link, ends, levels)"),
         (("gaussian", {"sigma": 0}), "finite number > 0"),
         (("gaussian", {"sigma": -1.0}), "finite number > 0"),
         (("gaussian", {"sigma": math.nan}), "finite number > 0"),

@@ -247,14 +247,14 @@ def test_learned_degrees_of_freedom_have_an_exact_gradient() -> None:
     k = torch.tensor([[0, 1, 8]] * 3 + [[16, 9, 15]] * 3)
     for theta in (-0.5, 0.0, 0.3):
         lik: Any = likelihoods.make("student_t", sigma=0.1, df="shared")
-        lik.df._theta = torch.tensor(theta, dtype=torch.float64, requires_grad=True)
+        lik.df.put({"theta": torch.tensor(theta, dtype=torch.float64)})
         for score in (lambda lik=lik: lik.log_mass(k, raw, 17).sum(), lambda lik=lik: lik.log_prob(k / 17, raw).sum()):
-            (slope,) = torch.autograd.grad(score(), lik.parameters())
+            (slope,) = torch.autograd.grad(score(), lik.learned())
             values = []
             for step in (1e-5, -1e-5):
-                lik.df._theta = torch.tensor(theta + step, dtype=torch.float64, requires_grad=True)
+                lik.df.put({"theta": torch.tensor(theta + step, dtype=torch.float64)})
                 values.append(float(score()))
-            lik.df._theta = torch.tensor(theta, dtype=torch.float64, requires_grad=True)
+            lik.df.put({"theta": torch.tensor(theta, dtype=torch.float64)})
             assert float(slope) == pytest.approx((values[0] - values[1]) / 2e-5, rel=1e-4, abs=1e-6)
 
 
@@ -262,7 +262,7 @@ def test_learned_degrees_of_freedom_start_at_five_and_keep_their_bounds() -> Non
     lik: Any = likelihoods.make("student_t", sigma=0.1, df="shared")
     assert float(lik.df.value(torch.device("cpu"))) == pytest.approx(degrees.START, rel=1e-5)
     for theta, bound in ((-1e4, degrees.FLOOR), (1e4, degrees.CEILING)):
-        lik.df._theta = torch.tensor(theta, requires_grad=True)
+        lik.df.put({"theta": torch.tensor(theta)})
         assert float(lik.df.value(torch.device("cpu"))) == pytest.approx(bound)
         score = lik.log_mass(torch.tensor([[3]]), torch.tensor([[0.4]]), 17)
         assert torch.isfinite(score).all()
@@ -447,7 +447,7 @@ def test_logit_normal_optimal_sigma_maximises_the_likelihood_of_the_batch() -> N
         ("student_t", {"link": "tanh"}, "allowed: identity, sigmoid"),
         ("truncated_gaussian", {"link": "tanh"}, "allowed: identity, sigmoid"),
         ("beta", {"sigma": 0.1}, "it takes none"),
-        ("logit_normal", {"link": "sigmoid"}, "takes no option 'link' (allowed: sigma)"),
+        ("logit_normal", {"link": "sigmoid"}, "takes no option 'link' (allowed: sigma, levels)"),
     ],
 )
 def test_wrong_options_are_refused_with_the_remedy(name: str, options: dict[str, Any], message: str) -> None:

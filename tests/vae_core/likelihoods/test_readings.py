@@ -328,9 +328,9 @@ def test_a_recipe_with_scorings_of_its_own_is_fitted_as_before() -> None:
             self.given = average
 
     lik = Own()
-    blocks = [(torch.zeros(n, 2), torch.full((n, 2), float(n)), torch.zeros(n, 2)) for n in (1, 3)]
+    blocks = [(torch.zeros(n, 2), torch.full((n, 2), n / 4), torch.zeros(n, 2)) for n in (1, 3)]
     lik.fit(iter(blocks), 17)
-    assert float(lik.given) == pytest.approx((1 * 1 + 3 * 3) / 4)
+    assert float(lik.given) == pytest.approx((1 * 1 + 3 * 3) / 16)
     assert Own.scoring_said("some_thing") == "some thing"
 
 

@@ -1,0 +1,174 @@
+"""A likelihood as a torch.nn.Module: its learned scales are the parameters, its fitted ones the buffers, of whatever
+model it is an attribute of.
+
+A family's class says what it is and computes; no line of it executes torch while it is read. What is called with
+(`Gaussian("pixel")`, `likelihoods.make`) is of a class made here when it is first needed, from the family's and
+torch.nn.Module: it holds the tensors, and it receives what comes from outside (see _entrance). A family's `__init__`
+runs before there is a Module, so that one that calls no parent's works too.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from vae_core.likelihoods._base import Likelihood, Part, _Making, stack
+from vae_core.likelihoods._entrance import Entrance
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Shell:
+    """What Modules made here have in common: copies that share tensors but no registry, and names for pickle."""
+
+    made = True
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, Part):
+            value = held(value)
+            self.__dict__.get("_modules", {}).pop(name, None)
+        super().__setattr__(name, value)
+
+    def __copy__(self) -> Any:
+        """Shares all tensors; what is then set anew on one is not on the other."""
+        other = type(self).__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        for name in ("_parameters", "_buffers", "_modules", "_non_persistent_buffers_set"):
+            other.__dict__[name] = copy.copy(self.__dict__[name])
+        return other
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        other = type(self).__new__(type(self))
+        memo[id(self)] = other
+        other.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        return other
+
+    def __reduce__(self) -> Any:
+        return _bare, (_described_class(type(self)),), self.__dict__
+
+
+class LikelihoodShell(Shell, Entrance):
+    """The Module of a family. Calling it is `train_log_prob` in training mode, `log_prob` after `.eval()`."""
+
+    def forward(self: Any, x: Tensor, raw: Tensor) -> Tensor:
+        """ln p(x|z) as `log_prob`: x [..., D], raw [..., R] -> [...], nats."""
+        score: Tensor = (self.train_log_prob if self.training else self.log_prob)(x, raw)
+        return score
+
+    def __reduce__(self: Any) -> Any:
+        """The family's name, its options and its tensors: no code, no attribute of this version."""
+        family: Any = _described_class(type(self))
+        known = _catalogue().get(self.name) is family
+        state = {name: tensor.detach() for name, tensor in self.named_state().items()}
+        facts = {
+            "options": self.made_of,
+            "stacked": self.models is not None,
+            "open_ends": self.open_ends,
+            "shape": self.shape,
+            "validate_args": self.validate_args,
+            "training": self.training,
+        }
+        return _restored, (self.name if known else family, facts), state
+
+    def __setstate__(self: Any, state: Mapping[str, Tensor]) -> None:
+        own = self.named_state()
+        if set(own) != set(state):
+            raise ValueError(f"this pickle of {self.name} holds {sorted(state)}, but {sorted(own)} are needed")
+        for path, tensor in state.items():
+            part_name, _, name = path.partition(".")
+            self._parts()[part_name].put({name: tensor})
+
+
+#: gives the families by name; the catalogue sets it, which imports this file
+_catalogue: Callable[[], Mapping[str, type[Likelihood]]] = dict
+
+
+def know(families: Callable[[], Mapping[str, type[Likelihood]]]) -> None:
+    """Where pickles find a family by its name."""
+    global _catalogue
+    _catalogue = families
+
+
+def made(described: Any, shape: tuple[int, ...] | None, validate_args: bool) -> Any:
+    """The Module of what a family's class described, with the tensors that its parts start from."""
+    module = _as_module(described)
+    module.shape, module.pictures, module.validate_args = shape, shape is not None, validate_args
+    return module
+
+
+def held(part: Part) -> Part:
+    """A part with its tensors: a Module where it has any, else itself."""
+    if isinstance(part, torch.nn.Module):
+        return part
+    tensors = {**part.learned(), **part.fitted()}
+    if not tensors:
+        return part
+    module: Any = _as_module(part)
+    for name, tensor in part.learned().items():
+        module.register_parameter(name, torch.nn.Parameter(tensor))
+    for name, tensor in part.fitted().items():
+        module.register_buffer(name, tensor)
+    made_part: Part = module
+    return made_part
+
+
+def _as_module(described: Any) -> Any:
+    family: Any = type(described)
+    if issubclass(family, Shell):
+        return described
+    cls = _class_of(family)
+    if isinstance(described, torch.nn.Module):  # a family that is one by itself
+        described.__class__ = cls
+        return described
+    module = cls.__new__(cls)
+    torch.nn.Module.__init__(module)
+    for name, value in vars(described).items():
+        setattr(module, name, value)
+    return module
+
+
+@functools.cache
+def _class_of(family: Any) -> Any:
+    shell = LikelihoodShell if issubclass(family, Likelihood) else Shell
+    bases = (shell, family) if issubclass(family, torch.nn.Module) else (shell, family, torch.nn.Module)
+    names = {"__module__": family.__module__, "__qualname__": family.__qualname__, "__doc__": family.__doc__}
+    return type(family)(family.__name__, bases, names)
+
+
+def _described_class(cls: type) -> type:
+    """The class that a Module was made from."""
+    return next(base for base in cls.__mro__[1:] if base not in (LikelihoodShell, Shell, Entrance))
+
+
+def _bare(described: type) -> Any:
+    cls = _class_of(described)
+    return cls.__new__(cls)
+
+
+def _restored(family: str | type[Likelihood], facts: Mapping[str, Any]) -> Likelihood:
+    """A likelihood from its name and options, its tensors still to be set."""
+    families = _catalogue()
+    if isinstance(family, str) and family not in families:
+        raise ValueError(
+            f"there is no family {family!r}: register the plug-in that it came from (vae_core.plugins.register), then "
+            "read it again"
+        )
+    cls = families[family] if isinstance(family, str) else family
+    told = {"shape": facts["shape"], "validate_args": facts["validate_args"]}
+    options: Sequence[Mapping[str, Any]] = facts["options"]
+    restored = [cls(**each, **told) for each in options]
+    one = stack(restored) if facts["stacked"] else restored[0]
+    one.validate_args = facts["validate_args"]
+    if one.open_ends and not facts["open_ends"]:
+        closed = one.renormalised()
+        assert closed is not None
+        one = closed
+    return one.train(facts["training"])
+
+
+_Making.maker = staticmethod(made)
