@@ -261,8 +261,8 @@ class Likelihood(_Module, metaclass=_Making):
         starts."""
         if said := self.untouched():
             warnings.warn(
-                f"{self.name} is scored with what was neither trained, fitted nor set: {said}. Give its parameters() to "
-                "the optimiser, fit it by vae_core.training.fit_scale, or set it by set_sigma.",
+                f"{self.name} is scored with what was neither trained, fitted nor set: {said}. Give its parameters() "
+                "to the optimiser, fit it by vae_core.training.fit_scale, or set it by set_sigma.",
                 UserWarning,
                 stacklevel=stacklevel,
             )
