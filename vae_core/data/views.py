@@ -33,7 +33,7 @@ class View:
 
     name: str
     said: str  #: in plain words
-    code: str  #: of integers k [B, D] and K levels, for a loss of one's own
+    code: str  #: of integers k, of any shape, and K levels, for a loss of one's own
     code_said: str  #: the comment beside it
     see: Callable[[Tensor, int, Tensor], Tensor]  #: (k, levels, uniform) -> float data for the likelihood
     to_grey: Callable[[Tensor, int], Tensor]  #: (value in this view, levels) -> grey value in [0, 1] for a picture
@@ -73,7 +73,7 @@ VIEWS = {
         View(
             "unit",
             said="dequantised, (k+u)/K with u uniform on [0, 1)",
-            code="(k + torch.rand(B, D)) / K",
+            code="(k + torch.rand_like(k, dtype=torch.float)) / K",
             code_said="dequantised afresh at every visit",
             see=lambda k, levels, u: dequantise(k, levels, u),
             to_grey=_unit_to_grey,
@@ -82,7 +82,7 @@ VIEWS = {
         View(
             "real",
             said="dequantised, (k+u)/K with u uniform on [0, 1), on the real line",
-            code="(k + torch.rand(B, D)) / K",
+            code="(k + torch.rand_like(k, dtype=torch.float)) / K",
             code_said="dequantised afresh at every visit",
             see=lambda k, levels, u: dequantise(k, levels, u),
             to_grey=_unit_to_grey,

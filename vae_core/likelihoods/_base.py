@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias, final
 import torch
 
 from vae_core.likelihoods._layout import checked_shape
+from vae_core.likelihoods._raw import Layout
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -278,6 +279,11 @@ class Likelihood(_Module, metaclass=_Making):
             NotImplementedError: a family that offers no inverse.
         """
         raise NotImplementedError(f"{self.name} offers no raw(): its raw outputs are {self.card.parameters}")
+
+    def layout(self) -> Layout | None:
+        """How raw outputs are read, and by which names `raw` makes them; None where the family does not say. Does not
+        execute torch."""
+        return None
 
     def set_sigma(self, sigma: float | Tensor) -> None:
         """Sets a σ that is one number for all data (sigma="shared" or "optimal"): [], of a stack [M]; as from another

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 
 from vae_core.likelihoods._parameters import Parameters, as_it_is, probability
+from vae_core.likelihoods._raw import Layout, logits
 from vae_core.likelihoods._readings import FITTED, SETTLED, MeanRecipe, Reading
 from vae_core.numerics.elementwise import sum_bernoulli_terms
 
@@ -44,6 +45,9 @@ class CrossEntropy(MeanRecipe):
 
     def logits(self, raw: Tensor) -> Tensor:
         return raw
+
+    def layout(self) -> Layout:
+        return logits("the mean of a grey value")
 
     def raw(self, **parameters: Any) -> Tensor:
         """Raw outputs [..., D] of `logits` η or of `probs`, the mean of a grey value, each [..., D].

@@ -28,6 +28,7 @@ from vae_core.likelihoods._ends import RENORMALISED, checked_ends
 from vae_core.likelihoods._logspace import choose
 from vae_core.likelihoods._parameters import SIGMA, Parameters, as_it_is, probability
 from vae_core.likelihoods._quadrature import gauss_legendre
+from vae_core.likelihoods._raw import Layout, location
 from vae_core.likelihoods._scale import MODES, Optimal, Scale, _against, make_scale
 
 if TYPE_CHECKING:
@@ -242,6 +243,9 @@ class LocationScale(Density):
 
     def sigma_in_use(self, raw: Tensor) -> Tensor | None:
         return torch.exp(self.scale.split(raw)[1].detach()).mean()
+
+    def layout(self) -> Layout:
+        return location("μ, in units of the data's range", self.link) + self.scale.layout()
 
     def raw(self, **parameters: Any) -> Tensor:
         """Raw outputs [..., R] of a location and a scale.

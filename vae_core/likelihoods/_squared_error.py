@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 
 from vae_core.likelihoods._parameters import Parameters, as_it_is
+from vae_core.likelihoods._raw import Layout, location
 from vae_core.likelihoods._readings import CLIP, FITTED, IMPLIED, SETTLED, MeanRecipe, Reading
 from vae_core.numerics.elementwise import sum_squares
 
@@ -50,6 +51,9 @@ class SquaredError(MeanRecipe):
     def logits(self, raw: Tensor) -> Tensor:
         """Of μ, moved into [CLIP, 1 − CLIP]: a squared error lets it be anything."""
         return torch.logit(raw, CLIP)
+
+    def layout(self) -> Layout:
+        return location("μ of a grey value k/(K−1)")
 
     def raw(self, **parameters: Any) -> Tensor:
         """Raw outputs [..., D] of `mean`, the μ of a grey value k/(K−1) [..., D]. Raises ValueError for an unknown or

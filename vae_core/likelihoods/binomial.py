@@ -9,6 +9,7 @@ import torch
 from vae_core.likelihoods._base import Card
 from vae_core.likelihoods._integers import IntegerMass
 from vae_core.likelihoods._parameters import Parameters, as_it_is, probability
+from vae_core.likelihoods._raw import Layout, logits
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,6 +35,9 @@ class Binomial(IntegerMass):
 
     def _log_masses(self, k: Tensor, raw: Tensor) -> Tensor:
         return binomial_log_masses(k, raw, self.levels)
+
+    def layout(self) -> Layout:
+        return logits("the coin's chance")
 
     def raw(self, **parameters: Any) -> Tensor:
         """Raw outputs [..., D] of `logits` η or of `probs`, the coin's, each [..., D].

@@ -14,6 +14,7 @@ import torch
 from vae_core.likelihoods._base import Card, Density
 from vae_core.likelihoods._logspace import langevin, log_sinhc
 from vae_core.likelihoods._parameters import Parameters, as_it_is, probability
+from vae_core.likelihoods._raw import Layout, logits
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,6 +44,9 @@ class ContinuousBernoulli(Density):
         middle = (k.to(raw.dtype) + 0.5) / levels - 0.5
         log_width = torch.full((), -math.log(levels), dtype=raw.dtype, device=raw.device)
         return torch.addcmul(log_width, raw, middle) + log_sinhc(raw * (0.5 / levels)) - log_sinhc(0.5 * raw)
+
+    def layout(self) -> Layout:
+        return logits("λ, which is not the mean")
 
     def raw(self, **parameters: Any) -> Tensor:
         """Raw outputs [..., D] of `logits` η or of `probs`, λ (not the mean), each [..., D].

@@ -14,6 +14,7 @@ from vae_core.likelihoods._base import Card, Density
 from vae_core.likelihoods._log1mexp import log1mexp, log1mexp_of_exp, log_log1pexp
 from vae_core.likelihoods._logspace import choose
 from vae_core.likelihoods._parameters import Parameters, as_it_is, positive
+from vae_core.likelihoods._raw import Layout
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -78,6 +79,13 @@ class Kumaraswamy(Density):
         step = a * log_high + log1mexp(a * log_ratio) - log1mexp(a * log_high)
         within = log1mexp_of_exp(log_b + log_log1pexp(step))
         return survival + ~last * within
+
+    def layout(self) -> Layout:
+        lines = (
+            f"log_a = {_WIDEST_A:g} * torch.tanh(raw[..., :D] / {_WIDEST_A:g})",
+            f"log_b = {_WIDEST_B:g} * torch.tanh(raw[..., D:] / {_WIDEST_B:g})",
+        )
+        return Layout(lines, (("log_a", "a"), ("log_b", "b")))
 
     def raw(self, **parameters: Any) -> Tensor:
         """Raw outputs [..., 2 D] of `a` or `log_a`, and `b` or `log_b`, each [..., D]. Raises ValueError for an unknown

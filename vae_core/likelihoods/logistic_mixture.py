@@ -19,6 +19,7 @@ from vae_core.likelihoods._base import Card
 from vae_core.likelihoods._ends import RENORMALISED, checked_ends
 from vae_core.likelihoods._integers import IntegerMass
 from vae_core.likelihoods._parameters import Parameters, as_it_is, positive
+from vae_core.likelihoods._raw import Layout
 from vae_core.numerics.elementwise import logsigmoid
 
 if TYPE_CHECKING:
@@ -80,6 +81,17 @@ class LogisticMixture(IntegerMass):
         start = (torch.arange(n, dtype=raw.dtype, device=raw.device).unsqueeze(-1) + 0.5) * (levels / n)
         excess = torch.nn.functional.softplus(log_scale + (math.log(levels / (2 * n)) - _LOG_FLOOR))
         return logits, location * levels + start, (excess + _LOG_FLOOR).clamp(max=_LOG_CEILING)
+
+    def layout(self) -> Layout:
+        n, finest = self.components, round(math.exp(-_LOG_FLOOR)) * self.levels
+        lines = (
+            f"n, floor = {n}, 1 / {finest}  # components; a {round(math.exp(-_LOG_FLOOR))}th of a bin",
+            "logits, b, c = raw.unflatten(-1, (3, n, D)).unbind(-3)  # [..., n, D]",
+            "start = (torch.arange(n).to(raw) + 0.5).unsqueeze(-1) / n  # side by side",
+            "mean = b + start  # in units of the data's range",
+            "scale = torch.exp(c) / (2 * n) + floor  # the logistic's",
+        )
+        return Layout(lines, (("logits", "weights"), ("mean",), ("scale", "log_scale")))
 
     def raw(self, **parameters: Any) -> Tensor:
         """Raw outputs [..., 3 n D] of the components' `logits` or `weights` (which sum to 1 over n), their locations

@@ -17,6 +17,7 @@ from vae_core.likelihoods._degrees_of_freedom import DegreesOfFreedom, make_degr
 from vae_core.likelihoods._location_scale import LocationScale
 from vae_core.likelihoods._logspace import choose
 from vae_core.likelihoods._quadrature import gauss_legendre
+from vae_core.likelihoods._raw import Layout
 from vae_core.likelihoods._scale import _against
 from vae_core.numerics.elementwise import log1p
 
@@ -71,6 +72,9 @@ class StudentT(LocationScale):
             raise ValueError(_NO_OPTIMUM)
         super().__init__(sigma, link, ends, levels)
         self.df: DegreesOfFreedom = make_degrees(df)
+
+    def layout(self) -> Layout:
+        return super().layout() + Layout(beside=("df, ν, is a number or, with df='shared', learned: set by set_df",))
 
     def set_df(self, df: float | Tensor) -> None:
         """Sets a learned ν: [], of a stack [M]. Raises ValueError where it is no learned one, or out of its range."""

@@ -1,4 +1,4 @@
-"""What `vae-bench explain FAMILY` says: the card of a likelihood, what it needs, and a loss to copy."""
+"""What `vae-bench explain FAMILY` says: the card of a likelihood, what it needs, its raw outputs, a loss to copy."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import inspect
 import re
 from typing import Any
 
+from bench.cli.text.raw_outputs import raw_outputs
+from bench.cli.text.snippets import CODES, DIMS, LEVELS, code
 from bench.cli.text.table import table
 from bench.grid.families import (
+    Scalar,
     ends_said,
     make,
     measure_said,
@@ -16,15 +19,17 @@ from bench.grid.families import (
     scales,
     trainable_on,
     view_said,
-    views,
     widths,
 )
 
-DIMS, LEVELS = 784, 256  # of MNIST, whose numbers people have in mind
+LOSS = "A loss for your own code:"  #: stands above it
 
 
-def explain(name: str, width: int) -> str:
-    """All that is known of a family or an alias, the text wrapped to `width`. Raises ValueError for an unknown name."""
+def explain(name: str, width: int, sigma: Scalar | None = None) -> str:
+    """All that is known of a family or an alias, the text wrapped to `width`, the loss with σ as told.
+
+    Raises ValueError for an unknown name, and for a σ that the family does not take or cannot be trained with.
+    """
     catalogue = registry()
     alias = catalogue.ALIASES.get(name)
     family = catalogue.get(name)
@@ -50,55 +55,28 @@ def explain(name: str, width: int) -> str:
     if plugin:
         rows.append(("plug-in", f"{plugin.file.name}, checksum {plugin.sha256[:8]}"))
     heading = f"{title}\n{'=' * len(title)}\n" if len(title) <= width else f"{title}\n\n"
-    return f"{heading}{table(rows, width)}\nA loss for your own code:\n\n{snippet(name)}"
+    return (
+        f"{heading}{table(rows, width)}"
+        f"\nRaw outputs, what the decoder's last layer gives:\n\n{raw_outputs(family.name, width, DIMS, LEVELS)}"
+        f"\n{LOSS}\n\n{code('loss', name, sigma)}"
+        f"\nMore to copy:\n\n{codes(name, sigma)}"
+    )
 
 
-def snippet(name: str) -> str:
-    """A few lines of torch that run as they are: outputs, ln p(x|z), the ELBO, bits/dim."""
-    catalogue = registry()
-    family = catalogue.get(name)
-    levels = 2 if family.view == "binary" else LEVELS
-    given = needed_options(name) | ({"levels": levels} if family.takes_levels else {})
-    arguments = "".join(f", {key}={value!r}" for key, value in given.items()).replace("'", '"')
-    lik = make(name, needed_options(name), levels)
-    view = views()[family.view]
-    alias, plugin = catalogue.ALIASES.get(name), catalogue.plugins().get(name)
-    own_file = plugin.file.name if plugin and not plugin.installed else None
-    unit = "unnormalised: no likelihood" if family.recipe else "nats"
-    binned = alias is not None and alias.objective == "binned"
-    lines = [
-        "import math",
-        "",
-        "import torch",
-        "",
-        f"from vae_core import likelihoods{', plugins' if own_file else ''}",
-        "",
-        f"B, D, Z, K = 100, {DIMS}, 20, {levels}  # batch, values an image, latent, levels",
-        f'plugins.register("{own_file}")' if own_file else None,
-        f'lik = likelihoods.make("{name}"{arguments})',
-        "lik.initialise(0.3)  # where the learned scale starts" if family.takes_sigma else None,
-        "encoder = torch.nn.Linear(D, 2 * Z)  # your network",
-        f"decoder = torch.nn.Linear(Z, lik.outputs(D))  # yours, with {lik.outputs(DIMS)} outputs",
-        "networks = [*encoder.parameters(), *decoder.parameters()]",
-        "optimiser = torch.optim.Adam([*networks, *lik.parameters()], lr=1e-3)",
-        "",
-        "k = torch.randint(K, (B, D))  # your images: integers 0..K-1",
-        None if binned else f"x = {view.code}  # {view.code_said}",
-        "mean, log_variance = encoder(k / (K - 1)).chunk(2, dim=-1)",
-        "z = mean + torch.exp(0.5 * log_variance) * torch.randn(B, Z)",
-        "raw = decoder(z)",
-        f"log_p = {'lik.log_mass(k, raw, K)' if binned else 'lik.train_log_prob(x, raw)'}  # [B], {unit}",
-        "kl = 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).sum(-1)",
-        "elbo = log_p - kl  # [B]",
-        "loss = -elbo.mean()",
-        "optimiser.zero_grad()",
-        "loss.backward()",
-        "optimiser.step()",
-        "",
-        f"mass = lik.log_mass(k, raw, K)  # [B], ln P(k|z){' as it is scored' if family.recipe else ', exact'}",
-        "bits_per_dim = (kl - mass).mean() / (D * math.log(2))  # an upper bound",
-    ]
-    return "\n".join(line for line in lines if line is not None) + "\n"
+def codes(name: str, sigma: Scalar | None) -> str:
+    """What `--code` prints, one line each, and how the loss is got with another σ."""
+    asked = f"vae-bench explain {name}" + (f" --sigma {sigma}" if sigma is not None else "")
+    family, alias = registry().get(name), registry().ALIASES.get(name)
+    plugin = registry().plugins().get(name)
+    from_file = f" --plugin {plugin.file.name}" if plugin and not plugin.installed else ""
+    rows = [(f"{asked} --code {kind}{from_file}", said) for kind, said in CODES.items() if kind != "loss"]
+    if family.takes_sigma:
+        used = sigma if sigma is not None else family.option_defaults().get("sigma")
+        others = [mode for mode in family.sigma_modes if mode != used]
+        if alias:
+            others = [mode for mode in others if not make(name, scales(name)[mode]).refusal(alias.objective)]
+        rows.append((f"--sigma {', '.join([*others, '0.1'])}", "each of these with another σ"))
+    return "".join(f"  {call}\n      {said}\n" for call, said in rows)
 
 
 def _under(label: str, texts: list[str]) -> list[tuple[str, str]]:

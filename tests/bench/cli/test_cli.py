@@ -504,6 +504,7 @@ sys.exit(code)
         ("explain", "gaussian"),
         ("explain", "discretised_logistic"),
         ("explain", "triangular", "--plugin", str(TRIANGULAR)),
+        ("explain", "gaussian", "--code", "lightning", "--sigma", "pixel"),
         ("run", "../small.toml", "--set", "objective=['dequantised', 'binned']", "--out", "other.sqlite"),
         ("run", "../plugged.toml", "--plugin", str(TRIANGULAR)),
         ("run", "../small.toml", "--out", "other.sqlite"),

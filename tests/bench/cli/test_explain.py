@@ -1,4 +1,4 @@
-"""`vae-bench explain`: what it says of every family is true, and the loss that it prints runs."""
+"""`vae-bench explain`: what it says of every family is true, and its lines on raw outputs run."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from typing import Any
 
 import pytest
 import torch
-from torch.distributions import Normal, kl_divergence
 
 from bench.cli.text import listing
-from bench.cli.text.explanation import explain, snippet
+from bench.cli.text.explanation import LOSS, explain
+from bench.cli.text.snippets import DIMS, LEVELS
 from bench.grid import families as wording
 from bench.grid.families import make, registry, trainable_on, widths
-from tests.conftest import TRIANGULAR
 from vae_core import likelihoods
 from vae_core.data import VIEWS
 from vae_core.likelihoods import Card
@@ -113,50 +112,95 @@ def test_the_alias_is_explained_as_what_it_is():
     assert re.search("^trained on  binned$", text, re.MULTILINE)
 
 
-# -- the loss ----------------------------------------------------------------------------------------------------------
+# -- raw outputs -------------------------------------------------------------------------------------------------------
 
 
-@EVERY
-def test_the_loss_runs_as_it_is_printed(name, monkeypatch):
-    """In a smaller size: a step is made, x is in the family's view, the KL and the score are what they should be."""
-    monkeypatch.chdir(TRIANGULAR.parent)  # where the plug-in of the tests lies
-    code = explain(name, 80).partition("A loss for your own code:\n\n")[2]
-    assert code == snippet(name)
-    small = code.replace("B, D, Z, K = 100, 784, 20,", "B, D, Z, K = 6, 11, 3,")
-    assert small != code
-    torch.manual_seed(0)
-    names: dict = {}
-    exec(compile(small, name, "exec"), names)
-    family, k, lik = likelihoods.get(name), names["k"], names["lik"]
-    assert names["mass"].shape == names["log_p"].shape == names["elbo"].shape == (6,)
-    assert torch.isfinite(names["loss"])
-    torch.testing.assert_close(names["loss"], (names["kl"] - names["log_p"]).mean())
-    posterior = Normal(names["mean"], torch.exp(0.5 * names["log_variance"]))
-    torch.testing.assert_close(names["kl"], kl_divergence(posterior, Normal(0.0, 1.0)).sum(-1))
-    for parameter in (*names["decoder"].parameters(), *lik.parameters()):
-        assert parameter.grad is not None
-        assert torch.isfinite(parameter.grad).all()
-    if name in registry().ALIASES:
-        assert "x" not in names
-        return
-    uniform = (names["x"] * names["K"] - k).clamp(0, 1)
-    expected = k.float() if family.view == "binary" else VIEWS[family.view].see(k, names["K"], uniform)
-    torch.testing.assert_close(names["x"], expected.float())
+def raw_said(name: str) -> str:
+    return explain(name, 80).partition("Raw outputs, what the decoder's last layer gives:\n\n")[2].partition(LOSS)[0]
 
 
-def test_the_loss_trains():
-    """A few hundred steps of the printed step on one batch improve its bound."""
-    code = snippet("gaussian").replace("B, D, Z, K = 100, 784, 20,", "B, D, Z, K = 20, 10, 2,")
-    setup, _, step = code.partition("k = torch.randint")
-    names: dict = {}
-    torch.manual_seed(0)
-    exec(setup + "k = torch.full((B, D), 200)\n", names)
-    step = step.partition("\n")[2]
-    exec(step, names)
-    first = float(names["bits_per_dim"].detach())
-    for _ in range(300):
-        exec(step, names)
-    assert float(names["bits_per_dim"].detach()) < first - 0.5
+@pytest.mark.parametrize("name", registry().names())
+def test_the_lines_that_read_raw_outputs_and_make_them_again_run_as_they_are_printed(name):
+    """Every block, for every way that σ is given that is in its heading."""
+    blocks = re.split(r"^(?=(?:sigma .*: )?raw \[\.\.\., R\], R = )", raw_said(name), flags=re.MULTILINE)[1:]
+    modes = wording.scales(name)
+    seen: list[str] = []
+    for block in blocks:
+        headed = re.match(r"(?:sigma (.*): )?raw", block)
+        assert headed
+        of_block = (headed[1] or "").split(", ")
+        seen += of_block
+        lines = re.findall(r"^    (.*)$", block, re.MULTILINE)
+        for mode in of_block:
+            levels = {"levels": LEVELS} if likelihoods.get(name).takes_levels else {}
+            lik = likelihoods.make(name, **{**modes[mode], **levels})
+            if not lines:
+                assert lik.layout() is None
+                assert lik.card.parameters in " ".join(block.split())
+                continue
+            raw = torch.randn(3, lik.outputs(DIMS), generator=torch.manual_seed(0), dtype=torch.float64)
+            names = {"raw": raw, "lik": lik, "D": DIMS, "torch": torch}
+            exec("\n".join(lines), names)
+            assert [line.partition(" = ")[0] for line in lines if "lik.raw(" in line] == ["raw"]
+            torch.testing.assert_close(names["raw"], raw, rtol=1e-8, atol=1e-8)
+    assert sorted(seen) == sorted(modes)
+
+
+@pytest.mark.parametrize("name", registry().names())
+def test_planes_are_laid_out_as_is_said(name):
+    """Plane p C + c is output p of channel c: the parameters that the printed lines read from one pixel of the picture
+    are those of that pixel, channel and place alone."""
+    text = " ".join(raw_said(name).split())
+    channels, rows, columns = 3, 2, 5
+    dims = channels * rows * columns
+    for mode, options in wording.scales(name).items():
+        levels = {"levels": 17} if likelihoods.get(name).takes_levels else {}
+        lik = likelihoods.make(name, **options, **levels, shape=(channels, rows, columns))
+        planes = lik.outputs(1)
+        if lik.outputs(dims) != planes * dims:
+            assert mode == "image"
+            assert "raw stays flat, for R is no multiple of D" in text
+            continue
+        per_pixel = str(likelihoods.get(name).described(**options, **(levels and {"levels": LEVELS})).outputs(1))
+        assert f"raw [..., {per_pixel + ' ' if per_pixel != '1' else ''}C, H, W]" in text
+        if planes > 1:
+            assert "plane p C + c is output p of channel c" in text
+        if mode in ("shared", "optimal"):
+            lik.set_sigma(0.2)
+        raw = torch.randn(2, planes * channels, rows, columns, generator=torch.manual_seed(0))
+        mean = lik.mean(raw)
+        alone = likelihoods.make(name, **options, **levels)
+        if mode in ("shared", "optimal"):
+            alone.set_sigma(0.2)
+        for c, h, w in ((0, 0, 0), (1, 1, 3), (2, 0, 4)):
+            outputs = torch.stack([raw[:, p * channels + c, h, w] for p in range(planes)], -1)
+            torch.testing.assert_close(mean[:, c, h, w], alone.mean(outputs)[:, 0])
+
+
+def test_a_family_that_is_silent_of_its_raw_outputs_is_described_by_its_card_and_its_docstring(monkeypatch):
+    class Silent(likelihoods.Mass):
+        view = "levels"
+        card = Card("silent", "summary", "formula", "support", "two numbers, first and second", "source", "users")
+
+        outputs = log_prob = log_masses = mean = sample = lambda *_: 7  # type: ignore[assignment]
+
+    class Speaking(Silent):
+        def raw(self, **parameters):
+            """Raw outputs of `first` and
+            `second`.
+
+            Raises ValueError."""
+
+    for family, words in (
+        (Silent, "silent offers none."),
+        (Speaking, "makes them: Raw outputs of `first` and `second`."),
+    ):
+        family.name = "silent"
+        monkeypatch.setattr(likelihoods, "_FAMILIES", {**likelihoods._FAMILIES, "silent": family})
+        text = said("silent")
+        assert "raw [..., R], R = 7 two numbers, first and second. " in text
+        assert words in text
+        assert "Raises ValueError" not in text
 
 
 # -- what is not in the shipped catalogue ------------------------------------------------------------------------------
