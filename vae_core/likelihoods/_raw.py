@@ -3,7 +3,10 @@ names by which `Likelihood.raw` takes these back. `vae-bench explain` prints the
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+
+from vae_core.likelihoods._parameters import SIGMA
 
 
 @dataclass(frozen=True)
@@ -34,3 +37,13 @@ def location(said: str, link: str = "identity") -> Layout:
 def logits(probs: str) -> Layout:
     """All D raw outputs as logits; probs: what of, in words."""
     return Layout(("logits = raw", f"probs = torch.sigmoid(raw)  # {probs}"), (("logits", "probs"),))
+
+
+def scale(shape: str, floor: float, sharpness: float) -> Layout:
+    """All raw outputs behind the first D as σ, `shape` of them, above e^floor (_scale.py has the formula, here without
+    its logarithm)."""
+    lines = (
+        f"floor = 1 / {math.exp(-floor):.9g}  # of σ, 1/(64 K): a 64th of a bin",
+        f"sigma = (torch.exp({sharpness:g} * raw[..., D:]) + floor**{sharpness:g}) ** {1 / sharpness:g}  # {shape}",
+    )
+    return Layout(lines, (tuple(SIGMA),), ("A raw output of sigma is ln σ, but near that floor",))

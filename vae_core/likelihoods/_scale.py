@@ -19,6 +19,8 @@ a number    fixed                                                        D
 "optimal"   maximum-likelihood σ of the batch in training (σ-VAE,        D
             Rybkin et al. 2021, eq. 6), a running mean of it at test
 =========== ============================================================ ===============
+
+It is one file: five ways of a few lines each, and the map that they share.
 """
 
 from __future__ import annotations
@@ -31,8 +33,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import torch
 
 from vae_core.likelihoods._base import Part
-from vae_core.likelihoods._parameters import SIGMA
-from vae_core.likelihoods._raw import Layout
+from vae_core.likelihoods._raw import Layout, scale
 from vae_core.numerics.elementwise import floored
 from vae_core.numerics.visible import constant, readable, transformed
 
@@ -79,16 +80,6 @@ class Scale(Part):
     def layout(self) -> Layout:
         """What of the raw outputs is σ."""
         return Layout(beside=(f"sigma is {self.said}, no raw output: set by {self.way}",))
-
-    def _given_by_decoder(self, shape: str) -> Layout:
-        """σ as all raw outputs behind the first D, `shape` of them."""
-        levels = round(FLOOR_OF_A_BIN / math.exp(self.floor))
-        power = f"{self.sharpness:g}"
-        lines = (
-            f"floor = 1 / ({1 / FLOOR_OF_A_BIN:g} * {levels})  # of σ, 1/(64 K): a 64th of a bin",
-            f"sigma = (torch.exp({power} * raw[..., D:]) + floor**{power}) ** {1 / self.sharpness:g}  # {shape}",
-        )
-        return Layout(lines, (tuple(SIGMA),), ("A raw output of sigma is ln σ, but near that floor",))
 
     def refusal(self, objective: str) -> str:
         """Why a family with this scale cannot be trained on `objective`, "" where it can."""
@@ -226,7 +217,7 @@ class Image(Scale):
         return dims + 1
 
     def layout(self) -> Layout:
-        return self._given_by_decoder("[..., 1]")
+        return scale("[..., 1]", self.floor, self.sharpness)
 
     def split(self, raw: Tensor) -> tuple[Tensor, Tensor]:
         return raw[..., :-1], self.from_raw(raw[..., -1:])
@@ -252,7 +243,7 @@ class Pixel(Scale):
         return 2 * dims
 
     def layout(self) -> Layout:
-        return self._given_by_decoder("[..., D]")
+        return scale("[..., D]", self.floor, self.sharpness)
 
     def split(self, raw: Tensor) -> tuple[Tensor, Tensor]:
         loc, log_scale = raw.chunk(2, dim=-1)

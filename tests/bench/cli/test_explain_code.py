@@ -137,7 +137,7 @@ def test_a_wrong_sigma_is_refused_in_one_sentence(capsys):
     assert carry_out(["explain", "bernoulli", "--sigma", "shared"]) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert err == "vae-bench: bernoulli takes no option 'sigma' (it takes none).\n"
+    assert err == "vae-bench: bernoulli takes no option 'sigma' (it takes none)\n"
 
 
 @pytest.mark.parametrize(
