@@ -9,6 +9,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -72,6 +73,23 @@ def defined(path: Path) -> set[str]:
     """The functions and classes of a file."""
     nodes = ast.walk(ast.parse(path.read_text("utf-8")))
     return {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+
+
+def test_the_readmes_model_of_ones_own_runs_as_it_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its σ is trained and saved, and its images are scored."""
+    import torch
+
+    monkeypatch.chdir(tmp_path)
+    _, _, section = (ROOT / "README.md").read_text("utf-8").partition("**As a library**")
+    code = section.partition("```python\n")[2].partition("```")[0]
+    torch.manual_seed(0)
+    names: dict[str, Any] = {}
+    exec(compile(code, "README.md", "exec"), names)
+    saved = torch.load("vae.pt", weights_only=True)
+    start = names["VAE"]().state_dict()
+    (learned,) = [name for name in saved if name.startswith("lik.")]
+    assert bool(saved[learned] != start[learned])
+    assert bool(torch.isfinite(names["estimate"].bound[1000]).all())
 
 
 def test_the_citation_names_this_version() -> None:
