@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vae_core.likelihoods import _module, _plugins
-from vae_core.likelihoods._base import Card, Density, Likelihood, Mass, Recipe, Seen, stack
+from vae_core.likelihoods._base import Card, Density, Layout, Likelihood, Mass, Recipe, Seen, stack
 from vae_core.likelihoods._plugins import Plugin
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "Alias",
     "Card",
     "Density",
+    "Layout",
     "Likelihood",
     "Mass",
     "Plugin",

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias, final
 import torch
 
 from vae_core.likelihoods._layout import checked_shape
-from vae_core.likelihoods._raw import Layout
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,6 +45,26 @@ class Card:
     parameters: str  #: what the decoder's last layer gives
     source: str  #: author, year, equation
     users: str  #: who uses it, and for what
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a family reads raw outputs, in lines of Python: `vae-bench explain` prints them, and tests carry them out. Two
+    of them side by side are `one + another`.
+
+    Attributes:
+        lines: assignments that may name `raw`, `D`, `torch` and what stands in a line before; each parameter is
+            assigned under its first name below, and may be under others.
+        names: keywords of `raw`, one tuple a parameter: its name, then others that can be given in its place.
+        beside: sentences on what is learned or told, and is no raw output.
+    """
+
+    lines: tuple[str, ...] = ()
+    names: tuple[tuple[str, ...], ...] = ()
+    beside: tuple[str, ...] = ()
+
+    def __add__(self, other: Layout) -> Layout:
+        return Layout(self.lines + other.lines, self.names + other.names, self.beside + other.beside)
 
 
 class Part(ABC):

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
+from vae_core.likelihoods._base import Layout
 from vae_core.likelihoods._parameters import Parameters, as_it_is, probability
-from vae_core.likelihoods._raw import Layout, logits
+from vae_core.likelihoods._raw import logits
 from vae_core.likelihoods._readings import FITTED, SETTLED, MeanRecipe, Reading
 from vae_core.numerics.elementwise import sum_bernoulli_terms
 
@@ -40,14 +41,14 @@ class CrossEntropy(MeanRecipe):
     def weight(self, dims: int) -> float:
         """Factor on the summed cross-entropy for D = dims."""
 
+    def layout(self) -> Layout:
+        return logits("the mean of a grey value")
+
     def log_prob(self, x: Tensor, raw: Tensor) -> Tensor:
         return self.weight(raw.shape[-1]) * sum_bernoulli_terms(x, raw)
 
     def logits(self, raw: Tensor) -> Tensor:
         return raw
-
-    def layout(self) -> Layout:
-        return logits("the mean of a grey value")
 
     def raw(self, **parameters: Any) -> Tensor:
         """Raw outputs [..., D] of `logits` η or of `probs`, the mean of a grey value, each [..., D].

@@ -23,12 +23,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
-from vae_core.likelihoods._base import Density
+from vae_core.likelihoods._base import Density, Layout
 from vae_core.likelihoods._ends import RENORMALISED, checked_ends
 from vae_core.likelihoods._logspace import choose
 from vae_core.likelihoods._parameters import SIGMA, Parameters, as_it_is, probability
 from vae_core.likelihoods._quadrature import gauss_legendre
-from vae_core.likelihoods._raw import Layout, location
 from vae_core.likelihoods._scale import MODES, Optimal, Scale, _against, make_scale
 
 if TYPE_CHECKING:
@@ -159,6 +158,9 @@ class LocationScale(Density):
     def outputs(self, dims: int) -> int:
         return self.scale.outputs(dims)
 
+    def layout(self) -> Layout:
+        return self.scale.layout("μ, in units of the data's range", self.link)
+
     def log_prob(self, x: Tensor, raw: Tensor) -> Tensor:
         loc, log_scale = self._split(raw)
         return self._log_prob(x, loc, log_scale)
@@ -243,9 +245,6 @@ class LocationScale(Density):
 
     def sigma_in_use(self, raw: Tensor) -> Tensor | None:
         return torch.exp(self.scale.split(raw)[1].detach()).mean()
-
-    def layout(self) -> Layout:
-        return location("μ, in units of the data's range", self.link) + self.scale.layout()
 
     def raw(self, **parameters: Any) -> Tensor:
         """Raw outputs [..., R] of a location and a scale.

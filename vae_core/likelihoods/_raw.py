@@ -1,31 +1,11 @@
-"""What raw outputs are, in words that run: lines of Python from `raw` [..., R] to a distribution's parameters, and the
-names by which `Likelihood.raw` takes these back. `vae-bench explain` prints them, and tests carry them out."""
+"""Layouts that several families have: what raw outputs are, in lines of Python that run."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
+from vae_core.likelihoods._base import Layout
 from vae_core.likelihoods._parameters import SIGMA
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How a family reads raw outputs; two of them side by side are `one + another`.
-
-    Attributes:
-        lines: assignments that may name `raw`, `D`, `torch` and what stands in a line before; each parameter is
-            assigned under its first name below, and may be under others.
-        names: keywords of `raw`, one tuple a parameter: its name, then others that can be given in its place.
-        beside: sentences on what is learned or told, and is no raw output.
-    """
-
-    lines: tuple[str, ...] = ()
-    names: tuple[tuple[str, ...], ...] = ()
-    beside: tuple[str, ...] = ()
-
-    def __add__(self, other: Layout) -> Layout:
-        return Layout(self.lines + other.lines, self.names + other.names, self.beside + other.beside)
 
 
 def location(said: str, link: str = "identity") -> Layout:
@@ -39,7 +19,7 @@ def logits(probs: str) -> Layout:
     return Layout(("logits = raw", f"probs = torch.sigmoid(raw)  # {probs}"), (("logits", "probs"),))
 
 
-def scale(shape: str, floor: float, sharpness: float) -> Layout:
+def of_decoder(shape: str, floor: float, sharpness: float) -> Layout:
     """All raw outputs behind the first D as σ, `shape` of them, above e^floor (_scale.py has the formula, here without
     its logarithm)."""
     lines = (

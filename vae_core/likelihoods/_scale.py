@@ -32,8 +32,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
 
-from vae_core.likelihoods._base import Part
-from vae_core.likelihoods._raw import Layout, scale
+from vae_core.likelihoods._base import Layout, Part
+from vae_core.likelihoods._raw import location, of_decoder
 from vae_core.numerics.elementwise import floored
 from vae_core.numerics.visible import constant, readable, transformed
 
@@ -77,10 +77,6 @@ class Scale(Part):
             raise ValueError(f"σ is {self.said}, no raw output: leave sigma out here, and set it by {self.way}")
         return location
 
-    def layout(self) -> Layout:
-        """What of the raw outputs is σ."""
-        return Layout(beside=(f"sigma is {self.said}, no raw output: set by {self.way}",))
-
     def refusal(self, objective: str) -> str:
         """Why a family with this scale cannot be trained on `objective`, "" where it can."""
         return ""
@@ -101,6 +97,15 @@ class Scale(Part):
                 ", a 64th of a bin (levels=K tells how wide one is)"
             )
         return log_sigma + torch.log(-torch.expm1(-above)) / self.sharpness
+
+    def layout(self, said: str, link: str = "identity") -> Layout:
+        """Of raw outputs that are the location behind its link, `said` being its unit, and σ where `split` takes it
+        from them."""
+        if not self.per:
+            return location(said, link) + Layout(beside=(f"sigma is {self.said}, no raw output: set by {self.way}",))
+        return location(said, link) + of_decoder(self.per, self.floor, self.sharpness)
+
+    per: ClassVar[str] = ""  #: the shape of σ, where the decoder gives it
 
     def set_log(self, value: Tensor) -> None:
         """Sets ln σ, [] or [M], where σ is one learned number. Raises ValueError where it is none."""
@@ -211,13 +216,10 @@ class Shared(Scale):
 class Image(Scale):
     """One σ per image: the decoder's last output."""
 
-    mode = "image"
+    mode, per = "image", "[..., 1]"
 
     def outputs(self, dims: int) -> int:
         return dims + 1
-
-    def layout(self) -> Layout:
-        return scale("[..., 1]", self.floor, self.sharpness)
 
     def split(self, raw: Tensor) -> tuple[Tensor, Tensor]:
         return raw[..., :-1], self.from_raw(raw[..., -1:])
@@ -237,13 +239,10 @@ class Image(Scale):
 class Pixel(Scale):
     """One σ per dimension: the second half of the decoder's outputs."""
 
-    mode = "pixel"
+    mode, per = "pixel", "[..., D]"
 
     def outputs(self, dims: int) -> int:
         return 2 * dims
-
-    def layout(self) -> Layout:
-        return scale("[..., D]", self.floor, self.sharpness)
 
     def split(self, raw: Tensor) -> tuple[Tensor, Tensor]:
         loc, log_scale = raw.chunk(2, dim=-1)

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
+from vae_core.likelihoods._base import Layout
 from vae_core.likelihoods._parameters import Parameters, as_it_is
-from vae_core.likelihoods._raw import Layout, location
+from vae_core.likelihoods._raw import location
 from vae_core.likelihoods._readings import CLIP, FITTED, IMPLIED, SETTLED, MeanRecipe, Reading
 from vae_core.numerics.elementwise import sum_squares
 
@@ -42,6 +43,9 @@ class SquaredError(MeanRecipe):
     def weight(self, dims: int) -> float:
         """Factor on the summed squared error for D = dims."""
 
+    def layout(self) -> Layout:
+        return location("μ of a grey value k/(K−1)")
+
     def log_prob(self, x: Tensor, raw: Tensor) -> Tensor:
         return -self.weight(raw.shape[-1]) * sum_squares(x - raw)
 
@@ -51,9 +55,6 @@ class SquaredError(MeanRecipe):
     def logits(self, raw: Tensor) -> Tensor:
         """Of μ, moved into [CLIP, 1 − CLIP]: a squared error lets it be anything."""
         return torch.logit(raw, CLIP)
-
-    def layout(self) -> Layout:
-        return location("μ of a grey value k/(K−1)")
 
     def raw(self, **parameters: Any) -> Tensor:
         """Raw outputs [..., D] of `mean`, the μ of a grey value k/(K−1) [..., D]. Raises ValueError for an unknown or

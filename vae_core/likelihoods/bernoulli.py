@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from vae_core.likelihoods._base import Card, Mass
+from vae_core.likelihoods._base import Card, Layout, Mass
 from vae_core.likelihoods._parameters import Parameters, as_it_is, probability
-from vae_core.likelihoods._raw import Layout, logits
+from vae_core.likelihoods._raw import logits
 from vae_core.numerics.elementwise import logsigmoid, sum_bernoulli_terms
 
 if TYPE_CHECKING:
@@ -32,6 +32,9 @@ class Bernoulli(Mass):
     def outputs(self, dims: int) -> int:
         return dims
 
+    def layout(self) -> Layout:
+        return logits("P(1)")
+
     def log_prob(self, x: Tensor, raw: Tensor) -> Tensor:
         return sum_bernoulli_terms(x, raw)
 
@@ -42,9 +45,6 @@ class Bernoulli(Mass):
 
     def _sum_log_masses(self, k: Tensor, raw: Tensor, levels: int) -> Tensor:
         return sum_bernoulli_terms(k.to(raw.dtype), raw) if levels == 2 else super()._sum_log_masses(k, raw, levels)
-
-    def layout(self) -> Layout:
-        return logits("P(1)")
 
     def raw(self, **parameters: Any) -> Tensor:
         """Raw outputs [..., D] of `logits` η or of `probs`, P(1), each [..., D].

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from vae_core.likelihoods._base import Card, Density
+from vae_core.likelihoods._base import Card, Density, Layout
 from vae_core.likelihoods._incomplete_beta import log_bin, log_kernel
 from vae_core.likelihoods._parameters import Parameters, as_it_is
-from vae_core.likelihoods._raw import Layout
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,6 +43,15 @@ class Beta(Density):
     def outputs(self, dims: int) -> int:
         return 2 * dims
 
+    def layout(self) -> Layout:
+        lines = (
+            "eta, lam = raw[..., :D], raw[..., D:]",
+            f"n = 1 / ({1 / CEILING:g} + torch.exp(-lam) / {2 - 2 * FLOOR:g})",
+            f"alpha = {FLOOR:g} + n * torch.sigmoid(eta)",
+            f"beta = {FLOOR:g} + n * torch.sigmoid(-eta)",
+        )
+        return Layout(lines, (("alpha",), ("beta",)))
+
     def _split(self, raw: Tensor) -> tuple[Tensor, Tensor]:
         """raw [..., 2 D] -> α, β, each [..., D]."""
         mean_logit, log_concentration = raw.chunk(2, dim=-1)
@@ -64,15 +72,6 @@ class Beta(Density):
     def log_masses(self, k: Tensor, raw: Tensor, levels: int) -> Tensor:
         alpha, beta = self._split(raw)
         return log_bin(k, alpha, beta, levels)
-
-    def layout(self) -> Layout:
-        lines = (
-            "eta, lam = raw[..., :D], raw[..., D:]",
-            f"n = 1 / ({1 / CEILING:g} + torch.exp(-lam) / {2 - 2 * FLOOR:g})",
-            f"alpha = {FLOOR:g} + n * torch.sigmoid(eta)",
-            f"beta = {FLOOR:g} + n * torch.sigmoid(-eta)",
-        )
-        return Layout(lines, (("alpha",), ("beta",)))
 
     def raw(self, **parameters: Any) -> Tensor:
         """Raw outputs [..., 2 D] of `alpha` and `beta`, each [..., D]. Raises ValueError for an unknown or missing

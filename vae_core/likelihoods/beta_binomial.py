@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from vae_core.likelihoods._base import Card
+from vae_core.likelihoods._base import Card, Layout
 from vae_core.likelihoods._integers import IntegerMass
 from vae_core.likelihoods._parameters import Parameters, positive
-from vae_core.likelihoods._raw import Layout
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,6 +40,14 @@ class BetaBinomial(IntegerMass):
 
     def outputs(self, dims: int) -> int:
         return 2 * dims
+
+    def layout(self) -> Layout:
+        lines = (
+            "eta, r = raw[..., :D], raw[..., D:]",
+            f"s = 2 * torch.exp({_WIDEST:g} * torch.tanh(r / {_WIDEST:g}))",
+            "alpha, beta = s * torch.sigmoid(eta), s * torch.sigmoid(-eta)",
+        )
+        return Layout(lines, (("alpha",), ("beta",)))
 
     def _split(self, raw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """raw [..., 2 D] -> ln μ, ln(1−μ), ln s, each [..., D]."""
@@ -87,14 +94,6 @@ class BetaBinomial(IntegerMass):
         log_choose = torch.lgamma(k[-1] + 1) - torch.lgamma(k + 1) - torch.lgamma(n - k + 1)
         both = (heads + tails).clamp(min=1)
         return (log_choose + torch.xlogy(heads, heads / both) + torch.xlogy(tails, tails / both)).to(like.dtype)
-
-    def layout(self) -> Layout:
-        lines = (
-            "eta, r = raw[..., :D], raw[..., D:]",
-            f"s = 2 * torch.exp({_WIDEST:g} * torch.tanh(r / {_WIDEST:g}))",
-            "alpha, beta = s * torch.sigmoid(eta), s * torch.sigmoid(-eta)",
-        )
-        return Layout(lines, (("alpha",), ("beta",)))
 
     def raw(self, **parameters: Any) -> Tensor:
         """Raw outputs [..., 2 D] of `alpha` and `beta`, each [..., D]. Raises ValueError for an unknown or missing

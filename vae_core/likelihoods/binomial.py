@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from vae_core.likelihoods._base import Card
+from vae_core.likelihoods._base import Card, Layout
 from vae_core.likelihoods._integers import IntegerMass
 from vae_core.likelihoods._parameters import Parameters, as_it_is, probability
-from vae_core.likelihoods._raw import Layout, logits
+from vae_core.likelihoods._raw import logits
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,11 +33,11 @@ class Binomial(IntegerMass):
     def outputs(self, dims: int) -> int:
         return dims
 
-    def _log_masses(self, k: Tensor, raw: Tensor) -> Tensor:
-        return binomial_log_masses(k, raw, self.levels)
-
     def layout(self) -> Layout:
         return logits("the coin's chance")
+
+    def _log_masses(self, k: Tensor, raw: Tensor) -> Tensor:
+        return binomial_log_masses(k, raw, self.levels)
 
     def raw(self, **parameters: Any) -> Tensor:
         """Raw outputs [..., D] of `logits` η or of `probs`, the coin's, each [..., D].

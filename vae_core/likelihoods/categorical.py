@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from vae_core.likelihoods._base import Card
+from vae_core.likelihoods._base import Card, Layout
 from vae_core.likelihoods._integers import IntegerMass
 from vae_core.likelihoods._parameters import Parameters, as_it_is
-from vae_core.likelihoods._raw import Layout
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,6 +34,13 @@ class Categorical(IntegerMass):
     def outputs(self, dims: int) -> int:
         return dims * self.levels
 
+    def layout(self) -> Layout:
+        lines = (
+            f"logits = raw.unflatten(-1, (D, {self.levels}))  # [..., D, K]",
+            "probs = logits.softmax(-1)",
+        )
+        return Layout(lines, (("logits", "probs"),))
+
     def _logits(self, raw: Tensor) -> Tensor:
         return raw.unflatten(-1, (-1, self.levels))
 
@@ -44,13 +50,6 @@ class Categorical(IntegerMass):
         index = k.long().expand(shape).unsqueeze(-1)
         chosen = logits.expand(*shape, self.levels).gather(-1, index).squeeze(-1)
         return chosen - logits.logsumexp(-1)
-
-    def layout(self) -> Layout:
-        lines = (
-            f"logits = raw.unflatten(-1, (D, {self.levels}))  # [..., D, K]",
-            "probs = logits.softmax(-1)",
-        )
-        return Layout(lines, (("logits", "probs"),))
 
     def raw(self, **parameters: Any) -> Tensor:
         """Raw outputs [..., D·K] of `logits` η or of `probs`, which sum to 1, each [..., D, K].

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from vae_core.likelihoods._base import Card, Density
+from vae_core.likelihoods._base import Card, Density, Layout
 from vae_core.likelihoods._logspace import langevin, log_sinhc
 from vae_core.likelihoods._parameters import Parameters, as_it_is, probability
-from vae_core.likelihoods._raw import Layout, logits
+from vae_core.likelihoods._raw import logits
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,6 +37,9 @@ class ContinuousBernoulli(Density):
     def outputs(self, dims: int) -> int:
         return dims
 
+    def layout(self) -> Layout:
+        return logits("λ, which is not the mean")
+
     def log_prob(self, x: Tensor, raw: Tensor) -> Tensor:
         return (raw * (x - 0.5) - log_sinhc(0.5 * raw)).sum(-1)
 
@@ -44,9 +47,6 @@ class ContinuousBernoulli(Density):
         middle = (k.to(raw.dtype) + 0.5) / levels - 0.5
         log_width = torch.full((), -math.log(levels), dtype=raw.dtype, device=raw.device)
         return torch.addcmul(log_width, raw, middle) + log_sinhc(raw * (0.5 / levels)) - log_sinhc(0.5 * raw)
-
-    def layout(self) -> Layout:
-        return logits("λ, which is not the mean")
 
     def raw(self, **parameters: Any) -> Tensor:
         """Raw outputs [..., D] of `logits` η or of `probs`, λ (not the mean), each [..., D].

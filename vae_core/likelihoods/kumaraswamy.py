@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from vae_core.likelihoods._base import Card, Density
+from vae_core.likelihoods._base import Card, Density, Layout
 from vae_core.likelihoods._log1mexp import log1mexp, log1mexp_of_exp, log_log1pexp
 from vae_core.likelihoods._logspace import choose
 from vae_core.likelihoods._parameters import Parameters, as_it_is, positive
-from vae_core.likelihoods._raw import Layout
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,6 +40,13 @@ class Kumaraswamy(Density):
 
     def outputs(self, dims: int) -> int:
         return 2 * dims
+
+    def layout(self) -> Layout:
+        lines = (
+            f"log_a = {_WIDEST_A:g} * torch.tanh(raw[..., :D] / {_WIDEST_A:g})",
+            f"log_b = {_WIDEST_B:g} * torch.tanh(raw[..., D:] / {_WIDEST_B:g})",
+        )
+        return Layout(lines, (("log_a", "a"), ("log_b", "b")))
 
     def _split(self, raw: Tensor) -> tuple[Tensor, Tensor]:
         """raw [..., 2 D] -> ln a, ln b, each [..., D]."""
@@ -79,13 +85,6 @@ class Kumaraswamy(Density):
         step = a * log_high + log1mexp(a * log_ratio) - log1mexp(a * log_high)
         within = log1mexp_of_exp(log_b + log_log1pexp(step))
         return survival + ~last * within
-
-    def layout(self) -> Layout:
-        lines = (
-            f"log_a = {_WIDEST_A:g} * torch.tanh(raw[..., :D] / {_WIDEST_A:g})",
-            f"log_b = {_WIDEST_B:g} * torch.tanh(raw[..., D:] / {_WIDEST_B:g})",
-        )
-        return Layout(lines, (("log_a", "a"), ("log_b", "b")))
 
     def raw(self, **parameters: Any) -> Tensor:
         """Raw outputs [..., 2 D] of `a` or `log_a`, and `b` or `log_b`, each [..., D]. Raises ValueError for an unknown

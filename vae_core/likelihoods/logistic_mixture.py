@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from vae_core.likelihoods._base import Card
+from vae_core.likelihoods._base import Card, Layout
 from vae_core.likelihoods._ends import RENORMALISED, checked_ends
 from vae_core.likelihoods._integers import IntegerMass
 from vae_core.likelihoods._parameters import Parameters, as_it_is, positive
-from vae_core.likelihoods._raw import Layout
 from vae_core.numerics.elementwise import logsigmoid
 
 if TYPE_CHECKING:
@@ -71,17 +70,6 @@ class LogisticMixture(IntegerMass):
     def outputs(self, dims: int) -> int:
         return 3 * self.components * dims
 
-    def _split(self, raw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """raw [..., 3 n D] -> logits of π, m and ln s in units of a bin (level k is [k, k+1]), each [..., n, D].
-
-        In these units the two bins that share an edge compute it alike, so that the masses sum to 1 in float32 too.
-        """
-        n, levels = self.components, self.levels
-        logits, location, log_scale = raw.unflatten(-1, (3, n, -1)).unbind(-3)
-        start = (torch.arange(n, dtype=raw.dtype, device=raw.device).unsqueeze(-1) + 0.5) * (levels / n)
-        excess = torch.nn.functional.softplus(log_scale + (math.log(levels / (2 * n)) - _LOG_FLOOR))
-        return logits, location * levels + start, (excess + _LOG_FLOOR).clamp(max=_LOG_CEILING)
-
     def layout(self) -> Layout:
         n, finest = self.components, round(math.exp(-_LOG_FLOOR)) * self.levels
         lines = (
@@ -92,6 +80,17 @@ class LogisticMixture(IntegerMass):
             "scale = torch.exp(c) / (2 * n) + floor  # the logistic's",
         )
         return Layout(lines, (("logits", "weights"), ("mean",), ("scale", "log_scale")))
+
+    def _split(self, raw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """raw [..., 3 n D] -> logits of π, m and ln s in units of a bin (level k is [k, k+1]), each [..., n, D].
+
+        In these units the two bins that share an edge compute it alike, so that the masses sum to 1 in float32 too.
+        """
+        n, levels = self.components, self.levels
+        logits, location, log_scale = raw.unflatten(-1, (3, n, -1)).unbind(-3)
+        start = (torch.arange(n, dtype=raw.dtype, device=raw.device).unsqueeze(-1) + 0.5) * (levels / n)
+        excess = torch.nn.functional.softplus(log_scale + (math.log(levels / (2 * n)) - _LOG_FLOOR))
+        return logits, location * levels + start, (excess + _LOG_FLOOR).clamp(max=_LOG_CEILING)
 
     def raw(self, **parameters: Any) -> Tensor:
         """Raw outputs [..., 3 n D] of the components' `logits` or `weights` (which sum to 1 over n), their locations

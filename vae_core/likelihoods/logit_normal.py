@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from vae_core.likelihoods._base import Card, Density
+from vae_core.likelihoods._base import Card, Density, Layout
 from vae_core.likelihoods._logspace import choose
 from vae_core.likelihoods._parameters import SIGMA, Parameters, as_it_is
 from vae_core.likelihoods._quadrature import gauss_hermite
-from vae_core.likelihoods._raw import Layout, location
 from vae_core.likelihoods._scale import MODES, Optimal, Scale, make_scale
 from vae_core.likelihoods.gaussian import Gaussian
 
@@ -60,6 +59,9 @@ class LogitNormal(Density):
 
     def outputs(self, dims: int) -> int:
         return self.scale.outputs(dims)
+
+    def layout(self) -> Layout:
+        return self.scale.layout("μ, in logits")
 
     @staticmethod
     def _to_line(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -120,9 +122,6 @@ class LogitNormal(Density):
 
     def sample(self, raw: Tensor, generator: torch.Generator | None = None) -> Tensor:
         return torch.sigmoid(_GAUSSIAN._sample_at(*self.scale.split(raw), generator))
-
-    def layout(self) -> Layout:
-        return location("μ, in logits") + self.scale.layout()
 
     def raw(self, **parameters: Any) -> Tensor:
         """Raw outputs [..., R] of the Gaussian of the logit: `mean` [..., D], and where the decoder gives σ one of

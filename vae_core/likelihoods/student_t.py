@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from vae_core.likelihoods import _student_tail
-from vae_core.likelihoods._base import Card
+from vae_core.likelihoods._base import Card, Layout
 from vae_core.likelihoods._degrees_of_freedom import DegreesOfFreedom, make_degrees
 from vae_core.likelihoods._location_scale import LocationScale
 from vae_core.likelihoods._logspace import choose
 from vae_core.likelihoods._quadrature import gauss_legendre
-from vae_core.likelihoods._raw import Layout
 from vae_core.likelihoods._scale import _against
 from vae_core.numerics.elementwise import log1p
 

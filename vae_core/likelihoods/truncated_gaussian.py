@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from vae_core.likelihoods._base import Card, Density
+from vae_core.likelihoods._base import Card, Density, Layout
 from vae_core.likelihoods._location_scale import LINKS, checked_link
 from vae_core.likelihoods._parameters import SIGMA, Parameters, as_it_is, probability
-from vae_core.likelihoods._raw import Layout, location
 from vae_core.likelihoods._scale import Scale, make_scale
 from vae_core.likelihoods.gaussian import Gaussian
 
@@ -67,6 +66,9 @@ class TruncatedGaussian(Density):
 
     def outputs(self, dims: int) -> int:
         return self.scale.outputs(dims)
+
+    def layout(self) -> Layout:
+        return self.scale.layout("μ before truncation, in units of the data's range", self.link)
 
     def _split(self, raw: Tensor) -> tuple[Tensor, Tensor]:
         """raw [..., R] -> location μ [..., D] behind the link, and ln σ, broadcastable against it."""
@@ -131,9 +133,6 @@ class TruncatedGaussian(Density):
 
     def sigma_in_use(self, raw: Tensor) -> Tensor | None:
         return torch.exp(self.scale.split(raw)[1].detach()).mean()
-
-    def layout(self) -> Layout:
-        return location("μ before truncation, in units of the data's range", self.link) + self.scale.layout()
 
     def raw(self, **parameters: Any) -> Tensor:
         """Raw outputs [..., R] of `mean`, the location μ before truncation [..., D], and where the decoder gives σ one

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from vae_core import likelihoods
-from vae_core.likelihoods._raw import Layout, location
+from vae_core.likelihoods import Layout
+from vae_core.likelihoods._raw import location
 
 D, K = 6, 17
 
