@@ -49,8 +49,8 @@ class Card:
 
 @dataclass(frozen=True)
 class Layout:
-    """How a family reads raw outputs, in lines of Python: `vae-bench explain` prints them, and tests carry them out. Two
-    of them side by side are `one + another`.
+    """How a family reads raw outputs, in lines of Python: `vae-bench explain` prints them, and tests carry them out.
+    Two of them side by side are `one + another`.
 
     Attributes:
         lines: assignments that may name `raw`, `D`, `torch` and what stands in a line before; each parameter is
