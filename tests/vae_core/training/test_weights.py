@@ -87,7 +87,7 @@ def test_every_family_at_every_scale_comes_back_to_the_bit(case: Case, data: Dat
     model, path = trained(data, blueprint), tmp_path / "m.safetensors"
     ways = {scoring: model.likelihood.scored(scoring) for scoring in family.scorings}
     for likelihood in [way for way in (*ways.values(), model.likelihood) if way.needs_fit]:
-        fit_scale(model, likelihood, data, seed=0)
+        fit_scale(likelihood, data, model.encode, model.decode)
     save_model(path, model, blueprint, ways)
     for scoring, likelihood in ways.items():
         loaded = load_model(path, scoring)
