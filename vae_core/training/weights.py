@@ -174,7 +174,7 @@ def _built(tensors: Mapping[str, Tensor], facts: Mapping[str, Any], scoring: str
     said = facts["likelihood"]
     blueprint = Blueprint(network, tuple(facts["shape"]), said["family"], said["options"])
     _require_family(said)
-    likelihood = blueprint.likelihood()
+    likelihood = likelihoods.told(blueprint.likelihood(), blueprint.shape)
     encoder, decoder = create_pair(network, blueprint.shape, likelihood.outputs(blueprint.dims), [0])
     places: dict[str, Tensor] = {}
     for part, stack in (("encoder", encoder), ("decoder", decoder)):

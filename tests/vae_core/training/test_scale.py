@@ -145,7 +145,7 @@ def test_fitting_takes_the_parameter_that_an_optimiser_holds() -> None:
 def test_what_cannot_be_fitted_is_refused_with_the_remedy(given: dict[str, Any], message: str) -> None:
     name, options = given.pop("lik", ("gaussian", {"sigma": "shared"}))
     lik = likelihoods.make(name, **options)
-    asked = {"data": images(), "encode": encode, "decode": decode, "levels": LEVELS} | given
+    asked: dict[str, Any] = {"data": images(), "encode": encode, "decode": decode, "levels": LEVELS} | given
     if options.get("sigma") == "pixel":
         asked["decode"] = lambda z: torch.zeros(*z.shape[:-1], 2 * DIMS)
     with pytest.raises(ValueError, match=message):
