@@ -81,9 +81,6 @@ class Learned(DegreesOfFreedom):
     mode = "shared"
     theta: Tensor
 
-    def __init__(self) -> None:
-        self._moved = False
-
     def learned(self) -> dict[str, Tensor]:
         return {"theta": torch.full((), _START)}
 

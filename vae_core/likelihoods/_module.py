@@ -81,7 +81,9 @@ class LikelihoodShell(Shell, Entrance):
             raise ValueError(f"this pickle of {self.name} holds {sorted(state)}, but {sorted(own)} are needed")
         for path, tensor in state.items():
             part_name, _, name = path.partition(".")
-            self._parts()[part_name].put({name: tensor})
+            part = self._parts()[part_name]
+            part.put({name: tensor})
+            part._moved = False  # it may stand where it starts: that is looked at
 
 
 #: gives the families by name; the catalogue sets it, which imports this file

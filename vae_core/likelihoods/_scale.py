@@ -185,7 +185,6 @@ class Shared(Scale):
 
     def __init__(self) -> None:
         self._start = 0.0  # θ as it was made, or set by `initialise`
-        self._moved = False
 
     def learned(self) -> dict[str, Tensor]:
         return {"theta": torch.full((), self._start)}
