@@ -22,6 +22,7 @@ from bench.grid.families import (
     widths,
 )
 
+COUPLED = "coupled: each channel of a pixel is scored given the earlier ones; it is told shape=(C, H, W)"
 LOSS = "A loss for your own code:"  #: stands above it
 
 
@@ -49,6 +50,7 @@ def explain(name: str, width: int, sigma: Scalar | None = None) -> str:
         *_under("trained on", _objectives(name)),
         *_under("scored as", _scored(family)),
         *([("end bins", ends)] if (ends := ends_said(family)) else []),
+        *([("channels", COUPLED)] if family.couples_channels else []),
         ("source", card.source),
         ("used by", card.users),
     ]

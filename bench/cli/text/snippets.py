@@ -49,6 +49,7 @@ class _Own:
         self.own_file = plugin.file.name if plugin and not plugin.installed else None
         options = [f"{key}={value!r}".replace("'", '"') for key, value in given.items() if key != "levels"]
         self.options = [f'"{name}"', *options, *(["levels=K"] if family.takes_levels else [])]
+        self.options += ["shape=(1, 1, D)"] if family.couples_channels else []
         used = given.get("sigma", family.option_defaults().get("sigma"))
         self.starts = used == "shared"  # its σ is learned, and begins somewhere
         self.view = views()[family.view]
@@ -71,6 +72,8 @@ class _Own:
 
     def _likelihood(self) -> list[str]:
         lines = ["# what it learns or fits are this module's parameters and buffers"]
+        if self.family.couples_channels:
+            lines.append("# shape: channels, rows, columns of your images")
         options = ", ".join(self.options)
         call = f"self.lik = likelihoods.make({options})"
         lines += [call] if len(call) <= _WIDEST else ["self.lik = likelihoods.make(", f"    {options}", ")"]

@@ -18,6 +18,7 @@ from bench.cli.text.explanation import LOSS, explain
 from bench.cli.text.snippets import CODES, code, notes
 from bench.grid.families import registry
 from tests.conftest import TRIANGULAR
+from tests.vae_core.likelihoods.coupled import Coupled
 from vae_core import likelihoods
 from vae_core.data import VIEWS
 
@@ -205,6 +206,17 @@ def test_x_is_what_the_family_sees(name, monkeypatch):
     if VIEWS[view].random and view != "binary":
         model.elbo(k)
         assert not torch.equal(given[1], x), "drawn afresh"
+
+
+def test_the_loss_of_a_family_that_couples_channels_tells_it_a_shape(monkeypatch):
+    monkeypatch.setattr(likelihoods, "_FAMILIES", {**likelihoods._FAMILIES, "coupled": Coupled})
+    text = explain("coupled", 80)
+    assert re.search("^channels +coupled: each channel of a pixel is scored given the earlier ones", text, re.MULTILINE)
+    assert "coupled: each" not in explain("gaussian", 80)
+    for kind in ("loss", "torch"):
+        names = carried_out(code(kind, "coupled"))
+        assert names["model"].lik.shape == (1, 1, 11)
+        assert torch.isfinite(names["loss"])
 
 
 def test_the_loss_trains():
