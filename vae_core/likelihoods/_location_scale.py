@@ -26,7 +26,7 @@ import torch
 from vae_core.likelihoods._base import Density
 from vae_core.likelihoods._ends import RENORMALISED, checked_ends
 from vae_core.likelihoods._logspace import choose
-from vae_core.likelihoods._parameters import SIGMA, Parameters, as_it_is, probability
+from vae_core.likelihoods._parameters import SIGMA, Parameters, as_it_is, one_sigma, probability
 from vae_core.likelihoods._quadrature import gauss_legendre
 from vae_core.likelihoods._scale import MODES, Optimal, Scale, _against, make_scale
 
@@ -262,7 +262,7 @@ class LocationScale(Density):
         return self.scale.join(location, log_sigma)
 
     def set_sigma(self, sigma: float | Tensor) -> None:
-        self.scale.set_log(torch.log(torch.as_tensor(sigma, dtype=torch.float64)))
+        self.scale.set_log(one_sigma(sigma))
 
     def refusal(self, objective: str) -> str:
         return self.scale.refusal(objective) or super().refusal(objective)

@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import torch
 
 from vae_core.likelihoods._base import Part
+from vae_core.likelihoods._parameters import together
 from vae_core.numerics.elementwise import floored
 from vae_core.numerics.visible import constant, readable, transformed
 
@@ -123,6 +124,13 @@ def _scale_of(sigma: float | str) -> Scale:
     return Fixed(float(sigma))
 
 
+def require_one_each(name: str, value: Tensor, kept: Tensor) -> None:
+    """Raises ValueError unless `value` is a number, or [M] for what is kept of a stack of M, [M]."""
+    if value.ndim and value.shape != kept.shape:
+        many = f"a number or [{len(kept)}], one for each model" if kept.ndim else "one number"
+        raise ValueError(f"{name} is {many}, not {list(value.shape)}")
+
+
 def _against(value: Tensor, like: Tensor) -> Tensor:
     """[M] -> [M, 1, …, 1] with the number of axes of `like`; a scalar stays one."""
     return value.reshape(value.shape + (1,) * (like.ndim - value.ndim)) if value.ndim else value
@@ -190,6 +198,7 @@ class Shared(Scale):
             self.theta.fill_(self._start)
 
     def set_log(self, value: Tensor) -> None:
+        require_one_each("sigma", value, self.theta)
         with torch.no_grad():
             self.theta.copy_(self.raw_of(value.double()) / GAIN)
         self._moved = True
@@ -215,11 +224,10 @@ class Image(Scale):
     def join(self, location: Tensor, log_sigma: Tensor | None) -> Tensor:
         if log_sigma is None:
             raise ValueError("sigma='image' has its σ among the raw outputs: give sigma, [..., 1]")
-        if log_sigma.ndim and log_sigma.shape[-1] != 1:
+        if log_sigma.shape[-1] != 1:
             raise ValueError(f"sigma='image' has one σ an image: give sigma [..., 1], not {list(log_sigma.shape)}")
-        leading = torch.broadcast_shapes(location.shape[:-1], log_sigma.shape[:-1])
-        parts = (location.expand(*leading, -1), self.raw_of(log_sigma).expand(*leading, 1))
-        return torch.cat(parts, -1)
+        one_each = together(mean=location[..., :1], sigma=self.raw_of(log_sigma))[1]
+        return torch.cat([location.expand(*one_each.shape[:-1], -1), one_each], -1)
 
     said, way = "one number an image, from the decoder", "raw"
 
@@ -239,7 +247,7 @@ class Pixel(Scale):
     def join(self, location: Tensor, log_sigma: Tensor | None) -> Tensor:
         if log_sigma is None:
             raise ValueError("sigma='pixel' has its σ among the raw outputs: give sigma, [..., D]")
-        return torch.cat(torch.broadcast_tensors(location, self.raw_of(log_sigma)), -1)
+        return torch.cat(together(mean=location, sigma=self.raw_of(log_sigma)), -1)
 
     said, way = "one number a dimension, from the decoder", "raw"
 
@@ -296,4 +304,5 @@ class Optimal(Scale):
         return self.mean / self.weight
 
     def set_log(self, value: Tensor) -> None:
+        require_one_each("sigma", value, self.log)
         self.log.copy_(value)

@@ -12,7 +12,7 @@ import torch
 
 from vae_core.likelihoods._base import Card, Density
 from vae_core.likelihoods._logspace import choose
-from vae_core.likelihoods._parameters import SIGMA, Parameters, as_it_is
+from vae_core.likelihoods._parameters import SIGMA, Parameters, as_it_is, one_sigma
 from vae_core.likelihoods._quadrature import gauss_hermite
 from vae_core.likelihoods._scale import MODES, Optimal, Scale, make_scale
 from vae_core.likelihoods.gaussian import Gaussian
@@ -130,7 +130,7 @@ class LogitNormal(Density):
         return self.scale.join(location, log_sigma)
 
     def set_sigma(self, sigma: float | Tensor) -> None:
-        self.scale.set_log(torch.log(torch.as_tensor(sigma, dtype=torch.float64)))
+        self.scale.set_log(one_sigma(sigma))
 
     def sigma_in_use(self, raw: Tensor) -> Tensor | None:
         return torch.exp(self.scale.split(raw)[1].detach()).mean()
