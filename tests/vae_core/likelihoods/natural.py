@@ -34,7 +34,7 @@ OPTIONS: dict[str, tuple[Any, ...] | None] = {
     "levels": None,
     "link": ("identity", "sigmoid"),
     "ends": ("open", "renormalised"),
-    "df": (2.5, "shared"),
+    "df": (0.1, 2.5, 200.0, "shared"),
     "beta": (0.1, 4.0),
     "components": (1, 5),
 }
