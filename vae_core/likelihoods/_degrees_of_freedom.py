@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from vae_core.likelihoods._base import Part
-from vae_core.likelihoods._scale import GAIN, require_one_each
+from vae_core.likelihoods._parameters import require_one_each
+from vae_core.likelihoods._scale import GAIN
 from vae_core.numerics.visible import constant, readable, transformed
 
 if TYPE_CHECKING:

@@ -135,6 +135,13 @@ def one_sigma(sigma: float | Tensor) -> Tensor:
     return positive("sigma")(torch.as_tensor(sigma, dtype=torch.float64))
 
 
+def require_one_each(name: str, value: Tensor, kept: Tensor) -> None:
+    """Raises ValueError unless `value` is a number, or [M] for what is kept of a stack of M, [M]."""
+    if value.ndim and value.shape != kept.shape:
+        many = f"a number or [{len(kept)}], one for each model" if kept.ndim else "one number"
+        raise ValueError(f"{name} is {many}, not {list(value.shape)}")
+
+
 #: σ by the names it has in people's code, as ln σ
 SIGMA: dict[str, Callable[[Tensor], Tensor]] = {
     "sigma": positive("sigma"),

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import torch
 
 from vae_core.likelihoods._base import Part
-from vae_core.likelihoods._parameters import together
+from vae_core.likelihoods._parameters import require_one_each, together
 from vae_core.numerics.elementwise import floored
 from vae_core.numerics.visible import constant, readable, transformed
 
@@ -112,9 +112,7 @@ def make_scale(sigma: float | str, levels: int | None = None) -> Scale:
 
 
 def _scale_of(sigma: float | str) -> Scale:
-    if isinstance(sigma, str):
-        if sigma not in MODES:
-            raise ValueError(f"sigma={sigma!r} is no scale (allowed: a number > 0, or one of {', '.join(MODES)})")
+    if isinstance(sigma, str) and sigma in MODES:
         modes: dict[str, Callable[[], Scale]] = {"shared": Shared, "image": Image, "pixel": Pixel, "optimal": Optimal}
         return modes[sigma]()
     if isinstance(sigma, bool) or not isinstance(sigma, int | float):
@@ -122,13 +120,6 @@ def _scale_of(sigma: float | str) -> Scale:
     if not (math.isfinite(sigma) and sigma > 0):
         raise ValueError(f"sigma={sigma!r} is not a finite number > 0: give a positive scale such as 0.1")
     return Fixed(float(sigma))
-
-
-def require_one_each(name: str, value: Tensor, kept: Tensor) -> None:
-    """Raises ValueError unless `value` is a number, or [M] for what is kept of a stack of M, [M]."""
-    if value.ndim and value.shape != kept.shape:
-        many = f"a number or [{len(kept)}], one for each model" if kept.ndim else "one number"
-        raise ValueError(f"{name} is {many}, not {list(value.shape)}")
 
 
 def _against(value: Tensor, like: Tensor) -> Tensor:

@@ -91,7 +91,9 @@ class BetaBinomial(IntegerMass):
         """Raw outputs [..., 2 D] of `alpha` and `beta`, each [..., D]. Raises ValueError for an unknown or missing
         parameter, one that is not > 0, and a sum α + β outside of 2 e^{±10}."""
         given = Parameters(self.name, parameters)
-        log_alpha, log_beta = together(alpha=given.need(alpha=positive("alpha")), beta=given.need(beta=positive("beta")))
+        log_alpha, log_beta = together(
+            alpha=given.need(alpha=positive("alpha")), beta=given.need(beta=positive("beta"))
+        )
         given.done()
         excess = torch.logaddexp(log_alpha, log_beta) - math.log(2)
         if not bool((excess.abs() < _WIDEST).all()):

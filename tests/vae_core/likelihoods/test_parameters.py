@@ -14,7 +14,8 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from tests.vae_core.likelihoods.natural import DIGITS, NATURAL, Draw, all_options, at, tensors
+from tests.vae_core.likelihoods.in_mpmath import DIGITS
+from tests.vae_core.likelihoods.natural import NATURAL, Draw, all_options, at, tensors
 from vae_core import likelihoods
 from vae_core.likelihoods._scale import GAIN
 
@@ -167,7 +168,8 @@ def test_a_learned_sigma_reaches_that_of_narrow_data_on_a_fine_lattice(sigma: st
     assert float(bits(likelihoods.make("gaussian", sigma=1e-3), mean)) > 6.3
     lik = likelihoods.make("gaussian", sigma=sigma, **told)
     free = torch.zeros(16, requires_grad=True)
-    optimiser = torch.optim.Adam([{"params": lik.parameters(), "lr": 0.2 / GAIN}, {"params": [free]}], lr=0.2)
+    groups: list[dict[str, Any]] = [{"params": lik.parameters(), "lr": 0.2 / GAIN}, {"params": [free]}]
+    optimiser = torch.optim.Adam(groups, lr=0.2)
     decay = torch.optim.lr_scheduler.ExponentialLR(optimiser, 0.99)
     for _ in range(600):
         optimiser.zero_grad()
