@@ -66,7 +66,7 @@ class Beta(Density):
 
     def raw(self, **parameters: Any) -> Tensor:
         """Raw outputs [..., 2 D] of `alpha` and `beta`, each [..., D]. Raises ValueError for an unknown or missing
-        parameter, and for α or β not above 0.02, or an α + β that is not below 10⁵."""
+        parameter, and for α or β not above 0.02, or an α + β − 0.04 that is not below 10⁵."""
         given = Parameters(self.name, parameters)
         alpha, beta = together(alpha=given.need(alpha=as_it_is), beta=given.need(beta=as_it_is))
         given.done()

@@ -48,7 +48,7 @@ class Categorical(IntegerMass):
         """Raw outputs [..., D·K] of `logits` η or of `probs`, which sum to 1, each [..., D, K].
 
         Raises ValueError for an unknown or missing parameter, another number of levels, and for probabilities that
-        are none.
+        are not > 0 or whose sum is off 1 by 1e-4 (what is less is normalised).
         """
         given = Parameters(self.name, parameters)
         logits = given.need(logits=as_it_is, probs=probabilities("probs", "K levels", -1))
