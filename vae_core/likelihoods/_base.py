@@ -297,10 +297,11 @@ class Likelihood(_Module, metaclass=_Making):
 
     def raw(self, **parameters: Any) -> Tensor:
         """Raw outputs [..., R] that stand for a distribution's parameters, each a number or [..., D]; how they are
-        called, and in which units, says the family's own.
+        called, and in which units, says the family's own. Tensors decide the type, torch's default or a wider one.
 
         Raises:
-            ValueError: no such parameter, one too few or two for one, or a value that no raw output stands for.
+            ValueError: no such parameter, one too few or two for one, shapes that do not broadcast, NaN and infinite
+                numbers, or a value that no raw output stands for.
             NotImplementedError: a family that offers no inverse.
         """
         raise NotImplementedError(f"{self.name} offers no raw(): its raw outputs are {self.card.parameters}")
@@ -312,7 +313,7 @@ class Likelihood(_Module, metaclass=_Making):
 
     def set_sigma(self, sigma: float | Tensor) -> None:
         """Sets a σ that is one number for all data (sigma="shared" or "optimal"): [], of a stack [M]; as from another
-        program's file. Raises ValueError where σ is no such number, or not above its floor."""
+        program's file. Raises ValueError where σ is no such number, not finite, not > 0, or not above its floor."""
         raise ValueError(f"{self.name} has no σ that is one number")
 
     def from_planes(self, planes: Tensor, channels: int) -> Tensor:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from vae_core.likelihoods._base import Part
+from vae_core.likelihoods._parameters import require_one_each
 from vae_core.likelihoods._scale import GAIN
 from vae_core.numerics.visible import constant, readable, transformed
 
@@ -89,7 +90,9 @@ class Learned(DegreesOfFreedom):
 
     def set(self, value: Tensor) -> None:
         if not bool(((value > FLOOR) & (value < CEILING)).all()):
-            raise ValueError(f"a learned ν lies between {FLOOR:g} and {CEILING:g}, given {float(value.min()):g}")
+            given = " to ".join(dict.fromkeys(f"{float(end):g}" for end in value.aminmax()))
+            raise ValueError(f"a learned ν lies between {FLOOR:g} and {CEILING:g}, given {given}")
+        require_one_each("df", value, self.theta)
         with torch.no_grad():
             self.theta.copy_(_REACH * torch.atanh((torch.log(value) - _MIDDLE) / _REACH) / GAIN)
         self._moved = True

@@ -26,7 +26,7 @@ import torch
 from vae_core.likelihoods._base import Density, Layout
 from vae_core.likelihoods._ends import RENORMALISED, checked_ends
 from vae_core.likelihoods._logspace import choose
-from vae_core.likelihoods._parameters import SIGMA, Parameters, as_it_is, probability
+from vae_core.likelihoods._parameters import SIGMA, Parameters, as_it_is, one_sigma, probability
 from vae_core.likelihoods._quadrature import gauss_legendre
 from vae_core.likelihoods._scale import MODES, Optimal, Scale, _against, make_scale
 
@@ -217,7 +217,8 @@ class LocationScale(Density):
         width = torch.exp(log_width)
         first = (k == 0).to(loc.dtype)
         opened = torch.maximum(first, (k == levels - 1).to(loc.dtype))
-        # in units of a bin, in which k is exact: two bins see the edge between them alike, however small σ is
+        # in units of a bin, in which k is exact: two bins see the edge between them alike, however small σ is, but for
+        # the rounding of half a bin in units of σ
         middle = torch.sub(k.to(loc.dtype) + 0.5, loc, alpha=levels) * width
         turned = torch.addcmul((1 - opened) * middle.abs(), opened - 2 * first, middle)
         return turned, 0.5 * width, log_width, opened
@@ -255,8 +256,8 @@ class LocationScale(Density):
                 `log_variance`, of σ itself: the standard deviation of a Gaussian, the scale of any other.
 
         Raises:
-            ValueError: a parameter that is missing, unknown or out of range; a σ at its floor; a σ that is no raw
-                output (a number, shared, optimal).
+            ValueError: a parameter that is missing, unknown, given twice, not finite or out of range; shapes that do
+                not broadcast; a σ at its floor or below; a σ that is no raw output (a number, shared, optimal).
         """
         given = Parameters(self.name, parameters)
         location = given.need(mean=as_it_is if self.link == "identity" else probability("mean"))
@@ -265,7 +266,7 @@ class LocationScale(Density):
         return self.scale.join(location, log_sigma)
 
     def set_sigma(self, sigma: float | Tensor) -> None:
-        self.scale.set_log(torch.log(torch.as_tensor(sigma, dtype=torch.float64)))
+        self.scale.set_log(one_sigma(sigma))
 
     def refusal(self, objective: str) -> str:
         return self.scale.refusal(objective) or super().refusal(objective)

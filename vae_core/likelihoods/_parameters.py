@@ -11,34 +11,40 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+#: so far may a sum of probabilities be from 1, as of rounded ones; what is given is normalised
+OFF = 1e-4
+
+
 class Parameters:
     """What `raw` was given, by name: tensors of one floating type and device, to be taken one after the other.
 
     Args:
         name: the family's, for errors.
-        given: numbers or tensors by name.
+        given: numbers or tensors by name; a number is one for one dimension, [1].
 
     Raises:
-        ValueError: something that is neither, or a value that is not finite.
+        ValueError: something that is neither, complex numbers, or a value that is not finite.
     """
 
     def __init__(self, name: str, given: Mapping[str, Any]) -> None:
         self._name = name
         tensors = [value for value in given.values() if isinstance(value, torch.Tensor)]
         dtype = torch.get_default_dtype()
-        floats = [tensor.dtype for tensor in tensors if tensor.is_floating_point()]
-        for one in floats:
-            dtype = torch.promote_types(dtype, one) if floats else dtype
+        for tensor in tensors:
+            if tensor.is_floating_point():
+                dtype = torch.promote_types(dtype, tensor.dtype)
         device = tensors[0].device if tensors else None
         self._left: dict[str, Tensor] = {}
         self._known: list[str] = []
         for key, value in given.items():
+            if isinstance(value, torch.Tensor) and value.is_complex():
+                raise ValueError(f"{key} is {value.dtype}: {name} takes real numbers")
             try:
-                self._left[key] = torch.as_tensor(value, dtype=dtype, device=device)
+                self._left[key] = torch.atleast_1d(torch.as_tensor(value, dtype=dtype, device=device))
             except (TypeError, ValueError, RuntimeError):
                 raise ValueError(f"{key}={value!r} is neither a number nor a tensor of them") from None
-            if bool(self._left[key].isnan().any()):
-                raise ValueError(f"{key} holds NaN")
+            if not bool(self._left[key].isfinite().all()):
+                raise ValueError(f"{key} holds NaN or infinite numbers, for which there is no raw output")
 
     def one(self, ways: Mapping[str, Callable[[Tensor], Tensor]], needed: bool = True) -> Tensor | None:
         """The parameter that can be given under each of these names, brought to one form by its function.
@@ -48,10 +54,11 @@ class Parameters:
         self._known += ways
         found = [key for key in ways if key in self._left]
         if len(found) > 1:
-            raise ValueError(f"{self._name} takes one of {_listed(found)}, given are both")
+            raise ValueError(f"{self._name} takes only one of {_listed(found)}")
         if not found:
             if needed:
-                raise ValueError(f"{self._name} needs {' or '.join(ways)}")
+                given = f" (given: {_listed(list(self._left))})" if self._left else ""
+                raise ValueError(f"{self._name} needs {' or '.join(ways)}{given}")
             return None
         return ways[found[0]](self._left.pop(found[0]))
 
@@ -69,6 +76,15 @@ class Parameters:
 
 def _listed(names: list[str]) -> str:
     return ", ".join(names)
+
+
+def together(**parts: Tensor) -> tuple[Tensor, ...]:
+    """Tensors of one shape, that to which these broadcast. Raises ValueError where there is none."""
+    try:
+        return torch.broadcast_tensors(*parts.values())
+    except RuntimeError:
+        shapes = " and ".join(f"{name} {list(part.shape)}" for name, part in parts.items())
+        raise ValueError(f"{shapes} do not broadcast: give each a number or [..., D]") from None
 
 
 def as_it_is(value: Tensor) -> Tensor:
@@ -98,6 +114,32 @@ def probability(name: str) -> Callable[[Tensor], Tensor]:
         return torch.log(value) - torch.log1p(-value)
 
     return logit
+
+
+def probabilities(name: str, over: str, axis: int) -> Callable[[Tensor], Tensor]:
+    """ln of what must be > 0 and sum to 1 over an axis, in words. The function raises ValueError where it does not."""
+
+    def logarithm(value: Tensor) -> Tensor:
+        if value.ndim < -axis or not bool(((value.sum(axis) - 1).abs() < OFF).all() and (value > 0).all()):
+            raise ValueError(
+                f"{name} must be > 0 and sum to 1 over axis {axis}, the {over}: what has no probability has no finite "
+                "raw output"
+            )
+        return torch.log(value)
+
+    return logarithm
+
+
+def one_sigma(sigma: float | Tensor) -> Tensor:
+    """ln of a σ that is one number for all data, [] or [M], in float64. Raises ValueError where it is none."""
+    return positive("sigma")(torch.as_tensor(sigma, dtype=torch.float64))
+
+
+def require_one_each(name: str, value: Tensor, kept: Tensor) -> None:
+    """Raises ValueError unless `value` is a number, or [M] for what is kept of a stack of M, [M]."""
+    if value.ndim and value.shape != kept.shape:
+        many = f"a number or [{len(kept)}], one for each model" if kept.ndim else "one number"
+        raise ValueError(f"{name} is {many}, not {list(value.shape)}")
 
 
 #: σ by the names it has in people's code, as ln σ

@@ -28,6 +28,7 @@ import torch
 
 from vae_core.likelihoods._base import Recipe
 from vae_core.likelihoods._location_scale import LocationScale
+from vae_core.likelihoods._parameters import one_sigma
 from vae_core.likelihoods._scale import Optimal
 from vae_core.likelihoods.binomial import Binomial, binomial_log_masses
 from vae_core.likelihoods.continuous_bernoulli import ContinuousBernoulli
@@ -354,7 +355,7 @@ class MeanRecipe(Recipe):
     def set_sigma(self, sigma: float | Tensor) -> None:
         if not self.needs_fit:
             raise ValueError(f"{self.name} read as {self.score} has no σ to be set")
-        self.fitted.set_log(torch.log(torch.as_tensor(sigma, dtype=torch.float64)))
+        self.fitted.set_log(one_sigma(sigma))
 
     def log_sigma(self, raw: Tensor) -> Tensor | None:
         """ln σ, in units of the grey values, that this one is scored with; None where its reading has none."""

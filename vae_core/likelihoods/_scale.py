@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import torch
 
 from vae_core.likelihoods._base import Layout, Part
+from vae_core.likelihoods._parameters import require_one_each, together
 from vae_core.likelihoods._raw import location, of_decoder
 from vae_core.numerics.elementwise import floored
 from vae_core.numerics.visible import constant, readable, transformed
@@ -123,9 +124,7 @@ def make_scale(sigma: float | str, levels: int | None = None) -> Scale:
 
 
 def _scale_of(sigma: float | str) -> Scale:
-    if isinstance(sigma, str):
-        if sigma not in MODES:
-            raise ValueError(f"sigma={sigma!r} is no scale (allowed: a number > 0, or one of {', '.join(MODES)})")
+    if isinstance(sigma, str) and sigma in MODES:
         modes: dict[str, Callable[[], Scale]] = {"shared": Shared, "image": Image, "pixel": Pixel, "optimal": Optimal}
         return modes[sigma]()
     if isinstance(sigma, bool) or not isinstance(sigma, int | float):
@@ -201,6 +200,7 @@ class Shared(Scale):
             self.theta.fill_(self._start)
 
     def set_log(self, value: Tensor) -> None:
+        require_one_each("sigma", value, self.theta)
         with torch.no_grad():
             self.theta.copy_(self.raw_of(value.double()) / GAIN)
         self._moved = True
@@ -226,11 +226,10 @@ class Image(Scale):
     def join(self, location: Tensor, log_sigma: Tensor | None) -> Tensor:
         if log_sigma is None:
             raise ValueError("sigma='image' has its σ among the raw outputs: give sigma, [..., 1]")
-        if log_sigma.ndim and log_sigma.shape[-1] != 1:
+        if log_sigma.shape[-1] != 1:
             raise ValueError(f"sigma='image' has one σ an image: give sigma [..., 1], not {list(log_sigma.shape)}")
-        leading = torch.broadcast_shapes(location.shape[:-1], log_sigma.shape[:-1])
-        parts = (location.expand(*leading, -1), self.raw_of(log_sigma).expand(*leading, 1))
-        return torch.cat(parts, -1)
+        one_each = together(mean=location[..., :1], sigma=self.raw_of(log_sigma))[1]
+        return torch.cat([location.expand(*one_each.shape[:-1], -1), one_each], -1)
 
     said, way = "one number an image, from the decoder", "raw"
 
@@ -250,7 +249,7 @@ class Pixel(Scale):
     def join(self, location: Tensor, log_sigma: Tensor | None) -> Tensor:
         if log_sigma is None:
             raise ValueError("sigma='pixel' has its σ among the raw outputs: give sigma, [..., D]")
-        return torch.cat(torch.broadcast_tensors(location, self.raw_of(log_sigma)), -1)
+        return torch.cat(together(mean=location, sigma=self.raw_of(log_sigma)), -1)
 
     said, way = "one number a dimension, from the decoder", "raw"
 
@@ -307,4 +306,5 @@ class Optimal(Scale):
         return self.mean / self.weight
 
     def set_log(self, value: Tensor) -> None:
+        require_one_each("sigma", value, self.log)
         self.log.copy_(value)

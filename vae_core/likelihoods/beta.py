@@ -11,7 +11,7 @@ import torch
 
 from vae_core.likelihoods._base import Card, Density, Layout
 from vae_core.likelihoods._incomplete_beta import log_bin, log_kernel
-from vae_core.likelihoods._parameters import Parameters, as_it_is
+from vae_core.likelihoods._parameters import Parameters, as_it_is, together
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -75,9 +75,9 @@ class Beta(Density):
 
     def raw(self, **parameters: Any) -> Tensor:
         """Raw outputs [..., 2 D] of `alpha` and `beta`, each [..., D]. Raises ValueError for an unknown or missing
-        parameter, and for α or β not above 0.02, or an α + β that is not below 10⁵."""
+        parameter, and for α or β not above 0.02, or an α + β − 0.04 that is not below 10⁵."""
         given = Parameters(self.name, parameters)
-        alpha, beta = torch.broadcast_tensors(given.need(alpha=as_it_is), given.need(beta=as_it_is))
+        alpha, beta = together(alpha=given.need(alpha=as_it_is), beta=given.need(beta=as_it_is))
         given.done()
         first, second = alpha - FLOOR, beta - FLOOR
         n = first + second

@@ -15,7 +15,7 @@ import torch
 
 from vae_core.likelihoods._base import Card, Layout
 from vae_core.likelihoods._integers import IntegerMass
-from vae_core.likelihoods._parameters import Parameters, positive
+from vae_core.likelihoods._parameters import Parameters, positive, together
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -99,13 +99,15 @@ class BetaBinomial(IntegerMass):
         """Raw outputs [..., 2 D] of `alpha` and `beta`, each [..., D]. Raises ValueError for an unknown or missing
         parameter, one that is not > 0, and a sum α + β outside of 2 e^{±10}."""
         given = Parameters(self.name, parameters)
-        log_alpha, log_beta = given.need(alpha=positive("alpha")), given.need(beta=positive("beta"))
+        log_alpha, log_beta = together(
+            alpha=given.need(alpha=positive("alpha")), beta=given.need(beta=positive("beta"))
+        )
         given.done()
         excess = torch.logaddexp(log_alpha, log_beta) - math.log(2)
         if not bool((excess.abs() < _WIDEST).all()):
             raise ValueError(f"alpha + beta must lie strictly within 2 e^±{_WIDEST:g} (9.1e-5 to 4.4e4)")
         width = _WIDEST * torch.atanh(excess / _WIDEST)
-        return torch.cat(torch.broadcast_tensors(log_alpha - log_beta, width), -1)
+        return torch.cat([log_alpha - log_beta, width], -1)
 
     def mean(self, raw: Tensor) -> Tensor:
         return (self.levels - 1) * torch.exp(self._split(raw)[0])

@@ -8,7 +8,7 @@ import torch
 
 from vae_core.likelihoods._base import Card, Layout
 from vae_core.likelihoods._integers import IntegerMass
-from vae_core.likelihoods._parameters import Parameters, as_it_is
+from vae_core.likelihoods._parameters import Parameters, as_it_is, probabilities
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -55,10 +55,10 @@ class Categorical(IntegerMass):
         """Raw outputs [..., D·K] of `logits` η or of `probs`, which sum to 1, each [..., D, K].
 
         Raises ValueError for an unknown or missing parameter, another number of levels, and for probabilities that
-        are none.
+        are not > 0 or whose sum is off 1 by 1e-4 (what is less is normalised).
         """
         given = Parameters(self.name, parameters)
-        logits = given.need(logits=as_it_is, probs=_log_probs)
+        logits = given.need(logits=as_it_is, probs=probabilities("probs", "K levels", -1))
         given.done()
         if logits.ndim < 2 or logits.shape[-1] != self.levels:
             raise ValueError(f"logits and probs are [..., D, {self.levels}], not {list(logits.shape)}")
@@ -82,13 +82,3 @@ class Categorical(IntegerMass):
         from scipy.special import log_softmax
 
         return log_softmax(self._logits(raw.detach()).numpy(), axis=-1)
-
-
-def _log_probs(probs: Tensor) -> Tensor:
-    off = (probs.sum(-1) - 1).abs().max() if probs.ndim else probs
-    if not bool((probs > 0).all()) or float(off) > 1e-3:
-        raise ValueError(
-            "probs must be > 0 and sum to 1 over the last axis, the K levels: what has no probability has no finite "
-            "raw output"
-        )
-    return torch.log(probs)

@@ -13,7 +13,7 @@ import torch
 from vae_core.likelihoods._base import Card, Density, Layout
 from vae_core.likelihoods._log1mexp import log1mexp, log1mexp_of_exp, log_log1pexp
 from vae_core.likelihoods._logspace import choose
-from vae_core.likelihoods._parameters import Parameters, as_it_is, positive
+from vae_core.likelihoods._parameters import Parameters, as_it_is, positive, together
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -90,8 +90,9 @@ class Kumaraswamy(Density):
         """Raw outputs [..., 2 D] of `a` or `log_a`, and `b` or `log_b`, each [..., D]. Raises ValueError for an unknown
         or missing parameter, and where |ln a| is not below 7, or |ln b| below 60."""
         given = Parameters(self.name, parameters)
-        log_a = given.need(a=positive("a"), log_a=as_it_is)
-        log_b = given.need(b=positive("b"), log_b=as_it_is)
+        log_a, log_b = together(
+            a=given.need(a=positive("a"), log_a=as_it_is), b=given.need(b=positive("b"), log_b=as_it_is)
+        )
         given.done()
         parts = []
         for name, value, widest in (("a", log_a, _WIDEST_A), ("b", log_b, _WIDEST_B)):
@@ -100,7 +101,7 @@ class Kumaraswamy(Density):
                     f"ln {name} must lie strictly within ±{widest:g}, given up to {float(value.abs().max()):g}"
                 )
             parts.append(widest * torch.atanh(value / widest))
-        return torch.cat(torch.broadcast_tensors(*parts), -1)
+        return torch.cat(parts, -1)
 
     def mean(self, raw: Tensor) -> Tensor:
         """b B(1 + 1/a, b) = Γ(1+c) Γ(1+b)/Γ(1+b+c), c = 1/a. In float64; the ratio of the last two by lgamma up to

@@ -18,7 +18,7 @@ import torch
 from vae_core.likelihoods._base import Card, Layout
 from vae_core.likelihoods._ends import RENORMALISED, checked_ends
 from vae_core.likelihoods._integers import IntegerMass
-from vae_core.likelihoods._parameters import Parameters, as_it_is, positive
+from vae_core.likelihoods._parameters import Parameters, as_it_is, positive, probabilities, together
 from vae_core.numerics.elementwise import logsigmoid
 
 if TYPE_CHECKING:
@@ -93,17 +93,18 @@ class LogisticMixture(IntegerMass):
         return logits, location * levels + start, (excess + _LOG_FLOOR).clamp(max=_LOG_CEILING)
 
     def raw(self, **parameters: Any) -> Tensor:
-        """Raw outputs [..., 3 n D] of the components' `logits` or `weights` (which sum to 1 over n), their locations
-        `mean` and their logistic scales `scale` or `log_scale`, each [..., n, D], the latter two in units of the data's
-        range [0, 1]. Raises ValueError for an unknown or missing parameter, another n, and scales that are not above a
-        16th of a bin, 1/(16 K), or not below e^60 bins."""
+        """Raw outputs [..., 3 n D] of the components' `logits` or `weights`, their locations `mean` and their
+        logistic scales `scale` or `log_scale`, each [..., n, D], the latter two in units of the data's range [0, 1].
+        Raises ValueError for an unknown or missing parameter, another n, weights that are not > 0 or whose sum over n
+        is off 1 by 1e-4 (what is less is normalised), and scales that are not above a 16th of a bin, 1/(16 K), or not
+        below e^60 bins."""
         given = Parameters(self.name, parameters)
-        logits = given.need(logits=as_it_is, weights=positive("weights"))
+        logits = given.need(logits=as_it_is, weights=probabilities("weights", "n components", -2))
         mean = given.need(mean=as_it_is)
         log_scale = given.need(scale=positive("scale"), log_scale=as_it_is) + math.log(self.levels)
         given.done()
         n = self.components
-        parts = torch.broadcast_tensors(logits, mean, log_scale)
+        parts = together(weights=logits, mean=mean, scale=log_scale)
         if parts[0].ndim < 2 or parts[0].shape[-2] != n:
             raise ValueError(f"the parameters of {n} components are [..., {n}, D], not {list(parts[0].shape)}")
         excess = parts[2] - _LOG_FLOOR

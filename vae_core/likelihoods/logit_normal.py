@@ -12,7 +12,7 @@ import torch
 
 from vae_core.likelihoods._base import Card, Density, Layout
 from vae_core.likelihoods._logspace import choose
-from vae_core.likelihoods._parameters import SIGMA, Parameters, as_it_is
+from vae_core.likelihoods._parameters import SIGMA, Parameters, as_it_is, one_sigma
 from vae_core.likelihoods._quadrature import gauss_hermite
 from vae_core.likelihoods._scale import MODES, Optimal, Scale, make_scale
 from vae_core.likelihoods.gaussian import Gaussian
@@ -88,24 +88,21 @@ class LogitNormal(Density):
         return _GAUSSIAN._log_prob(y, raw, _GAUSSIAN._observed(self.scale, y, raw, self.models)) + log_slope
 
     def log_masses(self, k: Tensor, raw: Tensor, levels: int) -> Tensor:
-        """ln[Φ((b−μ)/σ) − Φ((a−μ)/σ)], a = logit k/K and b = logit (k+1)/K; −∞ and ∞ at the ends."""
+        """ln[Φ((b−μ)/σ) − Φ((a−μ)/σ)], a = logit k/K and b = logit (k+1)/K; −∞ and ∞ at the ends, where one is left."""
         loc, log_scale = self.scale.split(raw)
         inverse = torch.exp(-log_scale)
-        k = k.to(loc.dtype)
-        first, last = k == 0, k == levels - 1
-        low, high = k.clamp(min=1), (k + 1).clamp(max=levels - 1)
-        a, b = torch.log(low / (levels - low)), torch.log(high / (levels - high))
-        # b − a without a difference of logits; an end bin, of which a or b is infinite, has a stand-in for its width
-        width = torch.log1p((1 / low).clamp(max=1)) + torch.log1p(1 / (levels - high).clamp(min=1))
+        level = k.long()
+        which = level.flatten()  # a gather of one axis: a tenth of the time that indexing takes on a CPU
+        coarse, rest, half, log_width = (c.index_select(0, which).reshape(k.shape) for c in _bins(levels, loc))
+        middle = ((coarse - loc) + rest) * inverse
+        first, last = level == 0, level == levels - 1
 
         def inside() -> Tensor:
-            middle = 0.5 * (a + b) - loc
-            return _GAUSSIAN._log_interval(middle * inverse, 0.5 * width * inverse, torch.log(width) - log_scale)
+            return _GAUSSIAN._log_interval(middle, half * inverse, log_width - log_scale)
 
         def tail() -> Tensor:
-            """Of an end bin: Φ((b−μ)/σ) of the first, 1 − Φ((a−μ)/σ) of the last; with two levels a = b = 0."""
-            inward = 2 * first.to(loc.dtype) - 1
-            return _GAUSSIAN._log_cdf((torch.lerp(a, b, first.to(loc.dtype)) - loc) * inward * inverse)
+            """Of an end bin: Φ((b−μ)/σ) of the first, 1 − Φ((a−μ)/σ) of the last."""
+            return _GAUSSIAN._log_cdf(middle * (2 * first.to(loc.dtype) - 1))
 
         return choose(first | last, tail, inside)
 
@@ -133,7 +130,7 @@ class LogitNormal(Density):
         return self.scale.join(location, log_sigma)
 
     def set_sigma(self, sigma: float | Tensor) -> None:
-        self.scale.set_log(torch.log(torch.as_tensor(sigma, dtype=torch.float64)))
+        self.scale.set_log(one_sigma(sigma))
 
     def sigma_in_use(self, raw: Tensor) -> Tensor | None:
         return torch.exp(self.scale.split(raw)[1].detach()).mean()
@@ -153,6 +150,18 @@ class LogitNormal(Density):
 
         loc, log_scale = self.scale.split(raw)
         return _OfNormal(stats.norm(loc.detach().numpy(), log_scale.detach().exp().numpy()))
+
+
+def _bins(levels: int, like: Tensor) -> tuple[Tensor, ...]:
+    """Of every level's bin in logits, each [K]: its middle in two parts, what `like`'s type holds of it and the rest,
+    so that bins see the edge between them alike; half its width; ln of its width. The middle of an end bin, which has
+    no width, is its one edge. Made in float64, as K numbers are few."""
+    k = torch.arange(levels, dtype=torch.float64, device=like.device)
+    low, high = k.clamp(min=1), (k + 1).clamp(max=levels - 1)
+    middle = 0.5 * (torch.log(low / (levels - low)) + torch.log(high / (levels - high)))
+    width = torch.log1p(1 / low) + torch.log1p(1 / (levels - high))
+    coarse = middle.to(like.dtype)
+    return coarse, (middle - coarse).to(like.dtype), (0.5 * width).to(like.dtype), torch.log(width).to(like.dtype)
 
 
 class _OfNormal:

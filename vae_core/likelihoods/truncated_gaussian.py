@@ -12,7 +12,7 @@ import torch
 
 from vae_core.likelihoods._base import Card, Density, Layout
 from vae_core.likelihoods._location_scale import LINKS, checked_link
-from vae_core.likelihoods._parameters import SIGMA, Parameters, as_it_is, probability
+from vae_core.likelihoods._parameters import SIGMA, Parameters, as_it_is, one_sigma, probability
 from vae_core.likelihoods._scale import Scale, make_scale
 from vae_core.likelihoods.gaussian import Gaussian
 
@@ -145,7 +145,7 @@ class TruncatedGaussian(Density):
         return self.scale.join(location, log_sigma)
 
     def set_sigma(self, sigma: float | Tensor) -> None:
-        self.scale.set_log(torch.log(torch.as_tensor(sigma, dtype=torch.float64)))
+        self.scale.set_log(one_sigma(sigma))
 
     def oracle(self, raw: Tensor) -> Any:
         """The scipy distribution, elementwise [..., D], that it must agree with."""
