@@ -39,7 +39,7 @@ def checked_shape(shape: Any) -> tuple[int, ...] | None:
     if shape is None:
         return None
     told = tuple(shape) if isinstance(shape, list | tuple) else ()
-    sizes = [int(size) for size in told if isinstance(size, numbers.Integral) and not isinstance(size, bool)]
+    sizes = [int(size) for size in told if not isinstance(size, bool) and isinstance(size, numbers.Integral)]
     if len(told) != 3 or len(sizes) != 3 or min(sizes) < 1:
         raise ValueError(f"shape={shape!r} is no (channels, rows, columns): grey pictures of 28 x 28 are (1, 28, 28)")
     return tuple(sizes)

@@ -1,5 +1,5 @@
 """What a likelihood refuses, each with a sentence whose advice works; and that it refuses nothing that is right, nor
-looks at anything where it was told not to."""
+looks at anything where it was told not to. It is one file: what is refused is read against what is not."""
 
 from __future__ import annotations
 
@@ -161,6 +161,12 @@ def test_one_number_of_a_million_that_is_neither_0_nor_1_is_seen(value):
         lik.log_prob(x, raw)
 
 
+def test_numbers_that_are_neither_0_nor_1_do_not_make_up_for_each_other():
+    x = torch.tensor([[-0.5, 0.5, 0.5, 0.5, 0.0, 1.0]])  # whose x − x² are 0 in sum
+    with pytest.raises(ValueError, match=r"probability of 0 and 1, given numbers within \[-0.5, 1\]"):
+        likelihoods.make("bernoulli").log_prob(x, torch.zeros(1, 6))
+
+
 @pytest.mark.parametrize("case", ALL, ids=str)
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int64])
 def test_integers_without_levels_are_refused_by_all_but_probabilities_of_integers(case, dtype):
@@ -219,7 +225,7 @@ WRONG: dict[str, tuple[str, Callable[[Given], Any]]] = {
     "levels=True": (r"levels=True is no number of levels", lambda it: it.mass(it.k, True)),
     "levels=1": (r"levels=1 is no number of levels", lambda it: it.mass(torch.zeros_like(it.k), 1)),
     "levels=17.0": (r"levels=17.0 is no number of levels", lambda it: it.mass(it.k, 17.0)),
-    "levels as a word": (r"levels='all' is no number of levels", lambda it: it.lik.log_masses(it.k, it.raw, "all")),
+    "levels as a word": (r"levels='all' is no number of levels", lambda it: it.mass(it.k, "all")),
     "a negative level": (r"levels lie within \[-1, \d+\], but levels=", lambda it: it.mass(it.k - 1)),
     "a level too many": (r"levels lie within \[1, \d+\], but levels=", lambda it: it.mass(it.k + 1)),
     "an infinite level": (r"levels (hold|lie)", lambda it: it.mass(_put(it.k.float(), torch.inf))),
@@ -307,6 +313,7 @@ def test_levels_come_back_as_the_sentence_says(case, made, way):
 def test_a_density_with_closed_ends_is_of_numbers_in_0_to_1_alone(case):
     it = given(case)
     closed = it.lik.renormalised()
+    assert closed is not None
     if not closed.has_density or it.view == "levels":
         return
     beyond = it.x + 0.5
@@ -363,7 +370,9 @@ def test_channels_come_before_rows_and_columns(family):
     for data, raw in ((x.movedim(-3, -1), planes), (x, planes.movedim(-3, -1))):
         with pytest.raises(ValueError, match="channels come before rows and columns") as caught:
             lik.log_prob(data, raw)
-        name, way = re.search(r"(x|raw)\.movedim\(-1, -3\)", str(caught.value)).group(1, 0)
+        found = re.search(r"(x|raw)\.movedim\(-1, -3\)", str(caught.value))
+        assert found
+        way, name = found[0], found[1]
         right = eval(way, {"x": data, "raw": raw})
         assert torch.equal(lik.log_prob(right, raw) if name == "x" else lik.log_prob(data, right), ours)
     with pytest.raises(ValueError, match="channels come before rows and columns"):
@@ -436,7 +445,9 @@ def test_evaluation_refuses_whole_numbers_for_a_density_of_the_line(family, low)
     x = k.float() + low
     with pytest.raises(ValueError, match="x are whole numbers") as caught:
         scored(lik, x)
-    integers, levels = re.search(r"K, (\S*x.*\.long\(\)), levels=(\d+)", str(caught.value)).groups()
+    found = re.search(r"K, (\S*x.*\.long\(\)), levels=(\d+)", str(caught.value))
+    assert found
+    integers, levels = found[1], found[2]
     assert torch.equal(eval(integers, {"x": x}), k)
     assert scored(lik, eval(integers, {"x": x}), int(levels)).bound[5].isfinite().all()
     for right in (x + 0.5, x.clamp(0, 1), torch.zeros_like(x)):  # two values may be black and white
@@ -554,6 +565,7 @@ def test_levels_may_be_of_any_type_that_holds_them(case, levels):
         ours = it.mass(it.k.to(dtype), raw=raw)
         assert torch.allclose(ours.to(wanted), wanted, rtol=1e-6), dtype
         ours.sum().backward()
+        assert raw.grad is not None
         assert raw.grad.isfinite().all()
         if it.view in ("levels", "binary"):
             raw = it.raw.clone().requires_grad_()
@@ -570,6 +582,7 @@ def test_an_empty_batch_is_scored_and_has_gradients(case):
     for score in (it.call(it.x[:0], raw), it.mass(it.k[:0], raw=raw), it.lik.mean(raw).sum(-1)):
         assert score.shape == (0,)
         score.sum().backward()
+    assert raw.grad is not None
     assert raw.grad.shape == raw.shape
     assert it.lik.sample(raw).shape == (0, DIMS)
 
