@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 
@@ -59,12 +59,12 @@ class Given(DegreesOfFreedom):
         self._value: Tensor | None = None
 
     def value(self, device: torch.device) -> Tensor:
-        if self._value is None or self._value.device != device:
-            made = constant(list(self.dfs) if self.stacked else self.dfs[0], torch.float64, device)
-            if transformed():
-                return made
-            self._value = made
-        return self._value
+        kept = self._value  # read once: threads of other devices may change it meanwhile
+        if kept is None or kept.device != device:
+            kept = constant(list(self.dfs) if self.stacked else self.dfs[0], torch.float64, device)
+            if not transformed():
+                self._value = kept
+        return kept
 
     def stack(self, parts: Sequence[Any]) -> Given:
         stacked = Given(1.0)
@@ -79,6 +79,7 @@ class Learned(DegreesOfFreedom):
     """One learned scalar θ: ln ν = middle + reach tanh(GAIN θ / reach), between ln FLOOR and ln CEILING."""
 
     mode = "shared"
+    notes = ("_moved",)
     theta: Tensor
 
     def __init__(self) -> None:
@@ -97,7 +98,13 @@ class Learned(DegreesOfFreedom):
             self.theta.copy_(_REACH * torch.atanh((torch.log(value) - _MIDDLE) / _REACH) / GAIN)
         self._moved = True
 
+    def stack(self, parts: Sequence[Any]) -> Self:
+        stacked = super().stack(parts)
+        stacked._moved = not any(part.untouched() for part in parts)
+        return stacked
+
     def untouched(self) -> str:
-        if not self._moved and readable(self.theta):
-            self._moved = not bool((self.theta == torch.full_like(self.theta, _START)).any())
+        if self._moved or not readable(self.theta):
+            return ""
+        self._moved = not bool((self.theta == torch.full_like(self.theta, _START)).any())
         return "" if self._moved else f"df='shared' (ν = {START:g}, where it starts)"

@@ -99,9 +99,7 @@ _HERE = _Here()
 
 def _as_it_is(lik: Any, raw: Tensor) -> bool:
     """Whether nothing is to be done with what is given: neither checked, nor made whole, nor laid flat."""
-    if not (
-        lik.validate_args or lik.pictures or raw.dtype.itemsize < FULL or torch.is_autocast_enabled(raw.device.type)
-    ):
+    if not (lik.validate_args or lik.pictures or raw.dtype.itemsize < FULL or _autocasts(raw)):
         return True
     return not torch.compiler.is_compiling() and _HERE.inside
 
@@ -118,15 +116,21 @@ def _called(lik: Any, name: str, data: Tensor | None, raw: Tensor, *rest: Any, u
     if lik.validate_args:
         _checks.shapes(lik, data, raw)
         _checks.values(lik, data, raw, levels, unit)
-        if name in SCORES and not torch.is_grad_enabled():
+        if name in SCORES and not (torch.compiler.is_compiling() or torch.is_grad_enabled()):
             lik.warn_if_untouched(stacklevel=4)
     raw = _whole(raw)
     arguments = (raw, *rest) if data is None else (_whole(data), raw, *rest)
     method = getattr(super(Entrance, lik), name)
-    if torch.is_autocast_enabled(raw.device.type):
+    if _autocasts(raw):
         with torch.autocast(raw.device.type, enabled=False):
             return _inside(method, arguments)
     return _inside(method, arguments)
+
+
+def _autocasts(tensor: Tensor) -> bool:
+    """Whether autocast would change what is computed with it; torch does not want to be asked that of "meta"."""
+    kind = tensor.device.type
+    return kind != "meta" and torch.is_autocast_enabled(kind)
 
 
 def _inside(method: Callable[..., Tensor], arguments: tuple[Any, ...]) -> Tensor:

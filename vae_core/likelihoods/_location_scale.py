@@ -29,6 +29,7 @@ from vae_core.likelihoods._logspace import choose
 from vae_core.likelihoods._parameters import SIGMA, Parameters, as_it_is, probability
 from vae_core.likelihoods._quadrature import gauss_legendre
 from vae_core.likelihoods._scale import MODES, Optimal, Scale, _against, make_scale
+from vae_core.numerics.visible import beneath_gradients, underived
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -188,7 +189,8 @@ class LocationScale(Density):
         """The batch's own ln σ, broadcastable against loc; its residuals enter the running mean."""
         with torch.no_grad():
             statistic = self._statistic_of(x - loc, models)
-            scale.set_log(self._log_sigma(scale.observe(statistic)))
+            with beneath_gradients():
+                scale.set_log(self._log_sigma(scale.observe(underived(statistic))))
             return _against(self._log_sigma(statistic), loc)
 
     def _statistic_of(self, residual: Tensor, models: int | None) -> Tensor:
