@@ -237,7 +237,7 @@ def _judged(search: Search, place: int, one: _Trained, data: Dataset, seed: int)
     readings = {name: one.model.likelihood.scored(name) for name in search.scored_as}
     for likelihood in readings.values():
         if likelihood.needs_fit:
-            fit_scale(one.model, likelihood, data, member.seed)
+            fit_scale(likelihood, data, one.model.encode, one.model.decode, seed=member.seed)
     weighted = BOUNDS[member.bound].weighted
     size = samples if weighted else ELBO_SAMPLES
     estimates = log_likelihoods(

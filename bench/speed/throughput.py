@@ -24,7 +24,7 @@ from vae_core.data import Dataset
 from vae_core.evaluate import importance_bounds
 from vae_core.networks import ModelCost
 from vae_core.numerics.precision import full_float32
-from vae_core.training import Trainer, fit_to_residuals, trained_models
+from vae_core.training import Trainer, fit_scale, trained_models
 
 REPEATS = 5
 SECONDS_A_REPEAT = 0.04  # a block of work is repeated until it takes at least this long
@@ -178,7 +178,7 @@ def scoring_pass(
     k = k[:EVAL_IMAGES]
     scored = model.likelihood.scored(cell.scored_as)
     if scored.needs_fit:
-        fit_to_residuals(model, scored, data, cell.seed)
+        fit_scale(scored, data, model.encode, model.decode, seed=cell.seed)
 
     def one_pass() -> None:
         importance_bounds(

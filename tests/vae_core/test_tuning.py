@@ -162,7 +162,7 @@ def test_a_recipe_is_chosen_by_its_best_reading(data: Dataset) -> None:
     for reading in family.scorings:
         likelihood = model.likelihood.scored(reading)
         if likelihood.needs_fit:
-            fit_scale(model, likelihood, data, SEED)
+            fit_scale(likelihood, data, model.encode, model.decode, seed=SEED)
         estimate = log_likelihood(
             data.valid, model.encode, model.decode, likelihood, (tuning.ELBO_SAMPLES,), data.levels
         )

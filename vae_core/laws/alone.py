@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from vae_core.laws.setting import LawBroken, Setting, at_17_levels, raw_outputs, seen
+from vae_core.laws.setting import LawBroken, Setting, at_17_levels, raw_outputs, seen, sized
 from vae_core.laws.state import changes, fingerprint
 from vae_core.likelihoods import Likelihood
 from vae_core.likelihoods._base import Part
@@ -168,10 +168,11 @@ def _no_place_for(value: object) -> str:
 
 
 def _unlike(lik: Likelihood, levels: int, turn: int) -> tuple[Tensor, Tensor]:
-    """Six images that are unlike each other, at two z each: raw [6, 2, R], k [6, 1, 4]."""
-    raw = raw_outputs(lik, 4, 12, "random", seed=turn).reshape(6, 2, -1)
+    """Six images that are unlike each other, at two z each: raw [6, 2, R], k [6, 1, D], of 4 pixels."""
+    dims = sized(lik, 4)
+    raw = raw_outputs(lik, dims, 12, "random", seed=turn).reshape(6, 2, -1)
     raw = raw * torch.linspace(0.3, 2.0, 6).reshape(-1, 1, 1)
-    return raw, torch.randint(levels, (6, 1, 4), generator=torch.Generator().manual_seed(6 + turn))
+    return raw, torch.randint(levels, (6, 1, dims), generator=torch.Generator().manual_seed(6 + turn))
 
 
 def _scores(lik: Likelihood, k: Tensor, levels: int) -> Iterator[tuple[str, Tensor, Score]]:

@@ -21,7 +21,18 @@ from vae_core.laws.alone import (
     scoring_changes_nothing,
     what_is_learned_is_held_in_parts,
 )
-from vae_core.laws.setting import LawBroken, Setting, at_17_levels, every_level, levels_of, masses, raw_outputs, seen
+from vae_core.laws.setting import (
+    LawBroken,
+    Setting,
+    at_17_levels,
+    earlier,
+    every_level,
+    levels_of,
+    masses,
+    raw_outputs,
+    seen,
+    sized,
+)
 from vae_core.likelihoods import Likelihood, stack
 
 
@@ -29,12 +40,13 @@ def masses_are_given_for_each_dimension(make: Setting) -> None:
     """log_masses is [..., D], log_mass its sum; ln P(k_d) changes with no other dimension's level."""
     for levels in levels_of(make(2)):
         lik = make(levels)
-        raw = raw_outputs(lik, 3, 4 * 2, "random").reshape(4, 2, -1)
-        k = torch.randint(levels, (4, 1, 3), generator=torch.Generator().manual_seed(5))
+        dims = sized(lik, 3)
+        raw = raw_outputs(lik, dims, 4 * 2, "random").reshape(4, 2, -1)
+        k = torch.randint(levels, (4, 1, dims), generator=torch.Generator().manual_seed(5))
         each = lik.log_masses(k, raw, levels).detach()
-        if each.shape != (4, 2, 3):
+        if each.shape != (4, 2, dims):
             raise LawBroken(
-                f"log_masses of data [4, 1, 3] and raw [4, 2, R] has shape {list(each.shape)}, not [4, 2, 3]",
+                f"log_masses of data [4, 1, {dims}] and raw [4, 2, R] has shape {list(each.shape)}, not [4, 2, {dims}]",
                 "give the dimensions' own, not their sum: log_mass sums them",
             )
         if not torch.allclose(each.sum(-1), lik.log_mass(k, raw, levels).detach(), rtol=1e-5, atol=1e-5):
@@ -42,13 +54,15 @@ def masses_are_given_for_each_dimension(make: Setting) -> None:
                 f"log_mass is not the sum of log_masses over dimensions, at {levels} levels",
                 "leave out _sum_log_masses, or mend it",
             )
-        for dim in range(3):
-            others = (levels - 1) - k
-            others[..., dim] = k[..., dim]
+        may = earlier(lik, dims)
+        for dim in range(dims):
+            others = torch.where(may[dim], k, (levels - 1) - k)
             if not torch.allclose(lik.log_masses(others, raw, levels).detach()[..., dim], each[..., dim], 1e-5, 1e-5):
                 raise LawBroken(
-                    f"the mass of dimension {dim + 1} of 3 changes with the levels of the others",
-                    "given z the dimensions are independent: take k_d alone for dimension d",
+                    f"the mass of dimension {dim + 1} of {dims} changes with the levels of "
+                    + ("later channels or other pixels" if lik.couples_channels else "the others"),
+                    "given z the dimensions are independent: take k_d alone for dimension d; a family that couples "
+                    "the channels of a pixel says couples_channels = True, and takes the earlier ones alone",
                 )
 
 
@@ -58,7 +72,9 @@ def masses_sum_to_one(make: Setting) -> None:
     for levels in levels_of(make(2)):
         lik = make(levels)
         for kind, rows, within in (("random", 50, 1e-5), ("extreme", 50, 1e-5), ("wide", 100, 1e-4)):
-            total = every_level(lik, raw_outputs(lik, 2, rows, kind), levels, 2).double().logsumexp(1).exp().flatten()
+            dims = sized(lik, 2)
+            found = every_level(lik, raw_outputs(lik, dims, rows, kind), levels, dims)
+            total = found.double().logsumexp(1).exp().flatten()
             worst = total[(total - 1).abs().argmax()] if torch.isfinite(total).all() else torch.tensor(math.nan)
             if not abs(float(worst) - 1) < within:
                 raise LawBroken(
@@ -85,8 +101,9 @@ def values_and_gradients_are_finite(make: Setting) -> None:
     levels = levels_of(make(2))[-1]
     lik = make(levels)
     for kind in ("random", "extreme"):
-        raw = raw_outputs(lik, 5, 40, kind).requires_grad_()
-        k = torch.randint(levels, (40, 5), generator=torch.Generator().manual_seed(1))
+        dims = sized(lik, 5)
+        raw = raw_outputs(lik, dims, 40, kind).requires_grad_()
+        k = torch.randint(levels, (40, dims), generator=torch.Generator().manual_seed(1))
         x = seen(lik, k, levels)
         for name, score in (("log_mass", lik.log_mass(k, raw, levels)), ("log_prob", lik.log_prob(x, raw))):
             if not torch.isfinite(score).all():
@@ -99,8 +116,9 @@ def single_precision_agrees_with_double(make: Setting) -> None:
     """ln P(k) in float32 within 1e-4 relative of float64."""
     levels = levels_of(make(2))[-1]
     lik = make(levels)
-    raw = raw_outputs(lik, 20, 100, "random")
-    k = torch.randint(levels, (100, 20), generator=torch.Generator().manual_seed(2))
+    dims = sized(lik, 20)
+    raw = raw_outputs(lik, dims, 100, "random")
+    k = torch.randint(levels, (100, dims), generator=torch.Generator().manual_seed(2))
     single = lik.log_mass(k, raw, levels).detach().double()
     double = lik.log_mass(k, raw.double(), levels).detach()
     off = float(((single - double).abs() / (double.abs() + 0.1)).max())
@@ -118,7 +136,7 @@ def masses_are_integrals_of_the_density(make: Setting) -> None:
     Inner bins only: an end bin may be open, or its density have a pole on the edge; what it holds follows from the sum.
     """
     lik, levels = at_17_levels(make)
-    if not lik.has_density or levels == 2:
+    if not lik.has_density or lik.couples_channels or levels == 2:
         return
     raw = raw_outputs(lik, 1, 20, "random", torch.float64)
     nodes, weights = np.polynomial.legendre.leggauss(6)
@@ -141,7 +159,7 @@ def masses_are_integrals_of_the_density(make: Setting) -> None:
 def masses_are_at_least_the_dequantised_bound(make: Setting) -> None:
     """ln P(k) ≥ E_u ln p((k+u)/K) − ln K (Theis et al. 2016, eq. 6)."""
     lik, levels = at_17_levels(make)
-    if not lik.has_density:
+    if not lik.has_density or lik.couples_channels:
         return
     raw = raw_outputs(lik, 1, 20, "random", torch.float64)
     nodes, weights = np.polynomial.legendre.leggauss(20)
@@ -158,19 +176,22 @@ def masses_are_at_least_the_dequantised_bound(make: Setting) -> None:
 
 
 def samples_follow_the_masses(make: Setting) -> None:
-    """Frequencies of 20,000 draws, seen as levels, against P(k): no level off by more than 6 standard errors."""
+    """Frequencies of 20,000 draws, seen as levels, against P(k): no level off by more than 6 standard errors. Of a
+    family that couples channels against the mean of P(k_c | the earlier ones) over the draws' own earlier ones."""
     levels = 5 if make(2).view != "binary" else 2
     lik = make(levels)
-    raw = raw_outputs(lik, 1, 1, "random")
+    dims = sized(lik, 1)
+    raw = raw_outputs(lik, dims, 1, "random")
     draws = lik.sample(raw.expand(20_000, -1), torch.Generator().manual_seed(3)).detach()
-    k = lik.level_of(draws, levels).flatten()
+    k = lik.level_of(draws, levels)
     if int(k.min()) < 0 or int(k.max()) >= levels:
         raise LawBroken(
             f"sample gives level {int(k.max() if int(k.max()) >= levels else k.min())}, beyond 0…{levels - 1}",
             f"let sample stay within 0…K−1 = {levels - 1}, or clamp in level_of",
         )
-    frequency = torch.bincount(k, minlength=levels).double() / len(k)
-    expected = masses(lik, raw, levels).double().exp()[0]
+    frequency = torch.stack([torch.bincount(k[:, dim], minlength=levels) for dim in range(dims)], 1).double() / len(k)
+    each = raw.expand(len(k) if lik.couples_channels else 1, -1)
+    expected = every_level(lik, each, levels, dims, held=k).double().exp().mean(0)
     error = (expected * (1 - expected) / len(k)).sqrt() + 1e-4
     off = float(((frequency - expected).abs() / error).max())
     if not off < 6:
@@ -193,9 +214,10 @@ def a_stack_scores_as_its_members(make: Setting) -> None:
         raise LawBroken(
             "two models of equal options cannot be stacked: an attribute of one is not the other's", REMEDY_PART
         )
+    dims = {sized(member, 4) for member in members}.pop()
     stacked = stack(members)
-    raw = raw_outputs(members[0], 4, 3 * 5 * 2, "random").reshape(3, 5, 2, -1)
-    k = torch.randint(levels, (3, 5, 1, 4), generator=torch.Generator().manual_seed(4))
+    raw = raw_outputs(members[0], dims, 3 * 5 * 2, "random").reshape(3, 5, 2, -1)
+    k = torch.randint(levels, (3, 5, 1, dims), generator=torch.Generator().manual_seed(4))
     x = seen(members[0], k, levels)
     scores: dict[str, tuple[Tensor, Callable[[Likelihood, Tensor, Tensor], Tensor]]] = {
         "log_mass": (k, lambda lik, data, raw: lik.log_mass(data, raw, levels)),

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from vae_core.likelihoods import Likelihood
+from vae_core.likelihoods._channels import by_channel
 
 LEVELS = (2, 17, 256)
 
@@ -48,6 +49,8 @@ class Setting:
             options["sigma"] *= apart
         lik = self.family(**options)
         lik.initialise(0.2 * apart)
+        for part in lik._parts().values():
+            part.put(part.tensors())  # set, and not only where learning starts
         if lik.needs_fit or options.get("sigma") == "optimal":
             lik.set_residual_statistic(torch.tensor(0.04 * apart))
         return lik
@@ -93,12 +96,56 @@ def raw_outputs(
     return raw if kind == "random" else raw * torch.logspace(-1, 0.9, rows, dtype=dtype).unsqueeze(1)
 
 
+CHANNELS = 3  #: of a pixel, where a family that couples them is tried
+
+
+def sized(lik: Likelihood, pixels: int) -> int:
+    """D for so many pixels: as many, or CHANNELS times as many where the family couples channels, which is told so."""
+    if not lik.couples_channels:
+        return pixels
+    lik.shape = (CHANNELS, 1, pixels)
+    return CHANNELS * pixels
+
+
+def earlier(lik: Likelihood, dims: int) -> Tensor:
+    """[D, D], whether the masses of the first dimension may depend on the level of the second: its own, and where the
+    family couples channels the earlier ones of its pixel."""
+    if not lik.couples_channels:
+        return torch.eye(dims, dtype=torch.bool)
+    place = by_channel(lik, torch.arange(dims))  # [C, P] -> which dimension
+    allowed = torch.zeros(dims, dims, dtype=torch.bool)
+    for channel in range(len(place)):
+        for before in place[: channel + 1]:
+            allowed[place[channel], before] = True
+    return allowed
+
+
+def channels_of(lik: Likelihood, dims: int) -> list[Tensor]:
+    """The dimensions [P] of each channel where the family couples channels; else all of them as one."""
+    every = torch.arange(dims)
+    return list(by_channel(lik, every)) if lik.couples_channels else [every]
+
+
 def masses(lik: Likelihood, raw: Tensor, levels: int) -> Tensor:
     """ln P(k) of every level for one dimension: raw [rows, R(1)] -> [rows, levels]."""
     return every_level(lik, raw, levels, 1).squeeze(-1)
 
 
-def every_level(lik: Likelihood, raw: Tensor, levels: int, dims: int) -> Tensor:
-    """ln P(k) of every level for every dimension: raw [rows, R(D)] -> [rows, levels, D]."""
-    k = torch.arange(levels, device=raw.device).reshape(1, levels, 1).expand(len(raw), -1, dims)
-    return lik.log_masses(k, raw.unsqueeze(1).expand(-1, levels, -1), levels).detach()
+def every_level(lik: Likelihood, raw: Tensor, levels: int, dims: int, held: Tensor | None = None) -> Tensor:
+    """ln P(k) of every level for every dimension: raw [rows, R(D)] -> [rows, levels, D].
+
+    held: levels [rows, D] of the other channels where the family couples them; drawn by default.
+    """
+    column = torch.arange(levels, device=raw.device).reshape(1, levels, 1)
+    if not lik.couples_channels:
+        k = column.expand(len(raw), -1, dims)
+        return lik.log_masses(k, raw.unsqueeze(1).expand(-1, levels, -1), levels).detach()
+    if held is None:
+        held = torch.randint(levels, (len(raw), dims), generator=torch.Generator().manual_seed(9)).to(raw.device)
+    found = torch.empty(len(raw), levels, dims, dtype=raw.dtype, device=raw.device)
+    for channel in channels_of(lik, dims):
+        k = held.unsqueeze(1).expand(-1, levels, -1).clone()
+        k[..., channel] = column.expand(len(raw), -1, len(channel))
+        each = lik.log_masses(k, raw.unsqueeze(1).expand(-1, levels, -1), levels).detach()
+        found[..., channel] = each[..., channel]
+    return found

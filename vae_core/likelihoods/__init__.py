@@ -21,6 +21,7 @@ from typing import Any
 
 from vae_core.likelihoods import _module, _plugins
 from vae_core.likelihoods._base import Card, Density, Likelihood, Mass, Recipe, Seen, stack
+from vae_core.likelihoods._channels import told
 from vae_core.likelihoods._plugins import Plugin
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "names",
     "plugins",
     "stack",
+    "told",
 ]
 
 

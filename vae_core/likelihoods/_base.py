@@ -55,7 +55,10 @@ class Part(ABC):
     """
 
     mode: ClassVar[str]  #: parts of one mode can be stacked
-    notes: ClassVar[tuple[str, ...]] = ()  #: plain attributes that its options do not tell, which a pickle has, too
+    notes: ClassVar[tuple[str, ...]] = (
+        "_moved",
+    )  #: plain attributes that its options do not tell, which a pickle has, too
+    _moved: bool = False  #: whether what is learned is known to stand elsewhere than where it starts
 
     def learned(self) -> dict[str, Tensor]:
         """Start values, [], of what is to be a parameter, by name."""
@@ -71,6 +74,7 @@ class Part(ABC):
 
     def put(self, tensors: Mapping[str, Tensor]) -> None:
         """Sets tensors by name, whatever their shape, type and device."""
+        self._moved = True
         for name, tensor in tensors.items():
             held = vars(self)["_parameters"].get(name)
             if held is not None:
@@ -89,12 +93,14 @@ class Part(ABC):
         """One part for M models, from M parts of this class; shares no memory with them."""
         stacked = copy.copy(self)
         stacked.put({name: torch.stack([part.tensors()[name] for part in parts]) for name in self.tensors()})
+        stacked._moved = not any(part.untouched() for part in parts)
         return stacked
 
     def select(self, index: int) -> Self:
         """The part of one model of a stack; shares no memory with it."""
         selected = copy.copy(self)
         selected.put({name: tensor[index].detach().clone() for name, tensor in self.tensors().items()})
+        selected._moved = self._moved
         return selected
 
 
@@ -135,6 +141,9 @@ class Likelihood(_Module, metaclass=_Making):
     scorings: ClassVar[tuple[str, ...]] = ("itself",)  #: the true distributions its decoder is scored as
     examples: ClassVar[tuple[dict[str, Any], ...]] = ({},)  #: options besides σ at which the laws are tested
     sigma_modes: ClassVar[tuple[str, ...]] = ()  #: the learned scales that it offers, where it takes σ
+    #: whether a dimension's masses depend on the levels of the earlier channels of its pixel (see _channels)
+    couples_channels: ClassVar[bool] = False
+    channels_last: bool = False  #: whether flat data have the channel fastest, (H, W, C), and not slowest, (C, H, W)
     models: int | None = None  #: M for a stacked likelihood, None for a single one
     made_of: tuple[dict[str, Any], ...] = ()  #: the options, one set a model
     shape: tuple[int, ...] | None = None  #: (C, H, W), where the data's shape was told
@@ -190,12 +199,13 @@ class Likelihood(_Module, metaclass=_Making):
 
     @abstractmethod
     def log_masses(self, k: Tensor, raw: Tensor, levels: int) -> Tensor:
-        """Exact ln P(k_d|z) of each dimension: integers k [..., D] in 0…levels−1, raw [..., R] -> [..., D], nats."""
+        """Exact ln P(k_d|z) of each dimension: integers k [..., D] in 0…levels−1, raw [..., R] -> [..., D], nats; of a
+        family that couples channels ln P(k_d | z, the earlier channels of the pixel)."""
 
     @final
     def log_mass(self, k: Tensor, raw: Tensor, levels: int) -> Tensor:
         """Exact ln P(k|z) of integer levels k [..., D] in 0…levels−1, raw [..., R] -> [...], nats: dimensions are
-        independent given z."""
+        independent given z, but for channels that a family couples."""
         return self._sum_log_masses(k, raw, levels)
 
     def _sum_log_masses(self, k: Tensor, raw: Tensor, levels: int) -> Tensor:
@@ -400,7 +410,7 @@ class Likelihood(_Module, metaclass=_Making):
 
 
 #: attributes that are no part of what a likelihood is
-_APART = frozenset(("models", "made_of", "shape", "pictures", "validate_args"))
+_APART = frozenset(("models", "made_of", "shape", "pictures", "validate_args", "channels_last"))
 
 
 def _comparable(value: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -79,11 +79,7 @@ class Learned(DegreesOfFreedom):
     """One learned scalar θ: ln ν = middle + reach tanh(GAIN θ / reach), between ln FLOOR and ln CEILING."""
 
     mode = "shared"
-    notes = ("_moved",)
     theta: Tensor
-
-    def __init__(self) -> None:
-        self._moved = False
 
     def learned(self) -> dict[str, Tensor]:
         return {"theta": torch.full((), _START)}
@@ -97,11 +93,6 @@ class Learned(DegreesOfFreedom):
         with torch.no_grad():
             self.theta.copy_(_REACH * torch.atanh((torch.log(value) - _MIDDLE) / _REACH) / GAIN)
         self._moved = True
-
-    def stack(self, parts: Sequence[Any]) -> Self:
-        stacked = super().stack(parts)
-        stacked._moved = not any(part.untouched() for part in parts)
-        return stacked
 
     def untouched(self) -> str:
         if self._moved or not readable(self.theta):

@@ -84,9 +84,7 @@ class LikelihoodShell(Shell, Entrance):
             "options": self.made_of,
             "stacked": self.models is not None,
             "open_ends": self.open_ends,
-            "shape": self.shape,
-            "validate_args": self.validate_args,
-            "training": self.training,
+            "told": {name: getattr(self, name) for name in _TOLD},
             "notes": {name: {note: getattr(part, note) for note in part.notes} for name, part in self._parts().items()},
         }
         return _restored, (self.name if known else family, facts), state
@@ -100,6 +98,9 @@ class LikelihoodShell(Shell, Entrance):
             holder = vars(self.get_submodule(place))
             holder["_parameters" if name in holder["_parameters"] else "_buffers"][name] = tensor
 
+
+#: what a likelihood is told besides its options, all of them plain
+_TOLD = ("shape", "pictures", "channels_last", "validate_args", "training")
 
 #: gives the families by name; the catalogue sets it, which imports this file
 _catalogue: Callable[[], Mapping[str, type[Likelihood]]] = dict
@@ -190,18 +191,17 @@ def _restored(family: str | type[Likelihood], facts: Mapping[str, Any]) -> Likel
             "read it again"
         )
     cls = families[family] if isinstance(family, str) else family
-    told = {"shape": facts["shape"], "validate_args": facts["validate_args"]}
     options: Sequence[Mapping[str, Any]] = facts["options"]
-    restored = [cls(**each, **told) for each in options]
+    restored = [cls(**each) for each in options]
     one = stack(restored) if facts["stacked"] else restored[0]
-    one.validate_args = facts["validate_args"]
     if one.open_ends and not facts["open_ends"]:
         closed = one.renormalised()
         assert closed is not None
         one = closed
+    vars(one).update(facts["told"])
     for name, notes in facts["notes"].items():
         vars(one._parts()[name]).update(notes)
-    return one.train(facts["training"])
+    return one.train(one.training)
 
 
 _Making.maker = staticmethod(made)

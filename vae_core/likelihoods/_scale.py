@@ -62,6 +62,7 @@ _NO_VMAP = (
 class Scale(Part):
     """ln σ as a function of the raw output, with what is learned of it."""
 
+    notes = (*Part.notes, "floor", "sharpness")
     floor: float = math.log(FLOOR_OF_A_BIN / FINEST)  #: ln of what a learned σ stays above
     sharpness: float = SHARPNESS
 
@@ -175,12 +176,11 @@ class Shared(Scale):
 
     mode = "shared"
     said, way = "one learned scalar", "set_sigma"
-    notes = ("_start", "_moved")
+    notes = (*Scale.notes, "_start")
     theta: Tensor
 
     def __init__(self) -> None:
         self._start = 0.0  # θ as it was made, or set by `initialise`
-        self._moved = False
 
     def learned(self) -> dict[str, Tensor]:
         return {"theta": torch.full((), self._start)}
@@ -199,8 +199,7 @@ class Shared(Scale):
 
     def stack(self, parts: Sequence[Any]) -> Self:
         stacked = super().stack(parts)
-        waiting = [part for part in parts if part.untouched()]
-        stacked._start, stacked._moved = (waiting or parts)[0]._start, not waiting
+        stacked._start = next((part._start for part in parts if part.untouched()), self._start)
         return stacked
 
     def set_log(self, value: Tensor) -> None:

@@ -16,7 +16,9 @@ import numpy as np
 
 SUFFIX = ".safetensors"
 #: of the facts that vae_core.training.weights writes; raised when a reader of before could misread them
-FORMAT = 1
+FORMAT = 2
+#: those that are read; in the first a learned σ had another floor (vae_core.training.weights)
+READ = ("1", "2")
 _MARK, _CHECKSUM = "vae_core.format", "vae_core.sha256"
 _LONGEST_HEADER = 100_000_000  # bytes, as in the safetensors format
 
@@ -37,8 +39,8 @@ def write(path: Path, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]
 
 
 def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """The arrays and the facts of a file. Raises ValueError, one sentence, where it cannot be read, is none of these
-    files or of a newer format, or is damaged."""
+    """The arrays and the facts of a file, its format among them. Raises ValueError, one sentence, where it cannot
+    be read, is none of these files or of a newer format, or is damaged."""
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
@@ -46,7 +48,7 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         metadata = _metadata(path)
         if metadata is None:
             raise ValueError(f"{path} is no model file: vae-bench model and vae_core.training.save_model write such")
-        if metadata[_MARK] != str(FORMAT):
+        if metadata[_MARK] not in READ:
             raise ValueError(
                 f"{path} was written by another version (its format is {metadata[_MARK]}, this one's {FORMAT}): read "
                 "it with that version"
@@ -59,7 +61,7 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     texts = {name: text for name, text in metadata.items() if name not in (_MARK, _CHECKSUM)}
     if metadata.get(_CHECKSUM) != _checksum(arrays, texts):
         raise ValueError(f"{path} is damaged (its checksum is another): take another copy of it")
-    return arrays, {name: json.loads(text) for name, text in texts.items()}
+    return arrays, {name: json.loads(text) for name, text in texts.items()} | {"format": int(metadata[_MARK])}
 
 
 def is_one(path: Path) -> bool:

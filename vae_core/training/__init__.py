@@ -9,10 +9,11 @@ choice of the best parameters follow one another, `course` when a model has come
 from __future__ import annotations
 
 from vae_core.training.loop import train, validate
-from vae_core.training.model import TrainedBundle, TrainedModel, fit_scale, fit_to_residuals, trained_models
+from vae_core.training.model import TrainedBundle, TrainedModel, trained_models
 from vae_core.training.noise import Noise
 from vae_core.training.program import BundleProgram
 from vae_core.training.recipe import Member, Schedule
+from vae_core.training.scale import fit_scale
 from vae_core.training.trainer import Trainer
 from vae_core.training.weights import Blueprint, LoadedModel, load_model, save_model
 
@@ -27,7 +28,6 @@ __all__ = [
     "TrainedModel",
     "Trainer",
     "fit_scale",
-    "fit_to_residuals",
     "load_model",
     "save_model",
     "train",

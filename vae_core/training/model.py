@@ -1,22 +1,16 @@
-"""What training leaves: models that evaluation and a report can use, and a scale fitted to training data."""
+"""What training leaves: models that evaluation and a report can use."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
-from vae_core.data import Dataset, View
-from vae_core.likelihoods import Likelihood, Seen
+from vae_core.data import View
+from vae_core.likelihoods import Likelihood
 from vae_core.networks import Stack
-from vae_core.objectives import Posterior, split_posterior
-from vae_core.training.noise import Streams
+from vae_core.objectives import split_posterior
 from vae_core.training.program import BundleProgram
-
-#: training images that are looked at together
-ROWS = 1000
 
 
 @dataclass
@@ -84,31 +78,3 @@ def trained_model(program: BundleProgram, place: int, levels: int) -> TrainedMod
 def trained_models(program: BundleProgram, levels: int) -> list[TrainedModel]:
     """Every model as it stands, in the order of the models axis."""
     return [trained_model(program, place, levels) for place in range(program.models)]
-
-
-def fit_scale(model: TrainedModel, likelihood: Likelihood, data: Dataset, seed: int) -> None:
-    """Gives a likelihood that `needs_fit` its scale from the training split, one z ~ q(z|x) an image: by residuals, or
-    by what else its reading says (`Likelihood.fit`). In place; validation and test data are not touched."""
-    likelihood.to(data.train.device)
-    with torch.no_grad():
-        likelihood.fit(_seen(model, data, seed, likelihood.fit_images), data.levels)
-
-
-def fit_to_residuals(model: TrainedModel, likelihood: Likelihood, data: Dataset, seed: int) -> None:
-    """`fit_scale` by its name of before a scale could be fitted to masses."""
-    fit_scale(model, likelihood, data, seed)
-
-
-def _seen(model: TrainedModel, data: Dataset, seed: int, most: int | None) -> Iterator[Seen]:
-    """Training images in blocks, at most so many at even spacing: as integers, in the likelihood's own view, and what
-    is decoded of one z ~ q(z|x) each."""
-    device, count = data.train.device, len(data.train)
-    k_all = (
-        data.train if most is None or most >= count else data.train[torch.arange(most, device=device) * count // most]
-    )
-    streams = Streams("residuals", [seed], device)
-    for start in range(0, len(k_all), ROWS):
-        k = k_all[start : start + ROWS]
-        posterior = Posterior(*model.encode(k))
-        noise = streams.noise(len(k), k.shape[1], 1, posterior.mean.shape[-1])
-        yield k, model.view.see(k, data.levels, noise.uniform[0]), model.decode(posterior.sample(noise.eps[0])[:, 0])

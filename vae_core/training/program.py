@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from vae_core.data import VIEWS, Dataset, View, threshold
-from vae_core.likelihoods import Likelihood, stack
+from vae_core.likelihoods import Likelihood, stack, told
 from vae_core.networks import Architecture, create_pair
 from vae_core.numerics.fused_functions import Sample
 from vae_core.numerics.precision import PRODUCTS, require_precision
@@ -50,6 +50,7 @@ class BundleProgram:
         self.device = torch.device(device)
         require_precision(schedule.precision, self.device)
         self.levels, self.schedule, self.architecture = data.levels, schedule, architecture
+        self.shape = data.shape
         self.seeds = sorted({member.seed for member in members})
         keys = [(m.likelihood.view, m.objective, m.bound, repr(m.likelihood.stack_key())) for m in members]
         #: place on the models axis -> index into members: models of one kind side by side
@@ -76,7 +77,7 @@ class BundleProgram:
         start = self.groups[-1].part.stop if self.groups else 0
         return Group(
             part=slice(start, start + len(alike)),
-            likelihood=stack([member.likelihood for member in alike]).to(self.device),
+            likelihood=told(stack([member.likelihood for member in alike]).to(self.device), self.shape),
             view=VIEWS[alike[0].likelihood.view],
             objective=alike[0].objective,
             bound=BOUNDS[alike[0].bound],

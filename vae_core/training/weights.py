@@ -23,12 +23,13 @@ from torch import Tensor
 from vae_core import likelihoods
 from vae_core.data import VIEWS
 from vae_core.likelihoods import Likelihood
+from vae_core.likelihoods._scale import Scale
 from vae_core.networks import Architecture, create_pair
 from vae_core.numerics import tensor_file
 from vae_core.training.model import TrainedModel
 
 #: what a model is built from; all else in a file is about it
-FACTS = ("network", "likelihood", "shape", "view", "levels", "scorings")
+FACTS = ("network", "likelihood", "shape", "view", "levels", "scorings", "format")
 
 
 @dataclass(frozen=True)
@@ -174,7 +175,9 @@ def _built(tensors: Mapping[str, Tensor], facts: Mapping[str, Any], scoring: str
     said = facts["likelihood"]
     blueprint = Blueprint(network, tuple(facts["shape"]), said["family"], said["options"])
     _require_family(said)
-    likelihood = blueprint.likelihood()
+    likelihood = likelihoods.told(blueprint.likelihood(), blueprint.shape)
+    if facts.get("format") == 1:
+        _read_as_before(likelihood)
     encoder, decoder = create_pair(network, blueprint.shape, likelihood.outputs(blueprint.dims), [0])
     places: dict[str, Tensor] = {}
     for part, stack in (("encoder", encoder), ("decoder", decoder)):
@@ -199,6 +202,13 @@ def _built(tensors: Mapping[str, Tensor], facts: Mapping[str, Any], scoring: str
         scoring=wanted,
         about={name: fact for name, fact in facts.items() if name not in FACTS},
     )
+
+
+def _read_as_before(likelihood: Likelihood) -> None:
+    """In files of format 1 a learned σ is e^raw + 0.001, whatever K."""
+    for part in likelihood._parts().values():
+        if isinstance(part, Scale):
+            part.floor, part.sharpness = math.log(1e-3), 1.0
 
 
 @torch.no_grad()

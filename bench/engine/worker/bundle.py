@@ -132,5 +132,5 @@ def _scored_as(cell: Cell, model: TrainedModel, data: Dataset) -> Likelihood:
     """The distribution that the cell's model is scored as; a scale to be fitted is, to training data."""
     likelihood = model.likelihood.scored(cell.scored_as)
     if likelihood.needs_fit:
-        fit_scale(model, likelihood, data, cell.seed)
+        fit_scale(likelihood, data, model.encode, model.decode, seed=cell.seed)
     return likelihood

@@ -344,7 +344,7 @@ def test_a_reading_is_judged_by_importance_weighting_on_validation_images(result
     data = load_data("digits", None, "cpu")
     model = train(data, [member_of(asked, 17)], architecture_of(asked), schedule_of(asked)).models[0]
     likelihood = model.likelihood.scored("gaussian_fitted")
-    fit_scale(model, likelihood, data, 0)
+    fit_scale(likelihood, data, model.encode, model.decode)
     k = data.valid[torch.arange(200) * 300 // 200]
     estimate = log_likelihood(k, model.encode, model.decode, likelihood, (100,), 17)
     expected = -float(estimate.bound[100].mean()) / (64 * math.log(2))

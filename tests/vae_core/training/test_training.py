@@ -355,7 +355,7 @@ def test_a_scale_is_fitted_to_the_training_split_alone(data: Dataset, reading: s
     bundle = train(data, [Member(likelihoods.make("mse_sum"))], ARCHITECTURE, SCHEDULE)
     model = bundle.models[0]
     fitted = model.likelihood.scored(reading)
-    fit_scale(model, fitted, data, seed=0)
+    fit_scale(fitted, data, model.encode, model.decode)
     sigma = float(fitted.sigma_in_use(torch.zeros(1, 12)))  # type: ignore[arg-type]
     posterior = Posterior(*model.encode(data.train))
     z = posterior.sample(torch.randn(80, 300, 3, generator=torch.Generator().manual_seed(0)))
@@ -374,7 +374,7 @@ def test_a_scale_is_fitted_to_the_training_split_alone(data: Dataset, reading: s
         "other images", 5, *(s.numpy().reshape(-1, 4, 3) for s in (data.train, 4 - data.valid, 4 - data.test))
     )
     again = model.likelihood.scored(reading)
-    fit_scale(model, again, changed, seed=0)
+    fit_scale(again, changed, model.encode, model.decode)
     assert float(again.sigma_in_use(torch.zeros(1, 12))) == sigma  # type: ignore[arg-type]
 
 
@@ -397,7 +397,7 @@ def test_masses_are_fitted_to_some_of_many_images_at_even_spacing(
         likelihood = model.likelihood.scored(reading)
         assert likelihood.fit_images == (None if most is None else 2000)
         likelihood.fit_images = most
-        fit_scale(model, likelihood, data, seed=0)
+        fit_scale(likelihood, data, model.encode, model.decode)
         assert torch.equal(seen[-1], data.train[torch.arange(expected) * 80 // expected])
 
 

@@ -87,7 +87,7 @@ def test_every_family_at_every_scale_comes_back_to_the_bit(case: Case, data: Dat
     model, path = trained(data, blueprint), tmp_path / "m.safetensors"
     ways = {scoring: model.likelihood.scored(scoring) for scoring in family.scorings}
     for likelihood in [way for way in (*ways.values(), model.likelihood) if way.needs_fit]:
-        fit_scale(model, likelihood, data, seed=0)
+        fit_scale(likelihood, data, model.encode, model.decode)
     save_model(path, model, blueprint, ways)
     for scoring, likelihood in ways.items():
         loaded = load_model(path, scoring)
@@ -164,6 +164,20 @@ def test_any_reader_of_safetensors_finds_tensors_by_name_and_facts_as_json(
     assert (facts["shape"], facts["view"], facts["levels"], facts["scorings"]) == ([4, 3], "real", 5, ["itself"])
 
 
+def test_a_file_of_before_is_read_with_the_floor_that_it_was_trained_above(
+    data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In format 1 σ was e^raw + 0.001, at any K; now raw is ln σ but near a 64th of a bin."""
+    path, blueprint = tmp_path / "m.safetensors", Blueprint(NETWORK, (4, 3), "gaussian", {"sigma": "pixel"})
+    model = trained(data, blueprint)
+    raw = torch.tensor([[0.2, 0.3, -7.0, -3.0]])
+    for written, expected in ((1, np.exp([-7.0, -3.0]) + 1e-3), (2, np.exp([-7.0, -3.0]))):
+        monkeypatch.setattr(tensor_file, "FORMAT", written)
+        save_model(path, model, blueprint)
+        sigma = load_model(path).likelihood._parts()["scale"].split(raw)[1].exp()[0]  # type: ignore[attr-defined]
+        np.testing.assert_allclose(sigma, expected, rtol=1e-4)
+
+
 def test_what_is_said_about_a_model_is_kept(gaussian: tuple[TrainedModel, Path], tmp_path: Path) -> None:
     model, path = gaussian[0], tmp_path / "m.safetensors"
     save_model(path, model, GAUSSIAN, about={"for whom": ["σ", 1.5, None]})
@@ -231,8 +245,8 @@ def rewritten(path: Path, to: Path, **facts: object) -> Path:
         (lambda whole: whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:], r"is damaged \(its checksum is another\)"),
         (lambda whole: whole.replace(b"shared", b"Shared"), r"is damaged \(its checksum is another\)"),
         (
-            lambda whole: whole.replace(b'"vae_core.format":"1"', b'"vae_core.format":"2"'),
-            r"was written by another version \(its format is 2, this one's 1\): read it with that version",
+            lambda whole: whole.replace(b'"vae_core.format":"2"', b'"vae_core.format":"3"'),
+            r"was written by another version \(its format is 3, this one's 2\): read it with that version",
         ),
     ],
 )
