@@ -188,7 +188,7 @@ class LocationScale(Density):
     def _observed(self, scale: Optimal, x: Tensor, loc: Tensor, models: int | None) -> Tensor:
         """The batch's own ln σ, broadcastable against loc; its residuals enter the running mean."""
         with torch.no_grad():
-            statistic = self._statistic_of(x - loc, models)
+            statistic = self._statistic_of(x - loc.detach(), models)  # of which no forward derivative is one either
             with beneath_gradients():
                 scale.set_log(self._log_sigma(scale.observe(underived(statistic))))
             return _against(self._log_sigma(statistic), loc)

@@ -19,6 +19,8 @@ a number    fixed                                                        D
 "optimal"   maximum-likelihood σ of the batch in training (σ-VAE,        D
             Rybkin et al. 2021, eq. 6), a running mean of it at test
 =========== ============================================================ ===============
+
+It is one file: the table's rows are its classes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""A likelihood is a torch.nn.Module of whatever model it is put into: trained, saved, moved, copied, and told of with it."""
+"""A likelihood is a torch.nn.Module of whatever model it is put into: trained, saved, moved, copied and told of there.
+
+It is one file: all that a Module is, of one small model.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +58,7 @@ class Vae(torch.nn.Module):
         return score - (0.5 * (mean.square() + (2 * log_std).exp() - 1) - log_std).sum(-1)
 
 
-def data_for(lik: Likelihood) -> tuple[Tensor, Tensor, Tensor]:
+def data_for(lik: Any) -> tuple[Tensor, Tensor, Tensor]:
     """Integers k [ROWS, DIMS], the same as `log_prob` takes them, and raw outputs."""
     k = torch.randint(levels_of(lik), (ROWS, DIMS), generator=torch.Generator().manual_seed(1))
     return k, laws.setting.seen(lik, k, levels_of(lik)), raw_for(lik, DIMS, "random", rows=ROWS)
@@ -65,7 +68,7 @@ def levels_of(lik: Likelihood) -> int:
     return 2 if lik.view == "binary" else 17
 
 
-def fresh(case: Case) -> Likelihood:
+def fresh(case: Case) -> Any:
     """As somebody makes it, with nothing set."""
     options = dict(case.options) | ({"levels": 17} if likelihoods.get(case.family).takes_levels else {})
     return make(case.family, **options)
@@ -103,6 +106,15 @@ def assert_same_state(one: Likelihood, other: Likelihood) -> None:
     assert list(one.named_state()) == list(other.named_state())
     for name, tensor in one.named_state().items():
         torch.testing.assert_close(other.named_state()[name], tensor, rtol=0, atol=0, equal_nan=True)
+
+
+def again(lik: Any) -> Any:
+    """Pickled and read again."""
+    return read(pickle.dumps(lik))
+
+
+def read(text: bytes) -> Any:
+    return pickle.loads(text)  # noqa: S301  what this test has written
 
 
 # -- in somebody's own model -------------------------------------------------------------------------------------------
@@ -261,7 +273,7 @@ def test_what_is_held_fixed_stays_so(case: Case) -> None:
         lik.double(),
         copy.copy(lik),
         copy.deepcopy(lik),
-        pickle.loads(pickle.dumps(lik)),
+        again(lik),
         stack([lik, moved(case).requires_grad_(False)]),
         stack([lik, lik]).select(0),
     ):
@@ -295,7 +307,7 @@ def test_a_deep_copy_shares_no_memory_and_a_shallow_one_all(case: Case) -> None:
     assert not memory_of(lik) & memory_of(deep)
     assert memory_of(lik) == memory_of(shallow)
     assert_trained_apart(deep, lik)
-    shallow.scale = make_scale(0.1)
+    setattr(shallow, "scale", make_scale(0.1))  # noqa: B010  a part is put in
     shallow.register_forward_hook(lambda *_: None)
     shallow.add = torch.nn.Linear(1, 1)
     assert_same_state(lik, moved(case))
@@ -338,9 +350,11 @@ def test_what_was_dropped_is_kept_alive_by_nothing() -> None:
 
 
 def test_two_modules_may_share_one_sigma() -> None:
-    pair = torch.nn.ModuleList([make("gaussian"), make("laplace")])
-    pair[1].scale.theta = pair[0].scale.theta
-    for other in (pair, copy.deepcopy(pair), pickle.loads(pickle.dumps(pair))):
+    one: Any = make("gaussian")
+    two: Any = make("laplace")
+    two.scale.theta = one.scale.theta
+    pair: Any = torch.nn.ModuleList([one, two])
+    for other in (pair, copy.deepcopy(pair), again(pair)):
         assert len(list(other.parameters())) == 1
         other[0].set_sigma(0.3)
         torch.testing.assert_close(other[1].sigma_in_use(torch.zeros(1)), torch.tensor(0.3))
@@ -349,7 +363,7 @@ def test_two_modules_may_share_one_sigma() -> None:
 def test_an_optimiser_in_the_same_pickle_goes_on_training() -> None:
     model = Vae(make("gaussian"))
     optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
-    model, optimiser = pickle.loads(pickle.dumps((model, optimiser)))
+    model, optimiser = again((model, optimiser))
     _, seen, _ = data_for(model.lik)
     before = state_of(model.lik)
     (-model(torch.rand(ROWS, DIMS), seen).mean()).backward()
@@ -358,10 +372,6 @@ def test_an_optimiser_in_the_same_pickle_goes_on_training() -> None:
 
 
 # -- pickle ------------------------------------------------------------------------------------------------------------
-
-
-def again(lik: Any) -> Any:
-    return pickle.loads(pickle.dumps(lik))
 
 
 @EVERY
@@ -422,8 +432,18 @@ def test_a_pictures_shape_is_in_the_pickle() -> None:
     assert lik.log_prob(torch.zeros(4, 1, 2, 3), torch.zeros(4, 2, 2, 3)).shape == (4,)
 
 
+def test_what_was_told_beside_the_options_is_in_the_pickle() -> None:
+    """A floor as in a file of before, and the order of channels in a data set's."""
+    lik: Any = make("gaussian", sigma="pixel")
+    lik.scale.floor, lik.scale.sharpness, lik.shape, lik.channels_last = -2.0, 1.0, (3, 1, 2), True
+    for other in (again(lik), copy.deepcopy(lik)):
+        assert (other.scale.floor, other.scale.sharpness) == (-2.0, 1.0)
+        assert (other.shape, other.pictures, other.channels_last) == ((3, 1, 2), False, True)
+
+
 def test_a_pickle_of_another_kind_is_refused() -> None:
-    function, told, state = make("gaussian").__reduce__()
+    lik: Any = make("gaussian")
+    function, told, state = lik.__reduce__()
     with pytest.raises(ValueError, match=r"holds \['scale.other'\], but \['scale.theta'\] are needed"):
         function(*told).__setstate__({"scale.other": state["scale.theta"]})
 
@@ -464,10 +484,10 @@ def test_a_plug_in_is_pickled_by_its_name(tmp_path: Path, same_catalogue_afterwa
     text = pickle.dumps(make("shifted", by=0.5))
     assert "vae_core.likelihoods._module _restored" in globals_in(text)
     assert "Shifted" not in str(text)
-    assert pickle.loads(text).by == 0.5
+    assert read(text).by == 0.5
     del likelihoods._FAMILIES["shifted"]
     with pytest.raises(ValueError, match=r"no family 'shifted': register the plug-in"):
-        pickle.loads(text)
+        read(text)
 
 
 # -- classes of one's own ----------------------------------------------------------------------------------------------
@@ -605,7 +625,7 @@ UNTOUCHED = "neither trained, fitted nor set"
 def said(lik: Likelihood) -> list[Any]:
     """What a score without gradients warns of, that of one of a bundle too."""
     k, x, raw = data_for(lik)
-    lik.validate_args = True
+    lik.validate_args = True  # which that of a stack has not
     with warnings.catch_warnings(record=True) as caught, torch.no_grad():
         warnings.simplefilter("always")
         lik.log_mass(k, raw, levels_of(lik))
@@ -649,7 +669,7 @@ def test_training_itself_warns_of_nothing() -> None:
 
 
 def test_a_sigma_set_to_where_it_started_is_set() -> None:
-    lik = make("gaussian")
+    lik: Any = make("gaussian")
     lik.set_sigma(1.0)
     assert lik.scale.theta == 0  # where it starts
     for other in (lik, again(lik), copy.deepcopy(lik), stack([lik, lik]).select(1)):
@@ -657,7 +677,7 @@ def test_a_sigma_set_to_where_it_started_is_set() -> None:
 
 
 def test_initialise_gives_no_more_than_a_start() -> None:
-    lik = make("gaussian")
+    lik: Any = make("gaussian")
     lik.set_sigma(0.3)
     lik.initialise(0.2)
     for other in (lik, again(lik), copy.deepcopy(lik), stack([lik, lik]).select(1)):
@@ -671,14 +691,14 @@ def test_a_stack_says_what_any_of_its_models_has_to_say() -> None:
     waiting.initialise(0.2)
     assert stack([trained, waiting]).untouched() == stack([waiting, trained]).untouched() != ""
     assert stack([trained, trained]).untouched() == ""
-    df = [make("student_t", sigma=0.1, df="shared") for _ in range(2)]
+    df: Any = [make("student_t", sigma=0.1, df="shared") for _ in range(2)]
     df[0].set_df(3.0)
     assert "df='shared'" in stack(df).untouched()
     assert stack(df[:1]).untouched() == ""
 
 
 def test_a_degree_of_freedom_that_was_never_trained_says_so_beside_sigma() -> None:
-    lik = make("student_t", df="shared")
+    lik: Any = make("student_t", df="shared")
     lik.set_sigma(0.3)
     assert "df='shared' (ν = 5" in str(said(lik)[0].message)
     assert "sigma=" not in str(said(lik)[0].message)
@@ -725,7 +745,8 @@ for name in likelihoods.names():
     family = likelihoods.get(name)
     for options in family.examples:
         levels = {"levels": 17} if family.takes_levels else {}
-        for sigma in ({"sigma": mode} for mode in family.sigma_modes) if options == {} and family.takes_sigma else ({},):
+        for mode in family.sigma_modes if options == {} else (None,):
+            sigma = {} if mode is None else {"sigma": mode}
             described = likelihoods.describe(name, **{**levels, **options, **sigma})
             assert described.outputs(784) >= 784, name
 assert not lazy_torch.executed(), "torch was executed"
@@ -742,8 +763,8 @@ def test_no_description_of_a_family_executes_torch() -> None:
 
 def test_threads_of_two_types_do_not_meet_in_what_is_kept() -> None:
     """As replicas of one likelihood on two devices do; a fixed σ and ν are kept in the type that was asked for last."""
-    lik = make("student_t", sigma=0.3)
-    _, x, raw = data_for(lik)
+    lik: Any = make("student_t", sigma=0.3)
+    raw = data_for(lik)[2]
     stop, wrong = threading.Event(), []
 
     def call(dtype: torch.dtype) -> None:

@@ -168,9 +168,7 @@ def cost_of_rounding(lik: Likelihood, levels: int, half: torch.dtype) -> tuple[f
     z ~ N(0, 1) in 20 dimensions, and the likelihood itself draws the data."""
     generator = torch.Generator().manual_seed(1)
     with seeded(0), torch.no_grad():
-        decoder = torch.nn.Sequential(
-            torch.nn.Linear(20, 500), torch.nn.Tanh(), torch.nn.Linear(500, lik.outputs(784))
-        )
+        decoder = torch.nn.Sequential(torch.nn.Linear(20, 500), torch.nn.Tanh(), torch.nn.Linear(500, lik.outputs(784)))
         raw = decoder(torch.randn(200, 20, generator=generator))
         k = lik.level_of(lik.sample(raw, generator), levels)
         difference = (lik.log_mass(k, raw.to(half), levels) - lik.log_mass(k, raw, levels)).abs()
