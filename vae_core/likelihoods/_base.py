@@ -75,6 +75,9 @@ class Part(ABC):
     """
 
     mode: ClassVar[str]  #: parts of one mode can be stacked
+    notes: ClassVar[tuple[str, ...]] = (
+        "_moved",
+    )  #: plain attributes that its options do not tell, which a pickle has, too
     _moved: bool = False  #: whether what is learned is known to stand elsewhere than where it starts
 
     def learned(self) -> dict[str, Tensor]:
@@ -93,8 +96,9 @@ class Part(ABC):
         """Sets tensors by name, whatever their shape, type and device."""
         self._moved = True
         for name, tensor in tensors.items():
-            if name in vars(self)["_parameters"]:
-                vars(self)["_parameters"][name] = torch.nn.Parameter(tensor.detach())
+            held = vars(self)["_parameters"].get(name)
+            if held is not None:
+                vars(self)["_parameters"][name] = torch.nn.Parameter(tensor.detach(), held.requires_grad)
             else:
                 vars(self)["_buffers"][name] = tensor.detach()
 
@@ -109,12 +113,14 @@ class Part(ABC):
         """One part for M models, from M parts of this class; shares no memory with them."""
         stacked = copy.copy(self)
         stacked.put({name: torch.stack([part.tensors()[name] for part in parts]) for name in self.tensors()})
+        stacked._moved = not any(part.untouched() for part in parts)
         return stacked
 
     def select(self, index: int) -> Self:
         """The part of one model of a stack; shares no memory with it."""
         selected = copy.copy(self)
         selected.put({name: tensor[index].detach().clone() for name, tensor in self.tensors().items()})
+        selected._moved = self._moved
         return selected
 
 
@@ -423,7 +429,7 @@ class Likelihood(_Module, metaclass=_Making):
     def stack_key(self) -> tuple[object, ...]:
         """Likelihoods with equal keys can be stacked: same family, same options but for σ's value."""
         own = self._attributes().items()
-        return (self.name, *((name, v.mode if isinstance(v, Part) else v) for name, v in sorted(own)))
+        return (self.name, *((name, _comparable(value)) for name, value in sorted(own)))
 
     def select(self, index: int) -> Self:
         """The likelihood of one model of a stack, its learned state detached and copied."""
@@ -438,6 +444,13 @@ class Likelihood(_Module, metaclass=_Making):
 
 #: attributes that are no part of what a likelihood is
 _APART = frozenset(("models", "made_of", "shape", "pictures", "validate_args", "channels_last"))
+
+
+def _comparable(value: Any) -> Any:
+    """An attribute as what decides whether likelihoods can be stacked."""
+    if isinstance(value, torch.Tensor):
+        return (str(value.dtype), tuple(value.shape), tuple(value.detach().reshape(-1).tolist()))
+    return value.mode if isinstance(value, Part) else value
 
 
 @functools.cache
@@ -490,9 +503,15 @@ def stack(likelihoods: Sequence[Likelihood]) -> Likelihood:
     """One likelihood for M models: acts on x [M, ..., D] and raw [M, ..., R] at once. Shares nothing with them, and
     checks nothing that it is given (set `validate_args` where it should).
 
-    Raises ValueError unless all have one `stack_key` (same family and options; σ's value may differ).
+    Raises ValueError unless all have one `stack_key` (same family and options; σ's value may differ), and for
+    parameters that are in no `Part`: what M models have of them, nobody has said.
     """
     first = likelihoods[0]
+    if loose := sorted({name for name, _ in first.named_parameters()} - set(first.named_state())):
+        raise ValueError(
+            f"{first.name} keeps {', '.join(loose)} outside of a Part, so that models cannot be trained side by side "
+            "with it (a Part's learned() gives start values, [], from which a stack has [M])"
+        )
     if any(likelihood.stack_key() != first.stack_key() for likelihood in likelihoods):
         raise ValueError(f"cannot stack likelihoods of different kinds: {[o.stack_key() for o in likelihoods]}")
     stacked = copy.copy(first)

@@ -60,12 +60,12 @@ class Given(DegreesOfFreedom):
         self._value: Tensor | None = None
 
     def value(self, device: torch.device) -> Tensor:
-        if self._value is None or self._value.device != device:
-            made = constant(list(self.dfs) if self.stacked else self.dfs[0], torch.float64, device)
-            if transformed():
-                return made
-            self._value = made
-        return self._value
+        kept = self._value  # read once: threads of other devices may change it meanwhile
+        if kept is None or kept.device != device:
+            kept = constant(list(self.dfs) if self.stacked else self.dfs[0], torch.float64, device)
+            if not transformed():
+                self._value = kept
+        return kept
 
     def stack(self, parts: Sequence[Any]) -> Given:
         stacked = Given(1.0)
@@ -98,6 +98,7 @@ class Learned(DegreesOfFreedom):
         self._moved = True
 
     def untouched(self) -> str:
-        if not self._moved and readable(self.theta):
-            self._moved = not bool((self.theta == torch.full_like(self.theta, _START)).any())
+        if self._moved or not readable(self.theta):
+            return ""
+        self._moved = not bool((self.theta == torch.full_like(self.theta, _START)).any())
         return "" if self._moved else f"df='shared' (ν = {START:g}, where it starts)"

@@ -29,6 +29,7 @@ from vae_core.likelihoods._logspace import choose
 from vae_core.likelihoods._parameters import SIGMA, Parameters, as_it_is, one_sigma, probability
 from vae_core.likelihoods._quadrature import gauss_legendre
 from vae_core.likelihoods._scale import MODES, Optimal, Scale, _against, make_scale
+from vae_core.numerics.visible import beneath_gradients, underived
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -190,8 +191,9 @@ class LocationScale(Density):
     def _observed(self, scale: Optimal, x: Tensor, loc: Tensor, models: int | None) -> Tensor:
         """The batch's own ln σ, broadcastable against loc; its residuals enter the running mean."""
         with torch.no_grad():
-            statistic = self._statistic_of(x - loc, models)
-            scale.set_log(self._log_sigma(scale.observe(statistic)))
+            statistic = self._statistic_of(x - loc.detach(), models)  # of which no forward derivative is one either
+            with beneath_gradients():
+                scale.set_log(self._log_sigma(scale.observe(underived(statistic))))
             return _against(self._log_sigma(statistic), loc)
 
     def _statistic_of(self, residual: Tensor, models: int | None) -> Tensor:

@@ -36,7 +36,7 @@ from vae_core.likelihoods._base import Layout, Part
 from vae_core.likelihoods._parameters import require_one_each, together
 from vae_core.likelihoods._raw import location, of_decoder
 from vae_core.numerics.elementwise import floored
-from vae_core.numerics.visible import constant, readable, transformed
+from vae_core.numerics.visible import constant, mapped, readable, transformed, underived
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -56,10 +56,17 @@ DECAY = 0.99
 
 MODES = ("shared", "image", "pixel", "optimal")
 
+_NO_VMAP = (
+    "train_log_prob of sigma='optimal' remembers one σ of all that it is given, which vmap over data would make many: "
+    "give it the batch without vmap, or map log_prob (models side by side: torch.func.functional_call with buffers "
+    "stacked like the parameters)"
+)
+
 
 class Scale(Part):
     """ln σ as a function of the raw output, with what is learned of it."""
 
+    notes = (*Part.notes, "floor", "sharpness")
     floor: float = math.log(FLOOR_OF_A_BIN / FINEST)  #: ln of what a learned σ stays above
     sharpness: float = SHARPNESS
 
@@ -158,13 +165,13 @@ class Fixed(Scale):
 
     def _log_for(self, raw: Tensor) -> Tensor:
         """ln σ in raw's type and on its device, kept from one call to the next."""
-        if self._log is None or self._log.device != raw.device or self._log.dtype != raw.dtype:
+        kept = self._log  # read once: threads of other devices may change it meanwhile
+        if kept is None or kept.device != raw.device or kept.dtype != raw.dtype:
             logs = [math.log(s) for s in self.sigmas]
-            made = constant(logs if self.stacked else logs[0], raw.dtype, raw.device)
-            if transformed():
-                return made
-            self._log = made
-        return self._log
+            kept = constant(logs if self.stacked else logs[0], raw.dtype, raw.device)
+            if not transformed():
+                self._log = kept
+        return kept
 
     def stack(self, parts: Sequence[Any]) -> Fixed:
         stacked = Fixed(1.0)
@@ -180,6 +187,7 @@ class Shared(Scale):
 
     mode = "shared"
     said, way = "one learned scalar", "set_sigma"
+    notes = (*Scale.notes, "_start")
     theta: Tensor
 
     def __init__(self) -> None:
@@ -198,6 +206,12 @@ class Shared(Scale):
         self._start = math.log(max(spread, 2 * math.exp(self.floor))) / GAIN
         with torch.no_grad():
             self.theta.fill_(self._start)
+        self._moved = False
+
+    def stack(self, parts: Sequence[Any]) -> Self:
+        stacked = super().stack(parts)
+        stacked._start = next((part._start for part in parts if part.untouched()), self._start)
+        return stacked
 
     def set_log(self, value: Tensor) -> None:
         require_one_each("sigma", value, self.theta)
@@ -206,9 +220,9 @@ class Shared(Scale):
         self._moved = True
 
     def untouched(self) -> str:
-        if not self._moved and readable(self.theta):
-            start = torch.full_like(self.theta, self._start)
-            self._moved = not bool((self.theta == start).any())
+        if self._moved or not readable(self.theta):
+            return ""
+        self._moved = not bool((self.theta == torch.full_like(self.theta, self._start)).any())
         return "" if self._moved else f"sigma='shared' (σ = {math.exp(GAIN * self._start):.3g}, where it starts)"
 
 
@@ -274,17 +288,18 @@ class Optimal(Scale):
         return dims
 
     def split(self, raw: Tensor) -> tuple[Tensor, Tensor]:
-        if not self._known and readable(self.log) and (why := self.untouched()):
+        if why := self.untouched():
             raise ValueError(why)
         return raw, _against(self.log.to(raw.dtype), raw)
 
     def untouched(self) -> str:
-        if not self._known and readable(self.log):
-            self._known = not bool(self.log.isnan().any())
-        if self._known:
+        if self._known or not readable(self.log):
             return ""
+        self._known = not bool(self.log.isnan().any())
         return (
-            "sigma='optimal' has not seen training data: train with train_log_prob, or call set_sigma, "
+            ""
+            if self._known
+            else "sigma='optimal' has not seen training data: train with train_log_prob, or call set_sigma, "
             "set_residual_statistic or vae_core.training.fit_scale"
         )
 
@@ -300,11 +315,15 @@ class Optimal(Scale):
         return stacked
 
     def observe(self, statistic: Tensor) -> Tensor:
-        """Adds a batch's statistic [] or [M]; returns the running mean, without the start's bias."""
-        self.mean.mul_(DECAY).add_(statistic, alpha=1 - DECAY)
-        self.weight.mul_(DECAY).add_(1 - DECAY)
-        return self.mean / self.weight
+        """Adds a batch's statistic [] or [M]; returns the running mean, without the start's bias. Raises ValueError
+        inside of a vmap over data."""
+        mean, weight = underived(self.mean), underived(self.weight)
+        if mapped(statistic) and not mapped(mean):
+            raise ValueError(_NO_VMAP)
+        mean.mul_(DECAY).add_(statistic, alpha=1 - DECAY)
+        weight.mul_(DECAY).add_(1 - DECAY)
+        return mean / weight
 
     def set_log(self, value: Tensor) -> None:
         require_one_each("sigma", value, self.log)
-        self.log.copy_(value)
+        underived(self.log).copy_(value)
