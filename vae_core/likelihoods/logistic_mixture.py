@@ -89,7 +89,8 @@ class LogisticMixture(IntegerMass):
         n, levels = self.components, self.levels
         logits, location, log_scale = raw.unflatten(-1, (3, n, -1)).unbind(-3)
         start = (torch.arange(n, dtype=raw.dtype, device=raw.device).unsqueeze(-1) + 0.5) * (levels / n)
-        excess = torch.nn.functional.softplus(log_scale + (math.log(levels / (2 * n)) - _LOG_FLOOR))
+        # at 40, and not at 20, float64 cannot tell it from its argument
+        excess = torch.nn.functional.softplus(log_scale + (math.log(levels / (2 * n)) - _LOG_FLOOR), threshold=40)
         return logits, location * levels + start, (excess + _LOG_FLOOR).clamp(max=_LOG_CEILING)
 
     def raw(self, **parameters: Any) -> Tensor:
