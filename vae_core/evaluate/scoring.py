@@ -16,6 +16,7 @@ from vae_core.evaluate.importance import Estimate, Key, Tiling, grid_of, importa
 from vae_core.evaluate.proposals import Mixture
 from vae_core.evaluate.refine import defensive, refine
 from vae_core.likelihoods import Likelihood
+from vae_core.likelihoods._checks import require_levels
 from vae_core.objectives import Posterior
 from vae_core.statistics.possible import require_possible
 
@@ -160,19 +161,21 @@ def log_likelihood(
         tiling: how the pass is cut; suited to the device by default.
 
     Raises:
+        TypeError: x is no tensor.
         ValueError: x is not [N, D] with N ≥ 1, or with `levels` not of integers 0…K−1; samples out of range; raw or q
-            of the wrong shape; an unknown word for refine; a tolerance below 0.
+            of the wrong shape; an unknown word for refine; a tolerance below 0; a stack; and where the likelihood has
+            `validate_args`, x or the first image's raw outputs that it refuses (integers without `levels`, numbers
+            outside of its view, NaN), or whole numbers for a density of the real line.
         ImpossibleScore: with `levels`, a log-probability above 0 by more than its Monte-Carlo error.
     """
+    require_images(x, levels)
     effort = Effort.of(grid_of(samples), tolerance, x.shape[-1])
     require_refine(refine)
-    require_images(x, levels)
     require_posterior(encode, x)
-    likelihood, width = _checked_once(x, encode, decode, likelihood, levels), likelihood.outputs(x.shape[1])
+    likelihood = _checked_once(x, encode, decode, likelihood, levels)
 
     def score(raw: Tensor, rows: slice) -> Tensor:
-        if raw.shape[-1] != width:
-            raise ValueError(f"decode gave {raw.shape[-1]} outputs, {likelihood.name} needs {width} for D={x.shape[1]}")
+        _require_width(raw, likelihood, x.shape[1])
         seen = x[rows].unsqueeze(1)
         return likelihood.log_prob(seen, raw) if levels is None else likelihood.log_mass(seen, raw, levels)
 
@@ -204,7 +207,7 @@ def log_likelihoods(
     """`log_likelihood` of integers k [N, D] by each of several likelihoods of one decoder, from the encoder's q: they
     share the draws of z and what is decoded of them, and each estimate is what it is alone.
 
-    Raises ValueError and ImpossibleScore as `log_likelihood` does, but for outputs of the wrong width.
+    Raises TypeError, ValueError and ImpossibleScore as `log_likelihood` does.
     """
     require_images(k, levels)
     require_posterior(encode, k)
@@ -224,25 +227,36 @@ def log_likelihoods(
 def _checked_once(x: Tensor, encode: Encode, decode: Decode, likelihood: Likelihood, levels: int | None) -> Likelihood:
     """The likelihood with its checks off, once what it is to score has passed them: all data, against one image's raw
     outputs. Warns where it has a learned scale that was never trained, fitted or set."""
+    if likelihood.models is not None:
+        raise ValueError(f"{likelihood.name} is a stack of {likelihood.models} models: select one")
     if likelihood.validate_args:
         with torch.no_grad():
             raw = decode(encode(x[:1])[0])
-        if raw.shape[-1] == likelihood.outputs(x.shape[1]):
-            likelihood.check(x, raw, levels)
+        _require_width(raw, likelihood, x.shape[1])
+        likelihood.check(x, raw, levels)
         _require_no_levels(x, likelihood, levels)
     likelihood.warn_if_untouched(stacklevel=4)
     return likelihood.unchecked()
 
 
+def _require_width(raw: Tensor, likelihood: Likelihood, dims: int) -> None:
+    """Raises ValueError for raw outputs [..., R] of another R than data of D = dims ask for."""
+    width = likelihood.outputs(dims)
+    if raw.shape[-1] != width:
+        told = f": decode gives [..., R], flat_raw(planes) of shape {likelihood.shape}" if likelihood.shape else ""
+        raise ValueError(f"decode gave {raw.shape[-1]} outputs, {likelihood.name} needs {width} for D={dims}{told}")
+
+
 def _require_no_levels(x: Tensor, likelihood: Likelihood, levels: int | None) -> None:
     """Raises ValueError where floats that a density of the real line is to score are levels after all: whole numbers,
     of which a density can be as high as one likes."""
-    if levels is None and likelihood.view == "real" and x.numel() > 1:
-        low, high = (int(end) for end in x.aminmax())
+    if levels is None and likelihood.view == "real":
+        low, high = int(x.amin()), int(x.amax())
         if high - low > 1 and torch.equal(x, x.round()):
+            integers = f"x.long(), levels={high + 1}" if low >= 0 else f"(x - {low}).long(), levels={high - low + 1}"
             raise ValueError(
                 f"x are whole numbers {low}..{high}, of which {likelihood.name} has no finite density to compare: give "
-                f"them as integers, with levels={high + 1 if low >= 0 else 'K'} or more"
+                f"them as integers 0..K-1 with their K, {integers} (or more)"
             )
 
 
@@ -253,12 +267,19 @@ def require_refine(refine: str) -> None:
 
 
 def require_images(x: Tensor, levels: int | None) -> None:
-    """Raises ValueError unless x is [N, D] with N ≥ 1 and, with `levels`, of integers 0…K−1."""
+    """Raises TypeError unless x is a tensor, ValueError unless it is [N, D] with N ≥ 1 and D ≥ 1 and, with `levels`, of
+    integers 0…K−1."""
+    if not isinstance(x, Tensor):
+        raise TypeError(f"x is no torch tensor, but of type {type(x).__name__}: torch.as_tensor makes one")
     if x.ndim != 2:
-        raise ValueError(f"x must be [N, D], given shape {list(x.shape)}: flatten the images")
-    if not len(x):
-        raise ValueError("x has no images: give at least one")
-    if levels is not None and (x.is_floating_point() or int(x.min()) < 0 or int(x.max()) >= levels):
+        way = "flatten the images, x.flatten(1)" if x.ndim > 2 else "one image is x.unsqueeze(0)"
+        raise ValueError(f"x must be [N, D], given shape {list(x.shape)}: {way}")
+    if not x.numel():
+        raise ValueError("x has no images: give at least one" if not len(x) else "x has images of no values: D is 0")
+    if levels is None:
+        return
+    require_levels(levels)
+    if x.is_floating_point() or int(x.min()) < 0 or int(x.max()) >= levels:
         raise ValueError(f"with levels={levels}, x must be integers 0…{levels - 1}; floats are scored without levels")
 
 

@@ -317,9 +317,14 @@ class Likelihood(_Module, metaclass=_Making):
         raise ValueError(f"{self.name} has no σ that is one number")
 
     def from_planes(self, planes: Tensor, channels: int) -> Tensor:
-        """[..., P C, H, W] of a convolutional decoder, parameter × channel with the parameter slowest, as raw
-        [..., R]."""
-        return planes.flatten(-3)
+        """[..., outputs(C), H, W] of a convolutional decoder as raw [..., R], R = outputs(C H W): parameter × channel,
+        the parameter slowest; what the family has once an image, whatever D, is last, and the mean over a plane. A
+        family whose raw outputs are in another order, or which wants no mean, overrides it."""
+        once = 2 * self.outputs(1) - self.outputs(2)  # outputs(D) = P D + once
+        if once <= 0:
+            return planes.flatten(-3)
+        each, whole = planes[..., :-once, :, :], planes[..., -once:, :, :]
+        return torch.cat([each.flatten(-3), whole.mean((-2, -1))], -1)
 
     def sigma_in_use(self, raw: Tensor) -> Tensor | None:
         """The scale σ at test time, averaged over raw [..., R] where the decoder gives it; None where there is none."""
@@ -403,6 +408,8 @@ class Likelihood(_Module, metaclass=_Making):
     if TYPE_CHECKING:
 
         def check(self, data: Tensor, raw: Tensor, levels: int | None = None) -> None: ...
+
+        def flat_raw(self, planes: Tensor) -> Tensor: ...
 
     def unchecked(self) -> Self:
         """The same, sharing what it has learned, that takes what it is given as it is: flat, of the right shape, and

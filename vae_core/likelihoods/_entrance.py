@@ -47,8 +47,6 @@ class Entrance:
     def log_density(self: Any, y: Tensor, raw: Tensor, levels: int) -> Tensor:
         if _as_it_is(self, raw):
             return super().log_density(y, raw, levels)  # type: ignore[misc]
-        if self.validate_args:
-            _checks.density_of(y, levels)
         return _called(self, "log_density", y, raw, levels, unit=True)
 
     def log_mass(self: Any, k: Tensor, raw: Tensor, levels: int) -> Tensor:
@@ -74,13 +72,45 @@ class Entrance:
         drawn = _called(self, "sample", None, raw, generator)
         return _layout.as_picture(drawn, self.shape) if _layout.is_raw_picture(self, raw) else drawn
 
+    def sigma_in_use(self: Any, raw: Tensor) -> Tensor | None:
+        if _as_it_is(self, raw):
+            in_use: Tensor | None = super().sigma_in_use(raw)  # type: ignore[misc]
+            return in_use
+        return _called(self, "sigma_in_use", None, raw)
+
     def check(self: Any, data: Tensor, raw: Tensor, levels: int | None = None) -> None:
         """Raises ValueError or TypeError where data [..., D] and raw [..., R] cannot be scored: by `log_prob`, or with
         `levels`, as integers, by `log_mass`. With validate_args=True all do this by themselves."""
         _checks.tensors(self, data, raw)
-        raw, data = _layout.flat_raw(self, raw), _layout.flat(data, self.shape)
+        raw, data = _layout.flat_raw(self, _whole(raw)), _layout.flat(_whole(data), self.shape)
         _checks.shapes(self, data, raw)
         _checks.values(self, data, raw, levels, unit=False)
+
+    def flat_raw(self: Any, planes: Tensor) -> Tensor:
+        """Raw outputs [..., R] as the family reads them, of a convolutional decoder's planes [..., P C, H, W]: for a
+        likelihood that was told shape=(C, H, W). What is [..., R] already is given back.
+
+        The planes are parameters × channels, the parameter slowest; what there is once an image (the σ of
+        sigma="image") is the mean over a plane of its own, the last. Gradients flow.
+
+        >>> import torch
+        >>> from vae_core import likelihoods
+        >>> lik = likelihoods.make("gaussian", sigma="pixel", shape=(3, 8, 8))
+        >>> lik.outputs(3)  # planes that the last layer gives: 3 of μ, then 3 of ln σ
+        6
+        >>> lik.flat_raw(torch.zeros(5, 6, 8, 8)).shape
+        torch.Size([5, 384])
+
+        Raises:
+            TypeError: no tensor.
+            ValueError: no shape was told; neither planes of that shape nor outputs(C H W) wide.
+        """
+        if self.shape is None:
+            raise ValueError(f"this {self.name} was told no shape: make it with shape=(C, H, W)")
+        _checks.tensors(self, planes)
+        raw = _layout.flat_raw(self, planes)
+        _checks.shapes(self, None, raw)
+        return raw
 
     def residual_statistic(self: Any, x: Tensor, raw: Tensor) -> Tensor:
         if _as_it_is(self, raw):
@@ -99,34 +129,35 @@ _HERE = _Here()
 
 def _as_it_is(lik: Any, raw: Tensor) -> bool:
     """Whether nothing is to be done with what is given: neither checked, nor made whole, nor laid flat."""
-    if not (
-        lik.validate_args or lik.pictures or raw.dtype.itemsize < FULL or torch.is_autocast_enabled(raw.device.type)
-    ):
+    if not (lik.validate_args or lik.pictures or raw.dtype.itemsize < FULL or _autocast(raw)):
         return True
     return not torch.compiler.is_compiling() and _HERE.inside
 
 
 def _called(lik: Any, name: str, data: Tensor | None, raw: Tensor, *rest: Any, unit: bool = False) -> Tensor:
     """A family's own method of this name on what was checked and made ready."""
-    given = () if data is None else (data,)
     levels = rest[0] if data is not None and rest else None
     if lik.validate_args:
-        _checks.tensors(lik, *given, raw)
-    raw = _layout.flat_raw(lik, raw)
-    if data is not None:
-        data = _layout.flat(data, lik.shape)
+        _checks.tensors(lik, *(() if data is None else (data,)), raw)
+    raw, data = _whole(raw), None if data is None else _whole(data)
+    if lik.pictures:
+        raw, data = _layout.flat_raw(lik, raw), None if data is None else _layout.flat(data, lik.shape)
     if lik.validate_args:
         _checks.shapes(lik, data, raw)
         _checks.values(lik, data, raw, levels, unit)
         if name in SCORES and not torch.is_grad_enabled():
             lik.warn_if_untouched(stacklevel=4)
-    raw = _whole(raw)
-    arguments = (raw, *rest) if data is None else (_whole(data), raw, *rest)
+    arguments = (raw, *rest) if data is None else (data, raw, *rest)
     method = getattr(super(Entrance, lik), name)
-    if torch.is_autocast_enabled(raw.device.type):
+    if _autocast(raw):
         with torch.autocast(raw.device.type, enabled=False):
             return _inside(method, arguments)
     return _inside(method, arguments)
+
+
+def _autocast(raw: Tensor) -> bool:
+    """Whether autocast is on where raw is; tensors without storage are of no device that has it."""
+    return not raw.is_meta and torch.is_autocast_enabled(raw.device.type)
 
 
 def _inside(method: Callable[..., Tensor], arguments: tuple[Any, ...]) -> Tensor:

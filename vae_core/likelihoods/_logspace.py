@@ -37,7 +37,7 @@ def choose(condition: Tensor, yes: Callable[[], Tensor], no: Callable[[], Tensor
 def choose_above(value: Tensor, edge: float, yes: Callable[[], Tensor], no: Callable[[], Tensor]) -> Tensor:
     """`choose(value > edge, yes, no)`, whose look on a CPU is at the largest and the smallest value: far cheaper there
     than one at a mask. A value that is no number decides for none of its neighbours: both branches are then taken."""
-    if visible(value):
+    if visible(value) and value.numel():
         if value.amax() <= edge:
             return no()
         if value.amin() > edge:

@@ -36,7 +36,8 @@ class Bernoulli(Mass):
         return logits("P(1)")
 
     def log_prob(self, x: Tensor, raw: Tensor) -> Tensor:
-        return sum_bernoulli_terms(x, raw)
+        # a gradient is taken less x, which torch does not do with booleans
+        return sum_bernoulli_terms(x.to(raw.dtype) if x.dtype == torch.bool else x, raw)
 
     def log_masses(self, k: Tensor, raw: Tensor, levels: int) -> Tensor:
         if levels != 2:

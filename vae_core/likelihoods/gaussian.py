@@ -105,7 +105,7 @@ class Gaussian(LocationScale):
             log_tilt, moments = _narrow_terms(half, tilt)
             return (log_tilt - 0.5 * middle.square()) + (moments + (log_width - _HALF_LOG_2PI))
 
-        if visible(half):
+        if visible(half) and middle.numel():
             if half.amin() > widest:
                 return wide()
             if half.amax() <= widest and ((1 - opened) * tilt).amax() <= steepest:

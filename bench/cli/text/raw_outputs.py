@@ -57,7 +57,10 @@ def _pictures(lik: Any, dims: int) -> str:
     """How outputs of a convolution are read."""
     planes = lik.outputs(1)
     if lik.outputs(dims) != planes * dims:
-        return "Of pictures x may be [..., C, H, W], with shape=(C, H, W); raw stays flat, for R is no multiple of D."
+        return (
+            "Of pictures, with shape=(C, H, W): x [..., C, H, W] and raw [..., lik.outputs(C), H, W], as a last Conv2d "
+            "of so many channels gives it; of what an image has once, the last, the mean over its plane is taken."
+        )
     shown, order = ("", "") if planes == 1 else (f"{planes} ", "; plane p C + c is output p of channel c")
     return (
         f"Of pictures, with shape=(C, H, W): x [..., C, H, W] and raw [..., {shown}C, H, W], as a last Conv2d of "

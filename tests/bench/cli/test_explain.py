@@ -159,7 +159,10 @@ def test_planes_are_laid_out_as_is_said(name):
         planes = lik.outputs(1)
         if lik.outputs(dims) != planes * dims:
             assert mode == "image"
-            assert "raw stays flat, for R is no multiple of D" in text
+            assert "of what an image has once, the last, the mean over its plane is taken" in text
+            raw = torch.randn(2, lik.outputs(channels), rows, columns, generator=torch.manual_seed(0))
+            torch.testing.assert_close(lik.flat_raw(raw)[:, -1], raw[:, -1].mean((-2, -1)))
+            torch.testing.assert_close(lik.flat_raw(raw)[:, :-1], raw[:, :-1].flatten(1))
             continue
         per_pixel = str(likelihoods.get(name).described(**options, **(levels and {"levels": LEVELS})).outputs(1))
         assert f"raw [..., {per_pixel + ' ' if per_pixel != '1' else ''}C, H, W]" in text

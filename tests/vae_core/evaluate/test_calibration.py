@@ -21,7 +21,7 @@ IMAGES, DIMS = 600, 8
 
 def masses_of_all_levels(lik: Likelihood, raw: Tensor, dims: int, levels: int) -> Tensor:
     """P(k_d = k), [N, K, D], float64."""
-    k = torch.arange(levels).reshape(levels, 1).expand(levels, dims)
+    k = torch.arange(levels).reshape(1, levels, 1).expand(1, levels, dims)
     return lik.log_masses(k, raw.unsqueeze(1), levels).detach().double().exp()
 
 
