@@ -158,8 +158,24 @@ def cards(families: Iterable[str]) -> dict[str, dict[str, Any]]:
         facts = {"view": view_said(family), "measure": measure_said(family), "outputs": widths(name)}
         facts["ends"] = ends_said(family)
         facts["plugin"] = plugins[name].file.name if name in plugins else ""
+        facts["loss"] = losses(name)
         described[name] = asdict(family.card) | facts
     return described
+
+
+def losses(family: str) -> dict[str, dict[str, str]]:
+    """The loss to copy, as `vae-bench explain` prints it, for each way that σ can be given and each objective that the
+    family can then be trained on."""
+    from bench.grid.families.code import code  # which imports this file
+
+    return {
+        mode: {
+            objective: code("loss", family, options.get("sigma"), objective)
+            for objective, why in trainable_on(make(family, options)).items()
+            if not why
+        }
+        for mode, options in scales(family).items()
+    }
 
 
 def _width(family: str, options: Mapping[str, Scalar]) -> str:
