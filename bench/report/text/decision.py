@@ -30,7 +30,7 @@ class Decision:
     """What the card says of a board."""
 
     use: Markup
-    facts: tuple[tuple[str, Markup], ...]  # a word and a sentence each
+    facts: tuple[tuple[str, tuple[Markup, ...]], ...]  # a word and sentences each
     loss: str  # '' where the run does not hold it
     loss_of: str  # whose
     cautions: tuple[Markup, ...]  # what not to conclude
@@ -42,15 +42,17 @@ def decision(board: Board, cards: Mapping[str, Any] | None) -> Decision | None:
         return None
     top = board.ranked[0]
     held = not board.unbeaten and board.beats_uniform(top)
-    facts = [("Score", _score(board, top))]
-    if held:
-        facts += [("How surely", text) for text in _surely(board)]
-    facts += [("Cost", text) for text in _cost(board, top)]
-    facts += [("Within one output a value", text) for text in _frugal(board, top)]
+    facts = {
+        "Score": (_score(board, top),),
+        "How surely": tuple(_surely(board)) if held else (),
+        "Cost": tuple(_cost(board, top)),
+        "As good, cheaper": tuple(_cheaper(board, top)) if held else (),
+        "Best within one output a value": tuple(_frugal(board, top)),
+    }
     loss = _loss(top, cards) if held else ""
     return Decision(
         use=_use(board, top, held),
-        facts=tuple(facts),
+        facts=tuple((word, texts) for word, texts in facts.items() if texts),
         loss=loss,
         loss_of=top.label,
         cautions=tuple(_cautions(board, top)),
@@ -75,7 +77,7 @@ def _score(board: Board, top: Row) -> Markup:
 
 def _surely(board: Board) -> Iterator[Markup]:
     """Whom it is ahead of, and whom it cannot be told apart from."""
-    top, *others = board.ranked
+    others = board.ranked[1:]
     tied = [row for row in others if row.verdict == Verdict.INDISTINGUISHABLE]
     worse = [row for row in others if row.verdict == Verdict.WORSE]
     if tied:
@@ -83,15 +85,21 @@ def _surely(board: Board) -> Iterator[Markup]:
         yield Markup("cannot be told apart from {}").format(first_of(names))
     if worse:
         first = worse[0]
-        yield Markup("ahead of <b>{}</b> by {} {} {}, p {}, and of {} behind that").format(
-            first.label,
-            measured(first.behind.mean, board.unit),
-            board.unit,
-            bracket(first.behind, board.unit),
-            "< 0.001" if first.p < 0.001 else f"= {number(first.p, 3)}",
-            several(len(worse) - 1, "other"),
-        ) if len(worse) > 1 else Markup("ahead of <b>{}</b> by {}, p {}").format(
-            first.label, amount(first.behind, board.unit), "< 0.001" if first.p < 0.001 else f"= {number(first.p, 3)}"
+        yield (
+            Markup("ahead of <b>{}</b> by {} {} {}, p {}, and of {} behind that").format(
+                first.label,
+                measured(first.behind.mean, board.unit),
+                board.unit,
+                bracket(first.behind, board.unit),
+                "< 0.001" if first.p < 0.001 else f"= {number(first.p, 3)}",
+                several(len(worse) - 1, "other"),
+            )
+            if len(worse) > 1
+            else Markup("ahead of <b>{}</b> by {}, p {}").format(
+                first.label,
+                amount(first.behind, board.unit),
+                "< 0.001" if first.p < 0.001 else f"= {number(first.p, 3)}",
+            )
         )
     if beaten := [row for row in board.references if row not in board.unbeaten]:
         closest = min(beaten, key=lambda row: row.behind.mean)
@@ -115,6 +123,18 @@ def _cost(board: Board, row: Row) -> Iterator[Markup]:
         said.append(f"{number(results.eval_decodes_per_s, 0)} decodes/s to score")
     if said:
         yield Markup("{}").format("; ".join(said))
+
+
+def _cheaper(board: Board, top: Row) -> Iterator[Markup]:
+    """Of what cannot be told apart from the best, that with the fewest outputs, if it has fewer than the best."""
+    tied = [row for row in board.ranked if row.verdict == Verdict.INDISTINGUISHABLE]
+    fewer = [row for row in tied if row.results.outputs < top.results.outputs]
+    if fewer:
+        row = min(fewer, key=lambda row: (row.results.outputs, row.rank))
+        each = outputs_a_value(row, board)
+        yield Markup("<b>{}</b>, with {}, as far as can be told").format(
+            row.label, f"{each} outputs a value" if each != "1" else "1 output a value"
+        )
 
 
 def outputs_a_value(row: Row, board: Board) -> str:
@@ -154,7 +174,13 @@ def _loss(row: Row, cards: Mapping[str, Any] | None) -> str:
     if mode == "a number":
         text = text.replace("sigma=0.1", f"sigma={row.sigma}")
     options = "".join(f", {key}={value!r}" for key, value in row.own_options.items() if key != "score")
-    return text.replace("levels=K", f"levels=K{options}", 1) if options and "levels=K" in text else text if not options else ""
+    return (
+        text.replace("levels=K", f"levels=K{options}", 1)
+        if options and "levels=K" in text
+        else text
+        if not options
+        else ""
+    )
 
 
 def _cautions(board: Board, top: Row) -> Iterator[Markup]:
@@ -164,12 +190,12 @@ def _cautions(board: Board, top: Row) -> Iterator[Markup]:
             several(board.images, "test image"), FEWEST_IMAGES
         )
     elif board.images < FEW_IMAGES:
-        yield Markup("A third digit: {} leave {} either way.").format(
+        yield Markup("Anything from a last digit: {} leave a score open by {} either way.").format(
             several(board.images, "test image"), _half_width(board, top)
         )
     if board.unended:
         names = [Markup("<b>{}</b>").format(row.label) for row in board.unended]
-        yield Markup("That training would not change it: {} {} still improving{}.").format(
+        yield Markup("That longer training would change nothing: {} {} still improving{}.").format(
             first_of(names),
             "was" if len(names) == 1 else "were",
             f" ({how_it_ended(top, board.unit)})" if top in board.unended else "",
@@ -182,9 +208,9 @@ def _cautions(board: Board, top: Row) -> Iterator[Markup]:
     if board.left_out:
         names = [Markup("<b>{}</b>").format(row.label) for row in board.left_out]
         better = ", one of them better already by its bound" if board.better_unranked else ""
-        yield Markup("Anything of {}: {} bound cannot be trusted (more than {} of the k̂ are bad, or it still rises){}.").format(
-            first_of(names), "its" if len(names) == 1 else "their", percent(BAD_SHARE), better
-        )
+        yield Markup(
+            "Anything of {}: {} bound cannot be trusted (more than {} of the k̂ are bad, or it still rises){}."
+        ).format(first_of(names), "its" if len(names) == 1 else "their", percent(BAD_SHARE), better)
     if board.failed:
         names = [Markup("<b>{}</b>").format(one.label) for one in board.failed]
         yield Markup("Anything of {}, which failed.").format(first_of(names))
