@@ -27,7 +27,7 @@ def scores(count: int, seeds: int, images: int, apart: float = 0.0, seed: int = 
 def test_it_is_the_plain_comparison_of_each_pair(alike: bool) -> None:
     """Against `intervals` of the differences themselves, with and without configurations that lack seeds."""
     samples = scores(7, 3, 60, apart=0.4)
-    names = [(0, 1, 2)] * 7
+    names: list[tuple[int, ...]] = [(0, 1, 2)] * 7
     if not alike:
         samples[2], names[2] = samples[2][:2], (0, 1)
         samples[5], names[5] = samples[5][1:], (1, 2)
