@@ -45,8 +45,9 @@ def verb(
 
     Example:  vae-bench explain gaussian --sigma pixel --code torch
     """
-    from bench.cli.text import explanation, snippets
+    from bench.cli.text import explanation
     from bench.engine import plugins
+    from bench.grid.families import code as snippets
 
     plugins.add(plugin or [])
     try:

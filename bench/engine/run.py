@@ -20,7 +20,7 @@ from bench.engine.progress import Reporter, asked
 from bench.engine.provenance import cores
 from bench.engine.references import References
 from bench.grid.cell import Cell
-from bench.grid.families import cards
+from bench.grid.families.cards import cards
 from bench.grid.plan import Bundle, Tuning, halves, halves_of_tuning
 from bench.grid.read import Grid, describe
 from bench.store import RESULT_COLUMNS, CellResult, RunFile

@@ -15,6 +15,7 @@ from bench.report import figures, provenance
 from bench.report.catalogue import catalogue
 from bench.report.numbers import NOTHING, number, percent, several
 from bench.report.pictures import Gallery, galleries
+from bench.report.tables.baseline import Baseline, baseline
 from bench.report.tables.diagnostics import Diagnostics, diagnostics, meanings
 from bench.report.tables.entries import known
 from bench.report.tables.ranking import DRAWN, LeftOut, Ranking, left_out, ranking
@@ -23,6 +24,7 @@ from bench.report.tables.speeds import Timed, speed_columns, speeds
 from bench.report.tables.spread import Spread, spread_table
 from bench.report.tables.tuning import tuning
 from bench.report.tables.unranked import density_lines, recipe_lines
+from bench.report.text.decision import Decision, decision
 from bench.report.text.run import headline_facts, notices, precision, ranges
 from bench.report.text.verdict import Sentences, sentences
 from bench.statistics.boards import Board, boards
@@ -46,7 +48,9 @@ class Section:
     about: str
     unit: str
     verdict: Sentences
+    decision: Decision | None
     ranking: Ranking
+    baseline: Baseline | None
     left_out: LeftOut
     spread: Spread | None
     references: References
@@ -89,7 +93,9 @@ def context(tables: RunTables) -> dict[str, Any]:
     failed = unusable(tables)
     return {
         "style": Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),
-        "script": Markup((TEMPLATES / "sort.js").read_text(encoding="utf-8")),
+        "script": Markup("\n").join(
+            Markup((TEMPLATES / name).read_text(encoding="utf-8")) for name in ("sort.js", "baseline.js")
+        ),
         "name": str(meta.get("name", "run")),
         "about": str(meta.get("about") or ""),
         "datasets": " and ".join(dict.fromkeys(said(spec.dataset, spec.made) for spec in specs(cells))) or "no data",
@@ -131,7 +137,9 @@ def _section(board: Board, tables: RunTables, looks: figures.Looks, anchor: str)
         about=_about(board),
         unit=board.unit,
         verdict=sentences(board),
+        decision=decision(board, tables.meta.get("cards")),
         ranking=ranking(board, looks),
+        baseline=baseline(board),
         left_out=left_out(board, looks),
         spread=spread_table(board, searches(tables)),
         references=references(board, looks),

@@ -163,6 +163,7 @@ class Results:
     parameters: int = _column(
         "", "learned numbers of a model, its likelihood's among them", table="diagnostics", head="Parameters", digits=0
     )
+    outputs: int = _column("", "numbers that the decoder's last layer gives for an image", "highest")
     train_seconds: float = _column("s", "of the bundle's training, by model", "")
     tune_seconds: float = _column("s", "of the choice that its configuration's cells share", "")
     eval_seconds: float = _column("s", "of the evaluation", "")

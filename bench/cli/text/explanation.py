@@ -7,7 +7,6 @@ import re
 from typing import Any
 
 from bench.cli.text.raw_outputs import raw_outputs
-from bench.cli.text.snippets import CODES, DIMS, LEVELS, code
 from bench.cli.text.table import table
 from bench.grid.families import (
     Scalar,
@@ -21,6 +20,7 @@ from bench.grid.families import (
     view_said,
     widths,
 )
+from bench.grid.families.code import CODES, DIMS, LEVELS, code
 
 COUPLED = "coupled: each channel of a pixel is scored given the earlier ones; it is told shape=(C, H, W)"
 LOSS = "A loss for your own code:"  #: stands above it

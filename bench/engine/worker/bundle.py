@@ -58,7 +58,7 @@ def carry_out(bundle: Bundle, device: str, weights: Weights | None = None) -> li
         failure = trained.failures[index]
         choice = of_choice(_chosen(cells[0], bundle))
         if failure is not None:
-            values = of_training(trained, index, device) | choice
+            values = of_training(trained, index, device, data.dims) | choice
             results += [CellResult(cell.id, "failed", failure, values) for cell in cells]
         else:
             model = trained.models[index]
@@ -66,14 +66,14 @@ def carry_out(bundle: Bundle, device: str, weights: Weights | None = None) -> li
             # before its row: the peak memory holds it
             assessed, faults = _assessed_or_not([settled[cell.id] for cell in cells], model, data)
             for as_trained, fault in faults:
-                values = of_training(trained, index, device) | choice | of_check(fault.found)
+                values = of_training(trained, index, device, data.dims) | choice | of_check(fault.found)
                 results.append(CellResult(asked[as_trained.id].id, "failed", str(fault), values))
             if not assessed:
                 continue
             scored = {asked[as_trained.id]: assessment.likelihood for as_trained, assessment in assessed}
             kept = from_cell.keep(weights, model, scored, assessed[0][0], data)
             for as_trained, assessment in assessed:
-                cell, values = asked[as_trained.id], of_training(trained, index, device) | choice | kept
+                cell, values = asked[as_trained.id], of_training(trained, index, device, data.dims) | choice | kept
                 try:
                     values |= of_fit(as_trained, model, assessment, data)
                     values |= of_reading(as_trained, model, assessment, data)

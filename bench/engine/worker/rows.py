@@ -51,8 +51,8 @@ def row_of(
     )
 
 
-def of_training(trained: TrainedBundle, index: int, device: str) -> dict[str, Value]:
-    """Of one of the bundle's models."""
+def of_training(trained: TrainedBundle, index: int, device: str, dims: int) -> dict[str, Value]:
+    """Of one of the bundle's models, on images of D = dims."""
     if device == "cuda":
         peak, name = torch.cuda.max_memory_allocated(), torch.cuda.get_device_name()
     else:
@@ -65,6 +65,7 @@ def of_training(trained: TrainedBundle, index: int, device: str) -> dict[str, Va
         "last_gain_bits_per_dim": trained.last_gain[index][0],
         "last_gain_se": trained.last_gain[index][1],
         "parameters": trained.parameters[index],
+        "outputs": trained.models[index].likelihood.outputs(dims),
         "train_seconds": trained.seconds / len(trained.models),
         "bundle_train_images_per_s": trained.images_per_second,
         "bundle_models": len(trained.models),

@@ -36,6 +36,7 @@ class Column(Generic[T]):
     numeric: bool = True
     apart: bool = False  # begins a group of another quantity
     of_references: bool = False  # which have it too
+    id: str = ""  # by which a script finds it
     wide: int = 0  # CSS pixels at least, of words that may take several lines
 
 

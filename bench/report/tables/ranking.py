@@ -177,8 +177,8 @@ def _after(board: Board) -> list[Column[Row]]:
         return Entry(f"its own, L={row.train_samples}" if row.recipe else name, name)
 
     columns = [
-        Column("Worse than best by", f"{unit} [95 %]", worse, of_references=True),
-        Column("p", "corrected", chance),
+        Column("Worse than best by", f"{unit} [95 %]", worse, of_references=True, id="behind"),
+        Column("p", "corrected", chance, id="p"),
         *_training(board),
         *_estimation(board),
         Column("Seed SD", unit, spread),

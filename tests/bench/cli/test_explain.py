@@ -10,9 +10,9 @@ import torch
 
 from bench.cli.text import listing
 from bench.cli.text.explanation import LOSS, explain
-from bench.cli.text.snippets import DIMS, LEVELS
 from bench.grid import families as wording
 from bench.grid.families import make, registry, trainable_on, widths
+from bench.grid.families.code import DIMS, LEVELS
 from vae_core import likelihoods
 from vae_core.data import VIEWS
 from vae_core.likelihoods import Card

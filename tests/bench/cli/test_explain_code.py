@@ -15,8 +15,8 @@ from torch.distributions import Normal, kl_divergence
 from bench.cli import carry_out
 from bench.cli.explain import Code
 from bench.cli.text.explanation import LOSS, explain
-from bench.cli.text.snippets import CODES, code, notes
 from bench.grid.families import registry
+from bench.grid.families.code import CODES, code, notes
 from tests.conftest import TRIANGULAR
 from tests.vae_core.likelihoods.coupled import Coupled
 from vae_core import likelihoods

@@ -24,28 +24,28 @@ CODES = {
 }
 
 
-def code(kind: str, name: str, sigma: Scalar | None = None) -> str:
-    """One of `CODES` for a family or an alias, with σ as its default or as given.
+def code(kind: str, name: str, sigma: Scalar | None = None, objective: str = "") -> str:
+    """One of `CODES` for a family or an alias, with σ as its default or as given, trained on one of its objectives.
 
     Raises ValueError for a σ that the family does not take, or cannot be trained with.
     """
-    own = _Own(name, sigma)
+    own = _Own(name, sigma, objective)
     return {"loss": own.loss, "torch": own.torch_loop, "lightning": own.lightning, "change": own.change}[kind]()
 
 
 class _Own:
     """The pieces of somebody's own VAE on one likelihood, as text."""
 
-    def __init__(self, name: str, sigma: Scalar | None) -> None:
+    def __init__(self, name: str, sigma: Scalar | None, objective: str) -> None:
         catalogue = registry()
         self.family = family = catalogue.get(name)
         alias, plugin = catalogue.ALIASES.get(name), catalogue.plugins().get(name)
         given: Mapping[str, Scalar] = needed_options(name) | ({} if sigma is None else {"sigma": sigma})
         self.levels = 2 if family.view == "binary" else LEVELS
         self.lik = make(name, given, self.levels)
-        if alias:
-            self.lik.require_objective(alias.objective)
-        self.binned = alias is not None and alias.objective == "binned"
+        if asked := objective or (alias.objective if alias else ""):
+            self.lik.require_objective(asked)
+        self.binned = asked == "binned"
         self.own_file = plugin.file.name if plugin and not plugin.installed else None
         options = [f"{key}={value!r}".replace("'", '"') for key, value in given.items() if key != "levels"]
         self.options = [f'"{name}"', *options, *(["levels=K"] if family.takes_levels else [])]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 from types import ModuleType
 from typing import Any
 
@@ -144,22 +143,6 @@ def widths(family: str) -> dict[str, str]:
     for name, options in scales(family).items():
         by_width.setdefault(_width(family, options), []).append(name)
     return {", ".join(names): width for width, names in by_width.items()}
-
-
-def cards(families: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """What a person wants to know of every one of the families, as plain text: its card, how it sees the data, what
-    its numbers are, how far its end bins reach, what the decoder must give, and which file it is where it is a plug-in.
-    The report shows them without knowing the registry."""
-    catalogue = registry()
-    plugins = catalogue.plugins()
-    described = {}
-    for name in sorted(set(families)):
-        family = catalogue.get(name)
-        facts = {"view": view_said(family), "measure": measure_said(family), "outputs": widths(name)}
-        facts["ends"] = ends_said(family)
-        facts["plugin"] = plugins[name].file.name if name in plugins else ""
-        described[name] = asdict(family.card) | facts
-    return described
 
 
 def _width(family: str, options: Mapping[str, Scalar]) -> str:

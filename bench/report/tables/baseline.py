@@ -1,0 +1,79 @@
+"""What the ranking needs for any of its rows to be the baseline: letters that stand on the page, and the differences of
+all pairs as data that a script shows."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from bench.report.numbers import DIGITS, several
+from bench.statistics.boards import Board
+from bench.statistics.claims.tiers import MOST, Tiers, tiers
+
+DIGITS_OF_P = 3
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """Of one board."""
+
+    letters: tuple[str, ...]  # by rank, from the first on
+    names: tuple[str, ...]
+    note: str
+    data: Markup  # JSON for the script
+
+
+def baseline(board: Board) -> Baseline | None:
+    """None where nothing is to be compared."""
+    found = tiers(board)
+    if found is None:
+        return None
+    return Baseline(
+        letters=found.letters,
+        names=tuple(row.label for row in found.rows),
+        note=_note(board, found),
+        data=_data(board, found),
+    )
+
+
+def _note(board: Board, found: Tiers) -> str:
+    """What the letters say."""
+    neighbours, alike = len(found.rows) - 1, found.inseparable_neighbours
+    beyond = f" Of the first {MOST} alone." if len(board.ranked) > MOST else ""
+    pairs = len(found.rows) * neighbours // 2
+    if neighbours == 1:
+        alone = "cannot be told apart" if alike else "can be told apart"
+        return f"Tier: the two share a letter if they cannot be told apart; here they {alone}."
+    return (
+        f"Tier: two rows that share a letter cannot be told apart (corrected for all {several(pairs, 'pair')}, so that "
+        f"any row may be the one that others are held against). Of {neighbours} neighbouring pairs {alike} "
+        f"cannot.{beyond}"
+    )
+
+
+def _data(board: Board, found: Tiers) -> Markup:
+    """The upper half of the pairs, row by row: by how much the later is worse, its interval, p, whether they are apart;
+    null where they share no seed."""
+    digits, pairs, rows = DIGITS[board.unit] + 1, found.pairs, len(found.rows)
+
+    def shown(value: float, places: int) -> float | None:
+        return None if math.isnan(value) else round(float(value), places)
+
+    flat = [
+        [
+            *(shown(field[one, other], digits) for field in (pairs.lead, pairs.low, pairs.high)),
+            shown(pairs.p[one, other], DIGITS_OF_P + 1),
+            int(pairs.apart[one, other]),
+        ]
+        for one in range(rows)
+        for other in range(one + 1, rows)
+    ]
+    text = json.dumps(
+        {"names": [row.label for row in found.rows], "digits": DIGITS[board.unit], "pairs": flat},
+        ensure_ascii=True,
+        separators=(",", ":"),
+    )
+    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
