@@ -17,6 +17,7 @@ from bench.report.numbers import NOTHING, number, percent, several
 from bench.report.pictures import Gallery, galleries
 from bench.report.tables.baseline import Baseline, baseline
 from bench.report.tables.diagnostics import Diagnostics, diagnostics, meanings
+from bench.report.tables.drawers import Drawers, drawers
 from bench.report.tables.entries import known
 from bench.report.tables.ranking import DRAWN, LeftOut, Ranking, left_out, ranking
 from bench.report.tables.references import References, kinds, references
@@ -52,6 +53,7 @@ class Section:
     ranking: Ranking
     baseline: Baseline | None
     left_out: LeftOut
+    drawers: Drawers
     spread: Spread | None
     references: References
     diagnostics: Diagnostics
@@ -141,6 +143,7 @@ def _section(board: Board, tables: RunTables, looks: figures.Looks, anchor: str)
         ranking=ranking(board, looks),
         baseline=baseline(board),
         left_out=left_out(board, looks),
+        drawers=drawers(board, tables, looks, anchor),
         spread=spread_table(board, searches(tables)),
         references=references(board, looks),
         diagnostics=diagnostics(board, looks),

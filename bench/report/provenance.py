@@ -76,7 +76,7 @@ def origins(tables: RunTables) -> list[Facts]:
     others = timed - {entry.get("id") for entry in used}
     both = used + [entry for entry in tables.provenance if entry.get("id") in others]
     return [
-        Facts(_origin(entry), _flat(entry))
+        Facts(origin(entry), _flat(entry))
         for entry in sorted(both, key=lambda entry: int(entry.get("id", 0)), reverse=True)
     ]
 
@@ -87,7 +87,8 @@ def git(entry: Mapping[str, Any]) -> Mapping[str, Any]:
     return facts if isinstance(facts, Mapping) else {}
 
 
-def _origin(entry: Mapping[str, Any]) -> str:
+def origin(entry: Mapping[str, Any]) -> str:
+    """What an invocation is called: when it was, and of which commit."""
     commit = str(git(entry).get("commit") or "unknown commit")[:12]
     changes = " + uncommitted changes" if git(entry).get("dirty") else ""
     return f"{entry.get('time', '')} · {commit}{changes}".strip(" ·")
