@@ -28,7 +28,7 @@ def _part(text: str) -> str:
 
 def origin(tables: RunTables, title: Markup, board: Board | None = None) -> str:
     """What a figure shows, and of which run, data, commits and days it is."""
-    facts = [f"run {tables.meta.get('name', 'run')}"]
+    facts = [f"Run {tables.meta.get('name', 'run')}"]
     if board is not None:
         facts.append(f"{board.name}, {several(board.images, 'test image')}")
     used = invocations(tables)

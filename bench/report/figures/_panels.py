@@ -19,6 +19,7 @@ from bench.statistics.rows import Row
 
 WIDTH = 1160  # CSS pixels of a full-width figure
 LABEL = 10.5  # the size of what is written beside a plot
+UNDER = 5  # CSS pixels that it stays below the top of the plot, for a long name over that reaches there
 HEAD = 13  # and of the name over one
 MARKED = 15  # CSS pixels that the marker before that name takes
 
@@ -110,7 +111,8 @@ def spread(axes: Axes, labels: Sequence[tuple[float, str]], room: float, pitch: 
         if not texts:
             continue
         shown = _several(texts, room)
-        note = axes.annotate(shown, (1, _middle(cluster) / pixels), xycoords="axes fraction", xytext=(7, 0),
+        height = min(_middle(cluster), pixels - UNDER)
+        note = axes.annotate(shown, (1, height / pixels), xycoords="axes fraction", xytext=(7, 0),
                              textcoords="offset points", ha="left", va="center", fontsize=LABEL,
                              color=MUTED)  # fmt: skip
         if shown != ", ".join(texts):

@@ -156,6 +156,8 @@ def _changed(svg: str, name: str, colours: dict[str, str]) -> str:
         tag = match[0]
         if hint := re.fullmatch(rf"<g id=([\"']){TIP}(.*)\1>", tag, flags=re.DOTALL):
             return f"<g><title>{hint[2]}</title>"
+        if tag.startswith("<path") and ' d="' not in tag:
+            return ""  # a line that lies outside of its panel altogether
         tag = tag.replace("xlink:href", "href")
         tag = re.sub(r"\s+id=\"([^\"]+)\"", lambda own: _id(own[1], name, used), tag)
         tag = re.sub(r"(href=\"|url\()#", rf"\1#{name}-", tag)

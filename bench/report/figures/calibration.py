@@ -48,7 +48,7 @@ def draw(board: Board, tables: RunTables, looks: Looks) -> Figure | None:
         axes.axhline(1, color=INK, linewidth=1, linestyle=(0, (4, 2)))
         axes.set(xlim=(0, 1), ylim=(0, top))
         axes.xaxis.set_major_locator(FixedLocator([0, 0.5, 1]))
-        axes.yaxis.set_major_locator(FixedLocator(list(range(int(top) + 1))))
+        axes.yaxis.set_major_locator(FixedLocator(list(range(1, int(top) + 1))))
         axes.grid(visible=False, axis="x")
         _titled(axes, row.label, _in_words(row), hue)
     for axes in panels[::4]:
@@ -74,7 +74,7 @@ def _in_words(row: Row) -> str:
 
 
 def _titled(axes: Axes, title: str, text: str, hue: str) -> None:
-    room = axes.bbox.width / axes.figure.dpi * POINTS + 16
+    room = axes.bbox.width / axes.figure.dpi * POINTS + 6
     for height, line, colour, bold in ((22, title, hue, True), (7, text, MUTED, False)):
         shown = fit(line, room, LABEL, bold=bold)
         note = axes.annotate(shown, (0, 1), xycoords="axes fraction", xytext=(0, height), textcoords="offset points",

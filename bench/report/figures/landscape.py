@@ -63,7 +63,7 @@ def draw(board: Board, tables: RunTables, looks: Looks) -> Figure | None:
             tip(mark, f"{row.label}: {measured(row.value.mean, board.unit)} {board.unit} "
                       f"{bracket(row.value, board.unit)}".rstrip())  # fmt: skip
         far = [row for row in rows if row not in inside]
-        said = [(30, f"{bound(first, board.unit)}  {setting(first) if len(rows) > 1 else ''}".strip())]
+        said = [(30, f"{bound(first, board.unit)} {setting(first) if len(rows) > 1 else ''}".strip())]
         if far:
             (mark,) = axes.plot([1 + 9 / (WIDTH - LEFT - RIGHT)], [height], marker=beyond(worse), clip_on=False,
                                 transform=axes.get_yaxis_transform(), **stroke(MUTED, 6))  # fmt: skip

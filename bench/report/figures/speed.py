@@ -27,7 +27,7 @@ SPEEDS = {
     "eval_decodes_per_s": ("Evaluation", "decodes/s in evaluation, one model alone"),
 }
 UNITS = {"train_images_per_s": "images/s", "eval_decodes_per_s": "decodes/s"}
-LINES, COLUMN = 17, 172  # of the legend: lines of a column, and its width in CSS pixels
+LINES, COLUMN = 17, 178  # of the legend: lines of a column, and its width in CSS pixels
 
 
 @styled
