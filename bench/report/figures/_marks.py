@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.path import Path
 
 Direction = Literal["left", "right", "up", "down"]
-TURNS = {"right": 0, "up": 90, "left": 180, "down": 270}
+TURNS: dict[Direction, int] = {"right": 0, "up": 90, "left": 180, "down": 270}
 MOVE, LINE = Path.MOVETO, Path.LINETO
 
 LEFT = "x"  # a training that was given up

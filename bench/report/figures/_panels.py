@@ -121,13 +121,16 @@ def spread(axes: Axes, labels: Sequence[tuple[float, str]], room: float, pitch: 
 
 def _several(texts: list[str], room: float) -> str:
     """As many as fit, and how many more there are."""
-    for count in range(len(texts), 0, -1):
-        more = f" +{len(texts) - count}" if count < len(texts) else ""
-        shown = ", ".join(texts[:count]) + more
+    best = ""
+    for count in range(1, len(texts) + 1):
+        named = ", ".join(texts[:count])
+        shown = named + (f" +{len(texts) - count}" if count < len(texts) else "")
         if wide(shown, LABEL) <= room:
-            return shown
+            best = shown
+        elif wide(named, LABEL) > room:
+            break
     more = f" +{len(texts) - 1}" if len(texts) > 1 else ""
-    return fit(texts[0], room - wide(more, LABEL), LABEL) + more
+    return best or fit(texts[0], room - wide(more, LABEL), LABEL) + more
 
 
 def _middle(cluster: Sequence[tuple[float, str]]) -> float:

@@ -79,8 +79,10 @@ def test_sigma_curve_goes_through_the_scores(tables: RunTables) -> None:
     assert np.allclose(line.get_ydata(), [row.value.mean for row in own])
     left = [row for row in board.left_out if row.family == "laplace"]
     arrows = [next(line for line in axes.lines if line.get_label() == f"_{row.label}") for row in left]
-    assert [float(arrow.get_xdata()[0]) for arrow in arrows] == pytest.approx([float(row.sigma) for row in left])
-    assert [float(arrow.get_ydata()[0]) for arrow in arrows] == pytest.approx(
+    assert [float(np.asarray(arrow.get_xdata())[0]) for arrow in arrows] == pytest.approx(
+        [float(row.sigma) for row in left]
+    )
+    assert [float(np.asarray(arrow.get_ydata())[0]) for arrow in arrows] == pytest.approx(
         np.clip([row.value.mean for row in left], *axes.get_ylim())
     )
 
@@ -180,7 +182,7 @@ def test_latent_lines_are_the_sorted_divergences(tables: RunTables) -> None:
     assert np.sum(own) / len(own) == pytest.approx(first.results.kl_nats)
     drawn = [line for line in axes.lines if not str(line.get_label()).startswith("_")]
     assert len(drawn) == len({row.family for row in board.everything})
-    assert len({float(line.get_ydata()[0]) for line in drawn}) == len(drawn), "two families share a line"
+    assert len({float(np.asarray(line.get_ydata())[0]) for line in drawn}) == len(drawn), "two families share a line"
 
 
 def test_a_family_alone_has_a_line_of_latents_for_every_configuration() -> None:

@@ -194,6 +194,7 @@ def test_what_is_saved_looks_alone_like_on_the_page(browser: Browser, small: Pat
     assert name == "fake-landscape-digits-pmf-17.svg"
     text = svg.decode()
     assert "var(" not in text
+    assert "display" not in text, "the line below is still hidden"
     root = ElementTree.fromstring(text)
     assert "commit 3f9a2c1b7d4e" in "".join(root.itertext())
     other, png = _saved(page, 0, "png")

@@ -37,14 +37,15 @@ def recipe(family: str) -> bool:
 
 
 def test_every_shipped_family_has_a_look_of_its_own() -> None:
-    assert sorted(SHIPPED) == catalogue()
-    assert len(set(SHIPPED.values())) == len(SHIPPED)
+    """One that is added without a line in the list has that of its name, as a plug-in has."""
+    assert set(SHIPPED) <= set(catalogue()), "no such family"
+    assert len({(Looks().hue(family), Looks().shape(family)) for family in catalogue()}) == len(catalogue())
 
 
 @pytest.mark.parametrize("recipes", [False, True])
 def test_markers_alone_tell_shipped_families_apart(recipes: bool) -> None:
     """In print without colours: recipes are hollow, all others filled, and within each no marker comes twice."""
-    shapes = [SHIPPED[family][1] for family in catalogue() if recipe(family) == recipes]
+    shapes = [shape for family, (_, shape) in SHIPPED.items() if recipe(family) == recipes]
     assert len(set(shapes)) == len(shapes)
     assert not set(shapes) & set(OF_PLUGINS)
 
@@ -79,15 +80,14 @@ def test_no_family_has_a_marker_that_means_something_else() -> None:
     assert not plain & {"^", "v", "<", ">", "1", "2", "3", "4", "x", "+", "|", "_", _marks.LEFT, _marks.ENDED}
     for direction in _marks.TURNS:
         for mark in (_marks.bounded(direction), _marks.beyond(direction)):
-            assert Path.CLOSEPOLY not in mark.codes
+            assert Path.CLOSEPOLY not in np.asarray(mark.codes)
             outlines = [shape for shape in SHAPES.values() if isinstance(shape, Path)]
             assert not [own for own in outlines if np.array_equal(own.vertices, mark.vertices)]
-    assert {len(own.vertices) for own in SHAPES.values() if isinstance(own, Path)} >= {5}
-    assert min(len(own.vertices) for own in SHAPES.values() if isinstance(own, Path)) > 4, "a triangle"
+    assert min(len(np.asarray(own.vertices)) for own in SHAPES.values() if isinstance(own, Path)) > 4, "a triangle"
 
 
 def test_arrows_point_where_they_say() -> None:
-    tips = {way: _marks.bounded(way).vertices[3] for way in _marks.TURNS}
+    tips = {way: np.asarray(_marks.bounded(way).vertices)[3] for way in _marks.TURNS}
     assert np.allclose(tips["right"], (1, 0))
     assert np.allclose(tips["left"], (-1, 0))
     assert np.allclose(tips["up"], (0, 1))
