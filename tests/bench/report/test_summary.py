@@ -80,8 +80,8 @@ def test_a_name_is_only_a_name(name: str) -> None:
     page = rendered(tables)
     assert not re.search(r"<(script|em|del|a)\b", page)
     assert name in seen(tables)
-    widths = {len(re.findall(r"<t[dh]\b", row)) for row in re.findall(r"<tr>.*?</tr>", page, re.DOTALL)}
-    assert widths <= {4, 5}, "a name broke a table"
+    borders = {line.count("|") for line in markdown(tables).splitlines() if line.startswith("|")}
+    assert borders <= {5, 6}, "a name broke a table"
     assert not re.search(r"(?<!&)[#@][1a]", markdown(tables).replace("##", "")), "GitHub reads these as mentions"
 
 
