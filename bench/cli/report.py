@@ -1,7 +1,8 @@
-"""`vae-bench report`: writes a run's page and prints its ranking."""
+"""`vae-bench report`: writes a run's page, its figures as files, or a summary in Markdown; prints its ranking."""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -10,15 +11,35 @@ import typer
 from bench.cli.options import RUN_NAME, WIDEST, Refused, columns, run_file
 
 
+class Format(StrEnum):
+    html = "html"
+    md = "md"
+
+
+NAMES = {Format.html: "page", Format.md: "summary"}
+
+
 def verb(
     run: Annotated[str, typer.Argument(metavar="RUN", help=RUN_NAME)],
-    out: Annotated[Path | None, typer.Option(help="The page  [default: reports/NAME/index.html].")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Where to write  [default: reports/NAME/index.html; md: printed]."),
+    ] = None,
+    form: Annotated[
+        Format, typer.Option("--format", help="html: the page; md: a summary in Markdown, for a pull request.")
+    ] = Format.html,
+    figures: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write every figure there too, as SVG, PNG and PDF."),
+    ] = None,
 ) -> int:
-    """Write a run's report and print its ranking.
+    """Write a run's report and print its ranking; or its figures for a paper, or a summary in Markdown.
 
     The run may be unfinished; the report says so.
 
     Example:  vae-bench report digits        writes reports/digits/index.html
+              vae-bench report digits --figures figures
+              vae-bench report digits --format md --out summary.md
     """
     from bench import report as pages
     from bench.store import read_run
@@ -27,14 +48,30 @@ def verb(
     tables = read_run(path)
     if tables.cells.empty:
         raise Refused(f"{path} has no cells yet; vae-bench run {path.stem} computes them.")
-    page = out or Path("reports") / path.stem / "index.html"
-    if page.exists() and not page.is_file():
-        raise Refused(f"{page} is not a file that a page could be written to; give another --out.")
-    page.parent.mkdir(parents=True, exist_ok=True)
-    pages.build(tables, page)
-    typer.echo(pages.ranking_text(tables, min(columns(), WIDEST)))
+    if figures is not None and figures.exists() and not figures.is_dir():
+        raise Refused(f"{figures} is no folder that figures could be written to; give another --figures.")
+    target = out or (Path("reports") / path.stem / "index.html" if form is Format.html else None)
+    if target is not None:
+        if target.exists() and not target.is_file():
+            raise Refused(f"{target} is not a file that a {NAMES[form]} could be written to; give another --out.")
+        target.parent.mkdir(parents=True, exist_ok=True)
+    if form is Format.html:
+        assert target is not None
+        pages.build(tables, target)
+        typer.echo(pages.ranking_text(tables, min(columns(), WIDEST)))
+    elif target is None:
+        typer.echo(pages.markdown(tables), nl=False)
+    else:
+        target.write_text(pages.markdown(tables), encoding="utf-8")
     missing = int(tables.meta.get("cells", 0)) - len(tables.cells)
     if missing > 0:
-        typer.echo(f"unfinished: {missing} cells are missing; vae-bench run {tables.meta['grid_name']} goes on.")
-    typer.echo(str(page))
+        typer.echo(
+            f"unfinished: {missing} cells are missing; vae-bench run {tables.meta['grid_name']} goes on.",
+            err=target is None,
+        )
+    if target is not None:
+        typer.echo(str(target))
+    if figures is not None:
+        written = pages.write_figures(tables, figures)
+        typer.echo(f"{figures}: {len(written)} files of figures", err=target is None)
     return 0

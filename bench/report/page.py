@@ -95,9 +95,7 @@ def context(tables: RunTables) -> dict[str, Any]:
     failed = unusable(tables)
     return {
         "style": Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),
-        "script": Markup("\n").join(
-            Markup((TEMPLATES / name).read_text(encoding="utf-8")) for name in ("sort.js", "baseline.js")
-        ),
+        "script": Markup("".join(path.read_text(encoding="utf-8") for path in sorted(TEMPLATES.glob("*.js")))),
         "name": str(meta.get("name", "run")),
         "about": str(meta.get("about") or ""),
         "datasets": " and ".join(dict.fromkeys(said(spec.dataset, spec.made) for spec in specs(cells))) or "no data",

@@ -1,25 +1,31 @@
 """The figures of the page: each public module of this folder is one, and its file name is its name.
 
 A figure's file holds what it draws, the title that says what it shows, what to know when reading it, and where it
-stands, as one `FIGURE`. The page shows whatever is found here.
+stands, as one `FIGURE`. The page shows whatever is found here, and `write` makes files of it.
 """
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from bench.report.figures._kinds import SECTIONS, Numbers, OfBoard, OfRun
-from bench.report.figures._svg import Looks, to_svg
-from bench.statistics.boards import Board
+from bench.report.figures._looks import Looks
+from bench.report.figures._names import file_name, origin
+from bench.report.figures._svg import signed, to_file, to_print, to_svg
+from bench.statistics.boards import Board, boards
 from bench.store import RunTables
 
-__all__ = ["Looks", "Numbers", "OfBoard", "OfRun", "Shown", "found", "of_board", "of_run"]
+__all__ = ["FORMATS", "Looks", "Numbers", "OfBoard", "OfRun", "Shown", "found", "of_board", "of_run", "write"]
+
+FORMATS = ("svg", "png", "pdf")
 
 K = TypeVar("K", OfBoard, OfRun)
 
@@ -31,6 +37,7 @@ class Shown:
     title: Markup
     svg: Markup
     note: str
+    file: str  # what it is called where it is saved, without an ending
     heading: str = ""
     numbers: Numbers | None = None
 
@@ -51,24 +58,61 @@ def of_board(board: Board, tables: RunTables, looks: Looks, anchor: str) -> dict
     """What there is to draw of a board, by section; ids inside begin with the anchor."""
     return {
         section: [
-            _shown(drawing, f"{anchor}-{figure.ids or name}", figure.title(board), figure.note)
+            _shown(drawing, f"{anchor}-{figure.ids or name}", figure.title(board), figure.note,
+                   origin(tables, figure.title(board), board), file_name(tables, name, board))
             for name, figure in _standing(section, OfBoard)
             if (drawing := figure.draw(board, tables, looks)) is not None
         ]
         for section in SECTIONS
-    }
+    }  # fmt: skip
 
 
 def of_run(tables: RunTables) -> dict[str, list[Shown]]:
     """What there is to draw of the run as a whole, by section."""
     return {
         section: [
-            _shown(drawing, name, figure.title(tables), figure.note(tables), figure.heading, figure.numbers(tables))
+            _shown(drawing, name, figure.title(tables), figure.note(tables), origin(tables, figure.title(tables)),
+                   file_name(tables, name), figure.heading, figure.numbers(tables))
             for name, figure in _standing(section, OfRun)
             if (drawing := figure.draw(tables)) is not None
         ]
         for section in SECTIONS
-    }
+    }  # fmt: skip
+
+
+def write(tables: RunTables, folder: Path) -> list[Path]:
+    """Write every figure of a run into a folder, in each of FORMATS; gives the files. A figure's name stays the same
+    when the run is done again, and says what is drawn of what. Raises OSError where a file cannot be written."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written: list[Path] = []
+    for drawing, title, name, said in _all(tables):
+        stem, count = name, 1
+        while folder / f"{stem}.{FORMATS[0]}" in written:  # two boards whose names differ in what no file name can hold
+            count += 1
+            stem = f"{name}-{count}"
+        whole = signed(drawing, said)
+        svg = to_file(drawing, stem, title, said, whole).encode()
+        for kind in FORMATS:
+            path = folder / f"{stem}.{kind}"
+            path.write_bytes(svg if kind == "svg" else to_print(drawing, kind, title, said, whole))
+            written.append(path)
+    return written
+
+
+def _all(tables: RunTables) -> Iterator[tuple[Figure, str, str, str]]:
+    """Every figure with its title, the name of its file, and where it is from."""
+    ranked = boards(tables)
+    looks = Looks.of(tables.cells["family"])
+    for name, figure in found().items():
+        for board in ranked if isinstance(figure, OfBoard) else [None]:
+            drawing, title = None, Markup("")
+            if board is None and isinstance(figure, OfRun) and (drawing := figure.draw(tables)) is not None:
+                title = figure.title(tables)
+            elif board and isinstance(figure, OfBoard) and (drawing := figure.draw(board, tables, looks)) is not None:
+                title = figure.title(board)
+            if drawing is not None:
+                said = origin(tables, title, board)
+                yield drawing, title.striptags(), file_name(tables, name, board), said
 
 
 def _standing(section: str, kind: type[K]) -> list[tuple[str, K]]:
@@ -78,6 +122,14 @@ def _standing(section: str, kind: type[K]) -> list[tuple[str, K]]:
 
 
 def _shown(
-    drawing: Figure, ids: str, title: Markup, note: str, heading: str = "", numbers: Numbers | None = None
+    drawing: Figure,
+    ids: str,
+    title: Markup,
+    note: str,
+    said: str,
+    file: str,
+    heading: str = "",
+    numbers: Numbers | None = None,
 ) -> Shown:
-    return Shown(title, to_svg(drawing, ids, f"{title.striptags()}. {note}"), note, heading, numbers)
+    svg = to_svg(drawing, ids, f"{title.striptags()}. {note}", signed(drawing, said))
+    return Shown(title, svg, note, file, heading, numbers)

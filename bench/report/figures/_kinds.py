@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from bench.report.figures._svg import Looks
+from bench.report.figures._looks import Looks
 from bench.report.tables.entries import Entry
 from bench.statistics.boards import Board
 from bench.store import RunTables

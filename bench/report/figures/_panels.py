@@ -8,14 +8,20 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from bench.report.figures._svg import MUTED, POINTS
+from bench.report.figures._looks import MUTED, Looks
+from bench.report.figures._svg import POINTS, tip
+from bench.report.figures._text import fit, wide
 from bench.statistics.boards import Board
 from bench.statistics.rows import Row
 
 WIDTH = 1160  # CSS pixels of a full-width figure
-MOST_LETTERS = 22  # of a label beside a plot
+LABEL = 10.5  # the size of what is written beside a plot
+UNDER = 5  # CSS pixels that it stays below the top of the plot, for a long name over that reaches there
+HEAD = 13  # and of the name over one
+MARKED = 15  # CSS pixels that the marker before that name takes
 
 
 def layout(
@@ -57,12 +63,25 @@ def by_config(board: Board, table: pd.DataFrame, key: str, value: str) -> pd.Dat
 
 
 def setting(row: Row) -> str:
-    """A configuration's label without its family's name, shortened to what fits beside a plot."""
-    return cut(row.label.removeprefix(row.family).replace("(", "").replace(")", "").strip())
+    """A configuration's label without its family's name."""
+    return row.label.removeprefix(row.family).replace("(", "").replace(")", "").strip()
 
 
-def cut(text: str) -> str:
-    return text if len(text) <= MOST_LETTERS else text[: MOST_LETTERS - 1] + "…"
+def head(axes: Axes, name: str, looks: Looks, row: Row, room: float = 0) -> None:
+    """The name over a panel, behind the marker of the row's family; as much of it as fits over the plot, and beside it
+    as far as `room` goes."""
+    pixels = axes.bbox.width / axes.figure.dpi * POINTS
+    hue = looks.hue(row.family)
+    shown = fit(name, pixels + room - MARKED, HEAD, bold=True)
+    title = axes.set_title(shown, color=hue, x=MARKED / pixels)
+    if shown != name:
+        tip(title, name)
+    height = axes.bbox.height / axes.figure.dpi * POINTS
+    place = ([5 / pixels], [1 + 10.5 / height])
+    axes.figure.add_artist(
+        Line2D(*place, transform=axes.transAxes, linestyle="", marker=looks.marker(row.family), markersize=8, color=hue,
+               markerfacecolor=looks.face(row.family, row.recipe), markeredgewidth=1.4)
+    )  # fmt: skip
 
 
 def stem(row: Row) -> str:
@@ -70,8 +89,9 @@ def stem(row: Row) -> str:
     return row.label.replace(f" σ={row.sigma}", "")
 
 
-def spread(axes: Axes, labels: Sequence[tuple[float, str]], pitch: float = 12.5) -> None:
-    """Labels right of the plot at their heights; those that would touch share one line of text."""
+def spread(axes: Axes, labels: Sequence[tuple[float, str]], room: float, pitch: float = 12.5) -> None:
+    """Labels right of the plot at their heights, in `room` CSS pixels; those that would touch share one line of text,
+    and what does not fit of it is counted and has a tooltip."""
     low, high = axes.get_ylim()
     pixels = axes.bbox.height / axes.figure.dpi * POINTS
     places = sorted((pixels * (value - low) / (high - low), text) for value, text in labels)
@@ -90,10 +110,27 @@ def spread(axes: Axes, labels: Sequence[tuple[float, str]], pitch: float = 12.5)
         texts = list(dict.fromkeys(text for _, text in reversed(cluster) if text))
         if not texts:
             continue
-        fit = max(n for n in range(1, len(texts) + 1) if n == 1 or len(", ".join(texts[:n])) <= MOST_LETTERS)
-        shown = ", ".join(texts[:fit]) + (f" +{len(texts) - fit}" if len(texts) > fit else "")
-        axes.annotate(shown, (1, _middle(cluster) / pixels), xycoords="axes fraction", xytext=(7, 0),
-                      textcoords="offset points", ha="left", va="center", fontsize=10.5, color=MUTED)  # fmt: skip
+        shown = _several(texts, room)
+        height = min(_middle(cluster), pixels - UNDER)
+        note = axes.annotate(shown, (1, height / pixels), xycoords="axes fraction", xytext=(7, 0),
+                             textcoords="offset points", ha="left", va="center", fontsize=LABEL,
+                             color=MUTED)  # fmt: skip
+        if shown != ", ".join(texts):
+            tip(note, ", ".join(texts))
+
+
+def _several(texts: list[str], room: float) -> str:
+    """As many as fit, and how many more there are."""
+    best = ""
+    for count in range(1, len(texts) + 1):
+        named = ", ".join(texts[:count])
+        shown = named + (f" +{len(texts) - count}" if count < len(texts) else "")
+        if wide(shown, LABEL) <= room:
+            best = shown
+        elif wide(named, LABEL) > room:
+            break
+    more = f" +{len(texts) - 1}" if len(texts) > 1 else ""
+    return best or fit(texts[0], room - wide(more, LABEL), LABEL) + more
 
 
 def _middle(cluster: Sequence[tuple[float, str]]) -> float:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from bench.report.figures._svg import MUTED
+from bench.report.figures._looks import MUTED
 from bench.statistics.boards import Board
 from bench.statistics.rows import Estimate, Row
 

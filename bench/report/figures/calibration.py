@@ -12,16 +12,17 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator
 
 from bench.report.figures._kinds import OfBoard
-from bench.report.figures._panels import by_config, layout
-from bench.report.figures._svg import INK, MUTED, Looks, styled
-from bench.report.numbers import percent, times
+from bench.report.figures._looks import INK, MUTED, Looks
+from bench.report.figures._panels import LABEL, by_config, layout
+from bench.report.figures._svg import POINTS, styled, tip
+from bench.report.figures._text import fit
+from bench.report.numbers import number, percent, times
 from bench.statistics.boards import Board
 from bench.statistics.rows import Row, first_of_each
 from bench.store import RunTables
 
 EXTRA = 2  # histograms beyond the first of each family: of so many whose noise is too wide, and as many too narrow
 HIGHEST = 4.0  # times the uniform share at which a histogram's bars are cut
-LETTERS = 34  # of a title over a small panel
 
 
 @styled
@@ -40,12 +41,14 @@ def draw(board: Board, tables: RunTables, looks: Looks) -> Figure | None:
     for axes, row in zip(panels, telling, strict=True):
         shares = histograms.loc[row.config].dropna().to_numpy()
         hue, count = looks.hue(row.family), len(shares)
-        axes.bar((np.arange(count) + 0.5) / count, np.minimum(shares * count, top), 0.86 / count,
-                 color="none" if row.recipe else hue, edgecolor=hue, linewidth=1, alpha=0.75)  # fmt: skip
+        bars = axes.bar((np.arange(count) + 0.5) / count, np.minimum(shares * count, top), 0.86 / count,
+                        color="none" if row.recipe else hue, edgecolor=hue, linewidth=1, alpha=0.75)  # fmt: skip
+        for place, (bar, share) in enumerate(zip(bars, shares, strict=True)):
+            tip(bar, f"{place / count:.2f}–{(place + 1) / count:.2f}: {number(share * count, 2)} × uniform")
         axes.axhline(1, color=INK, linewidth=1, linestyle=(0, (4, 2)))
         axes.set(xlim=(0, 1), ylim=(0, top))
         axes.xaxis.set_major_locator(FixedLocator([0, 0.5, 1]))
-        axes.yaxis.set_major_locator(FixedLocator(list(range(int(top) + 1))))
+        axes.yaxis.set_major_locator(FixedLocator(list(range(1, int(top) + 1))))
         axes.grid(visible=False, axis="x")
         _titled(axes, row.label, _in_words(row), hue)
     for axes in panels[::4]:
@@ -71,10 +74,14 @@ def _in_words(row: Row) -> str:
 
 
 def _titled(axes: Axes, title: str, text: str, hue: str) -> None:
-    shown = title if len(title) <= LETTERS else title[: LETTERS - 1] + "…"
-    for height, line, colour, weight in ((22, shown, hue, "bold"), (7, text, MUTED, "normal")):
-        axes.annotate(line, (0, 1), xycoords="axes fraction", xytext=(0, height), textcoords="offset points",
-                      ha="left", va="bottom", fontsize=10.5, color=colour, weight=weight)  # fmt: skip
+    room = axes.bbox.width / axes.figure.dpi * POINTS + 6
+    for height, line, colour, bold in ((22, title, hue, True), (7, text, MUTED, False)):
+        shown = fit(line, room, LABEL, bold=bold)
+        note = axes.annotate(shown, (0, 1), xycoords="axes fraction", xytext=(0, height), textcoords="offset points",
+                             ha="left", va="bottom", fontsize=LABEL, color=colour,
+                             weight="bold" if bold else "normal")  # fmt: skip
+        if shown != line:
+            tip(note, line)
 
 
 def title(board: Board) -> Markup:

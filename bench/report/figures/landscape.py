@@ -6,15 +6,21 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from bench.report.figures._kinds import OfBoard
-from bench.report.figures._panels import cut, layout, setting
+from bench.report.figures._looks import INK, MUTED, Looks
+from bench.report.figures._marks import Direction, beyond, bounded, stroke
+from bench.report.figures._panels import LABEL, layout, setting
+from bench.report.figures._rows import named
 from bench.report.figures._scores import limits, plain_lines, quantity, uniform_line
-from bench.report.figures._svg import INK, MUTED, PAPER, Looks, styled
-from bench.report.numbers import bound, measured
+from bench.report.figures._svg import styled, tip
+from bench.report.figures._text import fit
+from bench.report.numbers import bound, bracket, measured
 from bench.statistics.boards import Board
 from bench.statistics.rows import by_family, grouped
 from bench.store import RunTables
 
 WIDTH = 724
+ENDS: tuple[Direction, Direction] = ("left", "right")  # of an axis of scores where lower is better: better, worse
+LEFT, RIGHT = 165, 185  # CSS pixels beside the plot
 MOST_LINES = 40
 
 
@@ -22,7 +28,7 @@ MOST_LINES = 40
 def draw(board: Board, tables: RunTables, looks: Looks) -> Figure | None:
     """Every configuration as a dot with its 95 % interval: a line per family, best on top.
 
-    What is left out of the ranking is an arrowhead that points to where its true value lies. Where there is one family
+    What is left out of the ranking is an arrow to where its true value lies. Where there is one family
     only, a line per configuration; None where there is one configuration only.
     """
     if len(board.everything) < 2:
@@ -32,35 +38,45 @@ def draw(board: Board, tables: RunTables, looks: Looks) -> Figure | None:
         lines = grouped(board.everything, lambda row: row.label)
     names, groups = list(lines)[:MOST_LINES], list(lines.values())[:MOST_LINES]
     window = limits(board)
-    figure, (axes,) = layout(1, height=20 + 25 * len(groups), columns=1, left=145, right=185, top=6, width=WIDTH)
+    figure, (axes,) = layout(1, height=20 + 25 * len(groups), columns=1, left=LEFT, right=RIGHT, top=6, width=WIDTH)
     axes.set_xlim(*sorted(window))
     axes.set_ylim(len(groups) - 0.4, -0.6)
     if board.ranked:
         axes.axvline(board.ranked[0].value.mean, color=MUTED, linewidth=1, linestyle=(0, (2, 2)))
     uniform_line(axes, board, window, vertical=True)
     plain_lines(axes, board, window)
+    better, worse = ENDS if board.better == "lower" else ENDS[::-1]
     for height, rows in enumerate(groups):
         first = rows[0]
         hue = looks.hue(first.family)
         inside = [row for row in rows if min(window) <= row.value.mean <= max(window)]
         for row in reversed(inside):  # the best lies on top
             if not row.trusted:
-                axes.plot(row.value.mean, height, "<" if board.better == "lower" else ">", color=hue, markersize=7,
-                          markerfacecolor=PAPER, alpha=0.8)  # fmt: skip
+                (mark,) = axes.plot(row.value.mean, height, marker=bounded(better), **stroke(hue, 9))
+                tip(mark, f"{row.label}: {bound(row, board.unit)} {board.unit}, left out of the ranking")
                 continue
             alpha = 1.0 if row is first else 0.5
             axes.plot([row.value.low, row.value.high], [height, height], color=hue, linewidth=2, alpha=alpha)
-            axes.plot(row.value.mean, height, looks.marker(row.family), color=hue, alpha=alpha, markersize=7,
-                      markerfacecolor=looks.face(row.family, row.recipe), markeredgewidth=1.5)  # fmt: skip
-        text = f"{bound(first, board.unit)}  {setting(first) if len(rows) > 1 else ''}"
-        beyond = len(rows) - len(inside)
-        far = f"{'▸' if board.better == 'lower' else '◂'}{beyond}" if beyond else ""
-        for offset, said, colour in ((4, far, MUTED), (30, text.strip(), INK if first.trusted else MUTED)):
-            axes.annotate(said, (1, height), xycoords=("axes fraction", "data"), xytext=(offset, 0), color=colour,
-                          textcoords="offset points", ha="left", va="center", fontsize=10.5)  # fmt: skip
-    axes.set_yticks(range(len(groups)), [cut(name) for name in names], color=INK, fontsize=12)
-    axes.grid(visible=False, axis="y")
-    axes.spines["left"].set_visible(False)
+            (mark,) = axes.plot(row.value.mean, height, marker=looks.marker(row.family), color=hue, alpha=alpha,
+                                markersize=7, markerfacecolor=looks.face(row.family, row.recipe), linestyle="",
+                                markeredgewidth=1.5)  # fmt: skip
+            tip(mark, f"{row.label}: {measured(row.value.mean, board.unit)} {board.unit} "
+                      f"{bracket(row.value, board.unit)}".rstrip())  # fmt: skip
+        far = [row for row in rows if row not in inside]
+        said = [(30, f"{bound(first, board.unit)} {setting(first) if len(rows) > 1 else ''}".strip())]
+        if far:
+            (mark,) = axes.plot([1 + 9 / (WIDTH - LEFT - RIGHT)], [height], marker=beyond(worse), clip_on=False,
+                                transform=axes.get_yaxis_transform(), **stroke(MUTED, 6))  # fmt: skip
+            tip(mark, "; ".join(f"{row.label}: {bound(row, board.unit)}" for row in far))
+            said.append((15, str(len(far))))
+        for offset, text in said:
+            shown = fit(text, RIGHT - offset - 4, LABEL)
+            note = axes.annotate(shown, (1, height), xycoords=("axes fraction", "data"), xytext=(offset, 0),
+                                 color=INK if first.trusted and offset == 30 else MUTED, fontsize=LABEL,
+                                 textcoords="offset points", ha="left", va="center")  # fmt: skip
+            if shown != text:
+                tip(note, text)
+    named(axes, [(name, rows[0]) for name, rows in zip(names, groups, strict=True)], looks, LEFT)
     axes.set_xlabel(f"{quantity(board)}, {'left' if board.better == 'lower' else 'right'} is better")
     return figure
 
@@ -68,7 +84,7 @@ def draw(board: Board, tables: RunTables, looks: Looks) -> Figure | None:
 def title(board: Board) -> Markup:
     """How much the choice of family moves the score, and how much a choice within one family does."""
     if not board.ranked:
-        return Markup("Nothing is ranked: every arrowhead says “at least this good”")
+        return Markup("Nothing is ranked: every arrow says “at least this good”")
     losses = {
         family: [-board.sign * row.value.mean for row in rows] for family, rows in by_family(board.ranked).items()
     }
@@ -95,7 +111,7 @@ FIGURE = OfBoard(
     note=(
         "A dot is one configuration, its bar the 95 % interval over images and seeds; the first of each line is drawn "
         "in full and named on the right. Dashed: the first of all; grey: a histogram of each dimension and a mixture "
-        "of products, which need no network. Hollow: folk recipes. Hollow arrowheads: left out of the ranking, at "
-        "least this good. Numbers at the edge: how many lie beyond the axis."
+        "of products, which need no network. Hollow: folk recipes. Arrows: left out of the ranking, at least this "
+        "good. Chevrons with a number: how many lie beyond the axis."
     ),
 )

@@ -10,8 +10,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from bench.report.figures._kinds import Numbers, OfRun
+from bench.report.figures._looks import INK, MUTED
+from bench.report.figures._marks import ENDED
 from bench.report.figures._panels import layout, log_ticks, spread
-from bench.report.figures._svg import INK, MUTED, PAPER, styled
+from bench.report.figures._svg import styled, tip
 from bench.report.numbers import count, percent, rate, several, times
 from bench.report.tables.entries import Entry, key
 from bench.store import RunTables
@@ -24,9 +26,8 @@ CURVES = {
 }
 LIMITS = {"flops_share": "matrix products", "bytes_share": "copying"}
 LINES: dict[str, dict[str, Any]] = {
-    "flops_share": {"color": INK, "linewidth": 1.8, "marker": "o", "markersize": 5},
-    "bytes_share": {"color": MUTED, "linewidth": 1.4, "marker": "o", "markersize": 4.5, "markerfacecolor": PAPER,
-                    "linestyle": (0, (4, 2))},
+    "flops_share": {"color": INK, "linewidth": 1.8, "marker": ENDED, "markersize": 7},
+    "bytes_share": {"color": MUTED, "linewidth": 1.4, "marker": ENDED, "markersize": 7, "linestyle": (0, (4, 2))},
 }  # fmt: skip
 
 
@@ -47,7 +48,8 @@ def draw(tables: RunTables) -> Figure | None:
     for axes, curve in zip(panels, shown, strict=True):
         own = points[points["curve"] == curve].sort_values("size")
         for name, line in LINES.items():
-            axes.plot(own["size"], 100 * own[name], **line)
+            (curve_line,) = axes.plot(own["size"], 100 * own[name], **line)
+            tip(curve_line, f"share of the machine’s rate of {LIMITS[name]}")
         axes.set_xscale("log")
         axes.set_xlim(own["size"].iloc[0] / 1.25, own["size"].iloc[-1] * 1.25)
         axes.set_ylim(0, top)
@@ -60,7 +62,7 @@ def draw(tables: RunTables) -> Figure | None:
         axes.yaxis.set_major_locator(MaxNLocator(4))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} %"))
         log_ticks(axes, own["size"], lambda value: f"{value:,.0f}")
-    spread(panels[-1], [(100 * own[name].iloc[-1], limit) for name, limit in LIMITS.items()])
+    spread(panels[-1], [(100 * own[name].iloc[-1], limit) for name, limit in LIMITS.items()], 90)
     panels[0].set_ylabel("share of the machine’s rate")
     return figure
 
@@ -94,7 +96,7 @@ def note(tables: RunTables) -> str:
     products, copies = (float(points[name].median()) for name in ("matmul_gflops", "copy_gbytes_per_s"))
     return (
         "Solid: operations of the network’s matrix products, as a share of the machine’s rate of large float32 "
-        "products; dashed, hollow: bytes that a step moves at the least, as a share of its rate of copying; both "
+        "products; dashed: bytes that a step moves at the least, as a share of its rate of copying; both "
         "measured in the same rounds as the work. The higher of the two is the share of what the machine could do; "
         "over 100 % of copying is possible where caches hold the work. Above: the rates themselves, at the smallest "
         "and the largest size. "

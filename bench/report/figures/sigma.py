@@ -11,10 +11,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.report.figures._kinds import OfBoard
-from bench.report.figures._panels import layout, log_ticks, spread, stem
+from bench.report.figures._looks import INK, Looks
+from bench.report.figures._marks import beyond, bounded, stroke
+from bench.report.figures._panels import head, layout, log_ticks, spread, stem
 from bench.report.figures._scores import limits, quantity, uniform_line
-from bench.report.figures._svg import INK, PAPER, Looks, styled
-from bench.report.numbers import all_of, listed
+from bench.report.figures._svg import styled, tip
+from bench.report.figures._text import fit
+from bench.report.numbers import all_of, bound, bracket, listed, measured
 from bench.statistics.boards import Board
 from bench.statistics.claims.scales import Outcome, learned_scales
 from bench.statistics.rows import Row, by_family, first_of_each, grouped
@@ -27,7 +30,7 @@ DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 2, 1, 2)))
 def draw(board: Board, tables: RunTables, looks: Looks) -> Figure | None:
     """The score against a fixed σ, a panel per family, its learned modes as marked lines; None without two fixed σ.
 
-    What is left out of the ranking is an arrowhead beside the line.
+    What is left out of the ranking is an arrow beside the line.
     """
     families = _families(board)
     if not families:
@@ -39,12 +42,13 @@ def draw(board: Board, tables: RunTables, looks: Looks) -> Figure | None:
         _curves(axes, fixed, bounds, board, looks, (low, high))
         modes = first_of_each(_learned(board, family), lambda row: row.sigma)  # the best of each
         for row in modes:
-            axes.axhline(row.value.mean, color=INK, linewidth=1, linestyle=(0, (4, 2)), alpha=0.7)
+            line = axes.axhline(row.value.mean, color=INK, linewidth=1, linestyle=(0, (4, 2)), alpha=0.7)
+            tip(line, f"{row.label}: {measured(row.value.mean, board.unit)} {bracket(row.value, board.unit)}".rstrip())
         axes.set_xscale("log")
         axes.set_ylim(low, high)
         uniform_line(axes, board, (low, high), vertical=False)
-        spread(axes, [(row.value.mean, row.sigma) for row in modes])
-        axes.set_title(family, color=looks.hue(family))
+        spread(axes, [(row.value.mean, row.sigma) for row in modes], 106)
+        head(axes, family, looks, fixed[0], 106)
         axes.set_xlabel("fixed σ, pixels scaled to [0, 1]")
         axes.set_ylabel("")
         log_ticks(axes, [row.fixed_sigma for row in (*fixed, *bounds)], lambda value: f"{value:.3g}")
@@ -55,9 +59,9 @@ def draw(board: Board, tables: RunTables, looks: Looks) -> Figure | None:
 def _curves(
     axes: Axes, fixed: list[Row], bounds: list[Row], board: Board, looks: Looks, window: tuple[float, float]
 ) -> None:
-    """The ranked configurations of a family with a fixed σ as lines, those that are left out as arrowheads."""
+    """The ranked configurations of a family with a fixed σ as lines, those that are left out as arrows."""
     hue, marker = looks.hue(fixed[0].family), looks.marker(fixed[0].family)
-    edge, beyond = (window[1], "^") if board.better == "lower" else (window[0], "v")
+    edge, off = (window[1], beyond("up")) if board.better == "lower" else (window[0], beyond("down"))
     lines = grouped(fixed, stem)
     for dashes, (name, line) in enumerate(lines.items()):
         line = sorted(line, key=lambda row: row.fixed_sigma)
@@ -65,19 +69,24 @@ def _curves(
         means = np.array([row.value.mean for row in line])
         lows, highs = (np.clip([getattr(row.value, end) for row in line], *window) for end in ("low", "high"))
         sns.lineplot(x=sigmas, y=np.clip(means, *window), ax=axes, color=hue, errorbar=None, linewidth=1.8,
-                     linestyle=DASHES[dashes % len(DASHES)], label=name)  # fmt: skip
+                     linestyle=DASHES[dashes % len(DASHES)], label=fit(name, 190, 10))  # fmt: skip
         axes.fill_between(sigmas, lows, highs, color=hue, alpha=0.2, linewidth=0)
-        within = (window[0] <= means) & (means <= window[1])
-        axes.plot(sigmas[within], means[within], marker, color=hue, markersize=5)
-        axes.plot(sigmas[~within], np.full((~within).sum(), edge), beyond, color=hue, markersize=7,
-                  markerfacecolor=PAPER, clip_on=False)  # fmt: skip
+        for row in line:
+            if window[0] <= row.value.mean <= window[1]:
+                (mark,) = axes.plot(row.fixed_sigma, row.value.mean, marker=marker, color=hue, markersize=6,
+                                    linestyle="", markerfacecolor=looks.face(row.family, row.recipe))  # fmt: skip
+            else:
+                (mark,) = axes.plot(row.fixed_sigma, edge, marker=off, clip_on=False, **stroke(hue, 6))
+            tip(mark, f"{row.label}: {measured(row.value.mean, board.unit)} {bracket(row.value, board.unit)}".rstrip())
     if len(lines) > 1:
         axes.legend(frameon=False, fontsize=10)
     elif legend := axes.get_legend():
         legend.remove()
-    axes.plot([row.fixed_sigma for row in bounds], np.clip([row.value.mean for row in bounds], *window),
-              "v" if board.better == "lower" else "^", linestyle="", color=hue, markersize=7, markerfacecolor=PAPER,
-              alpha=0.8, clip_on=False)  # fmt: skip
+    better = bounded("down" if board.better == "lower" else "up")
+    for row in bounds:
+        (mark,) = axes.plot(row.fixed_sigma, np.clip(row.value.mean, *window), marker=better, clip_on=False,
+                            label=f"_{row.label}", **stroke(hue, 9))  # fmt: skip
+        tip(mark, f"{row.label}: {bound(row, board.unit)}, left out of the ranking")
 
 
 def title(board: Board) -> Markup:
@@ -115,6 +124,6 @@ FIGURE = OfBoard(
     note=(
         "Bands are 95 % intervals. Dashed lines are the family's learned scales: shared, one number for all; image, "
         "one for each image; pixel, one for each pixel; optimal, the maximum-likelihood number from training "
-        "data. Arrowheads on a line: off the scale; beside it: left out of the ranking, at least this good."
+        "data. Chevrons: off the scale. Arrows: left out of the ranking, at least this good."
     ),
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import seaborn as sns
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -12,18 +11,23 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from bench.report.figures._kinds import OfBoard
+from bench.report.figures._looks import MUTED, Looks
 from bench.report.figures._panels import layout
 from bench.report.figures._scores import limits, quantity
-from bench.report.figures._svg import MUTED, Looks, styled
+from bench.report.figures._svg import styled, tip
+from bench.report.figures._text import fit
+from bench.report.numbers import measured as written
 from bench.report.numbers import rate
 from bench.statistics.boards import Board
-from bench.statistics.rows import by_family, grouped
+from bench.statistics.rows import by_family
 from bench.store import RunTables
 
 SPEEDS = {
     "train_images_per_s": ("Training", "training images/s, one model alone"),
     "eval_decodes_per_s": ("Evaluation", "decodes/s in evaluation, one model alone"),
 }
+UNITS = {"train_images_per_s": "images/s", "eval_decodes_per_s": "decodes/s"}
+LINES, COLUMN = 17, 178  # of the legend: lines of a column, and its width in CSS pixels
 
 
 @styled
@@ -34,14 +38,18 @@ def draw(board: Board, tables: RunTables, looks: Looks) -> Figure | None:
     if not drawn:
         return None
     window = limits(board)
-    figure, panels = layout(len(drawn), height=300, columns=2, left=64, right=170, top=30, gap=56)
+    families = by_family(board.ranked)
+    columns = 1 + (len(families) - 1) // LINES
+    figure, panels = layout(len(drawn), height=300, columns=2, left=64, right=20 + columns * COLUMN, top=30, gap=56)
     for axes, name in zip(panels, drawn, strict=True):
         inside = [row for row in measured[name] if min(window) <= row.value.mean <= max(window)]
         title, label = SPEEDS[name]
-        for (family, recipe), rows in grouped(inside, lambda row: (row.family, row.recipe)).items():
-            speeds, scores = [getattr(row.results, name) for row in rows], [row.value.mean for row in rows]
-            sns.scatterplot(x=speeds, y=scores, ax=axes, marker=looks.marker(family), s=48, linewidth=1.4,
-                            facecolor=looks.face(family, recipe), edgecolor=looks.hue(family), alpha=0.85)  # fmt: skip
+        for row in inside:
+            speed = getattr(row.results, name)
+            (mark,) = axes.plot(speed, row.value.mean, marker=looks.marker(row.family), markersize=7, alpha=0.85,
+                                color=looks.hue(row.family), markerfacecolor=looks.face(row.family, row.recipe),
+                                markeredgewidth=1.4, linestyle="")  # fmt: skip
+            tip(mark, f"{row.label}: {written(row.value.mean, board.unit)} {board.unit}, {rate(speed)} {UNITS[name]}")
         axes.set_ylim(*sorted(window))
         _front(axes, [(getattr(row.results, name), row.value.mean) for row in inside])
         axes.set_title(title)
@@ -51,10 +59,12 @@ def draw(board: Board, tables: RunTables, looks: Looks) -> Figure | None:
     panels[0].set_ylabel(quantity(board))
     handles = [
         Line2D([], [], linestyle="", marker=looks.marker(family), color=looks.hue(family), markersize=7,
-               markerfacecolor=looks.face(family, any(row.recipe for row in rows)), label=family)
-        for family, rows in by_family(board.ranked).items()
+               markerfacecolor=looks.face(family, any(row.recipe for row in rows)),
+               label=fit(family, COLUMN - 45, 11))
+        for family, rows in families.items()
     ]  # fmt: skip
-    figure.legend(handles=handles, loc="center right", frameon=False, fontsize=11, ncols=1 + len(handles) // 17)
+    figure.legend(handles=handles, loc="center right", frameon=False, fontsize=11, ncols=columns, columnspacing=1,
+                  borderaxespad=0, borderpad=0)  # fmt: skip
     return figure
 
 

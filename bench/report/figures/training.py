@@ -8,21 +8,23 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from bench.report.figures._kinds import OfBoard
-from bench.report.figures._panels import by_config, layout
-from bench.report.figures._svg import RULE, Looks, styled
+from bench.report.figures._looks import Looks
+from bench.report.figures._panels import by_config, head, layout
+from bench.report.figures._svg import styled, tip
 from bench.report.numbers import several
 from bench.statistics.boards import Board
 from bench.statistics.rows import by_family
 from bench.store import RunTables
 
-MOST_OTHERS = 8  # configurations of a family in grey
+MOST_OTHERS = 8  # configurations of a family, drawn faintly
+DEEPEST = 4.0  # times the range of nine tenths of the points that a panel shows at the most
 BEGINNING = 0.1  # of the epochs, whose steep rise is cut off below the panel
 
 
 @styled
 def draw(board: Board, tables: RunTables, looks: Looks) -> Figure | None:
     """A panel per family: its first configuration in colour, solid on validation images and dashed on training images,
-    others in grey, on validation images. None where no history was recorded.
+    others faintly, on validation images. None where no history was recorded.
 
     The bound is the training objective, which is another number in each family: panels have scales of their own.
     """
@@ -36,15 +38,17 @@ def draw(board: Board, tables: RunTables, looks: Looks) -> Figure | None:
         first, *others = (valid.loc[row.config].dropna() for row in rows)
         trained = train.loc[rows[0].config].dropna()
         low, high = _window(first, trained)
-        for curve in others[:MOST_OTHERS]:
+        for row, curve in list(zip(rows[1:], others, strict=True))[:MOST_OTHERS]:
             if _late(curve).between(low, high).any():
-                axes.plot(curve.index, curve, color=RULE, linewidth=1.2, zorder=1)
-        for curve, style in ((first, "-"), (trained, (0, (3, 2)))):
-            axes.plot(curve.index, curve, color=looks.hue(family), linewidth=1.6, linestyle=style)
+                (line,) = axes.plot(curve.index, curve, color=looks.hue(family), linewidth=1, alpha=0.35, zorder=1)
+                tip(line, f"{row.label}, validation images")
+        for curve, style, images in ((first, "-", "validation"), (trained, (0, (3, 2)), "training")):
+            (line,) = axes.plot(curve.index, curve, color=looks.hue(family), linewidth=1.6, linestyle=style)
+            tip(line, f"{rows[0].label}, {images} images")
         axes.set_ylim(low, high)
         axes.yaxis.set_major_locator(MaxNLocator(4))
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-        axes.set_title(family, color=looks.hue(family))
+        head(axes, family, looks, rows[0], 20)
         axes.set(xlabel="epoch", ylabel="")
     for axes in panels[::4]:
         axes.set_ylabel("objective, nats")
@@ -57,10 +61,12 @@ def _late(curve: pd.Series) -> pd.Series:
 
 
 def _window(*curves: pd.Series) -> tuple[float, float]:
-    """What holds the curves after their beginnings."""
+    """What holds the curves after their beginnings, but for a fall so deep that nothing else could be told apart."""
     late = pd.concat([_late(curve) for curve in curves])
-    room = 0.08 * float(late.max() - late.min()) or 1.0
-    return float(late.min()) - room, float(late.max()) + room
+    high, usual = float(late.max()), float(late.quantile(0.1))
+    low = max(float(late.min()), high - DEEPEST * (high - usual)) if high > usual else float(late.min())
+    room = 0.08 * (high - low) or 1.0
+    return low - room, high + room
 
 
 def title(board: Board) -> Markup:
@@ -80,8 +86,9 @@ FIGURE = OfBoard(
     title=title,
     note=(
         "What was trained on, higher is better, mean over seeds. Solid: on validation images; dashed: on training "
-        "images, the mean over the steps since the point before; both of the first configuration of each family. Grey: "
-        f"the next {MOST_OTHERS} configurations of the family, on validation images. The objectives of families are "
-        "different numbers, so every panel has a scale of its own; the steep beginning is cut off."
+        "images, the mean over the steps since the point before; both of the first configuration of each family. "
+        f"Faint: the next {MOST_OTHERS} configurations of the family, on validation images. The objectives of families "
+        "are different numbers, so every panel has a scale of its own; the steep beginning is cut off, and so is what "
+        "falls far below the rest."
     ),
 )

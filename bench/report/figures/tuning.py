@@ -12,11 +12,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from bench.report.figures._kinds import OfBoard
-from bench.report.figures._panels import MOST_LETTERS, cut, layout, spread
-from bench.report.figures._svg import MUTED, PAPER, Looks, styled
+from bench.report.figures._looks import MUTED, Looks
+from bench.report.figures._marks import ENDED, LEFT, beyond, stroke
+from bench.report.figures._panels import LABEL, head, layout, spread
+from bench.report.figures._svg import styled, tip
+from bench.report.figures._text import wide
 from bench.report.numbers import listed, several
-from bench.report.text.tuning import value_text, words
+from bench.report.text.tuning import how_candidate_ended, value_text, words
 from bench.statistics.boards import Board
+from bench.statistics.rows import Row
 from bench.statistics.tuning import BEHIND, DIVERGED, Candidate, Search, searches
 from bench.store import RunTables
 
@@ -24,6 +28,7 @@ MOST_PANELS = 12
 COLUMNS = 3
 MOST_LINES = 8  # of a panel, the chosen one and those that came nearest
 MOST_POINTS = 80  # of a line
+ROOM = 106  # CSS pixels for names beside a panel
 BEGINNING = 0.1  # of the chosen one's epochs, whose steep rise is cut off below the panel
 
 
@@ -35,8 +40,10 @@ def draw(board: Board, tables: RunTables, looks: Looks) -> Figure | None:
     if not shown:
         return None
     figure, panels = layout(len(shown), height=150, columns=COLUMNS, left=64, right=130, top=30, gap=166)
+    of = {row.config: row for row in board.everything}
     for axes, search in zip(panels, shown, strict=True):
-        _panel(axes, search, looks)
+        row = next(of[config] for config in search.configs if config in of)
+        _panel(axes, search, row, looks)
     for axes in panels[::COLUMNS]:
         axes.set_ylabel("objective, nats")
     return figure
@@ -66,7 +73,7 @@ def _drawn(search: Search) -> list[int]:
     return sorted(known, key=distance)[:MOST_LINES][::-1]
 
 
-def _panel(axes: Axes, search: Search, looks: Looks) -> None:
+def _panel(axes: Axes, search: Search, row: Row, looks: Looks) -> None:
     chosen, hue = search.chosen, looks.hue(search.family)
     curves = {place: search.history[place].set_index("epoch")["valid_nats"].dropna() for place in _drawn(search)}
     low, high = _window(curves, chosen)
@@ -76,24 +83,31 @@ def _panel(axes: Axes, search: Search, looks: Looks) -> None:
         candidate, own = search.candidates[place], place == chosen
         colour, width = (hue, 2.0) if own else (MUTED, 1.0)
         line = _thin(curve)
-        axes.plot(line.index, line, color=colour, linewidth=width, zorder=3 if own else 2)
+        (drawn,) = axes.plot(line.index, line, color=colour, linewidth=width, zorder=3 if own else 2)
         end = float(np.clip(curve.iloc[-1], low, high))
         text = f"{_name(candidate)}{' ✓' if own else ''}"
-        if candidate.ended_by in (BEHIND, DIVERGED):
-            mark = "v" if float(curve.iloc[-1]) < low else "x"
-            axes.plot([curve.index[-1]], [end], mark, color=colour, markersize=6, clip_on=False, zorder=4)
+        left = candidate.ended_by in (BEHIND, DIVERGED)
+        look = stroke(colour, 6)
+        if float(curve.iloc[-1]) < low:
+            look["marker"] = beyond("down")
+        elif own:
+            look |= {"marker": looks.marker(row.family), "markerfacecolor": looks.face(row.family, row.recipe)}
+        else:
+            look["marker"] = LEFT if left else ENDED
+        (mark,) = axes.plot([curve.index[-1]], [end], clip_on=False, zorder=4, **look)
+        for artist in (drawn, mark):
+            tip(artist, f"{_name(candidate)}: {how_candidate_ended(candidate)}".rstrip(": "))
+        if left:
             inside.append((float(curve.index[-1]), end, text))
         else:
-            axes.plot([curve.index[-1]], [end], "o", color=colour, markerfacecolor=colour if own else PAPER,
-                      markersize=4, clip_on=False, zorder=4)  # fmt: skip
             beside.append((float(curve.iloc[-1]), text))
     axes.set_ylim(low, high)
     axes.set_xlim(0, last)
     axes.yaxis.set_major_locator(MaxNLocator(4))
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-    axes.set_title(cut(search.label), color=hue)
+    head(axes, search.label, looks, row, ROOM)
     axes.set_xlabel("epoch")
-    spread(axes, beside)
+    spread(axes, beside, ROOM)
     _name_inside(axes, inside, last, high - low)
 
 
@@ -108,9 +122,9 @@ def _name_inside(axes: Axes, ends: list[tuple[float, float, str]], width: float,
             clusters.append([end])
     for cluster in clusters:
         names = ", ".join(text for _, _, text in cluster)
-        text = names if len(names) <= MOST_LETTERS else f"{len(cluster)} candidates"
+        text = names if wide(names, LABEL) <= ROOM else f"{len(cluster)} candidates"
         place = (cluster[-1][0], cluster[-1][1])
-        axes.annotate(text, place, xytext=(7, 2), textcoords="offset points", fontsize=10.5, color=MUTED)
+        tip(axes.annotate(text, place, xytext=(7, 2), textcoords="offset points", fontsize=LABEL, color=MUTED), names)
 
 
 def _name(candidate: Candidate) -> str:
@@ -156,9 +170,10 @@ FIGURE = OfBoard(
     title=title,
     note=(
         "The bound that is trained on, of validation images, higher is better. In colour and marked ✓: the candidate "
-        "that was chosen; grey: the others, named at the height of their end. A circle: it ended or reached its limit; "
-        "a cross: it left as beyond reach of a rival, or diverged (an arrowhead: below the panel). The steep beginning "
-        "is cut off; every panel has scales of its own. Shown are the first configuration of each family and then the "
-        f"next ones, {MOST_PANELS} panels and {MOST_LINES} candidates a panel at most; all are in the table below."
+        "that was chosen; grey: the others, named at the height of their end. A bar: it ended or reached its limit; "
+        "a cross: it left as beyond reach of a rival, or diverged; a chevron: it ended below the panel. The steep "
+        "beginning is cut off; every panel has scales of its own. Shown are the first configuration of each family and "
+        f"then the next ones, {MOST_PANELS} panels and {MOST_LINES} candidates a panel at most; all are in the table "
+        "below."
     ),
 )

@@ -78,9 +78,13 @@ def test_sigma_curve_goes_through_the_scores(tables: RunTables) -> None:
     assert np.allclose(line.get_xdata(), [float(row.sigma) for row in own])
     assert np.allclose(line.get_ydata(), [row.value.mean for row in own])
     left = [row for row in board.left_out if row.family == "laplace"]
-    (arrow,) = (line for line in axes.lines if line.get_marker() == "v")
-    assert arrow.get_xdata() == pytest.approx([float(row.sigma) for row in left])
-    assert arrow.get_ydata() == pytest.approx(np.clip([row.value.mean for row in left], *axes.get_ylim()))
+    arrows = [next(line for line in axes.lines if line.get_label() == f"_{row.label}") for row in left]
+    assert [float(np.asarray(arrow.get_xdata())[0]) for arrow in arrows] == pytest.approx(
+        [float(row.sigma) for row in left]
+    )
+    assert [float(np.asarray(arrow.get_ydata())[0]) for arrow in arrows] == pytest.approx(
+        np.clip([row.value.mean for row in left], *axes.get_ylim())
+    )
 
 
 def test_one_fixed_scale_makes_no_curve() -> None:
@@ -168,15 +172,60 @@ def test_latent_lines_are_the_sorted_divergences(tables: RunTables) -> None:
     figure = latents.draw(board, tables, looks(board))
     assert figure is not None
     (axes,) = figure.axes
-    line = next(line for line in axes.lines if line.get_label() == "laplace")
     first = next(row for row in board.ranked if row.family == "laplace")
+    line = next(line for line in axes.lines if line.get_label() == first.label)
     own = [
         np.sort(tables.latents.loc[tables.latents["cell"] == cell, "kl_nats"])[::-1]
         for cell in board.samples[first.config].cells
     ]
-    assert line.get_ydata() == pytest.approx(np.mean(own, axis=0))
+    assert line.get_xdata() == pytest.approx(np.mean(own, axis=0))
     assert np.sum(own) / len(own) == pytest.approx(first.results.kl_nats)
-    assert len(axes.lines) == len(board.everything)
+    drawn = [line for line in axes.lines if not str(line.get_label()).startswith("_")]
+    assert len(drawn) == len({row.family for row in board.everything})
+    assert len({float(np.asarray(line.get_ydata())[0]) for line in drawn}) == len(drawn), "two families share a line"
+
+
+def test_a_family_alone_has_a_line_of_latents_for_every_configuration() -> None:
+    alone = fake_run.only(few(), lambda cells: cells["family"] == "gaussian")
+    board = boards(alone)[0]
+    figure = latents.draw(board, alone, looks(board))
+    assert figure is not None
+    drawn = [str(line.get_label()) for line in figure.axes[0].lines if not str(line.get_label()).startswith("_")]
+    assert drawn == [row.label for row in board.everything]
+
+
+def test_the_panels_over_samples_have_one_scale_and_say_what_ends_beyond_it(tables: RunTables) -> None:
+    board = boards(tables)[0]
+    figure = samples.draw(board, tables, looks(board))
+    assert figure is not None
+    low, high = figure.axes[0].get_ylim()
+    assert all(axes.get_ylim() == (low, high) for axes in figure.axes)
+    gains, _ = samples._gains(board, tables.bounds)
+    ends = {config: float(curve.dropna().iloc[-1]) for config, curve in gains.iterrows()}
+    beyond = [row for row in board.everything if ends[row.config] > high]
+    assert beyond, "the fake run has such"
+    for row in beyond:
+        axes = next(axes for axes in figure.axes if axes.get_title(loc="left") == row.family)
+        said = " ".join(text.get_text() + str(text.get_gid()) for text in axes.texts)
+        assert numbers.number(ends[row.config], 1) in said, row.label
+
+
+def test_what_can_be_pointed_at_says_what_it_is(tables: RunTables, shown: Element) -> None:
+    """Every configuration that is drawn has a tooltip with its label and score."""
+    drawn = [article.all("svg", class_="figure")[0] for article in section(shown, "verdict").all("article")]
+    for board, figure in zip(boards(tables), drawn, strict=True):
+        hints = " ".join(hint.text for hint in figure.all("title"))
+        for row in board.everything:
+            assert f"{row.label}: {numbers.bound(row, board.unit)}" in hints
+
+
+def test_a_name_may_look_like_a_mark_of_the_way_to_svg(tmp_path: Path) -> None:
+    name = """#1d2329 tip:"a" 'b' <b>&amp; font: 12px 1.23456 href="#x" """.strip()
+    named = fake_run.tables(fake_run.few(), images=60, pictures=False, label=lambda label: f"{label} {name}")
+    part = section(built(named, tmp_path), "verdict")
+    hints = [hint.text for hint in part.all("svg", class_="figure")[0].all("title")]
+    assert hints
+    assert all(name in hint for hint in hints if ": " in hint)
 
 
 @pytest.mark.parametrize("currency", ["pmf-K", "pmf-2"])

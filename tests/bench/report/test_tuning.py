@@ -15,7 +15,7 @@ import pytest
 from bench.report import ranking, ranking_text
 from bench.report.figures import Looks
 from bench.report.figures import tuning as figure
-from bench.report.figures._svg import MUTED
+from bench.report.figures._looks import MUTED
 from bench.report.text.training import training
 from bench.report.text.tuning import at_edge, edges_text, procedure, value_text
 from bench.statistics.boards import Board, boards
