@@ -13,7 +13,7 @@ from typing import Any
 from markupsafe import Markup
 
 from bench.report.numbers import amount, bracket, listed, measured, number, percent, several
-from bench.report.text.findings import first_of
+from bench.report.text.findings import first_of, without_data
 from bench.report.text.scope import untried_families
 from bench.report.text.training import fewer_seeds, how_it_ended
 from bench.statistics.boards import Board
@@ -51,11 +51,13 @@ def decision(board: Board, cards: Mapping[str, Any] | None) -> Decision | None:
     }
     loss = _loss(top, cards) if held else ""
     return Decision(
-        use=_use(board, top, held),
-        facts=tuple((word, texts) for word, texts in facts.items() if texts),
+        use=without_data(board, _use(board, top, held)),
+        facts=tuple(
+            (word, tuple(without_data(board, text) for text in texts)) for word, texts in facts.items() if texts
+        ),
         loss=loss,
         loss_of=top.label,
-        cautions=tuple(_cautions(board, top)),
+        cautions=tuple(without_data(board, text) for text in _cautions(board, top)),
     )
 
 

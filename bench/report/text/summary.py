@@ -9,13 +9,13 @@ from collections.abc import Iterator, Sequence
 
 from markupsafe import Markup
 
-from bench.report.numbers import NOTHING, bracket, listed, measured, number, several
+from bench.report.numbers import NOTHING, bracket, measured, number
 from bench.report.provenance import git, invocations
-from bench.report.text.findings import first_of, left_out, one_seed, without_data
+from bench.report.text.decision import decision
+from bench.report.text.findings import first_of, left_out, without_data
 from bench.report.text.references import mark, tag
 from bench.report.text.run import headline_facts, notices
-from bench.report.text.scope import untried_families
-from bench.report.text.training import fewer_seeds, lost_seeds
+from bench.report.text.training import fewer_seeds
 from bench.report.text.verdict import sentences
 from bench.statistics.boards import Board, boards
 from bench.statistics.contests import said, specs
@@ -101,14 +101,11 @@ def _not_to_conclude(board: Board) -> Iterator[Markup]:
         names = first_of([Markup("<b>{}</b>").format(row.label) for row in level])
         text = Markup("That <b>{}</b> is better than {}: they cannot be told apart.")
         yield without_data(board, text.format(board.ranked[0].label, names))
-    if not board.judged:
-        yield Markup("Any order: {} are too few for verdicts.").format(several(board.images, "test image"))
-    for topic in (left_out, lost_seeds, one_seed):
-        for finding in topic(board):
-            yield without_data(board, Markup(" ").join(finding.texts))
-    if untried := untried_families(board):
-        yield Markup("Anything about families that were not tried: {}.").format(listed(untried))
-    yield Markup("Anything about other data, networks, budgets or likelihoods than those in the sentence to quote.")
+    if card := decision(board, None):
+        yield from card.cautions
+        return
+    for finding in left_out(board):
+        yield without_data(board, Markup(" ").join(finding.texts))
 
 
 def _provenance(tables: RunTables) -> str:
