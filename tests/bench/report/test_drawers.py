@@ -37,9 +37,8 @@ def rendered(found: Drawers) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(pages.TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    return str(
-        environment.get_template("drawer.html.j2").module.all_of(SimpleNamespace(drawers=found, unit="bits/dim"))
-    )
+    macro = vars(environment.get_template("drawer.html.j2").module)["all_of"]
+    return str(macro(SimpleNamespace(drawers=found, unit="bits/dim")))
 
 
 def line(tables: RunTables, label: str) -> Drawer:
