@@ -37,6 +37,7 @@ from bench.statistics.tuning import searches
 from bench.store import BAD_SHARE, RunTables
 
 TEMPLATES = Path(__file__).parent / "templates"
+SCRIPTS = ("sort.js", "baseline.js", "formats.js", "table.js")  # in this order: the last uses what is before it
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def context(tables: RunTables) -> dict[str, Any]:
     return {
         "style": Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),
         "script": Markup("\n").join(
-            Markup((TEMPLATES / name).read_text(encoding="utf-8")) for name in ("sort.js", "baseline.js")
+            Markup((TEMPLATES / name).read_text(encoding="utf-8")) for name in SCRIPTS
         ),
         "name": str(meta.get("name", "run")),
         "about": str(meta.get("about") or ""),

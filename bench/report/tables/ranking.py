@@ -18,6 +18,7 @@ from bench.report.text.references import by_its_bound, crown, mark, tag
 from bench.report.text.training import failed_seeds, fewer_seeds, how_it_ended
 from bench.report.text.tuning import edges_text, value_text, values_text, words
 from bench.statistics.boards import Board
+from bench.statistics.references import PER_FAMILY
 from bench.statistics.rows import Row
 from bench.statistics.trust import ESS_FLOOR
 from bench.store import BAD_SHARE
@@ -60,6 +61,8 @@ class Line:
     before: list[Entry]  # left of the drawing and the verdict
     after: list[Entry]
     mark: str = ""  # that it is worse than the plainest references
+    family: str = ""  # by which rows are filtered; of a reference, the family that it is of, if any
+    view: str = ""
 
 
 @dataclass(frozen=True)
@@ -275,6 +278,8 @@ def _line(
         tag_class=tag_class,
         before=_entries(row, before),
         after=_entries(row, after),
+        family=row.family.removeprefix(PER_FAMILY),
+        view=row.view,
     )
 
 
