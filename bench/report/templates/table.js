@@ -34,8 +34,10 @@ const tools = [...document.querySelectorAll("table[data-tools]")].map((table) =>
   }
   // what all rows have in a column, references aside, which have little; null where it differs
   const constant = (index) => {
-    let common = null;
+    let [common, raw] = [null, null];
     for (const row of body.rows) {
+      if (row.cells[index].textContent === raw) continue;  // most cells are told apart or not without more
+      raw = row.cells[index].textContent;
       const text = words(row.cells[index]);
       if (row.classList.contains("reference") && (text === "\u2013" || text === "")) continue;
       if (common !== null && text !== common) return null;
@@ -45,7 +47,7 @@ const tools = [...document.querySelectorAll("table[data-tools]")].map((table) =>
   };
   const columns = () => [...table.tHead.rows[0].cells].map((head, index) => {
     const column = { index, name: names[index], ...headed(head), drawing: head.classList.contains("drawing") };
-    const fixed = index <= pinned || column.drawing || head.matches('[data-of], .tier') || body.rows.length < 2;
+    const fixed = index <= pinned || column.drawing || head.matches("[data-of], .tier") || body.querySelectorAll("tr:not(.reference)").length < 2;
     column.same = fixed ? null : constant(index);
     column.pinned = index <= pinned;
     column.hidden = !column.pinned && (state.hide.has(column.name) || (column.same !== null && !state.show.has(column.name)));
@@ -53,6 +55,7 @@ const tools = [...document.querySelectorAll("table[data-tools]")].map((table) =>
   });
   // what a facet asks for and a row has: what no row has any more asks for nothing
   const asked = (facet) => {
+    if (!state[facet].size) return new Set();
     const there = new Set([...body.rows].map(FACETS[facet]));
     return new Set([...state[facet]].filter((value) => there.has(value)));
   };
@@ -61,10 +64,11 @@ const tools = [...document.querySelectorAll("table[data-tools]")].map((table) =>
     ["text", state.text],
   ].filter(([, value]) => value).map((pair) => pair.join(": ")).join("; ");
   const called = (value) => value || "none";
+  const several = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
   const counted = () => {
     const all = body.rows.length;
     const seen = [...body.rows].filter((row) => !row.hidden).length;
-    return seen === all ? `${all} rows` : `${seen} of ${all} rows${said() ? ` (${said()})` : ""}`;
+    return seen === all ? several(all, "row") : `${seen} of ${all} rows${said() ? ` (${said()})` : ""}`;
   };
 
   // the controls
@@ -130,7 +134,7 @@ const tools = [...document.querySelectorAll("table[data-tools]")].map((table) =>
       const shown = shownTable();
       const [count, text] = [shown.rows.length, write(shown)];
       const done = await copied(text);
-      status.textContent = done ? `${format} of ${count} rows and ${shown.heads.length} columns copied` : "Take it from the field";
+      status.textContent = done ? `${format} of ${several(count, "row")} and ${several(shown.heads.length, "column")} copied` : "Take it from the field";
     });
     copies.append(button);
   }
@@ -181,7 +185,7 @@ const tools = [...document.querySelectorAll("table[data-tools]")].map((table) =>
     }
     const alike = hidden.filter((column) => column.same !== null);
     same.hidden = !alike.length;
-    same.textContent = `The same in every row${body.querySelector(".reference") ? " that is no reference" : ""}, and no column: `
+    same.textContent = `The same in every row${body.querySelector(".reference") ? " but those of references" : ""}, so not shown as columns: `
       + `${alike.map(({ text, unit, same: value }) => `${text}${unit ? ` (${unit})` : ""} ${value}`).join("; ")}.`;
     for (const [facet, [title, summary]] of Object.entries(summaries)) {
       summary.textContent = asked(facet).size ? `${title}: ${asked(facet).size}` : title;

@@ -108,6 +108,16 @@ def test_what_all_rows_have_alike_is_hidden_and_said_above_the_table(opened: Ope
     assert "L (evaluated)" not in page.locator(".same").first.inner_text()
 
 
+def test_one_configuration_alone_keeps_its_columns(opened: Opened) -> None:
+    page = opened()
+    assert page.locator("#ranked-board-2 thead th").count() > page.locator("#ranked-board-2 thead th:visible").count()
+    page.evaluate("document.querySelectorAll('#ranked-board-2 tbody tr + tr').forEach(row => row.remove())")
+    page.evaluate("document.querySelector('#ranked-board-2 tbody td').append(' ')")  # a rewritten cell is looked at
+    page.wait_for_function("document.querySelector('#ranked-board-2').closest('.scroll').previousElementSibling.hidden")
+    heads = page.locator("#ranked-board-2 thead th")
+    assert heads.count() == page.locator("#ranked-board-2 thead th:visible").count()
+
+
 def test_without_script_every_column_is_there_and_no_tool(opened: Opened) -> None:
     page = opened(java_script_enabled=False)
     assert page.locator(".toolbar").count() == 0
