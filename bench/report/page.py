@@ -19,12 +19,13 @@ from bench.report.tables.baseline import Baseline, baseline
 from bench.report.tables.diagnostics import Diagnostics, diagnostics, meanings
 from bench.report.tables.drawers import Drawers, drawers
 from bench.report.tables.entries import known
-from bench.report.tables.ranking import DRAWN, LeftOut, Ranking, left_out, ranking
+from bench.report.tables.ranking import LeftOut, Ranking, left_out, ranking
 from bench.report.tables.references import References, kinds, references
 from bench.report.tables.speeds import Timed, speed_columns, speeds
 from bench.report.tables.spread import Spread, spread_table
 from bench.report.tables.tuning import tuning
 from bench.report.tables.unranked import density_lines, recipe_lines
+from bench.report.tables.whiskers import DRAWN
 from bench.report.text.decision import Decision, decision
 from bench.report.text.run import headline_facts, notices, precision, ranges
 from bench.report.text.verdict import Sentences, sentences
@@ -38,6 +39,7 @@ from bench.statistics.tuning import searches
 from bench.store import BAD_SHARE, RunTables
 
 TEMPLATES = Path(__file__).parent / "templates"
+SCRIPTS = ("sort.js", "baseline.js", "save.js", "formats.js", "table.js")  # in this order: the last uses what is before it
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ def context(tables: RunTables) -> dict[str, Any]:
     failed = unusable(tables)
     return {
         "style": Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),
-        "script": Markup("".join(path.read_text(encoding="utf-8") for path in sorted(TEMPLATES.glob("*.js")))),
+        "script": Markup("\n").join(Markup((TEMPLATES / name).read_text(encoding="utf-8")) for name in SCRIPTS),
         "name": str(meta.get("name", "run")),
         "about": str(meta.get("about") or ""),
         "datasets": " and ".join(dict.fromkeys(said(spec.dataset, spec.made) for spec in specs(cells))) or "no data",

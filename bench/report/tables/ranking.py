@@ -6,24 +6,23 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from bench.report.figures import Looks
 from bench.report.figures._scores import limits
 from bench.report.numbers import NOTHING, bound, bracket, measured, number, percent, withheld
 from bench.report.tables.entries import NONE, Column, Entry, Named, key, known, plain, some_seeds
+from bench.report.tables.whiskers import Whisker, place, whisker
 from bench.report.text.doubts import caution
 from bench.report.text.ends import at_most, bounded, owed, renormalised
 from bench.report.text.references import by_its_bound, crown, mark, tag
 from bench.report.text.training import failed_seeds, fewer_seeds, how_it_ended
 from bench.report.text.tuning import edges_text, value_text, values_text, words
 from bench.statistics.boards import Board
+from bench.statistics.references import PER_FAMILY
 from bench.statistics.rows import Row
 from bench.statistics.trust import ESS_FLOOR
 from bench.store import BAD_SHARE
 from vae_core.statistics.intervals import Verdict
 
-DRAWN = 110  # width of a row's drawing in CSS pixels
 REACH = 2.0  # of the drawings: tighter than the figures, for the top of the table is what is read
 TAGS = {
     Verdict.BEST: ("best", "best"),
@@ -32,16 +31,6 @@ TAGS = {
     Verdict.UNPAIRED: ("no seed in common", "worse"),
     Verdict.UNJUDGED: ("not judged", "worse"),
 }
-
-
-@dataclass(frozen=True)
-class Whisker:
-    """A dot with its interval in CSS pixels of a small drawing; `beyond` where the axis ends before it."""
-
-    dot: float
-    low: float
-    high: float
-    beyond: str = ""  # "right" or "left"
 
 
 @dataclass(frozen=True)
@@ -60,6 +49,8 @@ class Line:
     before: list[Entry]  # left of the drawing and the verdict
     after: list[Entry]
     mark: str = ""  # that it is worse than the plainest references
+    family: str = ""  # by which rows are filtered; of a reference, the family that it is of, if any
+    view: str = ""
 
 
 @dataclass(frozen=True)
@@ -92,7 +83,7 @@ def ranking(board: Board, looks: Looks) -> Ranking:
         after=after,
         lines=[replace(_line(row, before, after, looks, window, board), mark=mark(board, row)) for row in rows],
         axis=(ends[0], ends[1]),
-        best=_place(board.ranked[0].value.mean, window) if board.ranked else 0.0,
+        best=place(board.ranked[0].value.mean, window) if board.ranked else 0.0,
     )
 
 
@@ -270,31 +261,15 @@ def _line(
         recipe=row.recipe,
         failed=failed_seeds(row) or fewer_seeds(row, board),
         hue="--muted" if row.reference else looks.variable(row.family),
-        whisker=_whisker(row, window),
+        whisker=whisker(row, window),
         tag=said,
         tag_class=tag_class,
         before=_entries(row, before),
         after=_entries(row, after),
+        family=row.family.removeprefix(PER_FAMILY),
+        view=row.view,
     )
 
 
 def _entries(row: Row, columns: list[Column[Row]]) -> list[Entry]:
     return [NONE if row.reference and not column.of_references else column.show(row) for column in columns]
-
-
-def _whisker(row: Row, window: tuple[float, float]) -> Whisker:
-    value = row.value
-    if value.mean > max(window):
-        return Whisker(DRAWN - 4, DRAWN - 4, DRAWN - 4, "right")
-    if value.mean < min(window):
-        return Whisker(4, 4, 4, "left")
-    dot = _place(value.mean, window)
-    if math.isnan(value.low):
-        return Whisker(dot, dot, dot)
-    return Whisker(dot, _place(value.low, window), _place(value.high, window))
-
-
-def _place(value: float, window: tuple[float, float]) -> float:
-    """Where a value lies in a drawing, in CSS pixels."""
-    share = (value - min(window)) / (max(window) - min(window))
-    return round(4 + (DRAWN - 8) * float(np.clip(share, 0, 1)), 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
 import subprocess
 import sys
@@ -102,7 +103,7 @@ def test_labels_cannot_break_the_page(tmp_path: Path) -> None:
     for name in ("left-out", "diagnosed"):
         assert f"gaussian {HOSTILE} σ=0.1" in [row[0] for row in shown.all("table", class_=name)[0].rows()]
     assert HOSTILE in findings(said(tables))["Left out of the ranking"]
-    assert len(shown.all("script")) == 1
+    assert len([script for script in shown.all("script") if "type" not in script.attributes]) == 1  # the rest is data
     assert HOSTILE in section(shown, "ranking").text
     assert HOSTILE in section(shown, "provenance").text
     assert f"gaussian {HOSTILE} σ=pixel" in [row[0] for row in section(shown, "pictures").all("table")[0].rows()]
@@ -132,3 +133,10 @@ def test_report_loads_neither_torch_nor_the_science() -> None:
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.strip() == "[]"
+
+
+def test_headings_leave_no_level_out(shown: Element) -> None:
+    levels = [int(element.tag[1]) for element in shown.all() if element.tag in {"h1", "h2", "h3", "h4", "h5", "h6"}]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(below <= above + 1 for above, below in itertools.pairwise(levels))
