@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,11 @@ def build(tables: RunTables, out: Path) -> Path:
 
     The file appears whole or not at all. Folders are made. Raises OSError where it cannot be written.
     """
+    return write("page.html.j2", context(tables), out)
+
+
+def write(template: str, shown: Mapping[str, Any], out: Path) -> Path:
+    """Write one of the templates to `out` in one step; gives `out`."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -68,7 +74,7 @@ def build(tables: RunTables, out: Path) -> Path:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    text = environment.get_template("page.html.j2").render(context(tables))
+    text = environment.get_template(template).render(shown)
     out.parent.mkdir(parents=True, exist_ok=True)
     handle, part = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.")
     try:
@@ -88,8 +94,7 @@ def context(tables: RunTables) -> dict[str, Any]:
     looks = figures.Looks.of(cells["family"], families_without_a_latent(tables))
     failed = unusable(tables)
     return {
-        "style": Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),
-        "script": Markup((TEMPLATES / "sort.js").read_text(encoding="utf-8")),
+        **style_and_script(),
         "name": str(meta.get("name", "run")),
         "about": str(meta.get("about") or ""),
         "datasets": " and ".join(dict.fromkeys(said(spec.dataset, spec.made) for spec in specs(cells))) or "no data",
@@ -121,6 +126,14 @@ def context(tables: RunTables) -> dict[str, Any]:
         "precisions": ", ".join(cells["precision"].drop_duplicates()) or NOTHING,
         "drawn": DRAWN,
         "seeds": ranges(cells["seed"]),
+    }
+
+
+def style_and_script() -> dict[str, Markup]:
+    """What every page is drawn and sorted by."""
+    return {
+        name: Markup((TEMPLATES / file).read_text(encoding="utf-8"))
+        for name, file in (("style", "style.css"), ("script", "sort.js"))
     }
 
 

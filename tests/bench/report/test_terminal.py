@@ -140,7 +140,7 @@ def test_what_was_tuned_takes_no_room_of_a_name_and_its_edge_is_marked_all_the_s
 
 
 def test_a_word_is_explained_once_however_many_boards_have_it(tables: RunTables) -> None:
-    tables = dataclasses.replace(tables, cells=tables.cells.assign(refined=1))
+    tables = dataclasses.replace(tables, cells=tables.cells.assign(estimator="refined"))
     text = " ".join(ranking_text(tables).split())
     assert len(boards(tables)) == 2
     for board in boards(tables):

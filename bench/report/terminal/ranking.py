@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from bench.report.numbers import NOTHING, bound, bracket, measured, several
 from bench.report.provenance import loud
-from bench.report.text.brief import CELL, EDGE, Note, notes, seeds_mark
+from bench.report.terminal.notes import CELL, EDGE, Note, notes, seeds_mark
 from bench.report.text.doubts import caution
 from bench.report.text.references import SHORT_MARKS, crown, distance, mark
 from bench.report.text.tuning import value_text, words
