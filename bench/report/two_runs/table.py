@@ -15,7 +15,7 @@ from bench.report.tables.entries import Entry, key
 from bench.report.two_runs.words import BETTER, p_text, signed, signed_bracket
 from bench.statistics.rows import Withheld
 from bench.statistics.two_runs.differences import Change, Comparison
-from bench.statistics.two_runs.retrained import Retrained
+from bench.statistics.two_runs.retrained import End, Retrained
 
 DRAWN = 180  # width of a row's drawing in CSS pixels
 MARGIN = 7  # of it, where no interval is drawn
@@ -25,7 +25,7 @@ LOOKS = {
     Change.WORSE: ("worse", "lost"),
     Change.SLIGHT: ("slightly worse", "slight"),
     Change.BETTER: ("better", "gained"),
-    Change.NONE: ("no difference", "same"),
+    Change.NONE: ("within noise", "same"),
     Change.UNJUDGED: ("not judged", "same"),
     Change.IDENTICAL: ("identical", "same"),
 }
@@ -84,7 +84,7 @@ def tables(found: Comparison, thresholds: Mapping[str, float], changed: Retraine
             about=" · ".join(
                 [
                     f"{unit}, {BETTER[unit]} is better",
-                    several(len(rows), "configuration") + (f", {identical} of them identical" if identical else ""),
+                    several(len(rows), "configuration") + _identical(identical, len(rows)),
                     several(int(images), "test image"),
                 ]
             ),
@@ -94,6 +94,14 @@ def tables(found: Comparison, thresholds: Mapping[str, float], changed: Retraine
             zero=_place(0.0, edge),
             threshold=_place(cut, edge) if abs(cut) < edge else None,
         )
+
+
+def _identical(identical: int, whole: int) -> str:
+    if not identical:
+        return ""
+    return (
+        f", {identical} of them identical" if identical < whole else ", identical" if whole == 1 else ", all identical"
+    )
 
 
 def _sides(edge: float, lower: bool) -> tuple[tuple[float, str], tuple[float, str]]:
@@ -126,8 +134,13 @@ def _line(row: Any, edge: float, changed: Retrained | None) -> Line:
         p=Entry(NOTHING if row.change in (Change.IDENTICAL, Change.UNJUDGED) else p_text(row.p), key(row.p)),
         said=said + (f": {Withheld.FEW_IMAGES}" if row.change == Change.UNJUDGED else ""),
         look=look,
-        ends="" if ends is None else f"{ends['before']} → {ends['after']}",
+        ends="" if ends is None else _ends(ends["before"], ends["after"]),
     )
+
+
+def _ends(before: End, after: End) -> str:
+    """How the trainings of a configuration ended."""
+    return f"{before} in both" if before == after else f"{before} → {after}"
 
 
 def _drawn(row: Any, edge: float) -> Drawn:

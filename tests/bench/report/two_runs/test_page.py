@@ -21,7 +21,7 @@ from tests.bench.report.page_reader import Element, read
 from tests.bench.report.runs import section
 from tests.bench.statistics.two_runs import CHOSEN, asked, changed, shifted
 
-WORDS = {"worse", "slightly worse", "better", "no difference", "identical"}
+WORDS = {"worse", "slightly worse", "better", "within noise", "identical"}
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_the_verdict_comes_first_and_every_configuration_has_its_row(before: Run
     assert set(rows) == set(given.found.configurations["label"])
     for line in given.found.configurations.itertuples(index=False):
         row = rows[line.label]
-        assert row[1] == line.change
+        assert row[1] == ("within noise" if line.change == Change.NONE else line.change)
         assert row[1] in WORDS
         assert float(row[2].split()[0].replace("−", "-")) == pytest.approx(line.difference, abs=0.006)
         assert [float(text.replace("−", "-")) for text in row[5:7]] == pytest.approx(
@@ -128,7 +128,7 @@ def test_settings_that_were_ignored_are_said_with_what_they_changed(before: RunT
     assert re.search(r"Ignored: epochs \(\d+ in A, 7 in B\); patience \(no difference\)\.", plain(root))
     assert "moved by more than 0.01 bits/dim" in section(root, "settings").text
     assert root.one("nav").one("a", href="#settings")
-    assert all("→" in row[-1] for row in lines(root))
+    assert all(row[-1].endswith(" in both") for row in lines(root))
     assert not shown(compared(before, before), tmp_path).all("section", id="settings")
 
 
