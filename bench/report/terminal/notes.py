@@ -75,7 +75,7 @@ def _fewer(board: Board) -> Iterator[Note]:
     for short, some in {seeds_mark(row, board): fewer_seeds(row, board) for row in board.ranked}.items():
         if short:
             yield Note(short, f"stands on {some}, its interval on the noise of the others")
-    yield from (Note("seeds", _plain(text)) for finding in lost_seeds(board) for text in finding.texts)
+    yield from (Note("seeds", _spoken(text)) for finding in lost_seeds(board) for text in finding.texts)
 
 
 def _against(board: Board) -> Iterator[Note]:
@@ -120,7 +120,7 @@ def _training(board: Board) -> Iterator[Note]:
 def _levels(board: Board) -> Iterator[Note]:
     """That on two levels families are one distribution, where there is anything to compare."""
     if len(board.everything) > 1:
-        yield from (Note("2 levels", _plain(text)) for finding in two_levels(board) for text in finding.texts)
+        yield from (Note("2 levels", _spoken(text)) for finding in two_levels(board) for text in finding.texts)
 
 
 def _words(board: Board) -> Iterator[Note]:
@@ -142,3 +142,9 @@ def _references(board: Board) -> Iterator[Note]:
 def _plain(text: Markup) -> str:
     """A sentence within a line: without marks of the page, and without its full stop."""
     return text.striptags().removesuffix(".")
+
+
+def _spoken(text: Markup) -> str:
+    """A sentence of the page, after its word in a line."""
+    plain = _plain(text)
+    return plain[:1].lower() + plain[1:]

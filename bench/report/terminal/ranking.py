@@ -68,12 +68,7 @@ def _noted(new: Sequence[Note], width: int) -> list[str]:
     if not new:
         return []
     margin = max(len(note.word) for note in new) + 2
-    combining = {
-        note.word: sum(map(bool, map(unicodedata.combining, note.word))) for note in new
-    }  # no column of theirs
-    return [
-        line for note in new for line in _hanging(f"{note.word:<{margin + combining[note.word]}}", note.text, width)
-    ]
+    return [line for note in new for line in _hanging(f"{note.word:<{margin}}", note.text, width)]
 
 
 def _failures(tables: RunTables, width: int, alone: bool) -> list[str]:
@@ -232,7 +227,11 @@ def _cut(text: str, width: int) -> str:
 
 
 def _hanging(start: str, text: str, width: int) -> list[str]:
-    return textwrap.wrap(text, width, initial_indent=start, subsequent_indent=" " * len(start), break_on_hyphens=False)
+    """Text beside its start; a mark above a letter, as that of k̂, takes no column of its own."""
+    above = sum(map(bool, map(unicodedata.combining, start)))
+    margin = " " * len(start)
+    lines = textwrap.wrap(text, width - above, initial_indent=start, subsequent_indent=margin, break_on_hyphens=False)
+    return [start + " " * above + lines[0][len(start) :], *lines[1:]]
 
 
 def _wrapped(text: str, width: int) -> list[str]:

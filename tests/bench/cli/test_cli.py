@@ -66,6 +66,8 @@ def test_run_resume_report_export(vae_bench, workplace, monkeypatch):
     assert code == 0
     assert re.fullmatch(r"4 done, 0 failed, \d+ s, results/small.sqlite\n", out)
     assert "4/4 cells" in err
+    assert err.count("(a cell: one configuration and seed; a bundle: cells that are trained together)") == 1
+    assert err.endswith("vae-bench report small ranks them, with a page to look at\n")
     assert files(workplace) == ["results/small.sqlite"]
 
     code, out, _ = vae_bench("run", "../small.toml", "--set", "seed=[0, 1, 2]")
