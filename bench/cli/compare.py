@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -24,6 +25,9 @@ def verb(
     threshold_nats: Annotated[
         float, typer.Option(metavar="NATS", help="Loss in nats that fails, for binary data; one last digit.")
     ] = 0.1,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write the comparison as a page, too.")
+    ] = None,
 ) -> int:
     """Compare run B with run A, cell by cell.
 
@@ -42,15 +46,22 @@ def verb(
     Example:  vae-bench compare results/reference/digits digits
 
     Example:  vae-bench compare short long --ignore epochs --ignore patience
+
+    Example:  vae-bench compare before after --html reports/change.html
     """
-    from bench.cli.text.differences import differences_text, origin
-    from bench.cli.text.retrained import remedy
+    from bench.cli.text.differences import differences_text
+    from bench.report.two_runs import page
+    from bench.report.two_runs.page import Compared
+    from bench.report.two_runs.settings import remedy
+    from bench.report.two_runs.words import origin
     from bench.statistics.two_runs.differences import differences
     from bench.statistics.two_runs.pairing import apart, pair
     from bench.statistics.two_runs.retrained import retrained
 
     if not (threshold >= 0 and threshold_nats >= 0):
         raise Refused("--threshold and --threshold-nats: give numbers >= 0; 0 lets every significant loss fail.")
+    if html:
+        _refuse_page(html)
     before, after = (tables_of(run) for run in (a, b))
     pairing = pair(before, after, ignore) if ignore else None
     paired = pairing.before if pairing else before
@@ -61,4 +72,21 @@ def verb(
     width = min(columns(), WIDEST)
     text = differences_text(found, origin(a, before), origin(b, after), width, thresholds, changed, hint)
     typer.echo(text, nl=False)
+    if html:
+        page.build(Compared((_shown(a), _shown(b)), (before, after), found, thresholds, changed, hint), html)
+        typer.echo(f"\n{html}")
     return 1 if found.regressed else 0
+
+
+def _refuse_page(page: Path) -> None:
+    """Raises Refused for what a page cannot be written to, before anything is read."""
+    if page.exists() and not page.is_file():
+        raise Refused(f"--html {page}: it is not a file that a page could be written to; give a name like change.html.")
+    if page.suffix.lower() not in (".html", ".htm"):
+        raise Refused(f"--html {page}: a page's name ends in .html, so that no run or table is written over.")
+
+
+def _shown(run: str) -> str:
+    """A run as a page names it: as it was given, but without the folders of this machine."""
+    path = Path(run)
+    return path.name if path.is_absolute() or ".." in path.parts else run

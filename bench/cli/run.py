@@ -75,4 +75,6 @@ def verb(
     typer.echo(f"{summary.done} done, {summary.failed} failed, {duration(summary.seconds)}, {path}")
     if summary.failed and not retry_failed:
         typer.echo("the report says why cells failed; --retry-failed tries them again", err=True)
+    run = path.stem if path == Path("results") / f"{path.stem}.sqlite" else path
+    typer.echo(f"vae-bench report {run} ranks them, with a page to look at", err=True)
     return 1 if summary.failed else 0

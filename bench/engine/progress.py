@@ -14,6 +14,8 @@ from rich.text import Text
 from bench.grid.plan import Tuning
 
 LINE_SECONDS = 5.0  # at least this long between two lines
+CELL = "(a cell: one configuration and seed)"
+WORDS = "(a cell: one configuration and seed; a bundle: cells that are trained together)"
 SILENCE_SECONDS = 60.0  # at most this long without one
 
 
@@ -23,11 +25,15 @@ def asked(total: int, wanted: int, references: int, tunings: Sequence[Tuning], b
     if references:
         what = f"{what if wanted else 'no cells'} and {references} reference{'' if references == 1 else 's'}"
     if not tunings:
-        return [f"{what}, in {bundles} bundles"]
+        return [f"{what}, in {bundles} bundle{'' if bundles == 1 else 's'}", *([WORDS] if wanted else [])]
     searches = {cell.search: cell for tuning in tunings for cell in tuning.cells}
     candidates = sum(len(cell.candidates) for cell in searches.values())
     keys = " and ".join(dict.fromkeys(key for cell in searches.values() for key in cell.tune))
-    return [what, f"first {keys} for {len(searches)} configurations ({candidates} candidates)"]
+    return [
+        what,
+        *([CELL] if wanted else []),
+        f"first {keys} for {len(searches)} configurations ({candidates} candidates)",
+    ]
 
 
 class Clock(Protocol):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ from bench.statistics.tuning import searches
 from bench.store import BAD_SHARE, RunTables
 
 TEMPLATES = Path(__file__).parent / "templates"
-SCRIPTS = ("sort.js", "baseline.js", "save.js", "formats.js", "table.js")  # in this order: the last uses what is before it
+SCRIPTS = ("sort.js", "baseline.js", "save.js", "formats.js", "table.js")  # the last uses what is before it
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,11 @@ def build(tables: RunTables, out: Path) -> Path:
 
     The file appears whole or not at all. Folders are made. Raises OSError where it cannot be written.
     """
+    return write("page.html.j2", context(tables), out)
+
+
+def write(template: str, shown: Mapping[str, Any], out: Path) -> Path:
+    """Write one of the templates to `out` in one step; gives `out`."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -76,7 +82,7 @@ def build(tables: RunTables, out: Path) -> Path:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    text = environment.get_template("page.html.j2").render(context(tables))
+    text = environment.get_template(template).render(shown)
     out.parent.mkdir(parents=True, exist_ok=True)
     handle, part = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.")
     try:
@@ -96,8 +102,7 @@ def context(tables: RunTables) -> dict[str, Any]:
     looks = figures.Looks.of(cells["family"], families_without_a_latent(tables))
     failed = unusable(tables)
     return {
-        "style": Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),
-        "script": Markup("\n").join(Markup((TEMPLATES / name).read_text(encoding="utf-8")) for name in SCRIPTS),
+        **style_and_script(),
         "name": str(meta.get("name", "run")),
         "about": str(meta.get("about") or ""),
         "datasets": " and ".join(dict.fromkeys(said(spec.dataset, spec.made) for spec in specs(cells))) or "no data",
@@ -129,6 +134,14 @@ def context(tables: RunTables) -> dict[str, Any]:
         "precisions": ", ".join(cells["precision"].drop_duplicates()) or NOTHING,
         "drawn": DRAWN,
         "seeds": ranges(cells["seed"]),
+    }
+
+
+def style_and_script() -> dict[str, Markup]:
+    """What every page is drawn by, and what works on it; a script finds nothing to do where its part is not there."""
+    return {
+        "style": Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),
+        "script": Markup("\n").join(Markup((TEMPLATES / name).read_text(encoding="utf-8")) for name in SCRIPTS),
     }
 
 

@@ -1,20 +1,10 @@
-"""Lines of text for a terminal: numbers, counts, and what is cut or wrapped to a width."""
+"""Lines of text for a terminal: counts, and what is cut or wrapped to a width."""
 
 from __future__ import annotations
 
 import textwrap
 
-DIGITS = {"bits/dim": 3, "nats": 2}
 LISTED = 12  # items of a list that are shown before the rest is only counted
-
-
-def signed(value: float, digits: int) -> str:
-    text = f"{value:+.{digits}f}"
-    return minus(text if text.strip("+-0.") else text[1:])
-
-
-def minus(text: str) -> str:
-    return text.replace("-", "−")
 
 
 def several(amount: int, thing: str) -> str:

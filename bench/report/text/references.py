@@ -18,8 +18,6 @@ NOT_ABOVE_UNIFORM = "not shown to be better than a uniform guess"
 SAYS_LESS = "says less than a table of frequencies"
 #: short marks of rows in a terminal
 SHORT_MARKS = {BELOW_UNIFORM: "~~", NOT_ABOVE_UNIFORM: "~~?", SAYS_LESS: "~"}
-OF_ROWS = "(reference): trained by nobody, no configuration; by how much it is worse than the best."
-OF_FAMILIES = "Of the families without a latent the best stands for all."
 
 
 def mark(board: Board, row: Row) -> str:

@@ -66,6 +66,8 @@ def test_run_resume_report_export(vae_bench, workplace, monkeypatch):
     assert code == 0
     assert re.fullmatch(r"4 done, 0 failed, \d+ s, results/small.sqlite\n", out)
     assert "4/4 cells" in err
+    assert err.count("(a cell: one configuration and seed; a bundle: cells that are trained together)") == 1
+    assert err.endswith("vae-bench report small ranks them, with a page to look at\n")
     assert files(workplace) == ["results/small.sqlite"]
 
     code, out, _ = vae_bench("run", "../small.toml", "--set", "seed=[0, 1, 2]")
@@ -171,6 +173,30 @@ def test_compare_pairs_runs_of_other_settings(vae_bench, workplace):
     code, _, err = vae_bench("compare", "short.sqlite", "long.sqlite", "--ignore", "sigma")
     assert (code, err.count("\n")) == (2, 1)
     assert "sigma is part of the likelihood" in err
+
+
+def test_compare_writes_a_page_beside_what_it_prints(vae_bench, workplace):
+    chosen = [Setting("gaussian", 2.0, "shared"), Setting("laplace", 2.2, 0.1)]
+    for name, settings in (("before", chosen), ("after", [chosen[0], replace(chosen[1], score=2.3)])):
+        fake_run.write(Path(f"{name}.sqlite"), settings, failures=False, pictures=False)
+    code, plain, _ = vae_bench("compare", "before.sqlite", "after.sqlite")
+    again, out, err = vae_bench("compare", str(workplace / "before.sqlite"), "after.sqlite", "--html", "new/it.html")
+    assert (code, again, err) == (1, 1, "")
+    assert out.endswith("\nnew/it.html\n")
+    assert [line for line in out.splitlines() if "B - A" in line or "laplace" in line] == [
+        line for line in plain.splitlines() if "B - A" in line or "laplace" in line
+    ]
+    page = Path("new/it.html").read_text()
+    assert "1 of 2 configurations is worse" in page
+    assert "What changed from <bdi>before.sqlite</bdi> to <bdi>after.sqlite</bdi>?" in page
+    assert str(workplace) not in page, "no folders of this machine"
+    size = Path("after.sqlite").stat().st_size
+    for file, said in (("after.sqlite", "a page's name ends in .html"), ("new", "it is not a file that a page could")):
+        code, out, err = vae_bench("compare", "before.sqlite", "after.sqlite", "--html", file)
+        assert (code, out) == (2, "")
+        assert err.startswith(f"vae-bench: --html {file}: {said}")
+        assert err.count("\n") == 1
+    assert Path("after.sqlite").stat().st_size == size
 
 
 def test_compare_refuses_what_cannot_be_paired(vae_bench, workplace):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bench.cli.text.retrained import remedy
+from bench.report.two_runs.settings import remedy
 from bench.statistics.two_runs.differences import Change, DifferencesError, differences
 from bench.statistics.two_runs.pairing import apart, pair
 from bench.store import RunTables

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.cli.text.differences import differences_text, origin
+from bench.cli.text.differences import differences_text
 from bench.grid.cell import Cell
+from bench.report.two_runs.words import origin
 from bench.statistics.contests import LN2
 from bench.statistics.two_runs.differences import Comparison
 from bench.store import RunTables
