@@ -42,6 +42,7 @@ def verb(
               vae-bench report digits --format md --out summary.md
     """
     from bench import report as pages
+    from bench.statistics.boards import boards
     from bench.store import read_run
 
     path = run_file(run)
@@ -57,8 +58,9 @@ def verb(
         target.parent.mkdir(parents=True, exist_ok=True)
     if form is Format.html:
         assert target is not None
-        pages.build(tables, target)
-        typer.echo(pages.ranking_text(tables, min(columns(), WIDEST)))
+        ranked = boards(tables)
+        pages.build(tables, target, ranked)
+        typer.echo(pages.ranking_text(tables, min(columns(), WIDEST), ranked))
     elif target is None:
         typer.echo(pages.markdown(tables), nl=False)
     else:

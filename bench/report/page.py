@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,12 +65,13 @@ class Section:
     figures: dict[str, list[figures.Shown]]  # by the section of the page
 
 
-def build(tables: RunTables, out: Path) -> Path:
-    """Write the report of a run to `out`, one HTML file that needs no network; gives `out`.
+def build(tables: RunTables, out: Path, ranked: Sequence[Board] | None = None) -> Path:
+    """Write the report of a run to `out`, one HTML file that needs no network; gives `out`. `ranked` are its boards,
+    where they are known already.
 
     The file appears whole or not at all. Folders are made. Raises OSError where it cannot be written.
     """
-    return write("page.html.j2", context(tables), out)
+    return write("page.html.j2", context(tables, ranked), out)
 
 
 def write(template: str, shown: Mapping[str, Any], out: Path) -> Path:
@@ -95,10 +96,10 @@ def write(template: str, shown: Mapping[str, Any], out: Path) -> Path:
     return out
 
 
-def context(tables: RunTables) -> dict[str, Any]:
+def context(tables: RunTables, ranked: Sequence[Board] | None = None) -> dict[str, Any]:
     """Everything that the template shows."""
     cells, meta = tables.cells, tables.meta
-    ranked = boards(tables)
+    ranked = boards(tables) if ranked is None else ranked
     looks = figures.Looks.of(cells["family"], families_without_a_latent(tables))
     failed = unusable(tables)
     return {

@@ -26,10 +26,11 @@ LISTED = 12  # configurations without a score that are named before the rest is 
 TYPED = {"−": "-", "\u00a0": " ", "≤": "<=", "≥": ">="}  # what every terminal can show
 
 
-def ranking_text(tables: RunTables, width: int = 80) -> str:
+def ranking_text(tables: RunTables, width: int = 80, ranked: Sequence[Board] | None = None) -> str:
     """For each currency a verdict, the ranked configurations with intervals and what to know of them, scope last, in
-    lines of at most `width` columns. What a mark or a word means is said where it is met first."""
-    ranked, said = boards(tables), set[Note]()
+    lines of at most `width` columns. What a mark or a word means is said where it is met first. `ranked` are the run's
+    boards, where they are known already."""
+    ranked, said = boards(tables) if ranked is None else ranked, set[Note]()
     blocks = [_wrapped(f"! {text}", width) for text in loud(tables)]
     blocks += [block for board in ranked for block in _board(board, width, said)]
     if not ranked:
