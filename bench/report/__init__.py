@@ -10,6 +10,6 @@ from bench.report.figures import write as write_figures
 from bench.report.frame import ranking
 from bench.report.page import build
 from bench.report.terminal import ranking_text
-from bench.report.text.summary import markdown
+from bench.report.terminal.markdown import markdown
 
 __all__ = ["build", "markdown", "ranking", "ranking_text", "write_figures"]

@@ -40,6 +40,8 @@ def scored(tables: RunTables) -> tuple[pd.DataFrame, dict[str, Floats]]:
 def places(names: pd.Series, order: NDArray[np.generic]) -> dict[str, NDArray[np.intp]]:
     """Which rows of a table have each name, in their `order`; the names in the order in which they come."""
     codes, found = pd.factorize(names)
+    if not len(found):
+        return {}
     rows = np.lexsort((order, codes))
     ends = np.cumsum(np.bincount(codes, minlength=len(found)))
     return dict(zip(map(str, found), np.split(rows, ends[:-1]), strict=True))

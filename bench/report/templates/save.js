@@ -25,7 +25,7 @@
     for (const [name, size] of [["width", width], ["height", height]]) ground.setAttribute(name, size);
     ground.setAttribute("fill", value("--paper"));
     const title = document.createElementNS(NAMESPACE, "title");
-    title.textContent = figure.querySelector("h4").textContent;
+    title.textContent = figure.querySelector(".title").textContent;
     svg.prepend(title, ground);
     return { text: `<?xml version="1.0" encoding="UTF-8"?>\n${new XMLSerializer().serializeToString(svg)}`, width, height };
   };

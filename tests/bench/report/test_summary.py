@@ -9,7 +9,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from bench.report import markdown, numbers, ranking
-from bench.report.text.summary import FIRST
+from bench.report.terminal.markdown import FIRST
 from bench.store import RunTables
 from tests.bench.report import fake_run
 from tests.bench.report.runs import doubted, few, said

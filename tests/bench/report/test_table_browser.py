@@ -272,7 +272,7 @@ def test_words_in_figures_can_be_read_on_a_phone(opened: Opened) -> None:
 
 def test_paper_shows_what_is_folded_and_no_tools(opened: Opened) -> None:
     page = opened()
-    folded = "document.querySelectorAll('details:not(.menu):not([open])').length"
+    folded = "document.querySelectorAll('details:not(.menu, .drawers, .drawer, .drawer details):not([open])').length"
     before = page.evaluate(folded)
     assert before
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
