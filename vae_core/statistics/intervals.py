@@ -27,6 +27,8 @@ best being picked by the same numbers: `rank` and `changes` add p-values that ar
 a difference unless both the interval and the corrected p-value do.
 
 What none of this holds: the gap between a bound and the log-likelihood that it bounds (a bias, not noise).
+
+It is one file, for the intervals and the verdicts are one argument.
 """
 
 from __future__ import annotations

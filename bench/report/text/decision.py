@@ -12,7 +12,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from bench.report.numbers import amount, bracket, listed, measured, number, percent, several
+from bench.report.numbers import amount, bracket, listed, measured, number, percent, several, withheld
 from bench.report.text.findings import first_of, without_data
 from bench.report.text.scope import untried_families
 from bench.report.text.training import fewer_seeds, how_it_ended
@@ -74,7 +74,10 @@ def _use(board: Board, top: Row, held: bool) -> Markup:
 
 def _score(board: Board, top: Row) -> Markup:
     where = several(board.images, "test image")
-    return Markup("{}, over {} and {}").format(amount(top.value, board.unit), where, several(top.seeds, "seed"))
+    without = f" ({said})" if (said := withheld(top.value, board.unit)) and board.judged else ""
+    return Markup("{}{}, over {} and {}").format(
+        amount(top.value, board.unit), without, where, several(top.seeds, "seed")
+    )
 
 
 def _surely(board: Board) -> Iterator[Markup]:

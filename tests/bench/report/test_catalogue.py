@@ -46,7 +46,7 @@ def test_a_plug_in_is_said_to_be_one(tmp_path: Path) -> None:
     assert entry.all("dt")[-1].text == "Plug-in"
     assert entry.all("dd")[-1].text == "my<b>.py"
     assert "3 K D outputs" in [value.text for value in entry.all("dd")]
-    assert entry.one("h4").text == "gaussian", "a title that is the name is not said twice"
+    assert entry.one("h3").text == "gaussian", "a title that is the name is not said twice"
 
 
 @pytest.mark.slow
@@ -57,7 +57,7 @@ def test_what_a_card_lacks_is_left_out(tmp_path: Path) -> None:
     shown = entries(tables, tmp_path, gaussian=card)
     assert list(shown) == ["gaussian"]
     assert [name.text for name in shown["gaussian"].all("dt")] == ["Source"]
-    assert shown["gaussian"].one("h4").text == "gaussian The bell"
+    assert shown["gaussian"].one("h3").text == "gaussian The bell"
     without = {key: value for key, value in tables.meta.items() if key != "cards"}
     for meta in (without, without | {"cards": None}, without | {"cards": {"gaussian": "a bell"}}):
         page = section(built(dataclasses.replace(tables, meta=meta), tmp_path), "reading")
