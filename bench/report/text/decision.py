@@ -123,7 +123,8 @@ def _cost(board: Board, row: Row) -> Iterator[Markup]:
     epochs, speed = results.epochs_run, results.train_images_per_s
     if board.scope.train and math.isfinite(epochs) and speed > 0:
         seconds = epochs * board.scope.train / speed
-        said.append(f"{_duration(seconds)} to train one model to its end ({number(epochs, 0)} epochs)")
+        ended = "to its end " if row.ending.ended and not row.ending.improving else ""
+        said.append(f"{_duration(seconds)} to train one model {ended}({number(epochs, 0)} epochs)")
     if results.eval_decodes_per_s > 0:
         said.append(f"{number(results.eval_decodes_per_s, 0)} decodes/s to score")
     if said:

@@ -81,6 +81,15 @@ def test_the_cost_is_of_one_model_alone_to_its_end() -> None:
     )
 
 
+def test_a_training_that_had_not_ended_is_not_said_to_be_to_its_end() -> None:
+    tables = run(of("categorical", 1.5), of("gaussian", 1.9, 0.1))
+    tables.cells[["converged", "last_gain_bits_per_dim", "ended_by"]] = 0, 0.2, "limit"
+    board = grey(tables)
+    found = decision(dataclasses.replace(board, scope=dataclasses.replace(board.scope, train=1200)), None)
+    assert found is not None
+    assert "60 s to train one model (50 epochs)" in facts(found)["Cost"]
+
+
 def test_what_is_not_known_of_the_cost_is_left_out() -> None:
     tables = planted([of("categorical", 1.5), of("gaussian", 1.9, 0.1)])
     for name in ("outputs", "parameters", "train_images_per_s", "eval_decodes_per_s"):
