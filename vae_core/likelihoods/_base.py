@@ -1,4 +1,4 @@
-"""What every likelihood is: the abstract base, its three kinds, and its card. It is one file, for it is one contract.
+"""What every likelihood is: the abstract base, its three kinds, and its card.
 
 Axes have one order everywhere: models M, batch B, samples L, dimensions D. A likelihood works on any leading axes
 ``[...]``; a stacked one (see `stack`) demands that the first of them is M.

@@ -6,19 +6,19 @@ Everything is computed from the board; a loss is the one that the run's cards ho
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from markupsafe import Markup
 
-from bench.report.numbers import amount, bracket, listed, measured, number, percent, several, withheld
+from bench.report.numbers import amount, listed, measured, number, several, withheld
 from bench.report.text.findings import first_of, without_data
 from bench.report.text.scope import untried_families
-from bench.report.text.training import fewer_seeds, how_it_ended
+from bench.report.text.training import fewer_seeds
 from bench.statistics.boards import Board
-from bench.statistics.rows import Row, by_family
-from bench.store import BAD_SHARE
+from bench.statistics.rows import Row
 from vae_core.statistics.intervals import FEWEST_IMAGES, Verdict
 
 #: test images below which an interval of scores is wide for reasons of the images alone
@@ -62,14 +62,14 @@ def decision(board: Board, cards: Mapping[str, Any] | None) -> Decision | None:
 
 
 def _use(board: Board, top: Row, held: bool) -> Markup:
+    if not board.judged:
+        return Markup("<b>{}</b> has the best mean, which is no verdict").format(top.label)
     if not held:
         names = [Markup("<b>{}</b>").format(row.label) for row in board.unbeaten] or [Markup("<b>a uniform guess</b>")]
         return Markup("none of these models as they stand: {} {} not beaten").format(
             first_of(names), "is" if len(names) == 1 else "are"
         )
-    if not board.judged:
-        return Markup("<b>{}</b> has the best mean, which is no verdict").format(top.label)
-    return Markup("<b>{}</b>").format(top.label)
+    return Markup("<b>{}</b>{}").format(top.label, ", of what can be ranked" if board.better_unranked else "")
 
 
 def _score(board: Board, top: Row) -> Markup:
@@ -89,24 +89,11 @@ def _surely(board: Board) -> Iterator[Markup]:
         names = [Markup("<b>{}</b>").format(row.label) for row in tied]
         yield Markup("cannot be told apart from {}").format(first_of(names))
     if worse:
-        first = worse[0]
-        yield (
-            Markup("ahead of <b>{}</b> by {} {} {}, p {}, and of {} behind that").format(
-                first.label,
-                measured(first.behind.mean, board.unit),
-                board.unit,
-                bracket(first.behind, board.unit),
-                "< 0.001" if first.p < 0.001 else f"= {number(first.p, 3)}",
-                several(len(worse) - 1, "other"),
-            )
-            if len(worse) > 1
-            else Markup("ahead of <b>{}</b> by {}, p {}").format(
-                first.label,
-                amount(first.behind, board.unit),
-                "< 0.001" if first.p < 0.001 else f"= {number(first.p, 3)}",
-            )
-        )
-    if beaten := [row for row in board.references if row not in board.unbeaten]:
+        first, *behind = worse
+        p = "< 0.001" if first.p < 0.001 else f"= {number(first.p, 3)}"
+        more = f", and of {several(len(behind), 'other')} behind that" if behind else ""
+        yield Markup("ahead of <b>{}</b> by {}, p {}{}").format(first.label, amount(first.behind, board.unit), p, more)
+    if beaten := [row for row in board.references if math.isfinite(row.behind.mean)]:  # `held`: there is no other
         closest = min(beaten, key=lambda row: row.behind.mean)
         yield Markup("ahead of every reference, of <b>{}</b>, the closest, by {}").format(
             closest.label, amount(closest.behind, board.unit)
@@ -128,7 +115,8 @@ def _cost(board: Board, row: Row) -> Iterator[Markup]:
     if results.eval_decodes_per_s > 0:
         said.append(f"{number(results.eval_decodes_per_s, 0)} decodes/s to score")
     if said:
-        yield Markup("{}").format("; ".join(said))
+        timed = speed > 0 or results.eval_decodes_per_s > 0
+        yield Markup("{}").format("; ".join(said) + (", on the machine of this run" if timed else ""))
 
 
 def _cheaper(board: Board, top: Row) -> Iterator[Markup]:
@@ -180,13 +168,10 @@ def _loss(row: Row, cards: Mapping[str, Any] | None) -> str:
     if mode == "a number":
         text = text.replace("sigma=0.1", f"sigma={row.sigma}")
     options = "".join(f", {key}={value!r}" for key, value in row.own_options.items() if key != "score")
-    return (
-        text.replace("levels=K", f"levels=K{options}", 1)
-        if options and "levels=K" in text
-        else text
-        if not options
-        else ""
-    )
+    if not options:
+        return text
+    text = re.sub(r"  # \d+ outputs$", "", text, flags=re.MULTILINE)  # with other options it may be another number
+    return text.replace("levels=K", f"levels=K{options}", 1) if "levels=K" in text else ""
 
 
 def _cautions(board: Board, top: Row) -> Iterator[Markup]:
@@ -195,16 +180,18 @@ def _cautions(board: Board, top: Row) -> Iterator[Markup]:
         yield Markup("That it is better than the others: {} are too few for a verdict, which needs {}.").format(
             several(board.images, "test image"), FEWEST_IMAGES
         )
-    elif board.images < FEW_IMAGES:
-        yield Markup("Anything from a last digit: {} leave a score open by {} either way.").format(
-            several(board.images, "test image"), _half_width(board, top)
+    elif board.images < FEW_IMAGES and math.isfinite(reach := 0.5 * abs(top.value.high - top.value.low)):
+        yield Markup("Anything from a last digit: {} leave a score open by {} {} either way.").format(
+            several(board.images, "test image"), measured(reach, board.unit), board.unit
         )
     if board.unended:
         names = [Markup("<b>{}</b>").format(row.label) for row in board.unended]
         yield Markup("That longer training would change nothing: {} {} still improving{}.").format(
             first_of(names),
             "was" if len(names) == 1 else "were",
-            f" ({how_it_ended(top, board.unit)})" if top in board.unended else "",
+            f"; the best itself gained {measured(top.ending.gain, board.unit)} {board.unit} in its second half"
+            if top in board.unended
+            else "",
         )
     if fewer := [row for row in board.everything if fewer_seeds(row, board)]:
         names = [Markup("<b>{}</b> ({})").format(row.label, fewer_seeds(row, board)) for row in fewer]
@@ -213,29 +200,22 @@ def _cautions(board: Board, top: Row) -> Iterator[Markup]:
         yield Markup("That another seed would say the same: there is one training of each.")
     if board.left_out:
         names = [Markup("<b>{}</b>").format(row.label) for row in board.left_out]
-        better = ", one of them better already by its bound" if board.better_unranked else ""
-        yield Markup(
-            "Anything of {}: {} bound cannot be trusted (more than {} of the k̂ are bad, or it still rises){}."
-        ).format(first_of(names), "its" if len(names) == 1 else "their", percent(BAD_SHARE), better)
+        which = "it is" if len(names) == 1 else "one of them is"
+        better = f", and {which} better already by that" if board.better_unranked else ""
+        yield Markup("Anything of {}: {} cannot be trusted{}.").format(
+            first_of(names), "its bound" if len(names) == 1 else "their bounds", better
+        )
     if board.failed:
         names = [Markup("<b>{}</b>").format(one.label) for one in board.failed]
         yield Markup("Anything of {}, which failed.").format(first_of(names))
     refined = [row for row in board.ranked if row.refined]
-    if refined and len(refined) < len(board.ranked):
+    if refined:
         yield Markup(
             "That an encoder alone would reach this: {} of {} scores are from proposals fitted to each image."
         ).format(len(refined), len(board.ranked))
     if untried := untried_families(board):
         yield Markup("Anything of what was not tried: {}.").format(listed(untried))
-    families = by_family(board.everything)
-    yield Markup("That it holds for other data, networks or budgets: {}.").format(
-        "one network on one data set" if len(families) > 1 else "one family, one network, one data set"
-    )
-
-
-def _half_width(board: Board, row: Row) -> str:
-    reach = 0.5 * abs(row.value.high - row.value.low)
-    return f"{measured(reach, board.unit)} {board.unit}" if math.isfinite(reach) else "no interval"
+    yield Markup("That it holds for other data, networks or budgets than those tried.")
 
 
 def _duration(seconds: float) -> str:

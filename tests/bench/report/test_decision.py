@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from bench.grid.families.cards import cards as cards_of
 from bench.report import build
 from bench.report.numbers import bracket
 from bench.report.text.decision import Decision, decision, outputs_a_value
-from bench.statistics.boards import Board
+from bench.statistics import references
+from bench.statistics.boards import boards
+from bench.statistics.contests import Contest
 from bench.store import RunTables
 from tests.bench.report.page_reader import read
 from tests.bench.report.planted import grey, of, planted
@@ -77,7 +80,7 @@ def test_the_cost_is_of_one_model_alone_to_its_end() -> None:
     assert found is not None
     assert facts(found)["Cost"] == (
         "12,345 learned numbers; 17 outputs a value; 60 s to train one model to its end (50 epochs); "
-        "4,321 decodes/s to score"
+        "4,321 decodes/s to score, on the machine of this run"
     )
 
 
@@ -137,6 +140,7 @@ def test_it_warns_of_what_the_numbers_do_not_say() -> None:
     said = cautions(card(tables))
     assert "40 test images leave a score open by" in said
     assert "That longer training would change nothing: logistic σ=shared was still improving." in said
+    assert "That an encoder alone would reach this" in said
     assert "Anything of what was not tried:" in said
     assert "beta_binomial" in said
     bad = cautions(card(doubted(tables, lambda cells: cells["family"] == "gaussian")))
@@ -151,6 +155,26 @@ def test_too_few_images_give_no_verdict() -> None:
     assert "12 test images are too few for a verdict, which needs 20" in cautions(found)
 
 
+def test_too_few_images_give_no_verdict_over_references_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of few images nothing is shown, so a reference that was not beaten says nothing against a model."""
+
+    def kind(contest: Contest, tables: RunTables) -> Iterable[references.Held]:
+        yield references.Held(references.reference("codec", 3.0))
+
+    monkeypatch.setattr(references, "KINDS", (kind,))
+    found = card(run(of("categorical", 1.5), of("gaussian", 1.9, "pixel"), images=12))
+    assert found.use.striptags() == "categorical has the best mean, which is no verdict"
+
+
+def test_what_may_be_better_and_cannot_be_ranked_is_kept_in_mind() -> None:
+    tables = run(of("categorical", 1.5), of("gaussian", 1.2, "pixel"))
+    found = card(doubted(tables, lambda cells: cells["family"] == "gaussian"))
+    assert found.use.striptags() == "categorical, of what can be ranked"
+    assert "Anything of gaussian σ=pixel: its bound cannot be trusted, and it is better already by that" in cautions(
+        found
+    )
+
+
 def test_what_loses_to_a_uniform_guess_is_not_to_be_used() -> None:
     found = card(run(of("categorical", 5.5), of("gaussian", 5.9, "pixel")))
     assert found.use.striptags().startswith("none of these models as they stand: a uniform guess is not beaten")
@@ -160,12 +184,6 @@ def test_what_loses_to_a_uniform_guess_is_not_to_be_used() -> None:
 def test_it_stands_on_the_first_screen_of_the_page_and_not_where_nothing_is_ranked(tmp_path: Path) -> None:
     shown = read(build(few(), tmp_path / "index.html"))
     cards = shown.all("aside", class_="card")
-    assert len(cards) == len([board for board in boards_of(few()) if board.ranked])
+    assert len(cards) == len([board for board in boards(few()) if board.ranked])
     none = read(build(doubted(few(), lambda cells: cells["cell"] != ""), tmp_path / "none.html"))
     assert not none.all("aside", class_="card")
-
-
-def boards_of(tables: RunTables) -> list[Board]:
-    from bench.statistics.boards import boards
-
-    return boards(tables)

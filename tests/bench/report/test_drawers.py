@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import jinja2
 import numpy as np
@@ -22,8 +23,10 @@ from bench.store import RunTables
 from tests.bench.report import fake_run
 from tests.bench.report.page_reader import Element
 from tests.bench.report.runs import doubted, few
-from tests.bench.report.test_browser import LAUNCH, executable
 from vae_core.evaluate.conditional import spaced
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 MEGABYTE = 1_000_000
 
@@ -212,14 +215,10 @@ def test_pictures_that_are_heavy_are_fewer() -> None:
 
 
 @pytest.mark.browser
-def test_without_a_script_a_link_opens_its_drawer_and_only_that_is_printed(tmp_path: Path) -> None:
-    driver = pytest.importorskip("playwright.sync_api", reason="needs the Python package playwright")
-    path = executable()
-    if path is None:
-        pytest.skip("needs Chromium on the path, or $CHROMIUM")
+def test_without_a_script_a_link_opens_its_drawer_and_only_that_is_printed(browser: Browser, tmp_path: Path) -> None:
     address = build(fake_run.tables(), tmp_path / "index.html").as_uri()
-    with driver.sync_playwright() as play, play.chromium.launch(executable_path=path, args=LAUNCH) as browser:
-        page = browser.new_context(java_script_enabled=False, viewport={"width": 360, "height": 800}).new_page()
+    with browser.new_context(java_script_enabled=False, viewport={"width": 360, "height": 800}) as context:
+        page = context.new_page()
         page.goto(address)
         assert page.locator(".drawer[open]").count() == 0
         link = page.locator("table.ranked .label a").nth(2)

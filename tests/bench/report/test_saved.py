@@ -6,7 +6,6 @@ import io
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +21,6 @@ from bench.report.figures._text import fit, wide, wrapped
 from bench.statistics.boards import boards
 from tests.bench.report import fake_run
 from tests.bench.report.runs import few
-from tests.bench.report.test_browser import LAUNCH, executable
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -154,18 +152,6 @@ def test_wrapped_lines_fit_and_lose_nothing() -> None:
 
 
 # -- in a browser ------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs the Python package playwright")
-    path = executable()
-    if path is None:
-        pytest.skip("needs Chromium on the path, or $CHROMIUM")
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=path, args=LAUNCH)
-        yield opened
-        opened.close()
 
 
 def _opened(browser: Browser, path: Path, **how: object) -> Page:

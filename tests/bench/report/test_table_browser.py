@@ -15,7 +15,6 @@ import pytest
 from bench.report import build
 from bench.store import RunTables
 from tests.bench.report import fake_run
-from tests.bench.report.test_browser import LAUNCH, executable
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -25,18 +24,6 @@ pytestmark = pytest.mark.browser
 HARD = r'100% & {a} $x$ #_^~\ "q" <b> | `k̂` σ̂ − ≤ – é 中 [1] --'
 COPIES = "Object.defineProperty(navigator, 'clipboard', {value: {writeText: async text => {window.copied = text}}})"
 Opened = Callable[..., "Page"]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs the Python package playwright")
-    path = executable()
-    if path is None:
-        pytest.skip("needs Chromium on the path, or $CHROMIUM")
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=path, args=LAUNCH)
-        yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")

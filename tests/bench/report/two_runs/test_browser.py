@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,6 @@ import pytest
 
 from bench.report.two_runs import page as pages
 from tests.bench.report import fake_run
-from tests.bench.report.test_browser import LAUNCH, executable
 from tests.bench.report.two_runs.test_page import compared
 from tests.bench.statistics.two_runs import CHOSEN, asked, changed, shifted
 
@@ -20,18 +18,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 WIDTHS = (360, 768, 1280, 2560)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs the Python package playwright")
-    path = executable()
-    if path is None:
-        pytest.skip("needs Chromium on the path, or $CHROMIUM")
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=path, args=LAUNCH)
-        yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")
