@@ -18,6 +18,8 @@ import matplotlib as mpl
 from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
+from bench.grid import lazy_torch
+
 # The light scheme's colours; the style sheet gives each its value in both schemes under the variable's name.
 INK, MUTED, RULE, PAPER = "#1d2329", "#5a6572", "#d8dde3", "#fefefe"
 HUES = (
@@ -97,7 +99,7 @@ def styled(draw: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(draw)
     def inside(*args: P.args, **kwargs: P.kwargs) -> R:
-        with mpl.rc_context(STYLE):
+        with lazy_torch.set_aside(), mpl.rc_context(STYLE):
             return draw(*args, **kwargs)
 
     return inside

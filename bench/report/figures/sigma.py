@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import seaborn as sns
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -64,8 +63,8 @@ def _curves(
         sigmas = np.array([row.fixed_sigma for row in line])
         means = np.array([row.value.mean for row in line])
         lows, highs = (np.clip([getattr(row.value, end) for row in line], *window) for end in ("low", "high"))
-        sns.lineplot(x=sigmas, y=np.clip(means, *window), ax=axes, color=hue, errorbar=None, linewidth=1.8,
-                     linestyle=DASHES[dashes % len(DASHES)], label=name)  # fmt: skip
+        axes.plot(sigmas, np.clip(means, *window), color=hue, linewidth=1.8,
+                  linestyle=DASHES[dashes % len(DASHES)], label=name)  # fmt: skip
         axes.fill_between(sigmas, lows, highs, color=hue, alpha=0.2, linewidth=0)
         within = (window[0] <= means) & (means <= window[1])
         axes.plot(sigmas[within], means[within], marker, color=hue, markersize=5)
@@ -73,8 +72,6 @@ def _curves(
                   markerfacecolor=PAPER, clip_on=False)  # fmt: skip
     if len(lines) > 1:
         axes.legend(frameon=False, fontsize=10)
-    elif legend := axes.get_legend():
-        legend.remove()
     axes.plot([row.fixed_sigma for row in bounds], np.clip([row.value.mean for row in bounds], *window),
               "v" if board.better == "lower" else "^", linestyle="", color=hue, markersize=7, markerfacecolor=PAPER,
               alpha=0.8, clip_on=False)  # fmt: skip

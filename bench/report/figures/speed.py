@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import seaborn as sns
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -40,8 +39,8 @@ def draw(board: Board, tables: RunTables, looks: Looks) -> Figure | None:
         title, label = SPEEDS[name]
         for (family, recipe), rows in grouped(inside, lambda row: (row.family, row.recipe)).items():
             speeds, scores = [getattr(row.results, name) for row in rows], [row.value.mean for row in rows]
-            sns.scatterplot(x=speeds, y=scores, ax=axes, marker=looks.marker(family), s=48, linewidth=1.4,
-                            facecolor=looks.face(family, recipe), edgecolor=looks.hue(family), alpha=0.85)  # fmt: skip
+            axes.scatter(speeds, scores, marker=looks.marker(family), s=48, linewidth=1.4,
+                         facecolor=looks.face(family, recipe), edgecolor=looks.hue(family), alpha=0.85)  # fmt: skip
         axes.set_ylim(*sorted(window))
         _front(axes, [(getattr(row.results, name), row.value.mean) for row in inside])
         axes.set_title(title)
