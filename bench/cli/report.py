@@ -21,6 +21,7 @@ def verb(
     Example:  vae-bench report digits        writes reports/digits/index.html
     """
     from bench import report as pages
+    from bench.statistics.boards import boards
     from bench.store import read_run
 
     path = run_file(run)
@@ -31,8 +32,9 @@ def verb(
     if page.exists() and not page.is_file():
         raise Refused(f"{page} is not a file that a page could be written to; give another --out.")
     page.parent.mkdir(parents=True, exist_ok=True)
-    pages.build(tables, page)
-    typer.echo(pages.ranking_text(tables, min(columns(), WIDEST)))
+    ranked = boards(tables)
+    pages.build(tables, page, ranked)
+    typer.echo(pages.ranking_text(tables, min(columns(), WIDEST), ranked))
     missing = int(tables.meta.get("cells", 0)) - len(tables.cells)
     if missing > 0:
         typer.echo(f"unfinished: {missing} cells are missing; vae-bench run {tables.meta['grid_name']} goes on.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,8 +57,9 @@ class Section:
     figures: dict[str, list[figures.Shown]]  # by the section of the page
 
 
-def build(tables: RunTables, out: Path) -> Path:
+def build(tables: RunTables, out: Path, ranked: Sequence[Board] | None = None) -> Path:
     """Write the report of a run to `out`, one HTML file that needs no network; gives `out`.
+    `ranked` are its boards, where they are known already.
 
     The file appears whole or not at all. Folders are made. Raises OSError where it cannot be written.
     """
@@ -68,7 +70,7 @@ def build(tables: RunTables, out: Path) -> Path:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    text = environment.get_template("page.html.j2").render(context(tables))
+    text = environment.get_template("page.html.j2").render(context(tables, boards(tables) if ranked is None else ranked))
     out.parent.mkdir(parents=True, exist_ok=True)
     handle, part = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.")
     try:
@@ -81,10 +83,9 @@ def build(tables: RunTables, out: Path) -> Path:
     return out
 
 
-def context(tables: RunTables) -> dict[str, Any]:
+def context(tables: RunTables, ranked: Sequence[Board]) -> dict[str, Any]:
     """Everything that the template shows."""
     cells, meta = tables.cells, tables.meta
-    ranked = boards(tables)
     looks = figures.Looks.of(cells["family"], families_without_a_latent(tables))
     failed = unusable(tables)
     return {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 
 from bench.report.numbers import NOTHING, bound, bracket, listed, measured, several, withheld
 from bench.report.provenance import loud
@@ -27,9 +28,10 @@ REASON = 25  # columns that are kept for why a row is left out, where its name i
 TYPED = {"−": "-", "\u00a0": " ", "≤": "<=", "≥": ">="}  # what every terminal can show
 
 
-def ranking_text(tables: RunTables, width: int = 80) -> str:
-    """For each currency a verdict and the ranked configurations with intervals, in lines of at most `width` columns."""
-    ranked = boards(tables)
+def ranking_text(tables: RunTables, width: int = 80, ranked: Sequence[Board] | None = None) -> str:
+    """For each currency a verdict and the ranked configurations with intervals, in lines of at most `width` columns.
+    `ranked` are its boards, where they are known already."""
+    ranked = boards(tables) if ranked is None else ranked
     noticed = [line for text in loud(tables) for line in _wrapped(f"! {text}", width)]
     lines = [*noticed, *([""] if noticed else [])]
     lines += [line for board in ranked for line in (*_board(board, width), "")]

@@ -10,33 +10,26 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from bench.statistics.claims.scope import Scope, scope
 from bench.statistics.contests import LN2, UNITS, Contest, contests, generator
-from bench.statistics.endings import ending
+from bench.statistics.endings import endings
 from bench.statistics.failed import Failed, failed, lost
 from bench.statistics.readings import chosen
 from bench.statistics.references import TABLE, compared, found, in_short, is_beaten, missing
-from bench.statistics.rows import MATCHED, Estimate, Row, joined
-from bench.statistics.scored import scored
-from bench.statistics.trust import doubts, rise_per_doubling
+from bench.statistics.rows import MATCHED, Estimate, Row, joined, means
+from bench.statistics.scored import Sample, places, sample, scored
+from bench.statistics.trust import doubts, rises_per_doubling
 from bench.statistics.tuning import Tuned
 from bench.store import RunTables
 from vae_core.statistics import intervals as compare
 from vae_core.statistics.intervals import FEWEST_IMAGES, Floats
 from vae_core.statistics.significance import SeedNoise, of_pairs, of_values
-
-
-@dataclass(frozen=True)
-class Sample:
-    """ln P(x) of one configuration: nats [S, N], with the seed of each row and the cell that it came from."""
-
-    nats: Floats
-    seeds: tuple[int, ...]
-    cells: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -188,22 +181,10 @@ def boards(tables: RunTables) -> list[Board]:
 
 
 def _board(contest: Contest, cells: pd.DataFrame, nats: Mapping[str, Floats], tables: RunTables) -> Board:
-    groups = {config: group.sort_values("seed") for config, group in cells.groupby("config", sort=False)}
-    samples = {
-        config: Sample(
-            nats=np.stack([nats[cell] for cell in group["cell"]]),
-            seeds=tuple(int(seed) for seed in group["seed"]),
-            cells=tuple(group["cell"]),
-        )
-        for config, group in groups.items()
-    }
-    bounds = tables.bounds[tables.bounds["cell"].isin(cells["cell"])]
-    rises = {cell: contest.scale * rise_per_doubling(rows) for cell, rows in bounds.groupby("cell")}
+    own = places(cells["config"], cells["seed"].to_numpy())  # the cells of each configuration
+    samples = {config: sample(cells, place, nats) for config, place in own.items()}
     unscored = tables.cells[~tables.cells["cell"].isin(nats)]
-    gone = {config: unscored[unscored["config"] == config] for config in groups}
-    rows = [_row(contest, group, gone[config], samples[config], rises) for config, group in groups.items()]
-    readings = chosen(groups)
-    rows = [replace(row, reading_of=readings.get(row.config, "")) for row in rows]
+    rows = list(_rows(contest, cells, own, samples, unscored, tables.bounds))
     apart = [row for row in rows if row.set_aside]
     rows = [row for row in rows if not row.set_aside]
     ranked = tuple(_ranked(contest, [row for row in rows if row.trusted], samples))
@@ -223,35 +204,60 @@ def _board(contest: Contest, cells: pd.DataFrame, nats: Mapping[str, Floats], ta
     )
 
 
-def _row(contest: Contest, cells: pd.DataFrame, gone: pd.DataFrame, sample: Sample, rises: Mapping[str, float]) -> Row:
-    """What is known of one configuration, given its cells and those without a score; compared with nothing."""
-    asked = cells.iloc[0]
-    tuned = Tuned.of(asked)
-    results, deviations = joined(cells)
-    rise = float(np.fmax.reduce([rises.get(cell, float("nan")) for cell in sample.cells]))
-    return Row(
-        label=str(asked["label"]),
-        value=Estimate(contest.sign * contest.scale * float(sample.nats.mean())),
-        config=str(asked["config"]),
-        kind=str(asked["kind"]),
-        family=str(asked["family"]),
-        sigma=str(asked["sigma"]),
-        options=str(asked["options"]),
-        scored_as=str(asked["scored_as"]),
-        view=str(asked["view"]),
-        recipe=bool(asked["recipe"]),
-        settings={name: tuned.setting(name, asked[name]) for name in MATCHED},
-        tuned=tuned,
-        seeds=len(sample.seeds),
-        seed_deviation=contest.scale * compare.seed_deviation(sample.nats),
-        results=results,
-        deviations=deviations,
-        refined=int((cells["estimator"] == "refined").sum()),
-        lift=contest.scale * float((cells["iw_nats"] - cells["encoder_iw_nats"]).mean()),
-        rise=rise,
-        ending=ending(cells, gone, contest.scale * contest.dims * LN2),
-        doubts=doubts(results.khat_bad_fraction, results.ess_median, rise, results.iw_samples, contest.unit),
-    )
+def _rows(
+    contest: Contest,
+    cells: pd.DataFrame,
+    own: Mapping[str, NDArray[np.intp]],
+    samples: Mapping[str, Sample],
+    unscored: pd.DataFrame,
+    bounds: pd.DataFrame,
+) -> Iterator[Row]:
+    """What is known of each configuration, given where its own cells are among those with a score, and the cells
+    without; compared with nothing."""
+    rises = rises_per_doubling(bounds[bounds["cell"].isin(cells["cell"])])
+    ends = {str(config): list(group) for config, group in unscored.groupby("config", sort=False)["ended_by"]}
+    lost = [ends.get(config, []) for config in own]
+    bits = contest.scale * contest.dims * LN2
+    lift = (cells["iw_nats"] - cells["encoder_iw_nats"]).to_numpy(dtype=float)
+    refined = (cells["estimator"] == "refined").to_numpy(dtype=bool)
+    readings = chosen({config: cells.iloc[place] for config, place in own.items() if cells["recipe"].iloc[place[0]]})
+    asked = _records(cells, [place[0] for place in own.values()])
+    came_out = zip(joined(cells, own.values()), endings(cells, own.values(), lost, bits), strict=True)
+    for (config, place), asked_for, ((results, deviations), ending) in zip(own.items(), asked, came_out, strict=True):
+        tuned, nats = Tuned.of(asked_for), samples[config].nats
+        known = [contest.scale * rises.get(cell, float("nan")) for cell in samples[config].cells]
+        rise = float(np.fmax.reduce(known))
+        yield Row(
+            label=str(asked_for["label"]),
+            value=Estimate(contest.sign * contest.scale * float(nats.mean())),
+            config=config,
+            kind=str(asked_for["kind"]),
+            family=str(asked_for["family"]),
+            sigma=str(asked_for["sigma"]),
+            options=str(asked_for["options"]),
+            scored_as=str(asked_for["scored_as"]),
+            view=str(asked_for["view"]),
+            recipe=bool(asked_for["recipe"]),
+            reading_of=readings.get(config, ""),
+            settings={name: tuned.setting(name, asked_for[name]) for name in MATCHED},
+            tuned=tuned,
+            seeds=len(place),
+            seed_deviation=contest.scale * compare.seed_deviation(nats),
+            results=results,
+            deviations=deviations,
+            refined=int(refined[place].sum()),
+            lift=contest.scale * float(means(lift[place][None])[0]),
+            rise=rise,
+            ending=ending,
+            doubts=doubts(results.khat_bad_fraction, results.ess_median, rise, results.iw_samples, contest.unit),
+        )
+
+
+def _records(cells: pd.DataFrame, places: Sequence[np.intp]) -> Iterator[dict[str, Any]]:
+    """Some cells as dictionaries; a frame's own way makes a table of each."""
+    some = cells.iloc[places]
+    columns = [some[name].to_numpy() for name in some.columns]
+    return (dict(zip(some.columns, values, strict=True)) for values in zip(*columns, strict=True))
 
 
 def _ranked(contest: Contest, rows: list[Row], samples: Mapping[str, Sample]) -> Iterator[Row]:

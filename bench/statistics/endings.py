@@ -6,9 +6,12 @@ A score of a model that was still improving is partly about the schedule (docs/R
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from bench.statistics.tuning import DIVERGED
 
@@ -33,22 +36,26 @@ class Ending:
     diverged: int = 0  # of these, seeds whose training diverged
 
 
-def ending(cells: pd.DataFrame, lost: pd.DataFrame, factor: float) -> Ending:
-    """From the cells of a configuration, one a seed: those with a score, and those that gave none. `factor`: units of
-    the board in a bit/dim.
+def endings(
+    cells: pd.DataFrame, places: Iterable[NDArray[np.intp]], lost: Iterable[Sequence[object]], factor: float
+) -> Iterator[Ending]:
+    """Of each configuration: places has the rows of `cells` that are its own, those with a score, one a seed; lost how
+    the trainings of its other cells ended. `factor`: units of the board in a bit/dim.
 
     A seed was still improving where it had gained something in the second half of its epochs, and had its best at their
     end.
     """
-    gain = cells["last_gain_bits_per_dim"]
-    gained = (gain > GAIN_FLOOR) & (gain > NOISE * cells["last_gain_se"])
-    rising = (cells["converged"] == 0) & gained & (cells["best_epoch"] > LATE * cells["epochs_run"])
-    return Ending(
-        fewest=float(cells["epochs_run"].min()),
-        most=float(cells["epochs_run"].max()),
-        ended=int((cells["converged"] == 1).sum()),
-        improving=int(rising.sum()),
-        gain=factor * float(gain[rising].max()),
-        failed=len(lost),
-        diverged=int((lost["ended_by"] == DIVERGED).sum()),
-    )
+    names = ("last_gain_bits_per_dim", "last_gain_se", "converged", "best_epoch", "epochs_run")
+    gain, error, converged, best, epochs = (cells[name].to_numpy(dtype=float) for name in names)
+    rising = (converged == 0) & (gain > GAIN_FLOOR) & (gain > NOISE * error) & (best > LATE * epochs)
+    for place, others in zip(places, lost, strict=True):
+        gains = gain[place][rising[place]]
+        yield Ending(
+            fewest=float(np.fmin.reduce(epochs[place])),
+            most=float(np.fmax.reduce(epochs[place])),
+            ended=int((converged[place] == 1).sum()),
+            improving=len(gains),
+            gain=factor * float(gains.max()) if len(gains) else math.nan,
+            failed=len(others),
+            diverged=sum(end == DIVERGED for end in others),
+        )

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from bench.grid.settings import KEYS, keys_of
 from bench.statistics.endings import Ending
@@ -21,7 +22,7 @@ from bench.statistics.trust import Doubt
 from bench.statistics.tuning import Tuned
 from bench.store import RESULT_COLUMNS, Results
 from bench.store.columns import columns
-from vae_core.statistics.intervals import FEWEST_IMAGES, Interval, Verdict
+from vae_core.statistics.intervals import FEWEST_IMAGES, Floats, Interval, Verdict
 
 NOTHING_KNOWN = Results()
 NOT_RECORDED = Ending()
@@ -32,13 +33,13 @@ T = TypeVar("T")
 NAN = math.nan
 MATCHED = keys_of("training", "network", "schedule")  # settings that two rows of a fair comparison agree in
 
-#: how a column is joined over the seeds of a configuration, by the word with which it is declared
-JOINS: dict[str, Callable[[pd.Series], float]] = {
-    "mean": lambda values: float(values.mean()),
-    "mean and deviation": lambda values: float(values.mean()),
-    "highest": lambda values: float(values.max(skipna=False)),  # what is unknown of one seed may be the highest
-    "lowest": lambda values: float(values.min()),
-    "sum": lambda values: float(values.sum()),
+#: how columns [C, S] are joined over the S seeds of a configuration, by the word with which each is declared
+JOINS: dict[str, Callable[[Floats], Floats]] = {
+    "mean": lambda values: means(values),
+    "mean and deviation": lambda values: means(values),
+    "highest": lambda values: values.max(axis=1),  # what is unknown of one seed may be the highest
+    "lowest": lambda values: np.fmin.reduce(values, axis=1),
+    "sum": lambda values: np.where(np.isnan(values), 0.0, values).sum(axis=1),
 }
 
 
@@ -192,16 +193,46 @@ class Row:
         return self.results.noise_predicted / there_is if there_is > 0 else NAN
 
 
-def joined(cells: pd.DataFrame) -> tuple[Results, Results]:
-    """What the cells of one configuration ended with, over its seeds as each column declares; and the standard
-    deviations between them, of the columns that declare one."""
-    declared = [(name, column.joined) for name, column in columns() if column.joined]
-    numbers: dict[str, Any] = {name: JOINS[word](cells[name]) for name, word in declared}
-    for name, word in declared:  # a count stays one, but for a mean of counts
-        if RESULT_COLUMNS[name] == "INTEGER" and not word.startswith("mean") and math.isfinite(numbers[name]):
-            numbers[name] = int(numbers[name])
-    spread: dict[str, Any] = {name: float(cells[name].std()) for name, word in declared if word == "mean and deviation"}
-    return Results(**numbers), Results(**spread)
+def joined(cells: pd.DataFrame, places: Iterable[NDArray[np.intp]]) -> Iterator[tuple[Results, Results]]:
+    """What the cells of each configuration ended with, over its seeds as each column declares; and the standard
+    deviations between them, of the columns that declare one. places: the rows of `cells` that are a configuration's.
+
+    A run may have thousands of configurations: of each word all columns are joined at once.
+    """
+    declared = grouped([(name, column.joined) for name, column in columns() if column.joined], lambda pair: pair[1])
+    tables = {
+        word: (names, np.ascontiguousarray(cells[names].to_numpy(dtype=float).T))
+        for word, names in ((word, [name for name, _ in pairs]) for word, pairs in declared.items())
+    }
+    for place in places:
+        numbers: dict[str, Any] = {}
+        spread: dict[str, Any] = {}
+        for word, (names, table) in tables.items():
+            own = np.ascontiguousarray(table[:, place])  # each column in one piece: summed as it would be alone
+            for name, value in zip(names, JOINS[word](own).tolist(), strict=True):
+                # a count stays one, but for a mean of counts
+                whole = RESULT_COLUMNS[name] == "INTEGER" and not word.startswith("mean") and math.isfinite(value)
+                numbers[name] = int(value) if whole else value
+            if word == "mean and deviation":
+                spread |= dict(zip(names, _deviations(own).tolist(), strict=True))
+        yield Results(**numbers), Results(**spread)
+
+
+def means(values: Floats) -> Floats:
+    """Of each column [C, S], of the numbers that are known; NaN of none."""
+    unknown = np.isnan(values)
+    count = values.shape[1] - unknown.sum(axis=1)
+    total = np.where(unknown, 0.0, values).sum(axis=1)
+    return np.divide(total, count, out=np.full(len(values), NAN), where=count > 0)
+
+
+def _deviations(values: Floats) -> Floats:
+    """The standard deviation of each column [C, S], of the numbers that are known; NaN of fewer than two."""
+    unknown = np.isnan(values)
+    freedom = values.shape[1] - unknown.sum(axis=1) - 1
+    squares = np.where(unknown, 0.0, (means(values)[:, None] - values) ** 2).sum(axis=1)
+    variance = np.divide(squares, freedom, out=np.full(len(values), NAN), where=freedom > 0)
+    return np.sqrt(variance)
 
 
 def matched(rows: Iterable[Row], row: Row) -> list[Row]:

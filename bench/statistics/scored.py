@@ -1,9 +1,13 @@
-"""Which cells of a run have numbers that can be compared, and those numbers."""
+"""Which cells of a run have numbers that can be compared, and those numbers, by cell and by configuration."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from bench.statistics.contests import LN2
 from bench.store import RunTables
@@ -11,14 +15,40 @@ from vae_core.statistics.intervals import Floats
 from vae_core.statistics.possible import impossible
 
 
+@dataclass(frozen=True)
+class Sample:
+    """ln P(x) of one configuration: nats [S, N], with the seed of each row and the cell that it came from."""
+
+    nats: Floats
+    seeds: tuple[int, ...]
+    cells: tuple[str, ...]
+
+
 def scored(tables: RunTables) -> tuple[pd.DataFrame, dict[str, Floats]]:
     """The cells that can be ranked, and of each ln P of every test image, nats [N] in the images' order."""
     usable = set(tables.cells["cell"]) - set(unusable(tables)["cell"])
-    return tables.cells[tables.cells["cell"].isin(usable)], {
-        str(cell): group.sort_values("image", kind="stable")["iw_nats"].to_numpy(dtype=float)
-        for cell, group in tables.per_image.groupby("cell", sort=False)
+    images = tables.per_image
+    nats = images["iw_nats"].to_numpy(dtype=float)
+    own = {
+        str(cell): nats[place]
+        for cell, place in places(images["cell"], images["image"].to_numpy()).items()
         if cell in usable
     }
+    return tables.cells[tables.cells["cell"].isin(usable)], own
+
+
+def places(names: pd.Series, order: NDArray[np.generic]) -> dict[str, NDArray[np.intp]]:
+    """Which rows of a table have each name, in their `order`; the names in the order in which they come."""
+    codes, found = pd.factorize(names)
+    rows = np.lexsort((order, codes))
+    ends = np.cumsum(np.bincount(codes, minlength=len(found)))
+    return dict(zip(map(str, found), np.split(rows, ends[:-1]), strict=True))
+
+
+def sample(cells: pd.DataFrame, place: NDArray[np.intp], nats: Mapping[str, Floats]) -> Sample:
+    """That of one configuration, whose cells are at `place`."""
+    names, seeds = (cells[name].to_numpy()[place].tolist() for name in ("cell", "seed"))
+    return Sample(np.stack([nats[cell] for cell in names]), tuple(map(int, seeds)), tuple(names))
 
 
 def unusable(tables: RunTables) -> pd.DataFrame:
@@ -54,8 +84,9 @@ def impossible_scores(tables: RunTables) -> dict[str, str]:
     images, found = tables.per_image[tables.per_image["cell"].isin(tables.cells["cell"])], {}
     highest = images.groupby("cell", sort=False)["iw_nats"].max()
     cells = tables.cells.set_index("cell")
-    for name in highest.index[highest > 0]:
-        cell, rows = cells.loc[name], images[images["cell"] == name].sort_values("image", kind="stable")
+    beyond = images[images["cell"].isin(highest.index[highest > 0])]
+    for name, own in beyond.groupby("cell", sort=False):
+        cell, rows = cells.loc[name], own.sort_values("image", kind="stable")
         if cell["status"] != "done" or not str(cell["measure"]).startswith("pmf-"):
             continue
         errors = rows["standard_error"] if "standard_error" in rows else np.full(len(rows), np.nan)

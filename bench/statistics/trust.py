@@ -39,18 +39,23 @@ class Doubt:
     amount: float
 
 
-def rise_per_doubling(bounds: pd.DataFrame) -> float:
-    """Nats a doubling of L that the last step in L brought, from rows (samples, bound_nats) of one cell.
+def rises_per_doubling(bounds: pd.DataFrame) -> dict[str, float]:
+    """Nats a doubling of L that the last step in L brought, by cell, from rows (cell, samples, bound_nats).
 
     NaN of one L, and where the last step is longer than LONGEST_STEP: what it brought was brought at its beginning.
     """
-    means = bounds.groupby("samples")["bound_nats"].mean().dropna().sort_index()
-    if len(means) < 2:
+    means = bounds.groupby(["cell", "samples"])["bound_nats"].mean().dropna().sort_index()
+    known: dict[str, list[tuple[float, float]]] = {str(cell): [] for cell in bounds["cell"].unique()}
+    for (cell, samples), mean in zip(means.index, means.to_numpy(), strict=True):
+        known[cell].append((samples, mean))
+    return {cell: _rise(*steps[-2:]) if len(steps) > 1 else float("nan") for cell, steps in known.items()}
+
+
+def _rise(before: tuple[float, float], last: tuple[float, float]) -> float:
+    """Of two bounds (L, nats), per doubling of L."""
+    if last[0] > LONGEST_STEP * before[0]:
         return float("nan")
-    before, last = means.index[-2:]
-    if last > LONGEST_STEP * before:
-        return float("nan")
-    return float((means[last] - means[before]) / np.log2(last / before))
+    return float((last[1] - before[1]) / np.log2(last[0] / before[0]))
 
 
 def doubts(bad_share: float, ess: float, rise: float, samples: int, unit: str) -> tuple[Doubt, ...]:

@@ -3,6 +3,8 @@ was computed."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from bench.report.numbers import NOTHING, listed, several
@@ -18,7 +20,7 @@ TRAINED_IN = {
 }
 
 
-def headline_facts(tables: RunTables, boards: list[Board]) -> list[str]:
+def headline_facts(tables: RunTables, boards: Sequence[Board]) -> list[str]:
     cells = tables.cells
     done = sum(len(sample.cells) for board in boards for sample in board.samples.values())
     configurations = sum(len(board.everything) + len(board.failed) for board in boards)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from bench.statistics.boards import Board
+from bench.statistics.claims.once import once
 from bench.statistics.contests import generator
 from bench.statistics.rows import Estimate, Row, first_of_each, grouped, matched
 from vae_core.statistics.intervals import changes
@@ -55,6 +56,7 @@ class Comparison:
         return Outcome.EVEN
 
 
+@once
 def learned_scales(board: Board) -> list[Comparison]:
     """Every learned σ that has a fixed one beside it, in the order of the ranking; without those that share no seed
     with it."""

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from bench.statistics.boards import Board
+from bench.statistics.claims.once import once
 from bench.statistics.rows import Estimate, Row, grouped, median
 from bench.statistics.tuning import Search
 from vae_core.statistics.intervals import Verdict
@@ -98,6 +99,7 @@ class Tuning:
     unjudged: int  # candidates that were let go or failed, and have no number: they count as behind all that have one
 
 
+@once
 def spread(board: Board) -> list[Axis]:
     """The family, what was trained on, σ, then what else varies; an axis without effects where nothing differs in it
     alone."""
@@ -119,6 +121,7 @@ def spread(board: Board) -> list[Axis]:
     ]
 
 
+@once
 def untwinned(board: Board) -> tuple[Row, ...]:
     """The ranked densities that were trained on dequantised data alone: what they owe to that, and what to their
     family, cannot be told apart."""
@@ -127,6 +130,7 @@ def untwinned(board: Board) -> tuple[Row, ...]:
     return tuple(row for row in rows if row.objective == "dequantised" and row.config not in twinned)
 
 
+@once
 def may_owe_to_objective(board: Board) -> tuple[Row, ...]:
     """Those of them that might change what is said of the first, were they trained on what is scored: behind by no more
     than other densities of this board gained so, or by however much where no pair tells.

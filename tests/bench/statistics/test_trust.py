@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.statistics.trust import doubts, rise_per_doubling
+from bench.statistics.trust import doubts, rises_per_doubling
 from bench.store import BAD_SHARE
 
 
@@ -16,7 +16,7 @@ def test_doubts_begin_beyond_the_stated_limits() -> None:
     assert len(doubts(0.06, 9.0, 0.2, 1000, "nats")) == 3
 
 
-def test_rise_per_doubling() -> None:
+def test_rises_per_doubling() -> None:
     bounds = pd.DataFrame({"samples": [1, 10, 80, 80], "bound_nats": [-9.0, -5.0, -2.5, -1.5]})
-    assert rise_per_doubling(bounds) == pytest.approx(1.0)
-    assert np.isnan(rise_per_doubling(bounds[:1]))
+    assert rises_per_doubling(bounds) == pytest.approx(1.0)
+    assert np.isnan(rises_per_doubling(bounds[:1]))
