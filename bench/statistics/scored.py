@@ -81,10 +81,9 @@ def unusable(tables: RunTables) -> pd.DataFrame:
 def impossible_scores(tables: RunTables) -> dict[str, str]:
     """Why the scores of finished cells are no log-probabilities, by cell; of run files and exports that were written
     before anything looked for it, too."""
-    images, found = tables.per_image[tables.per_image["cell"].isin(tables.cells["cell"])], {}
-    highest = images.groupby("cell", sort=False)["iw_nats"].max()
-    cells = tables.cells.set_index("cell")
-    beyond = images[images["cell"].isin(highest.index[highest > 0])]
+    cells, found = tables.cells.set_index("cell"), {}
+    above = tables.per_image.loc[tables.per_image["iw_nats"] > 0, "cell"].unique()
+    beyond = tables.per_image[tables.per_image["cell"].isin(set(above) & set(cells.index))]
     for name, own in beyond.groupby("cell", sort=False):
         cell, rows = cells.loc[name], own.sort_values("image", kind="stable")
         if cell["status"] != "done" or not str(cell["measure"]).startswith("pmf-"):

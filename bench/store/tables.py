@@ -71,7 +71,10 @@ def read_run(path: Path) -> RunTables:
             courses = pd.read_sql_query("SELECT * FROM candidate_history ORDER BY rowid", connection)
             calibration = pd.read_sql_query("SELECT * FROM calibration ORDER BY rowid", connection)
             scaling = pd.read_sql_query("SELECT * FROM scaling ORDER BY rowid", connection)
-            images = connection.execute("SELECT * FROM per_image ORDER BY rowid").fetchall()
+            images = [  # an empty blob is what was not stored
+                (cell, *(np.frombuffer(blob or b"", dtype="<f8") for blob in blobs))
+                for cell, *blobs in connection.execute("SELECT * FROM per_image ORDER BY rowid")
+            ]
             pictures = connection.execute("SELECT cell, kind, shape, data FROM pictures ORDER BY rowid").fetchall()
             meta = read_meta(connection)
             provenance = connection.execute("SELECT id, json FROM provenance ORDER BY id").fetchall()
@@ -80,16 +83,11 @@ def read_run(path: Path) -> RunTables:
     cells, references = (_present(table) for table in (cells, references))
     current = set(cells["cell"])
     scored = current | set(references["cell"])
-    long = [_images(cell, blobs) for cell, *blobs in images if cell in scored]
-    none = pd.DataFrame(
-        {"cell": pd.Series(dtype=str), "image": pd.Series(dtype=int)}
-        | {name: pd.Series(dtype=float) for name in IMAGE_ARRAYS}
-    )
     extra = pd.DataFrame([json.loads(text or "{}") for text in speed.pop("extra")], index=speed.index)
     return RunTables(
         cells=cells,
         bounds=_of(current, bounds),
-        per_image=pd.concat(long, ignore_index=True) if long else none,
+        per_image=_long([row for row in images if row[0] in scored]),
         latents=_of(current, latents),
         calibration=_of(current, calibration),
         history=_of(current, history),
@@ -122,13 +120,18 @@ def _of(names: set[str], table: pd.DataFrame, column: str = "cell") -> pd.DataFr
     return table[table[column].isin(names)].reset_index(drop=True)
 
 
-def _images(cell: str, blobs: Sequence[bytes | None]) -> pd.DataFrame:
-    """One cell's arrays in long form; what was not stored is NaN."""
+def _long(images: Sequence[tuple[Any, ...]]) -> pd.DataFrame:
+    """The arrays of every cell, one below the other; what was not stored is NaN. In one piece for all cells: a frame of
+    each would be the most of what reading takes."""
     import pandas as pd
 
-    arrays = [np.frombuffer(blob or b"", dtype="<f8") for blob in blobs]
-    count = len(arrays[0])
+    counts = [len(first) for _, first, *_ in images]
     columns = {
-        name: array if len(array) else np.full(count, np.nan) for name, array in zip(IMAGE_ARRAYS, arrays, strict=True)
-    }
-    return pd.DataFrame({"cell": cell, "image": np.arange(count), **columns})
+        name: np.concatenate(
+            [array if len(array) else np.full(count, np.nan) for array, count in zip(arrays, counts, strict=True)]
+        )
+        for name, arrays in zip(IMAGE_ARRAYS, zip(*(row[1:] for row in images), strict=True), strict=True)
+    } if images else dict.fromkeys(IMAGE_ARRAYS, np.empty(0))  # fmt: skip
+    cells = pd.array([cell for cell, *_ in images], dtype="str").take(np.repeat(np.arange(len(images)), counts))
+    order = np.concatenate([np.arange(count) for count in counts]) if images else np.empty(0, dtype=int)
+    return pd.DataFrame({"cell": cells, "image": order, **columns}, copy=False)

@@ -128,6 +128,13 @@ def bootstrap_means(columns: Floats, generator: np.random.Generator, replicates:
     return means
 
 
+def _quantiles(means: Floats, at: Sequence[float]) -> Floats:
+    """Quantiles of each column [R, C]: [Q, C]. In blocks of columns, for they are sorted in a copy."""
+    block = max(1, _CHUNK_BYTES // (8 * len(means)))
+    parts = [np.quantile(means[:, at_once : at_once + block], at, axis=0) for at_once in range(0, means.shape[1], block)]
+    return np.concatenate(parts, axis=1)
+
+
 def intervals(
     samples: Sequence[Floats],
     generator: np.random.Generator,
@@ -152,8 +159,7 @@ def intervals(
     columns = np.stack([sample.mean(axis=0) for sample in samples], axis=1) - mean
     tail = (1 - level) / 2
     wider = stdtrit(images - 1, 1 - tail) / ndtri(1 - tail) * np.sqrt(images / (images - 1))
-    ends = wider * np.quantile(bootstrap_means(columns, generator, replicates), [tail, 1 - tail], axis=0)
-    image_low, image_high = ends
+    image_low, image_high = wider * _quantiles(bootstrap_means(columns, generator, replicates), [tail, 1 - tail])
     known = noise.freedom > 0
     quantile = stdtrit(np.where(known, noise.freedom, 1), 1 - tail)
     reach = np.where(known, quantile * np.sqrt(noise.variance / seeds), np.nan)

@@ -22,7 +22,7 @@ from bench.statistics.rows import (
     matched,
     median,
 )
-from bench.store import RESULT_COLUMNS
+from bench.store import RESULT_COLUMNS, Results
 from bench.store.columns import columns
 from tests.bench.report.runs import few
 
@@ -31,6 +31,12 @@ def cells(**values: list[float]) -> pd.DataFrame:
     """Three seeds of a configuration."""
     everything = {name: [np.nan] * 3 for name, kind in RESULT_COLUMNS.items() if kind != "TEXT"}
     return pd.DataFrame(everything | values)
+
+
+def of_one(cells: pd.DataFrame) -> tuple[Results, Results]:
+    """All cells as one configuration."""
+    (found,) = joined(cells, [np.arange(len(cells))])
+    return found
 
 
 @pytest.mark.parametrize(
@@ -50,20 +56,46 @@ def cells(**values: list[float]) -> pd.DataFrame:
     ],
 )
 def test_results_are_joined_as_they_are_declared(name: str, values: list[float], expected: float) -> None:
-    results, _ = joined(cells(**{name: values}))
+    results, _ = of_one(cells(**{name: values}))
     assert getattr(results, name) == pytest.approx(expected, nan_ok=True)
     assert isinstance(getattr(results, name), type(expected))
 
 
+@pytest.mark.parametrize("seeds", [1, 2, 3, 7, 8, 9, 20, 130])
+def test_thousands_are_joined_as_pandas_joins_one(seeds: int) -> None:
+    """Every bit of it: a page must not change because its run grew."""
+    rng = np.random.default_rng(seeds)
+    declared = {name: column.joined for name, column in columns() if column.joined}
+    values = rng.normal(size=(3 * seeds, len(declared))) * 10.0 ** rng.integers(-3, 4, size=len(declared))
+    table = pd.DataFrame(np.where(rng.random(values.shape) < 0.2, np.nan, values), columns=list(declared))
+    counts = [name for name, kind in RESULT_COLUMNS.items() if name in declared and kind == "INTEGER"]
+    table[counts] = rng.integers(0, 9, size=(len(table), len(counts)))
+    places = np.split(rng.permutation(len(table)), 3)
+    plain = {
+        "mean": pd.Series.mean,
+        "mean and deviation": pd.Series.mean,
+        "highest": lambda own: own.max(skipna=False),
+        "lowest": pd.Series.min,
+        "sum": pd.Series.sum,
+    }
+    for place, (results, deviations) in zip(places, joined(table, places), strict=True):
+        own = table.iloc[place]
+        for name, word in declared.items():
+            np.testing.assert_array_equal(getattr(results, name), plain[word](own[name]), err_msg=name)
+            spread = own[name].std() if word == "mean and deviation" else math.nan
+            if isinstance(getattr(deviations, name), float):
+                np.testing.assert_array_equal(getattr(deviations, name), spread, err_msg=name)
+
+
 def test_only_what_declares_a_deviation_has_one() -> None:
-    _, deviations = joined(cells(density_nats=[1.0, 2.0, 6.0], kl_nats=[1.0, 2.0, 6.0]))
+    _, deviations = of_one(cells(density_nats=[1.0, 2.0, 6.0], kl_nats=[1.0, 2.0, 6.0]))
     assert deviations.density_nats == pytest.approx(np.std([1, 2, 6], ddof=1))
     assert math.isnan(deviations.kl_nats)
 
 
 def test_every_way_of_joining_is_known() -> None:
     """A column declared with a word that is not would fail where a run is ranked."""
-    results, _ = joined(few().cells.iloc[:3])
+    results, _ = of_one(few().cells.iloc[:3])
     assert not any(math.isnan(getattr(results, name)) for name in ("kl_nats", "iw_samples", "ess_median", "collapsed"))
     assert {column.joined for _, column in columns()} >= {"", "mean", "mean and deviation", "highest", "lowest", "sum"}
 

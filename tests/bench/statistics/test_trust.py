@@ -18,5 +18,8 @@ def test_doubts_begin_beyond_the_stated_limits() -> None:
 
 def test_rises_per_doubling() -> None:
     bounds = pd.DataFrame({"samples": [1, 10, 80, 80], "bound_nats": [-9.0, -5.0, -2.5, -1.5]})
-    assert rises_per_doubling(bounds) == pytest.approx(1.0)
-    assert np.isnan(rises_per_doubling(bounds[:1]))
+    cells = [bounds.assign(cell="b"), bounds[:1].assign(cell="one L"), bounds[:2].assign(cell="a", samples=[1, 11])]
+    rises = rises_per_doubling(pd.concat(cells))
+    assert rises["b"] == pytest.approx(1.0)
+    assert np.isnan(rises["one L"])
+    assert np.isnan(rises["a"]), "too long a step"
