@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -70,7 +71,9 @@ def build(tables: RunTables, out: Path, ranked: Sequence[Board] | None = None) -
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    text = environment.get_template("page.html.j2").render(context(tables, boards(tables) if ranked is None else ranked))
+    known = boards(tables) if ranked is None else ranked
+    text = environment.get_template("page.html.j2").render(context(tables, known))
+    text = re.sub(r"\n +(?=</?t[rdh][ >])", "\n", text)  # of thousands of rows the indents are a part that tells
     out.parent.mkdir(parents=True, exist_ok=True)
     handle, part = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.")
     try:

@@ -42,7 +42,10 @@ def places(names: pd.Series, order: NDArray[np.generic]) -> dict[str, NDArray[np
     codes, found = pd.factorize(names)
     rows = np.lexsort((order, codes))
     ends = np.cumsum(np.bincount(codes, minlength=len(found)))
-    return dict(zip(map(str, found), np.split(rows, ends[:-1]), strict=True))
+    return {
+        str(name): rows[end - count : end]
+        for name, end, count in zip(found, ends, np.diff(ends, prepend=0), strict=True)
+    }
 
 
 def sample(cells: pd.DataFrame, place: NDArray[np.intp], nats: Mapping[str, Floats]) -> Sample:

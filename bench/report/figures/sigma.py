@@ -107,6 +107,7 @@ def _learned(board: Board, family: str) -> list[Row]:
 FIGURE = OfBoard(
     section="sigma",
     order=1,
+    lines=True,
     draw=draw,
     title=title,
     note=(

@@ -1,6 +1,6 @@
 """A run of thousands of cells: the fake run's settings, over many fixed σ and widths of the latent.
 
-    python -m tests.bench.report.many_cells FILE.sqlite [CELLS] [SEEDS]      # 2000 cells of 1 seed by default
+python -m tests.bench.report.many_cells FILE.sqlite [CELLS] [SEEDS]      # 2000 cells of 1 seed by default
 """
 
 from __future__ import annotations
