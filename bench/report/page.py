@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,14 @@ from bench.report.numbers import NOTHING, number, percent, several
 from bench.report.pictures import Gallery, galleries
 from bench.report.tables.diagnostics import Diagnostics, diagnostics, meanings
 from bench.report.tables.entries import known
+from bench.report.tables.failures import failures
 from bench.report.tables.ranking import DRAWN, LeftOut, Ranking, left_out, ranking
 from bench.report.tables.references import References, kinds, references
 from bench.report.tables.speeds import Timed, speed_columns, speeds
 from bench.report.tables.spread import Spread, spread_table
 from bench.report.tables.tuning import tuning
 from bench.report.tables.unranked import density_lines, recipe_lines
-from bench.report.text.run import headline_facts, notices, precision, ranges
+from bench.report.text.run import absent, headline_facts, notices, precision, ranges
 from bench.report.text.verdict import Sentences, sentences
 from bench.statistics.boards import Board, boards
 from bench.statistics.contests import said, specs
@@ -71,8 +72,7 @@ def build(tables: RunTables, out: Path, ranked: Sequence[Board] | None = None) -
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    known = boards(tables) if ranked is None else ranked
-    text = environment.get_template("page.html.j2").render(context(tables, known))
+    text = environment.get_template("page.html.j2").render(context(tables, ranked))
     text = re.sub(r"\n +(?=</?t[rdh][ >])", "\n", text)  # of thousands of rows the indents are a part that tells
     out.parent.mkdir(parents=True, exist_ok=True)
     handle, part = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.")
@@ -86,11 +86,15 @@ def build(tables: RunTables, out: Path, ranked: Sequence[Board] | None = None) -
     return out
 
 
-def context(tables: RunTables, ranked: Sequence[Board]) -> dict[str, Any]:
+def context(tables: RunTables, ranked: Sequence[Board] | None = None) -> dict[str, Any]:
     """Everything that the template shows."""
+    ranked = boards(tables) if ranked is None else ranked
     cells, meta = tables.cells, tables.meta
     looks = figures.Looks.of(cells["family"], families_without_a_latent(tables))
     failed = unusable(tables)
+    sections = [_section(board, tables, looks, f"board-{count}") for count, board in enumerate(ranked, start=1)]
+    of_run = figures.of_run(tables)
+    present = _present(sections, of_run)
     return {
         "style": Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),
         "script": Markup((TEMPLATES / "sort.js").read_text(encoding="utf-8")),
@@ -99,14 +103,17 @@ def context(tables: RunTables, ranked: Sequence[Board]) -> dict[str, Any]:
         "datasets": " and ".join(dict.fromkeys(said(spec.dataset, spec.made) for spec in specs(cells))) or "no data",
         "facts": headline_facts(tables, ranked),
         "notices": notices(tables, failed),
-        "sections": [_section(board, tables, looks, f"board-{count}") for count, board in enumerate(ranked, start=1)],
-        "figures": figures.of_run(tables),
+        "sections": sections,
+        "figures": of_run,
         "speed_columns": speed_columns(tables.throughput),
         "tuning": tuning(tables, ranked, looks),
         "recipes": recipe_lines(ranked),
         "densities": density_lines(ranked),
         "references": kinds(tables.references),
-        "failed": list(failed.itertuples(index=False)),
+        "failed": failures(failed, cells.set_index("cell")["config"]),
+        "lost": len(failed),
+        "absent": absent(tables, ranked, present),
+        "present": present,
         "cells": len(cells),
         "bad_share": percent(BAD_SHARE),
         "khat_needs": KHAT_NEEDS,
@@ -126,6 +133,17 @@ def context(tables: RunTables, ranked: Sequence[Board]) -> dict[str, Any]:
         "drawn": DRAWN,
         "seeds": ranges(cells["seed"]),
     }
+
+
+def _present(sections: Sequence[Section], of_run: Mapping[str, Sequence[figures.Shown]]) -> set[str]:
+    """The parts of the page that have something to say; of the others there is neither heading nor link."""
+    drawn = {name for name, some in of_run.items() if some}
+    drawn |= {name for section in sections for name, some in section.figures.items() if some}
+    has = {"ranking": sections, "diagnostics": sections}
+    has |= {"speed": [section for section in sections if section.speeds]}
+    has |= {"pictures": [section for section in sections if section.galleries]}
+    has |= {"spread": [section for section in sections if section.spread]}
+    return drawn | {name for name, some in has.items() if some}
 
 
 def _section(board: Board, tables: RunTables, looks: figures.Looks, anchor: str) -> Section:
