@@ -124,13 +124,13 @@ def bootstrap_means(columns: Floats, generator: np.random.Generator, replicates:
         drawn = generator.integers(0, count, size=(rows, count))
         drawn += np.arange(rows)[:, None] * count
         weights = np.bincount(drawn.ravel(), minlength=rows * count).reshape(rows, count)
-        means[start : start + rows] = (weights / count) @ columns
+        np.matmul(weights / count, columns, out=means[start : start + rows])  # without a copy of them
     return means
 
 
 def _quantiles(means: Floats, at: Sequence[float]) -> Floats:
     """Quantiles of each column [R, C]: [Q, C]. In blocks of columns, for they are sorted in a copy."""
-    block = max(1, _CHUNK_BYTES // (8 * len(means)))
+    block = max(1, _CHUNK_BYTES // (64 * len(means)))
     parts = [np.quantile(means[:, at_once : at_once + block], at, axis=0) for at_once in range(0, means.shape[1], block)]
     return np.concatenate(parts, axis=1)
 
