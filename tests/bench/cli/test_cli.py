@@ -72,8 +72,8 @@ def test_run_resume_report_export(vae_bench, workplace, monkeypatch):
     assert code == 0
     assert out.startswith("6 done, 0 failed")
 
-    monkeypatch.setattr(pages, "build", lambda tables, out: out.write_text(f"{len(tables.cells)} cells") and out)
-    monkeypatch.setattr(pages, "ranking_text", lambda tables, width: f"a ranking of {width} columns")
+    monkeypatch.setattr(pages, "build", lambda tables, out, ranked: out.write_text(f"{len(tables.cells)} cells") and out)
+    monkeypatch.setattr(pages, "ranking_text", lambda tables, width, ranked: f"a ranking of {width} columns")
     code, out, _ = vae_bench("report", "small")
     assert (code, out) == (0, "a ranking of 80 columns\nreports/small/index.html\n")
     assert (workplace / "reports/small/index.html").read_text() == "6 cells"
@@ -204,8 +204,8 @@ def test_a_run_with_failed_cells_ends_with_1(vae_bench):
 
 
 def test_the_report_says_what_is_missing(vae_bench, workplace, monkeypatch):
-    monkeypatch.setattr(pages, "build", lambda tables, out: out.write_text("x") and out)
-    monkeypatch.setattr(pages, "ranking_text", lambda tables, width: "a ranking")
+    monkeypatch.setattr(pages, "build", lambda tables, out, ranked: out.write_text("x") and out)
+    monkeypatch.setattr(pages, "ranking_text", lambda tables, width, ranked: "a ranking")
     vae_bench("run", "../small.toml", "--out", "half.sqlite")
     from bench.store import RunFile
 
@@ -521,9 +521,9 @@ def test_this_process_never_executes_torch(workplace, vae_bench, arguments):
     script = WATCH
     if arguments[0] == "report":  # the store's readers and what the page is built with, not the page's content
         script = script.replace(
-            "code =", "from bench import report\nreport.build = lambda tables, out: out.touch()\ncode ="
+            "code =", "from bench import report\nreport.build = lambda tables, out, ranked: out.touch()\ncode ="
         )
-        script = script.replace("code =", "report.ranking_text = lambda tables, width: ''\ncode =", 1)
+        script = script.replace("code =", "report.ranking_text = lambda tables, width, ranked: ''\ncode =", 1)
     done = subprocess.run(
         [sys.executable, "-c", script, *arguments],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
