@@ -131,7 +131,8 @@ def bootstrap_means(columns: Floats, generator: np.random.Generator, replicates:
 def _quantiles(means: Floats, at: Sequence[float]) -> Floats:
     """Quantiles of each column [R, C]: [Q, C]. In blocks of columns, for they are sorted in a copy."""
     block = max(1, _CHUNK_BYTES // (64 * len(means)))
-    parts = [np.quantile(means[:, at_once : at_once + block], at, axis=0) for at_once in range(0, means.shape[1], block)]
+    starts = range(0, means.shape[1], block)
+    parts = [np.quantile(means[:, start : start + block], at, axis=0) for start in starts]
     return np.concatenate(parts, axis=1)
 
 

@@ -18,7 +18,7 @@ from bench import report as pages
 from bench.cli.app import VERBS
 from bench.grid.families import registry
 from bench.grid.read import shipped_grids
-from bench.store import read_run
+from bench.store import RunTables, read_run
 from bench.store.read_export import read_exported
 from bench.store.weights import cells_of
 from tests.bench.engine import fake_worker
@@ -72,7 +72,11 @@ def test_run_resume_report_export(vae_bench, workplace, monkeypatch):
     assert code == 0
     assert out.startswith("6 done, 0 failed")
 
-    monkeypatch.setattr(pages, "build", lambda tables, out, ranked: out.write_text(f"{len(tables.cells)} cells") and out)
+    def built(tables: RunTables, out: Path, ranked: object) -> Path:
+        out.write_text(f"{len(tables.cells)} cells")
+        return out
+
+    monkeypatch.setattr(pages, "build", built)
     monkeypatch.setattr(pages, "ranking_text", lambda tables, width, ranked: f"a ranking of {width} columns")
     code, out, _ = vae_bench("report", "small")
     assert (code, out) == (0, "a ranking of 80 columns\nreports/small/index.html\n")
