@@ -8,8 +8,10 @@ torch is put into `sys.modules` as a module that executes when the first of its 
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import sys
+from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
@@ -43,6 +45,21 @@ def install() -> None:
     # `import torch.nn.functional` asks for the path first: to be executed after that, inside torch.nn, would crash it.
     del module.__path__
     sys.modules["torch"] = module
+
+
+@contextlib.contextmanager
+def set_aside() -> Iterator[None]:
+    """Without a torch that is not executed in `sys.modules`: libraries that take tensors look there, and ask whether a
+    number is one, which would execute it. Whatever imports torch meanwhile gets the real one, which stays."""
+    module = sys.modules.get("torch")
+    if not isinstance(module, _Unexecuted):
+        yield
+        return
+    del sys.modules["torch"]
+    try:
+        yield
+    finally:
+        sys.modules.setdefault("torch", module)
 
 
 def executed() -> bool:

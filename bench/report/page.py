@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,8 +19,9 @@ from bench.report.numbers import NOTHING, number, percent, several
 from bench.report.pictures import Gallery, galleries
 from bench.report.tables.baseline import Baseline, baseline
 from bench.report.tables.diagnostics import Diagnostics, diagnostics, meanings
-from bench.report.tables.drawers import Drawers, drawers
-from bench.report.tables.entries import known
+from bench.report.tables.drawers import Drawers, drawers, shares
+from bench.report.tables.entries import MOST, known
+from bench.report.tables.failures import failures
 from bench.report.tables.ranking import LeftOut, Ranking, left_out, ranking
 from bench.report.tables.references import References, kinds, references
 from bench.report.tables.speeds import Timed, speed_columns, speeds
@@ -28,7 +30,7 @@ from bench.report.tables.tuning import tuning
 from bench.report.tables.unranked import density_lines, recipe_lines
 from bench.report.tables.whiskers import DRAWN
 from bench.report.text.decision import Decision, decision
-from bench.report.text.run import headline_facts, notices, precision, ranges
+from bench.report.text.run import absent, headline_facts, notices, precision, ranges
 from bench.report.text.verdict import Sentences, sentences
 from bench.statistics.boards import Board, boards
 from bench.statistics.contests import said, specs
@@ -84,6 +86,8 @@ def write(template: str, shown: Mapping[str, Any], out: Path) -> Path:
         undefined=jinja2.StrictUndefined,
     )
     text = environment.get_template(template).render(shown)
+    text = re.sub(r"\n +(?=</?t[rdh][ >])", "\n", text)  # of thousands of rows the indents are a part that tells,
+    text = re.sub(r"<tr class=[^>]*\brest\b.*?</tr>", _short, text, flags=re.DOTALL)  # and the ends of cells another
     out.parent.mkdir(parents=True, exist_ok=True)
     handle, part = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.")
     try:
@@ -96,12 +100,24 @@ def write(template: str, shown: Mapping[str, Any], out: Path) -> Path:
     return out
 
 
+def _short(row: re.Match[str]) -> str:
+    """A row without the tags that HTML lets one leave out: a cell ends where the next begins, or its row ends."""
+    return re.sub(r"</t[dh]>\s*(?=<t[dh]|</tr>)", "", row[0])
+
+
 def context(tables: RunTables, ranked: Sequence[Board] | None = None) -> dict[str, Any]:
     """Everything that the template shows."""
-    cells, meta = tables.cells, tables.meta
     ranked = boards(tables) if ranked is None else ranked
+    cells, meta = tables.cells, tables.meta
     looks = figures.Looks.of(cells["family"], families_without_a_latent(tables))
     failed = unusable(tables)
+    full = shares([len(board.everything) for board in ranked])
+    sections = [
+        _section(board, tables, looks, f"board-{count}", most)
+        for count, (board, most) in enumerate(zip(ranked, full, strict=True), start=1)
+    ]
+    of_run = figures.of_run(tables)
+    present = _present(sections, of_run)
     return {
         **style_and_script(),
         "name": str(meta.get("name", "run")),
@@ -109,14 +125,18 @@ def context(tables: RunTables, ranked: Sequence[Board] | None = None) -> dict[st
         "datasets": " and ".join(dict.fromkeys(said(spec.dataset, spec.made) for spec in specs(cells))) or "no data",
         "facts": headline_facts(tables, ranked),
         "notices": notices(tables, failed),
-        "sections": [_section(board, tables, looks, f"board-{count}") for count, board in enumerate(ranked, start=1)],
-        "figures": figures.of_run(tables),
+        "sections": sections,
+        "figures": of_run,
         "speed_columns": speed_columns(tables.throughput),
         "tuning": tuning(tables, ranked, looks),
         "recipes": recipe_lines(ranked),
         "densities": density_lines(ranked),
         "references": kinds(tables.references),
-        "failed": list(failed.itertuples(index=False)),
+        "failed": failures(failed, cells.set_index("cell")["config"]),
+        "most": MOST,
+        "lost": len(failed),
+        "absent": absent(tables, ranked, present),
+        "present": present,
         "cells": len(cells),
         "bad_share": percent(BAD_SHARE),
         "khat_needs": KHAT_NEEDS,
@@ -146,7 +166,18 @@ def style_and_script() -> dict[str, Markup]:
     }
 
 
-def _section(board: Board, tables: RunTables, looks: figures.Looks, anchor: str) -> Section:
+def _present(sections: Sequence[Section], of_run: Mapping[str, Sequence[figures.Shown]]) -> set[str]:
+    """The parts of the page that have something to say; of the others there is neither heading nor link."""
+    drawn = {name for name, some in of_run.items() if some}
+    drawn |= {name for section in sections for name, some in section.figures.items() if some}
+    has = {"ranking": sections, "diagnostics": sections}
+    has |= {"speed": [section for section in sections if section.speeds]}
+    has |= {"pictures": [section for section in sections if section.galleries]}
+    has |= {"spread": [section for section in sections if section.spread]}
+    return drawn | {name for name, some in has.items() if some}
+
+
+def _section(board: Board, tables: RunTables, looks: figures.Looks, anchor: str, most: int) -> Section:
     return Section(
         anchor=anchor,
         title=f"Binary pixels of {board.data}" if board.levels == 2 else f"Grey levels of {board.data}",
@@ -157,7 +188,7 @@ def _section(board: Board, tables: RunTables, looks: figures.Looks, anchor: str)
         ranking=ranking(board, looks),
         baseline=baseline(board),
         left_out=left_out(board, looks),
-        drawers=drawers(board, tables, looks, anchor),
+        drawers=drawers(board, tables, looks, anchor, most),
         spread=spread_table(board, searches(tables)),
         references=references(board, looks),
         diagnostics=diagnostics(board, looks),

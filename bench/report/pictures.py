@@ -75,19 +75,18 @@ def strip(images: np.ndarray) -> str:
 
     C may be 1, 3 or 4. Raises ValueError for anything else.
     """
-    if images.ndim == 4 and images.shape[-1] == 1:
-        images = images[..., 0]
     if images.ndim == 3:
-        images = np.repeat(images[..., None], 3, axis=-1)
-    if images.ndim != 4 or images.shape[-1] not in (3, 4) or images.dtype != np.uint8:
+        images = images[..., None]
+    if images.ndim != 4 or images.shape[-1] not in (1, 3, 4) or images.dtype != np.uint8:
         raise ValueError(f"pictures are uint8 [n, H, W] or [n, H, W, C], got {images.dtype} {list(images.shape)}")
-    count, height, width = images.shape[:3]
-    canvas = np.zeros((height, count, width + 1, 4), dtype=np.uint8)
-    canvas[:, :, :width, : images.shape[-1]] = images.transpose(1, 0, 2, 3)
-    if images.shape[-1] == 3:
-        canvas[:, :, :width, 3] = 255
+    count, height, width, channels = images.shape
+    solid = channels < 4
+    canvas = np.zeros((height, count, width + 1, channels + solid), dtype=np.uint8)
+    canvas[:, :, :width, :channels] = images.transpose(1, 0, 2, 3)
+    if solid:
+        canvas[:, :, :width, channels] = 255
     data = io.BytesIO()
-    Image.fromarray(canvas.reshape(height, -1, 4)[:, :-1]).save(data, "PNG", optimize=True)
+    Image.fromarray(canvas.reshape(height, count * (width + 1), -1)[:, :-1]).save(data, "PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(data.getvalue()).decode()
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -55,12 +56,12 @@ class Board(Contest):
         """Whether there are images enough for intervals and verdicts."""
         return self.images >= FEWEST_IMAGES
 
-    @property
+    @cached_property
     def most_seeds(self) -> int:
         """Those of the configuration that has most."""
         return max((row.seeds for row in self.everything), default=0)
 
-    @property
+    @cached_property
     def everything(self) -> tuple[Row, ...]:
         """The ranked configurations, then those that are left out."""
         return self.ranked + self.left_out

@@ -10,7 +10,7 @@ from bench.store.database import StoreError
 from bench.store.export import PARQUET
 from bench.store.migrate import bring_along_exported
 from bench.store.schema import CELL_COLUMNS
-from bench.store.tables import RunTables, no_references
+from bench.store.tables import RunTables, no_references, shared_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +33,8 @@ def read_exported(folder: Path) -> RunTables:
     tables = {name: _table(folder / f"{name}.parquet", needed=name in NEEDED) for name in PARQUET}
     try:
         cells, references = parted(tables["cells"])
-        tables = bring_along_exported(tables | {"cells": cells})
+        images = tables["per_image"].astype({"cell": shared_names()})
+        tables = bring_along_exported(tables | {"cells": cells, "per_image": images})
     except ValueError as error:
         raise StoreError(f"{folder / 'cells.parquet'} is damaged ({error}); export the run again.") from error
     return RunTables(

@@ -122,7 +122,7 @@ def _of(names: set[str], table: pd.DataFrame, column: str = "cell") -> pd.DataFr
 
 def _long(images: Sequence[tuple[Any, ...]]) -> pd.DataFrame:
     """The arrays of every cell, one below the other; what was not stored is NaN. In one piece for all cells: a frame of
-    each would be the most of what reading takes."""
+    each would be the most of what reading takes, and a name written out in every row the most of what is held."""
     import pandas as pd
 
     counts = [len(first) for _, first, *_ in images]
@@ -132,6 +132,14 @@ def _long(images: Sequence[tuple[Any, ...]]) -> pd.DataFrame:
         )
         for name, arrays in zip(IMAGE_ARRAYS, zip(*(row[1:] for row in images), strict=True), strict=True)
     } if images else dict.fromkeys(IMAGE_ARRAYS, np.empty(0))  # fmt: skip
-    cells = pd.array([cell for cell, *_ in images], dtype="str").take(np.repeat(np.arange(len(images)), counts))
+    shared = np.repeat(np.array([cell for cell, *_ in images], dtype=object), counts)
+    cells = pd.array(shared, dtype=shared_names())
     order = np.concatenate([np.arange(count) for count in counts]) if images else np.empty(0, dtype=int)
     return pd.DataFrame({"cell": cells, "image": order, **columns}, copy=False)
+
+
+def shared_names() -> pd.StringDtype:
+    """Of a column that repeats a few names: each row points to its name."""
+    import pandas as pd
+
+    return pd.StringDtype("python", na_value=np.nan)

@@ -126,15 +126,19 @@ def bootstrap_means(columns: Floats, generator: np.random.Generator, replicates:
         drawn = generator.integers(0, count, size=(rows, count))
         drawn += np.arange(rows)[:, None] * count
         weights = np.bincount(drawn.ravel(), minlength=rows * count).reshape(rows, count)
-        means[start : start + rows] = (weights / count) @ columns
+        np.matmul(weights / count, columns, out=means[start : start + rows])  # without a copy of them
     return means
 
 
-def _quantiles(means: Floats, at: Sequence[float]) -> Floats:
-    """Quantiles of each column [R, C]: [Q, C]. In blocks of columns, for they are sorted in a copy."""
-    block = max(1, _CHUNK_BYTES // (8 * len(means)))
-    starts = range(0, means.shape[1], block)
-    parts = [np.quantile(means[:, start : start + block], at, axis=0) for start in starts]
+def _quantiles(columns: Floats, generator: np.random.Generator, replicates: int, at: Sequence[float]) -> Floats:
+    """Quantiles of each column's resampled means: [Q, C]. In blocks of columns, for what is resampled of thousands of
+    them would be the most of what a report holds; every block sees the same resamples."""
+    block, began = max(1, 2 * _CHUNK_BYTES // (8 * replicates)), generator.bit_generator.state
+    parts = []
+    for start in range(0, columns.shape[1], block):
+        generator.bit_generator.state = began
+        means = bootstrap_means(columns[:, start : start + block], generator, replicates)
+        parts.append(np.quantile(means, at, axis=0, overwrite_input=True))
     return np.concatenate(parts, axis=1)
 
 
@@ -162,7 +166,7 @@ def intervals(
     columns = np.stack([sample.mean(axis=0) for sample in samples], axis=1) - mean
     tail = (1 - level) / 2
     wider = stdtrit(images - 1, 1 - tail) / ndtri(1 - tail) * np.sqrt(images / (images - 1))
-    image_low, image_high = wider * _quantiles(bootstrap_means(columns, generator, replicates), [tail, 1 - tail])
+    image_low, image_high = wider * _quantiles(columns, generator, replicates, [tail, 1 - tail])
     known = noise.freedom > 0
     quantile = stdtrit(np.where(known, noise.freedom, 1), 1 - tail)
     reach = np.where(known, quantile * np.sqrt(noise.variance / seeds), np.nan)

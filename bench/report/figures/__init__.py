@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,8 +19,10 @@ from matplotlib.figure import Figure
 from bench.report.figures._kinds import SECTIONS, Numbers, OfBoard, OfRun
 from bench.report.figures._looks import Looks
 from bench.report.figures._names import file_name, origin
+from bench.report.figures._panels import stem
 from bench.report.figures._svg import signed, to_file, to_print, to_svg
 from bench.statistics.boards import Board, boards
+from bench.statistics.rows import by_family, first_of_each, grouped
 from bench.store import RunTables
 
 __all__ = ["FORMATS", "Looks", "Numbers", "OfBoard", "OfRun", "Shown", "found", "of_board", "of_run", "write"]
@@ -28,6 +30,9 @@ __all__ = ["FORMATS", "Looks", "Numbers", "OfBoard", "OfRun", "Shown", "found", 
 FORMATS = ("svg", "png", "pdf")
 
 K = TypeVar("K", OfBoard, OfRun)
+
+MOST = 100  # configurations of a board that figures draw, and the first of each family besides
+MOST_LINES = 4  # over σ, of a family of such a board
 
 
 @dataclass(frozen=True)
@@ -58,13 +63,46 @@ def of_board(board: Board, tables: RunTables, looks: Looks, anchor: str) -> dict
     """What there is to draw of a board, by section; ids inside begin with the anchor."""
     return {
         section: [
-            _shown(drawing, f"{anchor}-{figure.ids or name}", figure.title(board), figure.note,
+            _shown(drawing, f"{anchor}-{figure.ids or name}", figure.title(board), figure.note + left,
                    origin(tables, figure.title(board), board), file_name(tables, name, board))
             for name, figure in _standing(section, OfBoard)
-            if (drawing := figure.draw(board, tables, looks)) is not None
+            for few, left in [_lines(board) if figure.lines else _heads(board)]
+            if (drawing := figure.draw(few, tables, looks)) is not None
         ]
         for section in SECTIONS
     }  # fmt: skip
+
+
+def _heads(board: Board) -> tuple[Board, str]:
+    """A board with what can be drawn of it legibly, and in a page of a few megabytes, and a sentence on what that is;
+    itself where it is small."""
+    if len(board.everything) <= MOST:
+        return board, ""
+    first = board.everything[:MOST]
+    kept = {row.config for row in (*first, *first_of_each(board.everything, lambda row: row.family))}
+    return _only(board, kept, f"the first {MOST} and the first of each family")
+
+
+def _lines(board: Board) -> tuple[Board, str]:
+    """The same where lines are drawn: of each family the first ones, whole."""
+    if len(board.everything) <= MOST:
+        return board, ""
+    kept = set()
+    for rows in by_family(board.everything).values():
+        kept |= {row.config for line in list(grouped(rows, stem).values())[:MOST_LINES] for row in line}
+    return _only(board, kept, f"of each family those that agree but for σ with one of its first {MOST_LINES}")
+
+
+def _only(board: Board, kept: set[str], which: str) -> tuple[Board, str]:
+    """A board with some of its configurations alone."""
+    few = replace(
+        board,
+        ranked=tuple(row for row in board.ranked if row.config in kept),
+        left_out=tuple(row for row in board.left_out if row.config in kept),
+        samples={config: sample for config, sample in board.samples.items() if config in kept},
+        readings=(),
+    )
+    return few, f" Drawn are {len(few.everything):,} of {len(board.everything):,} configurations: {which}."
 
 
 def of_run(tables: RunTables) -> dict[str, list[Shown]]:

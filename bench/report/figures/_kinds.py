@@ -26,6 +26,7 @@ class OfBoard:
     title: Callable[[Board], Markup]  # states what the figure shows, from the same numbers
     note: str  # what to know when reading it
     ids: str = ""  # what the ids inside begin with, after the board's; the figure's name where it is not given
+    lines: bool = False  # whether it draws lines over σ, of which each needs all of its configurations
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,6 +20,7 @@ from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
+from bench.grid import lazy_torch
 from bench.report.figures._looks import INK, MUTED, RULE, VARIABLES
 from bench.report.figures._text import FONT, wrapped
 
@@ -74,7 +75,7 @@ def styled(draw: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(draw)
     def inside(*args: P.args, **kwargs: P.kwargs) -> R:
-        with mpl.rc_context(STYLE):
+        with lazy_torch.set_aside(), mpl.rc_context(STYLE):
             return draw(*args, **kwargs)
 
     return inside
@@ -150,7 +151,8 @@ def _drawn(figure: Figure, name: str, whole: Bbox | None = None) -> str:
 def _changed(svg: str, name: str, colours: dict[str, str]) -> str:
     """With tooltips, short ids of its own, the page's font and colours, and coordinates of two digits. Only tags are
     changed: a name may look like any of these."""
-    used = set(re.findall(r"<[^>]*(?:href=\"|url\()#([\w.-]+)", svg))
+    found = dict.fromkeys(re.findall(r"<[^>]*(?:href=\"|url\()#([\w.-]+)", svg))
+    used = {own: f"{name}-{place}" for place, own in enumerate(found)}
 
     def changed(match: re.Match[str]) -> str:
         tag = match[0]
@@ -159,18 +161,24 @@ def _changed(svg: str, name: str, colours: dict[str, str]) -> str:
         if tag.startswith("<path") and ' d="' not in tag:
             return ""  # a line that lies outside of its panel altogether
         tag = tag.replace("xlink:href", "href")
-        tag = re.sub(r"\s+id=\"([^\"]+)\"", lambda own: _id(own[1], name, used), tag)
-        tag = re.sub(r"(href=\"|url\()#", rf"\1#{name}-", tag)
+        tag = re.sub(r"\s+id=\"([^\"]+)\"", lambda own: _id(own[1], used), tag)
+        tag = re.sub(r"(href=\"|url\()#([\w.-]+)", lambda own: f"{own[1]}#{used[own[2]]}", tag)
+        tag = re.sub(r"\stransform=\"rotate\(-?0[ ,][^\"]*\"", "", tag)
+        tag = re.sub(r"(?<=\sd=\")[^\"]*", lambda path: re.sub(r"\s*([A-Za-z])\s*", r"\1", path[0]).strip(), tag)
         tag = re.sub(r"font: ((?:bold|\d00) )?([\d.]+)px [^;\"]*", _font, tag)
         for mark, variable in colours.items():
             tag = tag.replace(mark, f"var({variable})")
         return re.sub(r"(\.\d\d)\d+", r"\1", tag)
 
-    return re.sub(r">\s+<", "><", re.sub(r"<[^>]+>", changed, svg))
+    svg = re.sub(r">\s+<", "><", re.sub(r"<[^>]+>", changed, svg))
+    empty = 1
+    while empty:
+        svg, empty = re.subn(r"<g ?/>|<g></g>", "", svg)
+    return svg
 
 
-def _id(own: str, name: str, used: set[str]) -> str:
-    return f' id="{own}"' if own == ORIGIN else f' id="{name}-{own}"' if own in used else ""
+def _id(own: str, used: dict[str, str]) -> str:
+    return f' id="{own}"' if own == ORIGIN else f' id="{used[own]}"' if own in used else ""
 
 
 def _font(match: re.Match[str]) -> str:

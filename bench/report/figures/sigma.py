@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import seaborn as sns
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -68,8 +67,8 @@ def _curves(
         sigmas = np.array([row.fixed_sigma for row in line])
         means = np.array([row.value.mean for row in line])
         lows, highs = (np.clip([getattr(row.value, end) for row in line], *window) for end in ("low", "high"))
-        sns.lineplot(x=sigmas, y=np.clip(means, *window), ax=axes, color=hue, errorbar=None, linewidth=1.8,
-                     linestyle=DASHES[dashes % len(DASHES)], label=fit(name, 190, 10))  # fmt: skip
+        axes.plot(sigmas, np.clip(means, *window), color=hue, linewidth=1.8,
+                  linestyle=DASHES[dashes % len(DASHES)], label=fit(name, 190, 10))  # fmt: skip
         axes.fill_between(sigmas, lows, highs, color=hue, alpha=0.2, linewidth=0)
         for row in line:
             if window[0] <= row.value.mean <= window[1]:
@@ -80,8 +79,6 @@ def _curves(
             tip(mark, f"{row.label}: {measured(row.value.mean, board.unit)} {bracket(row.value, board.unit)}".rstrip())
     if len(lines) > 1:
         axes.legend(frameon=False, fontsize=10)
-    elif legend := axes.get_legend():
-        legend.remove()
     better = bounded("down" if board.better == "lower" else "up")
     for row in bounds:
         (mark,) = axes.plot(row.fixed_sigma, np.clip(row.value.mean, *window), marker=better, clip_on=False,
@@ -119,6 +116,7 @@ def _learned(board: Board, family: str) -> list[Row]:
 FIGURE = OfBoard(
     section="sigma",
     order=1,
+    lines=True,
     draw=draw,
     title=title,
     note=(

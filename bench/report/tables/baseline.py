@@ -59,8 +59,11 @@ def _data(board: Board, found: Tiers) -> Markup:
     null where they share no seed."""
     digits, pairs, rows = DIGITS[board.unit] + 1, found.pairs, len(found.rows)
 
-    def shown(value: float, places: int) -> float | None:
-        return None if math.isnan(value) else round(float(value), places)
+    def shown(value: float, places: int) -> float | int | None:
+        if math.isnan(value):
+            return None
+        rounded = round(float(value), places)
+        return int(rounded) if rounded.is_integer() else rounded
 
     flat = [
         [

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from bench.report.figures import Looks
 from bench.report.figures._scores import limits
 from bench.report.numbers import NOTHING, bound, bracket, measured, number, percent, withheld
-from bench.report.tables.entries import NONE, Column, Entry, Named, key, known, plain, some_seeds
+from bench.report.tables.entries import MOST, NONE, Column, Entry, Named, key, known, plain, shown, some_seeds
 from bench.report.tables.whiskers import Whisker, place, whisker
 from bench.report.text.doubts import caution
 from bench.report.text.ends import at_most, bounded, owed, renormalised
@@ -43,7 +43,7 @@ class Line:
     recipe: bool
     failed: str  # seeds
     hue: str
-    whisker: Whisker
+    whisker: Whisker | None  # not beyond the first MOST rows
     tag: str
     tag_class: str
     before: list[Entry]  # left of the drawing and the verdict
@@ -81,7 +81,7 @@ def ranking(board: Board, looks: Looks) -> Ranking:
     return Ranking(
         before=before,
         after=after,
-        lines=[replace(_line(row, before, after, looks, window, board), mark=mark(board, row)) for row in rows],
+        lines=[_line(row, before, after, looks, window, board, whole=n < MOST) for n, row in enumerate(rows)],
         axis=(ends[0], ends[1]),
         best=place(board.ranked[0].value.mean, window) if board.ranked else 0.0,
     )
@@ -108,9 +108,10 @@ def named(rows: Sequence[Row], columns: list[Column[Row]], looks: Looks, unit: s
             failed=failed_seeds(row),
             hue=looks.variable(row.family),
             caution=caution(row.doubts, unit),
-            entries=[column.show(row) for column in columns],
+            entries=shown(row, columns, whole=place < MOST),
+            rest=place >= MOST,
         )
-        for row in rows
+        for place, row in enumerate(rows)
     ]
 
 
@@ -247,13 +248,15 @@ def _line(
     looks: Looks,
     window: tuple[float, float],
     board: Board,
+    *,
+    whole: bool,
 ) -> Line:
-    """A row with its drawing on an axis that shows `window`; of a reference there is the score alone."""
+    """A row with its drawing on an axis that shows `window`, unless it is one of many; of a reference there is the
+    score alone."""
     if row.verdict is None or row.reference:
         said, tag_class = tag(row), "reference"
     else:
-        said, tag_class = TAGS[row.verdict]
-        said = crown(board) if said == "best" else said
+        said, tag_class = TAGS[row.verdict] if row.verdict != Verdict.BEST else (crown(board), TAGS[row.verdict][1])
     return Line(
         rank="" if row.rank is None else row.rank,
         label=row.label,
@@ -261,15 +264,12 @@ def _line(
         recipe=row.recipe,
         failed=failed_seeds(row) or fewer_seeds(row, board),
         hue="--muted" if row.reference else looks.variable(row.family),
-        whisker=whisker(row, window),
+        whisker=whisker(row, window) if whole else None,
         tag=said,
         tag_class=tag_class,
-        before=_entries(row, before),
-        after=_entries(row, after),
+        before=shown(row, before, whole=whole),
+        after=shown(row, after, whole=whole),
+        mark=mark(board, row),
         family=row.family.removeprefix(PER_FAMILY),
         view=row.view,
     )
-
-
-def _entries(row: Row, columns: list[Column[Row]]) -> list[Entry]:
-    return [NONE if row.reference and not column.of_references else column.show(row) for column in columns]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from bench.report.numbers import rate
-from bench.report.tables.entries import Column, Entry, key, plain, share, speed
+from bench.report.tables.entries import MOST, Column, Entry, key, lean, plain, share, speed
 from bench.statistics.boards import Board
 from bench.statistics.rows import first_of_each
 
@@ -69,13 +69,14 @@ def speeds(board: Board, throughput: pd.DataFrame) -> list[Timed]:
         survey = {str(kind): kinds.loc[kind].to_dict() for kind in kinds.index}
     columns = speed_columns(throughput)
     timed = [row for row in board.everything if not math.isnan(row.results.train_images_per_s)]
-    lines = []
+    lines: list[Timed] = []
     for row in sorted(first_of_each(timed, lambda row: row.kind), key=lambda row: -row.results.train_images_per_s):
         name = row.label
         if math.isfinite(row.fixed_sigma):
             name = name.replace(f"σ={row.sigma}", "σ fixed")
         numbers = survey.get(row.kind, {}) | {column: float(getattr(row.results, column)) for column in OF_CELLS}
-        lines.append(Timed(Entry(name, name), [column.show(numbers) for column in columns]))
+        entries = [column.show(numbers) for column in columns]
+        lines.append(Timed(Entry(name, name), entries if len(lines) < MOST else [lean(entry) for entry in entries]))
     return lines
 
 

@@ -5,13 +5,14 @@ for (const chooser of document.querySelectorAll(".baseline")) {
   const { names, digits, pairs } = JSON.parse(chooser.nextElementSibling.textContent);
   const table = chooser.parentNode.querySelector(`#${chooser.dataset.table}`);
   const rows = [...table.tBodies[0].rows];
-  const head = table.tHead.querySelector('[data-of="behind"] button');
+  const heads = ["behind", "p", "verdict"].map((of) => table.tHead.querySelector(`[data-of="${of}"]`));
+  const head = heads[0].querySelector("button");
   const written = rows.map((row) => parts(row).map((cell) => [cell.innerHTML, cell.dataset.key]));
   const classes = rows.map((row) => row.className);
   const title = head.innerHTML;
 
   function parts(row) {
-    return ['[data-of="behind"]', '[data-of="p"]', '[data-of="verdict"]'].map((of) => row.querySelector(of));
+    return heads.map((one) => row.cells[one.cellIndex]);
   }
   const number = (value, places) => {
     const text = Math.abs(value).toFixed(places).replace(/\B(?=(\d{3})+(?!\d))/g, ",");

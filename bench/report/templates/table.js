@@ -9,8 +9,9 @@ const tools = [...document.querySelectorAll("table[data-tools]")].map((table) =>
   const nothing = () => ({ text: "", family: new Set(), view: new Set(), verdict: new Set(), hide: new Set(), show: new Set() });
   let state = nothing();
 
+  const judged = table.tHead.querySelector('[data-of="verdict"]')?.cellIndex;
   function verdict(row) {
-    return row.querySelector('[data-of="verdict"] .tag')?.textContent.trim();
+    return row.cells[judged]?.querySelector(".tag")?.textContent.trim();
   }
   const words = (node) => {
     const apart = "small, .kind, .tag";  // which are set off by the style sheet

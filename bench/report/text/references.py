@@ -62,7 +62,14 @@ def above_references(board: Board) -> str:
 
 def crown(board: Board) -> str:
     """What the first ranked configuration is called: "best", where it has beaten the references, a uniform guess among
-    them, and shares a seed with every rival."""
+    them, and shares a seed with every rival; "only", where there is nothing to be better than."""
+    if (
+        len(board.everything) == 1
+        and not board.references
+        and not board.failed
+        and board.beats_uniform(board.ranked[0])
+    ):
+        return "only"
     behind = board.unbeaten or board.unpaired or not board.beats_uniform(board.ranked[0])
     return "first" if behind else "best"
 

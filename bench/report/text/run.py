@@ -3,7 +3,7 @@ was computed."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import pandas as pd
 
@@ -23,13 +23,14 @@ TRAINED_IN = {
 def headline_facts(tables: RunTables, boards: Sequence[Board]) -> list[str]:
     cells = tables.cells
     done = sum(len(sample.cells) for board in boards for sample in board.samples.values())
-    configurations = sum(len(board.everything) + len(board.failed) for board in boards)
     read_else = sum(len(board.readings) for board in boards)
+    configurations = cells["config"].nunique() - read_else
     beside = f" and {several(read_else, 'other reading')} of recipes" if read_else else ""
     facts = [
         f"run {tables.meta.get('name', '')}".strip(),
         f"{done} of {_planned(tables)} cells scored",
-        f"{several(configurations, 'configuration')}{beside}, seeds {ranges(cells['seed'])}",
+        f"{several(configurations, 'configuration')}{beside}, "
+        f"seed{'s' if cells['seed'].nunique() > 1 else ''} {ranges(cells['seed'])}",
     ]
     times = [str(entry["time"]) for entry in tables.provenance if entry.get("time")]
     return facts + ([max(times)[:10]] if times else [])
@@ -41,7 +42,8 @@ def notices(tables: RunTables, failed: pd.DataFrame) -> list[str]:
     missing = _planned(tables) - len(tables.cells)
     if missing:
         texts.append(
-            f"Incomplete run: {missing} of {_planned(tables)} cells have not ended yet; rankings may still change."
+            f"Incomplete run: {missing} of {_planned(tables)} cells have not ended yet"
+            + ("; rankings may still change." if len(failed) < len(tables.cells) else ".")
         )
     if len(failed):
         ends = ", ".join(f"{count} {status}" for status, count in failed["status"].value_counts().items())
@@ -54,6 +56,33 @@ def notices(tables: RunTables, failed: pd.DataFrame) -> list[str]:
     if any(git(entry).get("dirty") for entry in invocations(tables)):
         texts.append("The code had uncommitted changes when cells were computed: nobody else has this version.")
     return texts
+
+
+def absent(tables: RunTables, boards: Sequence[Board], shown: Collection[str]) -> list[str]:
+    """What a page of scores may have and this one has not, and why; `shown` are the sections that it has."""
+    if not boards:
+        return []
+    why = {
+        "sigma": ("scores over σ", _no_curve(tables)),
+        "samples": (
+            "bounds over L",
+            "each was evaluated at one L, and nothing is known of its convergence"
+            if tables.bounds.groupby("cell")["samples"].nunique().max() == 1
+            else "no bounds at several L were kept",
+        ),
+        "speed": ("speed", "it has not been measured"),
+        "pictures": ("reconstructions and samples", "no pictures were kept"),
+    }
+    return [f"{what} ({reason})" for section, (what, reason) in why.items() if section not in shown]
+
+
+def _no_curve(tables: RunTables) -> str:
+    """Why no score stands over a fixed σ."""
+    sigmas = pd.to_numeric(tables.cells["sigma"], errors="coerce").groupby(tables.cells["family"]).nunique()
+    tried = [str(family) for family in sigmas.index[sigmas > 1]]
+    if not tried:
+        return "no family was trained at two or more fixed σ"
+    return f"of the fixed σ of {listed(tried)} fewer than two could be ranked in each family"
 
 
 def precision(chosen: pd.Series) -> str:

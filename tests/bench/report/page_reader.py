@@ -48,6 +48,9 @@ class Element:
         ]
 
 
+CELLS = ("td", "th")
+
+
 class _Parser(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
@@ -55,6 +58,8 @@ class _Parser(HTMLParser):
         self.open = [self.root]
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag in CELLS and self.open[-1].tag in CELLS:  # which the next one ends
+            self.open.pop()
         names = [name for name, _ in attrs]
         assert len(names) == len(set(names)), f"<{tag}> has an attribute twice: {names}"
         element = Element(tag, {name: value or "" for name, value in attrs})
@@ -66,6 +71,8 @@ class _Parser(HTMLParser):
         self.open[-1].children.append(Element(tag, {name: value or "" for name, value in attrs}))
 
     def handle_endtag(self, tag: str) -> None:
+        if tag == "tr" and self.open[-1].tag in CELLS:
+            self.open.pop()
         assert self.open[-1].tag == tag, f"</{tag}> closes <{self.open[-1].tag}>"
         self.open.pop()
 

@@ -45,8 +45,9 @@ def test_choosing_a_baseline_rewrites_the_table_and_the_best_brings_it_back(brow
     page.goto(build(tables, tmp_path / "index.html").as_uri())
 
     def column(of_: str) -> list[str]:
+        place = page.eval_on_selector(f'table.ranked th[data-of="{of_}"]', "head => head.cellIndex")
         return page.eval_on_selector_all(
-            f'table.ranked tr[data-place] [data-of="{of_}"]', "cells => cells.map(cell => cell.innerText)"
+            "table.ranked tr[data-place]", f"rows => rows.map(row => row.cells[{place}].innerText)"
         )
 
     before = {name: column(name) for name in ("behind", "p", "verdict")}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bench.report import build
-from tests.bench.report import fake_run
+from tests.bench.report import fake_run, many_cells
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -181,3 +181,57 @@ def test_both_colour_schemes_change_figures_too(page: Page) -> None:
     dark = colours()
     assert light[0] != dark[0]
     assert light[3] != dark[3]
+
+
+@pytest.mark.slow
+def test_a_long_table_is_sorted_whole_and_laid_out_in_parts(browser: Browser, tmp_path: Path) -> None:
+    tables = fake_run.tables(many_cells.many(280), images=30, seeds=[0], pictures=False, throughput=False)
+    address = build(tables, tmp_path / "index.html").as_uri()
+    everything, laid_out = "table.ranked >> nth=0 >> tbody tr", "table.ranked >> nth=0 >> tbody tr:visible"
+    with browser.new_context(viewport={"width": 1280, "height": 900}) as context:
+        opened = context.new_page()
+        opened.goto(address)
+        count = opened.locator(everything).count()
+        assert opened.locator(laid_out).count() == 200 < count
+        table = opened.locator("table.ranked").first
+        table.evaluate("""table => {
+            const body = table.tBodies[0], whole = body.replaceChildren;
+            table.moved = 0;
+            body.replaceChildren = (...rows) => { table.moved += 1; whole.apply(body, rows); };
+        }""")
+        for head, words in (("Likelihood", True), ("ELBO", False)):
+            place = table.locator("thead th", has_text=head).evaluate("head => head.cellIndex")
+            table.locator("thead button", has_text=head).click()
+            texts = table.locator("tbody tr").evaluate_all(
+                f"rows => rows.map(row => row.cells[{place}].dataset.key ?? row.cells[{place}].textContent)"
+            )
+            assert len(texts) == count
+            keys = texts if words else [float(text.replace("−", "-").replace(",", "")) for text in texts]
+            assert words or keys == sorted(keys)
+        assert table.evaluate("table => table.moved") == 2, "all rows at once, whatever their number"
+        opened.locator("table.ranked >> nth=0").evaluate(
+            "table => { table.scrollIntoView(); table.parentNode.scrollTo(0, 1e6); }"
+        )
+        opened.wait_for_function("document.querySelectorAll('table.ranked')[0].querySelectorAll('.later').length === 0")
+        opened.emulate_media(media="print")
+        assert opened.locator(laid_out).count() == count
+    with browser.new_context(java_script_enabled=False) as context:
+        opened = context.new_page()
+        opened.goto(address)
+        assert opened.locator(laid_out).count() == count
+
+
+def test_odd_names_widen_nothing_and_run_nothing(browser: Browser, tmp_path: Path) -> None:
+    name = "<img src=x onerror=alert(1)>" + "שם-ארוך" * 30
+    tables = fake_run.tables(fake_run.few(), images=30, seeds=[0], label=lambda label: label.replace("gaussian", name))
+    address = build(tables, tmp_path / "index.html").as_uri()
+    complaints: list[str] = []
+    with browser.new_context(viewport={"width": 360, "height": 900}) as context:
+        opened = context.new_page()
+        opened.on("dialog", lambda dialog: dialog.dismiss())
+        opened.on("dialog", lambda dialog: complaints.append(dialog.message))
+        opened.on("console", lambda message: complaints.append(message.text))
+        opened.goto(address)
+        opened.evaluate("document.querySelectorAll('details').forEach(part => part.open = true)")
+        assert opened.evaluate("document.documentElement.scrollWidth") <= 360
+    assert complaints == []

@@ -59,9 +59,18 @@ def test_ids_of_all_configurations_differ(tables: RunTables) -> None:
     assert len({anchor(config) for config in configs}) == len(configs)
 
 
-def test_the_first_hundred_have_a_drawer_and_the_rest_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rooms, "MOST", 3)
-    found = of_board(few())
+@pytest.mark.parametrize(
+    ("sizes", "share"),
+    [([], []), ([12], [12]), ([2000], [100]), ([80, 90], [50, 50]), ([10, 2000], [10, 90]), ([500, 3, 60], [49, 3, 48])],
+)
+def test_a_page_has_a_hundred_drawers_for_all_its_boards(sizes: list[int], share: list[int]) -> None:
+    assert rooms.shares(sizes) == share
+
+
+def test_the_first_have_a_drawer_and_the_rest_none() -> None:
+    tables = few()
+    looks = Looks.of(tables.cells["family"])
+    found = rooms.drawers(boards(tables)[0], tables, looks, "board-1", 3)
     assert [len(found.lines), found.beyond] == [3, len(boards(few())[0].everything) - 3]
     text = rendered(found)
     assert text.count('<details class="drawer"') == 3

@@ -30,7 +30,7 @@ def test_pictures_share_one_row_of_originals(tables: RunTables, shown: Element) 
 def test_a_strip_is_the_images_side_by_side(shape: tuple[int, ...]) -> None:
     images = np.random.default_rng(0).integers(0, 256, size=shape, dtype=np.uint8)
     uri = pictures.strip(images)
-    back = np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))))
+    back = np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))).convert("RGBA"))
     count, height, width = shape[:3]
     assert back.shape == (height, count * (width + 1) - 1, 4)
     colours = images[..., 0] if images.shape[-1] == 1 and images.ndim == 4 else images

@@ -43,7 +43,7 @@ THIN: dict[str, tuple[Callable[[], RunTables], dict[str, str]]] = {
     ),
     "one currency": (
         lambda: fake_run.only(few(), lambda cells: cells["currency"] == "pmf-2"),
-        {"verdict": "bernoulli", "sigma": "No family of this run was trained at two or more fixed σ"},
+        {"verdict": "bernoulli", "reading": "scores over σ (no family was trained at two or more fixed σ)"},
     ),
     "one configuration": (
         lambda: fake_run.tables([fake_run.settings()[2]], seeds=[0], images=40),
@@ -51,12 +51,15 @@ THIN: dict[str, tuple[Callable[[], RunTables], dict[str, str]]] = {
     ),
     "no fixed σ": (
         lambda: fake_run.tables([s for s in fake_run.few() if not isinstance(s.sigma, float)], images=40),
-        {"sigma": "No family of this run was trained at two or more fixed σ"},
+        {"reading": "scores over σ (no family was trained at two or more fixed σ)"},
     ),
-    "no pictures": (lambda: fake_run.tables(fake_run.few(), images=40, pictures=False), {"pictures": "no pictures"}),
+    "no pictures": (
+        lambda: fake_run.tables(fake_run.few(), images=40, pictures=False),
+        {"reading": "samples (no pictures were kept)"},
+    ),
     "no speed": (
         lambda: fake_run.tables(fake_run.few(), images=40, throughput=False),
-        {"speed": "has not been measured"},
+        {"reading": "speed (it has not been measured)"},
     ),
     "no refinement": (
         lambda: dataclasses.replace(
@@ -97,11 +100,13 @@ THIN: dict[str, tuple[Callable[[], RunTables], dict[str, str]]] = {
         ),
         {"verdict": "the only configuration that can be ranked"},
     ),
-    "one L": (lambda: fake_run.tables(fake_run.few(), images=40, samples=[50]), {"samples": "at one L only"}),
-    "nothing failed": (lambda: few(), {"failed": "None: all "}),
+    "one L": (
+        lambda: fake_run.tables(fake_run.few(), images=40, samples=[50]),
+        {"reading": "each was evaluated at one L"},
+    ),
     "all failed": (
         lambda: fake_run.only(fake_run.tables(images=40), lambda cells: cells["status"] != "done"),
-        {"verdict": "Nothing can be ranked", "failed": "out of memory", "ranking": "Nothing to rank"},
+        {"verdict": "Nothing can be ranked", "failed": "out of memory"},
     ),
     "colour, not square": (
         lambda: fake_run.tables(fake_run.few(), images=40, shape=(12, 20, 3)),

@@ -30,7 +30,7 @@ from bench.store import RunTables
 from vae_core.statistics import intervals as compare
 from vae_core.statistics.intervals import Floats
 
-MOST = 100  # drawers of a board; a run of thousands keeps its page light
+MOST = 100  # drawers of a page; a run of thousands keeps it light
 #: of a cell's row
 OF_CELLS = [
     *("config", "cell", "seed", "status", "reason", "epochs_run", "best_epoch", "ended_by", "khat_bad_fraction"),
@@ -96,9 +96,18 @@ class Drawers:
         return {line.label: line.anchor for line in self.lines if labels.count(line.label) == 1}
 
 
-def drawers(board: Board, tables: RunTables, looks: Looks, prefix: str) -> Drawers:
-    """Of the first `MOST` configurations, in the order of the board; `prefix` begins the ids of what they share."""
-    rows = board.everything[:MOST]
+def shares(sizes: Sequence[int]) -> list[int]:
+    """How many of each board have a drawer: `MOST` in all, what a small board needs not for the others."""
+    left, found = MOST, [0] * len(sizes)
+    for done, place in enumerate(sorted(range(len(sizes)), key=lambda place: sizes[place])):
+        found[place] = min(sizes[place], left // (len(sizes) - done))
+        left -= found[place]
+    return found
+
+
+def drawers(board: Board, tables: RunTables, looks: Looks, prefix: str, most: int = MOST) -> Drawers:
+    """Of the first `most` configurations, in the order of the board; `prefix` begins the ids of what they share."""
+    rows = board.everything[:most]
     store = Store(prefix)
     held = _Held(board, tables, rows)
     lines = [_drawer(row, board, looks, held, store) for row in rows]
