@@ -30,7 +30,7 @@ from bench.statistics.tuning import Tuned
 from bench.store import RunTables
 from vae_core.statistics import intervals as compare
 from vae_core.statistics.intervals import FEWEST_IMAGES, Floats
-from vae_core.statistics.significance import SeedNoise, of_pairs, of_values
+from vae_core.statistics.significance import SeedNoise, holm, of_pairs, of_values
 
 
 @dataclass(frozen=True)
@@ -136,10 +136,8 @@ class Board(Contest):
         return tuple(row for row in self.left_out if self.sign * row.value.mean > best)
 
     def leads(self, pairs: Sequence[tuple[str, str]]) -> list[Estimate | None]:
-        """By how much the first configuration of each pair is better, in the board's unit (negative: it is worse).
-
-        Paired by seed and image; None where the two share no seed.
-        """
+        """By how much the first configuration of each pair is better, in the board's unit (negative: it is worse),
+        paired by seed and image; None where the two share no seed."""
         differences = [self.difference(*pair) for pair in pairs]
         paired = [nats for nats in differences if nats is not None]
         if not paired:
@@ -147,6 +145,17 @@ class Board(Contest):
         leads = compare.intervals(paired, generator(), noise=self._noise(pairs, paired, differences))
         estimates = (Estimate.of(leads, index).times(self.scale) for index in range(len(paired)))
         return [None if nats is None else next(estimates) for nats in differences]
+
+    def apart(self, pairs: Sequence[tuple[str, str]]) -> list[bool | None]:
+        """Whether the two of each pair can be told apart, corrected for all these pairs (Holm): p below 0.05, and an
+        interval that leaves zero out. None where the two share no seed, or the images are too few to judge."""
+        differences = [self.difference(*pair) for pair in pairs]
+        paired = [nats for nats in differences if nats is not None]
+        if not paired or not self.judged:
+            return [None for _ in pairs]
+        found = compare.changes(paired, generator(), noise=self._noise(pairs, paired, differences))
+        told = iter((found.clear & (holm(found.p) < 1 - compare.LEVEL)).tolist())
+        return [None if nats is None else next(told) for nats in differences]
 
     def _noise(
         self, pairs: Sequence[tuple[str, str]], paired: Sequence[Floats], differences: Sequence[Floats | None]

@@ -211,14 +211,19 @@ def seed_deviation(sample: Floats) -> float:
 
 
 def changes(
-    differences: Sequence[Floats], generator: np.random.Generator, level: float = LEVEL, replicates: int = REPLICATES
+    differences: Sequence[Floats],
+    generator: np.random.Generator,
+    level: float = LEVEL,
+    replicates: int = REPLICATES,
+    noise: SeedNoise | None = None,
 ) -> Changes:
     """C differences [S_c, N], each of a configuration with itself in another run, paired by seed and image.
 
-    They share the seed variances (moderated). Correct the p-values with `significance.holm`, together with those of
-    other boards; with fewer than FEWEST_IMAGES images they are NaN. Raises as `intervals` does.
+    noise: the variance of per-seed means of each, moderated; by default over these differences alone. Correct the
+    p-values with `significance.holm`, together with those of other boards; with fewer than FEWEST_IMAGES images they
+    are NaN. Raises as `intervals` does.
     """
-    noise = of_values(differences)
+    noise = noise or of_values(differences)
     interval = intervals(differences, generator, level, replicates, noise)
     images = differences[0].shape[1]
     if images < FEWEST_IMAGES:

@@ -5,22 +5,24 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
 from bench.report.numbers import DIGITS, several
 from bench.statistics.boards import Board
-from bench.statistics.claims.tiers import MOST, Tiers, tiers
+from bench.statistics.claims.tiers import MOST, Tiers, neighbours, tiers
 
 DIGITS_OF_P = 3
+ALIKE = "="  # of a row beyond the tiers, and the one above it
 
 
 @dataclass(frozen=True)
 class Baseline:
     """Of one board."""
 
-    letters: tuple[str, ...]  # by rank, from the first on
+    letters: tuple[str, ...]  # by rank, from the first on; beyond the tiers a sign, or nothing
     names: tuple[str, ...]
     note: str
     data: Markup  # JSON for the script
@@ -31,25 +33,32 @@ def baseline(board: Board) -> Baseline | None:
     found = tiers(board)
     if found is None:
         return None
+    told = neighbours(board)
     return Baseline(
-        letters=found.letters,
+        letters=(*found.letters, *(ALIKE if apart is False else "" for apart in told)),
         names=tuple(row.label for row in found.rows),
-        note=_note(board, found),
+        note=_note(found, told),
         data=_data(board, found),
     )
 
 
-def _note(board: Board, found: Tiers) -> str:
+def _note(found: Tiers, told: Sequence[bool | None]) -> str:
     """What the letters say."""
-    neighbours, alike = len(found.rows) - 1, found.inseparable_neighbours
-    beyond = f" Of the first {MOST} alone." if len(board.ranked) > MOST else ""
-    pairs = len(found.rows) * neighbours // 2
-    if neighbours == 1:
+    beside, alike = len(found.rows) - 1, found.inseparable_neighbours
+    beyond = ""
+    if told:
+        beyond = (
+            f" Letters are of the first {MOST}; of the {len(told):,} rows beyond, each is held against the best and "
+            f"against the one above it, from which {told.count(False):,} cannot be told apart ({ALIKE}; corrected for "
+            f"these pairs alone)."
+        )
+    pairs = len(found.rows) * beside // 2
+    if beside == 1:
         alone = "cannot be told apart" if alike else "can be told apart"
         return f"Tier: the two share a letter if they cannot be told apart; here they {alone}."
     return (
         f"Tier: two rows that share a letter cannot be told apart (corrected for all {several(pairs, 'pair')}, so that "
-        f"any row may be the one that others are held against). Of {neighbours} neighbouring pairs {alike} "
+        f"any row may be the one that others are held against). Of {beside} neighbouring pairs {alike} "
         f"cannot.{beyond}"
     )
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
 from bench.report.numbers import listed, several
-from bench.statistics.rows import grouped
+from bench.report.text.run import by_reason
 
 OPEN = 6  # cells of the only group, up to which they are shown without a click
-NUMBER = re.compile(r"\d[\d.,]*")
 
 
 @dataclass(frozen=True)
@@ -41,9 +39,7 @@ class Failure:
 
 def failures(failed: pd.DataFrame, configs: pd.Series) -> list[Failure]:
     """Most cells first. `failed` is what `unusable` gives, `configs` the configuration of each cell by its name."""
-    rows = list(failed.itertuples(index=False))
-    groups = grouped(rows, lambda row: NUMBER.sub("#", row.reason))
-    found = sorted(groups.values(), key=len, reverse=True)
+    found = by_reason(list(failed.itertuples(index=False)))
     return [_failure(group, configs, alone=len(found) == 1) for group in found]
 
 

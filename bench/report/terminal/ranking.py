@@ -11,6 +11,7 @@ from bench.report.provenance import loud
 from bench.report.terminal.notes import CELL, EDGE, Note, notes, seeds_mark
 from bench.report.text.doubts import caution
 from bench.report.text.references import SHORT_MARKS, crown, distance, mark
+from bench.report.text.run import DIFFER, by_reason
 from bench.report.text.tuning import value_text, words
 from bench.report.text.verdict import sentences
 from bench.statistics.boards import Board, boards
@@ -80,14 +81,12 @@ def _failures(tables: RunTables, width: int, alone: bool) -> list[str]:
     whole = len(tables.cells)
     lines = _wrapped(f"{len(failed)} of {several(whole, 'cell')} failed ({CELL}); the report says why.", width)
     if alone:
-        reasons = failed["reason"].value_counts()
-        lines += [
-            line
-            for reason, count in reasons.iloc[:LISTED].items()
-            for line in _hanging(f"{count:>{len(str(whole))}} ", str(reason), width)
-        ]
-        if len(reasons) > LISTED:
-            lines.append(f"and {several(len(reasons) - LISTED, 'other reason')}")
+        groups = by_reason(list(failed.itertuples(index=False)))
+        for group in groups[:LISTED]:
+            reason = f"{group[0].reason}{DIFFER if len({row.reason for row in group}) > 1 else ''}"
+            lines += _hanging(f"{len(group):>{len(str(whole))}} ", reason, width)
+        if len(groups) > LISTED:
+            lines.append(f"and {several(len(groups) - LISTED, 'other reason')}")
     return lines
 
 

@@ -16,7 +16,7 @@ from markupsafe import Markup
 from bench.report.numbers import amount, listed, measured, number, several, withheld
 from bench.report.text.findings import first_of, without_data
 from bench.report.text.scope import untried_families
-from bench.report.text.training import fewer_seeds
+from bench.report.text.training import failed_seeds, fewer_seeds
 from bench.statistics.boards import Board
 from bench.statistics.rows import Row
 from vae_core.statistics.intervals import FEWEST_IMAGES, Verdict
@@ -69,7 +69,18 @@ def _use(board: Board, top: Row, held: bool) -> Markup:
         return Markup("none of these models as they stand: {} {} not beaten").format(
             first_of(names), "is" if len(names) == 1 else "are"
         )
-    return Markup("<b>{}</b>{}").format(top.label, ", of what can be ranked" if board.better_unranked else "")
+    if board.better_unranked:
+        of = ", of what can be ranked"
+    elif _unpaired(board):
+        of = ", of what it can be held against"
+    else:
+        of = ""
+    return Markup("<b>{}</b>{}").format(top.label, of)
+
+
+def _unpaired(board: Board) -> list[Row]:
+    """What shares no seed with the best."""
+    return [row for row in board.ranked if row.verdict == Verdict.UNPAIRED]
 
 
 def _score(board: Board, top: Row) -> Markup:
@@ -93,6 +104,9 @@ def _surely(board: Board) -> Iterator[Markup]:
         p = "< 0.001" if first.p < 0.001 else f"= {number(first.p, 3)}"
         more = f", and of {several(len(behind), 'other')} behind that" if behind else ""
         yield Markup("ahead of <b>{}</b> by {}, p {}{}").format(first.label, amount(first.behind, board.unit), p, more)
+    if unpaired := _unpaired(board):
+        names = [Markup("<b>{}</b>").format(row.label) for row in unpaired]
+        yield Markup("shares no seed with {}: which is better cannot be judged").format(first_of(names))
     if beaten := [row for row in board.references if math.isfinite(row.behind.mean)]:  # `held`: there is no other
         closest = min(beaten, key=lambda row: row.behind.mean)
         yield Markup("ahead of every reference, of <b>{}</b>, the closest, by {}").format(
@@ -152,7 +166,9 @@ def _frugal(board: Board, top: Row) -> Iterator[Markup]:
         yield Markup("that is it")
         return
     behind = f"behind by {amount(row.behind, board.unit)}"
-    if row.verdict == Verdict.INDISTINGUISHABLE:
+    if row.verdict == Verdict.UNPAIRED:
+        behind = "which shares no seed with the best"
+    elif row.verdict == Verdict.INDISTINGUISHABLE:
         behind += ", which is not beyond noise"
     yield Markup("<b>{}</b>, {}, {}").format(row.label, amount(row.value, board.unit), behind)
 
@@ -193,7 +209,10 @@ def _cautions(board: Board, top: Row) -> Iterator[Markup]:
             if top in board.unended
             else "",
         )
-    if fewer := [row for row in board.everything if fewer_seeds(row, board)]:
+    if lost := [row for row in board.everything if failed_seeds(row)]:
+        names = [Markup("<b>{}</b> ({})").format(row.label, failed_seeds(row)) for row in lost]
+        yield Markup("That seeds which failed would have scored like those that did not: {}.").format(first_of(names))
+    if fewer := [row for row in board.everything if fewer_seeds(row, board) and row not in lost]:
         names = [Markup("<b>{}</b> ({})").format(row.label, fewer_seeds(row, board)) for row in fewer]
         yield Markup("That all rest on as many trainings: {}.").format(first_of(names))
     if board.most_seeds == 1:

@@ -3,13 +3,16 @@ was computed."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
+from typing import Any
 
 import pandas as pd
 
 from bench.report.numbers import NOTHING, listed, several
 from bench.report.provenance import git, invocations, loud
 from bench.statistics.boards import Board
+from bench.statistics.rows import grouped
 from bench.store import RunTables
 
 # how the matrix products of training were done, by the grid's word for it
@@ -18,6 +21,9 @@ TRAINED_IN = {
     "tf32": "TF32 (tf32: factors rounded to 10 bits of mantissa)",
     "bf16": "bfloat16 (bf16: factors and results rounded to 7 bits of mantissa)",
 }
+
+NUMBER = re.compile(r"\d[\d.,]*")
+DIFFER = " (the numbers in it differ)"
 
 
 def headline_facts(tables: RunTables, boards: Sequence[Board]) -> list[str]:
@@ -107,3 +113,10 @@ def ranges(seeds: pd.Series) -> str:
 def _planned(tables: RunTables) -> int:
     planned = tables.meta.get("cells")
     return max(planned if isinstance(planned, int) else 0, len(tables.cells))
+
+
+def by_reason(rows: Sequence[Any]) -> list[list[Any]]:
+    """Rows with a `reason`, those together whose reasons differ in numbers alone; most rows first: a grid that fails
+    mostly fails of a few things."""
+    groups = grouped(rows, lambda row: NUMBER.sub("#", str(row.reason)))
+    return sorted(groups.values(), key=len, reverse=True)

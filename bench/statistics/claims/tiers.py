@@ -6,6 +6,7 @@ whichever is picked, at the price that fewer differences are called than against
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 from bench.statistics.boards import Board
@@ -41,3 +42,10 @@ def tiers(board: Board) -> Tiers | None:
     scale = board.scale
     pairs = found._replace(lead=scale * found.lead, low=scale * found.low, high=scale * found.high)
     return Tiers(rows, tuple(letters(found.apart)), pairs)
+
+
+def neighbours(board: Board) -> list[bool | None]:
+    """Of each ranked configuration beyond the first MOST whether it can be told apart from the one above it, corrected
+    for these pairs together (`Board.apart`); empty where there is none beyond."""
+    rows = [row.config for row in board.ranked[MOST - 1 :]]
+    return board.apart(list(itertools.pairwise(rows))) if len(rows) > 1 else []

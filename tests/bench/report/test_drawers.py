@@ -61,7 +61,14 @@ def test_ids_of_all_configurations_differ(tables: RunTables) -> None:
 
 @pytest.mark.parametrize(
     ("sizes", "share"),
-    [([], []), ([12], [12]), ([2000], [100]), ([80, 90], [50, 50]), ([10, 2000], [10, 90]), ([500, 3, 60], [49, 3, 48])],
+    [
+        ([], []),
+        ([12], [12]),
+        ([2000], [100]),
+        ([80, 90], [50, 50]),
+        ([10, 2000], [10, 90]),
+        ([500, 3, 60], [49, 3, 48]),
+    ],
 )
 def test_a_page_has_a_hundred_drawers_for_all_its_boards(sizes: list[int], share: list[int]) -> None:
     assert rooms.shares(sizes) == share

@@ -122,7 +122,9 @@ def test_any_name_is_shown_as_it_is(name: str, tmp_path: Path) -> None:
     tables.meta["name"] = name
     cells = tables.cells.assign(reason=tables.cells["reason"].where(tables.cells["status"] == "done", name))
     shown = built(dataclasses.replace(tables, cells=cells), tmp_path)  # the reader refuses tags that do not match
-    assert [script.attributes for script in shown.all("script") if script.attributes] == [{"type": "application/json"}] * 2
+    assert [script.attributes for script in shown.all("script") if script.attributes] == [
+        {"type": "application/json"}
+    ] * 2
     assert len(shown.all("script")) == 3
     part = section(shown, "ranking").all("table", class_="ranked")[0]
     assert any(name in row[1] for row in part.rows())

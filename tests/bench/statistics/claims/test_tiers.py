@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from bench.report.tables.baseline import baseline
 from bench.statistics.claims import tiers as module
 from bench.statistics.claims.tiers import tiers
 from tests.bench.report.planted import grey, of, planted
@@ -46,3 +47,28 @@ def test_only_the_first_are_compared_with_each_other(monkeypatch: pytest.MonkeyP
     found = tiers(board)
     assert found is not None
     assert found.rows == board.ranked[:3]
+
+
+def test_beyond_the_first_a_row_is_held_against_the_one_above_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = (1.5, 1.501, 2.5, 2.501, 3.5)
+    settings = [of("gaussian", score, 0.1 * (place + 1)) for place, score in enumerate(scores)]
+    board = grey(planted(settings, images=200))
+    for most, told in ((1, [False, True, False, True]), (3, [False, True]), (4, [True]), (5, []), (9, [])):
+        monkeypatch.setattr(module, "MOST", most)
+        assert module.neighbours(board) == told
+    monkeypatch.setattr(module, "MOST", 3)
+    shown = baseline(board)
+    assert shown is not None
+    assert shown.letters == ("a", "a", "b", "=", "")
+    assert "of the 2 rows beyond" in shown.note
+    assert "from which 1 cannot" in shown.note
+    few = grey(planted(settings, images=12))
+    assert module.neighbours(few) == [None, None]
+
+
+def test_neighbours_agree_with_all_pairs_where_there_is_one_pair() -> None:
+    board = grey(planted([of("gaussian", 1.5, 0.1), of("laplace", 1.52, 0.1)], images=200))
+    found = tiers(board)
+    assert found is not None
+    both = tuple(row.config for row in board.ranked)
+    assert board.apart([(both[0], both[1])]) == [bool(found.pairs.apart[0, 1])]
