@@ -13,6 +13,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from bench.grid.families import registry
 from bench.report.numbers import amount, listed, measured, number, several, withheld
 from bench.report.text.findings import first_of, without_data
 from bench.report.text.scope import untried_families
@@ -50,6 +51,8 @@ def decision(board: Board, cards: Mapping[str, Any] | None) -> Decision | None:
         "Best within one output a value": tuple(_frugal(board, top)),
     }
     loss = _loss(top, cards) if held else ""
+    if held and not loss and top.family in registry().names():
+        facts["What to write"] = (_asked(top),)
     return Decision(
         use=without_data(board, _use(board, top, held)),
         facts=tuple(
@@ -188,6 +191,14 @@ def _loss(row: Row, cards: Mapping[str, Any] | None) -> str:
         return text
     text = re.sub(r"  # \d+ outputs$", "", text, flags=re.MULTILINE)  # with other options it may be another number
     return text.replace("levels=K", f"levels=K{options}", 1) if "levels=K" in text else ""
+
+
+def _asked(row: Row) -> Markup:
+    """The command that prints the code, where the run does not hold it or it takes more than the family and σ."""
+    sigma = f" --sigma {row.sigma}" if row.sigma else ""
+    return Markup("<code>vae-bench explain {}{} --code loss</code> prints a loss to copy{}").format(
+        row.family, sigma, "; the options of this row are to be added" if row.own_options else ""
+    )
 
 
 def _cautions(board: Board, top: Row) -> Iterator[Markup]:

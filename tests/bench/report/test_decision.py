@@ -187,3 +187,29 @@ def test_it_stands_on_the_first_screen_of_the_page_and_not_where_nothing_is_rank
     assert len(cards) == len([board for board in boards(few()) if board.ranked])
     none = read(build(doubted(few(), lambda cells: cells["cell"] != ""), tmp_path / "none.html"))
     assert not none.all("aside", class_="card")
+
+
+def test_what_shares_no_seed_is_not_won_against_and_failed_seeds_are_told() -> None:
+    tables = run(of("categorical", 1.5), of("beta_binomial", 1.9), of("gaussian", 2.4, "pixel", "binned"), images=200)
+    cells = tables.cells
+    lost = cells["family"].eq("categorical") & cells["seed"].gt(0) | cells["family"].eq("gaussian") & cells["seed"].eq(
+        0
+    )
+    tables.cells.loc[lost, "status"] = "failed"
+    tables.cells.loc[lost, "reason"] = "diverged"
+    found = card(tables)
+    assert found.use.striptags() == "categorical, of what it can be held against"
+    said = facts(found)
+    assert "ahead of beta_binomial by" in said["How surely"]
+    assert "shares no seed with gaussian σ=pixel binned: which is better cannot be judged" in said["How surely"]
+    assert said["Best within one output a value"] == "nothing here"
+    told = cautions(found)
+    assert "categorical (2 of 3 seeds failed)" in told
+    assert "gaussian σ=pixel binned (1 of 3 seeds failed)" in told
+    assert "as many trainings" not in told, "each row is named once"
+
+
+def test_without_the_code_there_is_the_command_that_prints_it() -> None:
+    found = facts(card(run(of("gaussian", 1.5, "pixel", "binned"), of("beta_binomial", 1.9), images=200)))
+    assert found["What to write"] == "vae-bench explain gaussian --sigma pixel --code loss prints a loss to copy"
+    assert "What to write" not in facts(card(run(of("categorical", 1.5), images=200), cards_of(["categorical"])))
