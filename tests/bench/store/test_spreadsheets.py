@@ -80,7 +80,7 @@ def test_every_text_comes_back(text: str) -> None:
 
 
 def test_a_text_stays_in_its_cell_whatever_parts_cells(tmp_path: Path) -> None:
-    """Some spreadsheets take a semicolon or a tab for the end of a cell, all take a carriage return for that of a row."""
+    """Some spreadsheets take a semicolon or a tab for the end of a cell, all a carriage return for that of a row."""
     held = ["a;=1+1", "b\r=1+1", "c\t=1", 'd"e', "f,=1"]
     _write_csv(pd.DataFrame({"label": held, "value": range(5)}), tmp_path / "t.csv")
     whole = (tmp_path / "t.csv").read_bytes().decode()
