@@ -25,7 +25,10 @@ Reader = Callable[[Path, bool], tuple[np.ndarray, np.ndarray]]
 """(root, download) -> the official training and test images, uint8 [N, H, W] or [N, H, W, C]."""
 
 #: what torchvision, and what it reads and downloads with, raise for files and servers
-FOREIGN = (*DAMAGED, ImportError, http.client.HTTPException, pickle.PickleError, tarfile.TarError)
+FOREIGN: tuple[type[Exception], ...] = (
+    *(*DAMAGED, ImportError),
+    *(http.client.HTTPException, pickle.PickleError, tarfile.TarError),
+)
 PATIENCE_S = 10.0  # without an answer for so long, a server counts as not there
 
 

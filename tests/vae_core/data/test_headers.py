@@ -138,13 +138,10 @@ def test_a_file_that_says_less_of_itself_than_it_holds_is_damaged(tmp_path: Path
     np.savez_compressed(tmp_path / "a.npz", images=GREY)
     held = bytearray((tmp_path / "a.npz").read_bytes())
     place = held.rindex(b"PK\x01\x02") + 24
-    for said, why in (
-        (300, r"Bad CRC-32"),
-        (4, "it does not begin as an .npy does"),
-    ):
+    for said in (300, 4):
         held[place : place + 4] = struct.pack("<I", said)
         (tmp_path / "b.npz").write_bytes(held)
-        assert re.search(why, refused(tmp_path / "b.npz"))
+        assert "Bad CRC-32" in refused(tmp_path / "b.npz")
 
 
 def test_memory_does_not_rise_where_a_process_may_have_little_of_it(tmp_path: Path) -> None:
