@@ -50,6 +50,7 @@ def verb(
     from bench.grid.families import code as snippets
 
     plugins.add(plugin or [])
+    plugins.named(family)
     try:
         scale = _scale(sigma)
         said = snippets.code(code, family, scale) if code else explanation.explain(family, columns(), scale)

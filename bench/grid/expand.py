@@ -198,7 +198,7 @@ def exclusion(where: str, table: dict[str, Any]) -> dict[str, frozenset[Any]]:
 
 def _derived(where: str, key: str, value: Any) -> tuple[str, ...]:
     catalogue = registry()
-    families = [catalogue.get(name) for name in catalogue.names()]
+    families = [catalogue.get(name) for name in catalogue.known()]
     allowed = {"view": [f.view for f in families], "scored_as": [s for f in families for s in f.scorings]}[key]
     values = value if isinstance(value, list) else [value]
     for item in values:

@@ -44,8 +44,8 @@ from bench.grid.cell import Cell, Described, labels
 from bench.grid.document import MOST_CANDIDATES, MOST_CELLS, loads, read_text, text_of
 from bench.grid.errors import brief, quoted, some
 from bench.grid.expand import Block, exclusion, expand, matches, most_cells
-from bench.grid.families import option_names, registry
-from bench.grid.settings import GridError, Settings, axis, suggestion
+from bench.grid.families import option_names, registry, trial
+from bench.grid.settings import GridError, Settings, axis, sentence, suggestion
 from bench.grid.tune import SET, require_one_role, tune_axes
 
 __all__ = ["Cell", "Described", "Grid", "GridError", "Settings"]
@@ -104,6 +104,7 @@ def parse_grid(text: str, name: str, file: str, overrides: Sequence[str] = ()) -
         raise GridError(f"{file} is not valid TOML: {error}.") from error
     about, shared, tables, exclusions = _sections(document, file)
     given = dict(_override(text) for text in overrides)
+    of_plugins = _take_in_plugins(file, [shared, *tables, *exclusions, given])
     tune = _tuned(file, document.get("tune"), given)
     for number, table in enumerate(exclusions, 1):
         require_one_role(f"{file}, [[exclude]] {number}", table, tune, "[tune]")
@@ -130,7 +131,7 @@ def parse_grid(text: str, name: str, file: str, overrides: Sequence[str] = ()) -
     kept = tuple(cell for _, cell in cells.values() if not matches(cell, rules))
     if not kept:
         raise GridError(f"{file} has no cells left: its [[exclude]] tables drop all {len(cells)}.")
-    return Grid(name=name, about=about, cells=kept, text=text, overrides=tuple(overrides), notes=tuple(notes))
+    return Grid(name=name, about=about, cells=kept, text=text, overrides=tuple(overrides), notes=(*of_plugins, *notes))
 
 
 def describe(cells: Iterable[Cell]) -> dict[str, Described]:
@@ -163,6 +164,21 @@ def _sections(document: dict[str, Any], file: str) -> tuple[str, dict[str, Any],
         if not isinstance(value, list) or not all(isinstance(table, dict) for table in value):
             raise GridError(f"{file}: write [[{section}]] in double brackets, one for each table.")
     return about.strip(), shared, tables or [{}], exclusions
+
+
+def _take_in_plugins(file: str, tables: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Makes known what installed packages offer of the families that are named, before their options are read; gives
+    sentences on them. Raises GridError for one that is broken."""
+    said: list[str] = []
+    for table in tables:
+        value = table.get("family")
+        for name in value if isinstance(value, list) else [value]:
+            if isinstance(name, str):
+                try:
+                    trial.take_in(name, said)
+                except ValueError as error:
+                    raise GridError(f"{file}: {sentence(error)}") from None
+    return said
 
 
 def _override(text: str) -> tuple[str, Any]:
@@ -270,7 +286,7 @@ def _check_options_are_taken(where: str, keys: Iterable[str], families: Sequence
     taken = option_names(families)
     for key in keys:
         if key not in Settings.model_fields and key not in taken:
-            others = [name for name in registry().names() if key in option_names([name])]
+            others = [name for name in registry().known() if key in option_names([name])]
             raise GridError(
                 f"{where}: {brief(key)} is no option of {some(families)}; remove it, or add a family that takes it "
                 f"({some(others)})."
