@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from bench.cli.options import PluginFiles, Refused, columns
+from bench.grid.errors import MOST, brief
 
 
 class Code(StrEnum):
@@ -56,7 +57,7 @@ def verb(
         said = snippets.code(code, family, scale) if code else explanation.explain(family, columns(), scale)
         about = snippets.notes(family, columns()) if code is Code.change else ""
     except ValueError as error:
-        raise Refused(str(error)) from None
+        raise Refused(brief(error, MOST)) from None
     if plugins.origins([family]):
         plugins.obey(family)
     if about:

@@ -144,14 +144,8 @@ def importing(file: str = "") -> Iterator[None]:
     except BaseException as error:
         own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
         where = f" (line {own[-1].lineno}: {_short(own[-1].line or '')})" if own else ""
-        raise ValueError(f"cannot be imported: {type(error).__name__}: {_short(_said(error))}{where}") from error
-
-
-def _said(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception as another:  # somebody else's __str__ is somebody else's code too
-        return f"a {type(another).__name__} in what it says"
+        text = str(traceback.TracebackException(type(error), error, None))  # whatever its own __str__ does
+        raise ValueError(f"cannot be imported: {type(error).__name__}: {_short(text)}{where}") from error
 
 
 def _short(text: str) -> str:

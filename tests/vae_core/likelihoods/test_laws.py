@@ -306,7 +306,10 @@ def test_a_broken_installed_package_is_named_and_spoils_no_other_family(install)
     [
         ("raise SystemExit(3)", "SystemExit: 3"),
         ("class Odd(BaseException): pass\nraise Odd('x')", "Odd: x"),
-        ("class Odd(Exception):\n    def __str__(self): raise ValueError\nraise Odd()", "Odd: a ValueError in what it"),
+        (
+            "class Odd(Exception):\n    def __str__(self): raise ValueError\nraise Odd()",
+            r"Odd: <exception str\(\) failed>",
+        ),
         ("raise ValueError('long ' * 10**6)", "ValueError: long long .*…"),
         ("raise ValueError('a\\x1b[2J\\nb')", r"ValueError: a\\x1b\[2J b"),
     ],
