@@ -1,7 +1,7 @@
 """Likelihoods from a user's own file: read, executed, held to the laws, and added to the catalogue.
 
 A file holds one family, as each of vae_core/likelihoods does, and its name is the family's name
-(examples/triangular.py shows one). What installed packages offer is found by the catalogue itself.
+(examples/triangular.py shows one). What installed packages offer the catalogue itself imports, when it is named.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from vae_core import likelihoods
 from vae_core.likelihoods import Likelihood, Plugin
 from vae_core.likelihoods._plugins import declared, importing
 
+LARGEST = 10_000_000  # bytes of a file
 PREFIX = "vae_core.likelihoods.plugin"  # in front of the file's stem: the name of a plug-in's module
 
 
@@ -54,6 +55,9 @@ def read(path: Path) -> tuple[Plugin, bytes]:
     if not (path.stem.isidentifier() and not path.stem.startswith("_")):
         raise ValueError(f"the plug-in {path} must be named as a family: letters, digits and _, a letter first")
     try:
+        if (size := path.stat().st_size) > LARGEST or not path.is_file():
+            what = f"{size:,} bytes are no family" if path.is_file() else "it is no file that has an end"
+            raise ValueError(f"the plug-in {path} cannot be read: {what}")
         source = path.read_bytes()
     except OSError as error:
         raise ValueError(f"the plug-in {path} cannot be read: {error.strerror}") from None

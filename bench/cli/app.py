@@ -15,7 +15,7 @@ from typing import Annotated, NoReturn, cast
 import typer
 
 from bench.cli.options import INTERRUPTED
-from bench.grid.errors import UserError
+from bench.grid.errors import UserError, brief
 
 VERBS = (
     "run",
@@ -82,9 +82,10 @@ def top(
 
 def _os_sentence(error: OSError) -> str:
     """What the system refused, with the file where it names one."""
+    file = brief(os.fsdecode(error.filename), 200) if isinstance(error.filename, str | bytes) else ""
     if error.errno == errno.ENOSPC:
-        return f"the disk is full{f': {error.filename}' if error.filename else ''}; free some space and run again."
-    return f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror or error}."
+        return f"the disk is full{f': {file}' if file else ''}; free some space and run again."
+    return f"{file}: {error.strerror}." if file else f"{error.strerror or error}."
 
 
 def _refuse(sentence: str, code: int = 2) -> int:

@@ -3,7 +3,6 @@ data set, what is noticed before anything is trained on it."""
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.cli.options import Overrides, Refused, columns, grid_of
+from bench.grid.errors import brief
 
 if TYPE_CHECKING:
     from bench.grid.cell import DataSpec
@@ -36,13 +36,34 @@ def checks() -> list[Check]:
     from bench.engine.local import Pool, TaskFailed
     from bench.engine.provenance import cores
 
+    plugins = list(offered())
     with Pool(1, cores()) as pool:
         try:
             seen = pool.call("bench.cli.doctor:look")
         except TaskFailed as error:
             remedy = "Reinstall it: pip install torch torchvision, or make setup in a fresh clone"
-            return [_python(), Check("torch", str(error), remedy, needed=True), _disk(Path())]
-    return [_python(), *seen, _disk(Path())]
+            return [_python(), Check("torch", str(error), remedy, needed=True), *plugins, _disk(Path())]
+    return [_python(), *seen, *plugins, _disk(Path())]
+
+
+def offered() -> Iterator[Check]:
+    """The families that installed packages offer, by what the packages say of themselves: none is imported."""
+    from bench.grid.families import registry
+    from bench.report.numbers import listed
+
+    catalogue = registry()
+    shipped = (*catalogue.known(), *catalogue.ALIASES)
+    for name, offers in catalogue.offers().items():
+        for offer in offers:
+            package = " ".join(filter(None, (offer.package or "an unnamed package", offer.version)))
+            found = f"{brief(name)}, of {brief(package)} ({brief(offer.module)})"
+            others = [brief(other.package or other.module) for other in offers if other != offer]
+            if name in shipped:
+                yield Check("plug-in", f"{found}: never used, for its name is taken", "Give its module another name")
+            elif others:
+                yield Check("plug-in", f"{found}: not to be used", f"{listed(others)} offers that too: uninstall one")
+            else:
+                yield Check("plug-in", f"{found}: imported when a grid names it")
 
 
 def look() -> list[Check]:
@@ -118,12 +139,13 @@ def _told(spec: DataSpec, facts: Mapping[str, Any]) -> Iterator[Check]:
 
 def data_of(what: str, overrides: list[str] | None) -> list[DataSpec]:
     """The data sets that are meant: one by its name or path, with what --set makes of it, or those of a grid."""
+    from bench.grid.document import text_of
     from bench.grid.read import parse_grid, shipped_grids
 
     if what.endswith(".toml") or (what in shipped_grids() and what not in _names()):
         cells = grid_of(what, overrides).cells
     else:
-        text = f"[grid]\nfamily = 'categorical'\ndataset = {json.dumps(what)}\n"
+        text = f"[grid]\nfamily = 'categorical'\ndataset = {text_of(what)}\n"
         cells = parse_grid(text, "doctor", "vae-bench doctor", overrides or []).cells
     return list(dict.fromkeys(cell.data for cell in cells))
 
@@ -146,7 +168,8 @@ def verb(
 ) -> int:
     """Say whether this machine can run the suite, or what is to be known of a data set.
 
-    Looks at Python, torch, CUDA, the data sets and the disk, and names a remedy for what is missing.
+    Looks at Python, torch, CUDA, the data sets, installed plug-ins and the disk, and names a remedy for
+    what is missing. Plug-ins are listed and not imported.
     Of a data set: levels that do not occur, copies between splits, runs of like images, and more.
 
     Example:  vae-bench doctor faces.npz --set block=50

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from bench.cli.options import PluginFiles, Refused, columns
+from bench.grid.errors import MOST, brief
 
 
 class Code(StrEnum):
@@ -50,12 +51,13 @@ def verb(
     from bench.grid.families import code as snippets
 
     plugins.add(plugin or [])
+    plugins.named(family)
     try:
         scale = _scale(sigma)
         said = snippets.code(code, family, scale) if code else explanation.explain(family, columns(), scale)
         about = snippets.notes(family, columns()) if code is Code.change else ""
     except ValueError as error:
-        raise Refused(str(error)) from None
+        raise Refused(brief(error, MOST)) from None
     if plugins.origins([family]):
         plugins.obey(family)
     if about:

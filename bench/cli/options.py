@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.grid.errors import UserError
+from bench.grid.errors import UserError, brief
 
 if TYPE_CHECKING:
     from bench.grid.read import Grid
@@ -77,11 +77,11 @@ def run_file(run: str) -> Path:
     if run.endswith(".sqlite") or os.sep in run:
         path = Path(run)
         if not path.is_file():
-            raise Refused(f"there is no run file {run}; vae-bench run makes one.")
+            raise Refused(f"there is no run file {brief(run, 100)}; vae-bench run makes one.")
         return path
     path = Path("results") / f"{run}.sqlite"
     if not path.is_file():
-        near = difflib.get_close_matches(run, [file.stem for file in Path("results").glob("*.sqlite")], n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"vae-bench run {run} makes it"
-        raise Refused(f"there is no run {path} ({hint}).")
+        near = difflib.get_close_matches(run[:100], [file.stem for file in Path("results").glob("*.sqlite")], n=1)
+        hint = f"did you mean {brief(near[0])!r}?" if near else f"vae-bench run {brief(run)} makes it"
+        raise Refused(f"there is no run {brief(path, 100)} ({hint}).")
     return path

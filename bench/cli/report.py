@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from bench.cli.options import RUN_NAME, WIDEST, Refused, columns, run_file
+from bench.grid.errors import brief
 
 
 class Format(StrEnum):
@@ -35,31 +36,39 @@ def verb(
 ) -> int:
     """Write a run's report and print its ranking; or its figures for a paper, or a summary in Markdown.
 
-    The run may be unfinished; the report says so.
+    The run may be unfinished; the report says so. The page of another run
+    file is never written over, unless --out names it, and then that is said.
 
     Example:  vae-bench report digits        writes reports/digits/index.html
               vae-bench report digits --figures figures
               vae-bench report digits --format md --out summary.md
     """
     from bench import report as pages
+    from bench.cli import places
     from bench.statistics.boards import boards
     from bench.store import read_run
 
     path = run_file(run)
     tables = read_run(path)
     if tables.cells.empty:
-        raise Refused(f"{path} has no cells yet; vae-bench run {path.stem} computes them.")
+        raise Refused(f"{path} has no cells yet; vae-bench run {brief(path.stem)} computes them.")
     if figures is not None and figures.exists() and not figures.is_dir():
         raise Refused(f"{figures} is no folder that figures could be written to; give another --figures.")
-    target = out or (Path("reports") / path.stem / "index.html" if form is Format.html else None)
+    target, moved = places.page_of(path) if out is None and form is Format.html else (out, "")
     if target is not None:
         if target.exists() and not target.is_file():
             raise Refused(f"{target} is not a file that a {NAMES[form]} could be written to; give another --out.")
+        if form is Format.html:
+            moved = moved or places.replaces(target, path)
+        else:
+            places.refuse_summary(target)
+        if moved:
+            typer.echo(f"{moved}.", err=True)
         target.parent.mkdir(parents=True, exist_ok=True)
     if form is Format.html:
         assert target is not None
         ranked = boards(tables)
-        pages.build(tables, target, ranked)
+        pages.build(tables, target, ranked, places.said_of(path))
         typer.echo(pages.ranking_text(tables, min(columns(), WIDEST), ranked))
     elif target is None:
         typer.echo(pages.markdown(tables), nl=False)
@@ -68,7 +77,7 @@ def verb(
     missing = int(tables.meta.get("cells", 0)) - len(tables.cells)
     if missing > 0:
         typer.echo(
-            f"unfinished: {missing} cells are missing; vae-bench run {tables.meta['grid_name']} goes on.",
+            f"unfinished: {missing} cells are missing; vae-bench run {brief(tables.meta['grid_name'])} goes on.",
             err=target is None,
         )
     if target is not None:

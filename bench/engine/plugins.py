@@ -7,14 +7,15 @@ are still what they were when the run began.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.engine.local import Pool, Task, TaskFailed
 from bench.grid.cell import Cell
-from bench.grid.errors import UserError
-from bench.grid.families import registry
+from bench.grid.errors import MOST, UserError, brief
+from bench.grid.families import registry, trial
 
 
 class PluginError(UserError):
@@ -31,15 +32,37 @@ class Origin:
 
 
 def add(files: Iterable[Path]) -> list[str]:
-    """Take plug-ins into this process's registry, their laws untried, those of installed packages too; gives the
-    families of the files. Raises PluginError."""
-    try:
-        registry().names()
-        from vae_core.plugins import register  # without torch, as the registry is read by now
+    """Take plug-ins into this process's registry, their laws untried; gives the families of the files. Each is imported
+    in a process of its own first, and what it prints is told on stderr. Raises PluginError."""
+    registry()
+    from vae_core.plugins import register  # without torch, as the registry is read by now
 
-        return [register(file, check=False) for file in files]
+    families, said = [], list[str]()
+    try:
+        for file in files:
+            trial.try_file(file, said)
+            with trial.quiet():
+                families.append(register(file, check=False))
     except ValueError as error:
-        raise PluginError(f"{error}.") from None
+        raise PluginError(brief(f"{error}.", MOST)) from None
+    finally:
+        _tell(said)
+    return families
+
+
+def named(family: str) -> None:
+    """Take in the family of an installed package, where it is one. Raises PluginError."""
+    said = list[str]()
+    try:
+        trial.take_in(family, said)
+    except ValueError as error:
+        raise PluginError(brief(f"{error}.", MOST)) from None
+    _tell(said)
+
+
+def _tell(said: Iterable[str]) -> None:
+    for sentence in said:
+        print(sentence, file=sys.stderr)
 
 
 def origins(families: Iterable[str]) -> tuple[Origin, ...]:
@@ -86,8 +109,11 @@ def take_in(wanted: Iterable[Origin]) -> None:
     from vae_core.plugins import register
 
     for origin in wanted:
-        if origin.file is not None:
-            register(origin.file, check=False)
+        with trial.quiet():  # what it prints was told when it was tried
+            if origin.file is not None:
+                register(origin.file, check=False)
+            else:
+                likelihoods.get(origin.family)
         if likelihoods.plugins()[origin.family].sha256 != origin.sha256:
             raise ValueError(f"the plug-in of {origin.family} was changed while it was in use; begin again")
 

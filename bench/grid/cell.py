@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
@@ -102,9 +103,14 @@ class Cell(Settings):
         """Every combination of what is tuned; one without a key where nothing is."""
         return [dict(zip(self.tune, values, strict=True)) for values in itertools.product(*self.tune.values())]
 
+    @property
+    def tried(self) -> int:
+        """How many candidates there are."""
+        return math.prod(map(len, self.tune.values()))
+
     def settled(self, chosen: Mapping[str, Any] | None = None) -> Self:
         """The cell with the values that were chosen, as one of a grid that gives them; by default the first of each."""
-        return self.but(tune={}, **(chosen or self.candidates[0])) if self.tune else self
+        return self.but(tune={}, **(chosen or {key: one[0] for key, one in self.tune.items()})) if self.tune else self
 
     @cached_property
     def search(self) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from bench.grid.cell import Cell
+from bench.grid.document import MOST_CELLS
 from bench.grid.families import Scalar, make, option_names, registry, require_network, trainable_on
 from bench.grid.old import Pairs
 from bench.grid.settings import (
@@ -69,10 +71,30 @@ def expand(block: Block) -> Iterator[Cell]:
         raise GridError(f"{block.where}: {key} = {shown(value)} is left without a cell: {sentence(why)}")
 
 
+def most_cells(block: Block) -> int:
+    """How many cells a block has, but for those of its combinations that no option of a family can be trained on."""
+    count = 0
+    for name in block.axes["family"]:
+        family = family_named(block.where, name)
+        settings = _settings_axes(block, name)
+        asked = settings.pop("objective")
+        bounds = settings.pop("bound")
+        own = "own" in family.objectives
+        able = {objective for word in asked if (objective := "own" if own and word == "dequantised" else word)}
+        pairs = len(block.pairs) or len(able & set(family.objectives)) * len(bounds)
+        others = itertools.chain(settings.values(), _option_axes(block, name).values())
+        count += math.prod(map(len, others)) * pairs * len(family.scorings)
+    return count
+
+
 def _require_networks(block: Block) -> None:
     """Raises GridError where no network can be built from what the block asks of one."""
     given = {**block.axes, **block.tune}
     axes = {name: given[name] if name in given else _default(name) for name in keys_of("network")}
+    if (count := math.prod(map(len, axes.values()))) > MOST_CELLS:
+        raise GridError(
+            f"{block.where} asks for {count:,} networks, and {MOST_CELLS:,} is the most; list fewer values."
+        )
     for asked in _product(axes):
         try:
             require_network(asked)
@@ -165,15 +187,18 @@ def _reasons(where: str, name: str, options: Mapping[str, Scalar]) -> dict[str, 
     return reasons
 
 
-def exclusion(where: str, table: dict[str, Any]) -> dict[str, tuple[Any, ...]]:
+def exclusion(where: str, table: dict[str, Any]) -> dict[str, frozenset[Any]]:
+    """The values of each key that cells are dropped by. Raises GridError."""
     if not table:
         raise GridError(f"{where}: is empty and would drop every cell; name the keys to match, or remove it.")
-    return {key: (_derived if key in EXCLUDABLE else axis)(where, key, value) for key, value in table.items()}
+    return {
+        key: frozenset((_derived if key in EXCLUDABLE else axis)(where, key, value)) for key, value in table.items()
+    }
 
 
 def _derived(where: str, key: str, value: Any) -> tuple[str, ...]:
     catalogue = registry()
-    families = [catalogue.get(name) for name in catalogue.names()]
+    families = [catalogue.get(name) for name in catalogue.known()]
     allowed = {"view": [f.view for f in families], "scored_as": [s for f in families for s in f.scorings]}[key]
     values = value if isinstance(value, list) else [value]
     for item in values:
@@ -182,12 +207,18 @@ def _derived(where: str, key: str, value: Any) -> tuple[str, ...]:
     return tuple(values)
 
 
-def matches(cell: Cell, rule: Mapping[str, tuple[Any, ...]]) -> bool:
-    values_of_cell = {**cell.values(), **cell.options}
-    return all(
-        values_of_cell.get(key) in values or (key == "family" and _by_alias(cell, values))
-        for key, values in rule.items()
-    )
+def matches(cell: Cell, rules: Sequence[Mapping[str, frozenset[Any]]]) -> bool:
+    """Whether a rule drops the cell."""
+    if not rules:
+        return False
+    own = {**cell.values(), **cell.options}
+    for rule in rules:  # thousands of cells times hundreds of rules: plain loops
+        for key, values in rule.items():
+            if own.get(key) not in values and not (key == "family" and _by_alias(cell, values)):
+                break
+        else:
+            return True
+    return False
 
 
 def _by_alias(cell: Cell, names: Iterable[str]) -> bool:

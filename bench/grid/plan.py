@@ -77,7 +77,7 @@ def plan_tuning(cells: Iterable[Cell], device: str, workers: int) -> tuple[Tunin
     total = sum(map(_tuning_cost, map(list, map(dict.values, shapes.values()))))
     for searches in shapes.values():
         group = list(searches.values())
-        candidates = len(group[0][0].candidates)
+        candidates = group[0][0].tried
         most = max(1, MODELS_AT_MOST[device] // candidates)
         if workers > 1:
             fair = total / (workers * BUNDLES_A_WORKER)
@@ -155,7 +155,7 @@ def _cut(models: list[list[Cell]], limit: int) -> list[list[list[Cell]]]:
 
 
 def _tuning_cost(searches: Iterable[list[Cell]]) -> float:
-    return sum(_cost([[search[0].settled()]]) * len(search[0].candidates) for search in searches)
+    return sum(_cost([[search[0].settled()]]) * search[0].tried for search in searches)
 
 
 def _fair_size(group: list[list[Cell]], fair: float) -> int:

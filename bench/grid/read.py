@@ -31,6 +31,7 @@ any cell of its block is an error. `family = "discretised_logistic"` is another 
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
@@ -40,9 +41,11 @@ from typing import Any
 
 from bench.grid import old
 from bench.grid.cell import Cell, Described, labels
-from bench.grid.expand import Block, exclusion, expand, matches
-from bench.grid.families import option_names, registry
-from bench.grid.settings import GridError, Settings, axis, suggestion
+from bench.grid.document import MOST_CANDIDATES, MOST_CELLS, loads, read_text, text_of
+from bench.grid.errors import brief, quoted, some
+from bench.grid.expand import Block, exclusion, expand, matches, most_cells
+from bench.grid.families import option_names, registry, trial
+from bench.grid.settings import GridError, Settings, axis, sentence, suggestion
 from bench.grid.tune import SET, require_one_role, tune_axes
 
 __all__ = ["Cell", "Described", "Grid", "GridError", "Settings"]
@@ -69,12 +72,20 @@ def shipped_grids() -> dict[str, Path]:
 def find_grid(grid: str) -> Path:
     """The file of a grid given as a shipped name or as a path to a .toml. Raises GridError."""
     if grid.endswith(".toml"):
-        if not Path(grid).is_file():
-            raise GridError(f"there is no grid file {grid}; the shipped grids are {', '.join(shipped_grids())}.")
+        if not _is_there(Path(grid)):
+            raise GridError(f"there is no grid file {brief(grid)}; the shipped grids are {some(shipped_grids(), 160)}.")
         return Path(grid)
     if grid not in shipped_grids():
-        raise GridError(f"unknown grid {grid!r} {suggestion(grid, shipped_grids(), 'vae-bench list grids')}.")
+        raise GridError(f"unknown grid {quoted(grid)} {suggestion(grid, shipped_grids(), 'vae-bench list grids')}.")
     return shipped_grids()[grid]
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.stat()
+    except (OSError, ValueError):  # not there, too long for a name, a NUL in it
+        return False
+    return True
 
 
 def load_grid(path: Path, overrides: Sequence[str] = ()) -> Grid:
@@ -82,21 +93,18 @@ def load_grid(path: Path, overrides: Sequence[str] = ()) -> Grid:
 
     Raises GridError.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise GridError(f"{path.name} cannot be read ({error}).") from error
-    return parse_grid(text, path.stem, path.name, overrides)
+    return parse_grid(read_text(path), path.stem, brief(path.name), overrides)
 
 
 def parse_grid(text: str, name: str, file: str, overrides: Sequence[str] = ()) -> Grid:
     """The grid in a TOML text; `file` is what errors call it. Raises GridError."""
     try:
-        document = tomllib.loads(text)
+        document = loads(text, file)
     except tomllib.TOMLDecodeError as error:
         raise GridError(f"{file} is not valid TOML: {error}.") from error
     about, shared, tables, exclusions = _sections(document, file)
     given = dict(_override(text) for text in overrides)
+    of_plugins = _take_in_plugins(file, [shared, *tables, *exclusions, given])
     tune = _tuned(file, document.get("tune"), given)
     for number, table in enumerate(exclusions, 1):
         require_one_role(f"{file}, [[exclude]] {number}", table, tune, "[tune]")
@@ -104,6 +112,7 @@ def parse_grid(text: str, name: str, file: str, overrides: Sequence[str] = ()) -
     blocks, notes = _blocks(file, shared, tables, given, tune)
     blocks, no_room = _with_room(blocks, given)
     notes += no_room
+    _require_size(file, blocks)
     cells: dict[str, tuple[str, Cell]] = {}
     for block in blocks:
         in_block = {cell.id: cell for cell in expand(block)}
@@ -119,10 +128,10 @@ def parse_grid(text: str, name: str, file: str, overrides: Sequence[str] = ()) -
         of_before = old.words(where, table)
         rules += [exclusion(where, rule) for rule in old.rules(of_before, table)]
         notes += [old.excluded_note(where, of_before)] if of_before else []
-    kept = tuple(cell for _, cell in cells.values() if not any(matches(cell, rule) for rule in rules))
+    kept = tuple(cell for _, cell in cells.values() if not matches(cell, rules))
     if not kept:
         raise GridError(f"{file} has no cells left: its [[exclude]] tables drop all {len(cells)}.")
-    return Grid(name=name, about=about, cells=kept, text=text, overrides=tuple(overrides), notes=tuple(notes))
+    return Grid(name=name, about=about, cells=kept, text=text, overrides=tuple(overrides), notes=(*of_plugins, *notes))
 
 
 def describe(cells: Iterable[Cell]) -> dict[str, Described]:
@@ -143,7 +152,7 @@ def _sections(document: dict[str, Any], file: str) -> tuple[str, dict[str, Any],
             raise GridError(f"{file}: the key {key!r} stands at the top, but belongs under [grid] or [[cells]].")
         if key not in sections:
             hint = suggestion(key, sections, "allowed: about, [grid], [tune], [[cells]], [[exclude]]")
-            raise GridError(f"{file}: unknown section {key!r} {hint}.")
+            raise GridError(f"{file}: unknown section {quoted(key)} {hint}.")
     about, shared = document.get("about", ""), document.get("grid", {})
     tables, exclusions = document.get("cells", [{}]), document.get("exclude", [])
     if not isinstance(about, str):
@@ -157,19 +166,34 @@ def _sections(document: dict[str, Any], file: str) -> tuple[str, dict[str, Any],
     return about.strip(), shared, tables or [{}], exclusions
 
 
+def _take_in_plugins(file: str, tables: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Makes known what installed packages offer of the families that are named, before their options are read; gives
+    sentences on them. Raises GridError for one that is broken."""
+    said: list[str] = []
+    for table in tables:
+        value = table.get("family")
+        for name in value if isinstance(value, list) else [value]:
+            if isinstance(name, str):
+                try:
+                    trial.take_in(name, said)
+                except ValueError as error:
+                    raise GridError(f"{file}: {sentence(error)}") from None
+    return said
+
+
 def _override(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
-    key, value = key.strip(), value.strip()
+    key, value, said = key.strip(), value.strip(), f"--set {brief(text)}"
     if not equals or not key or not value:
-        raise GridError(f"--set {text}: write it as KEY=VALUE, such as --set epochs=10.")
+        raise GridError(f"{said}: write it as KEY=VALUE, such as --set epochs=10.")
     try:
-        parsed = tomllib.loads(f"value = {value}")
+        parsed = loads(f"value = {value}", said)
     except tomllib.TOMLDecodeError as error:
         if re.search(r"[\[\]{}\"'\n]", value):
-            raise GridError(f'--set {text}: not a TOML value (words in a list need quotes: ["a", "b"]).') from error
-        return key, value
+            raise GridError(f'{said}: not a TOML value (words in a list need quotes: ["a", "b"]).') from error
+        parsed = loads(f"value = {text_of(value)}", said)
     if set(parsed) != {"value"}:
-        raise GridError(f"--set {text}: give one key at a time.")
+        raise GridError(f"{said}: give one key at a time.")
     return key, parsed["value"]
 
 
@@ -241,12 +265,29 @@ def _with_room(blocks: list[Block], given: Mapping[str, Any]) -> tuple[list[Bloc
     return roomy, (note,)
 
 
+def _require_size(file: str, blocks: Sequence[Block]) -> None:
+    """Raises GridError for more cells, or candidates of a cell, than can be meant, before any is made."""
+    axes = {key: len(values) for block in blocks for key, values in block.axes.items()}
+    tuned = {key: len(values) for key, values in blocks[0].tune.items()}
+    for count, most, what, kind in (
+        (sum(map(most_cells, blocks)), MOST_CELLS, "cells", axes),
+        (math.prod(tuned.values()), MOST_CANDIDATES, "candidates of each cell", tuned),
+    ):
+        if count > most:
+            longest = max(kind, key=kind.__getitem__)
+            asked = f"{count:,}" if count < 10**15 else "more than 10^15"
+            raise GridError(
+                f"{file} asks for {asked} {what}, and one grid has {most:,} at most; list fewer values "
+                f"({brief(longest)} has {kind[longest]:,}), or make several grids of it."
+            )
+
+
 def _check_options_are_taken(where: str, keys: Iterable[str], families: Sequence[str]) -> None:
     taken = option_names(families)
     for key in keys:
         if key not in Settings.model_fields and key not in taken:
-            others = [name for name in registry().names() if key in option_names([name])]
+            others = [name for name in registry().known() if key in option_names([name])]
             raise GridError(
-                f"{where}: {key} is no option of {', '.join(families)}; remove it, or add a family that takes it "
-                f"({', '.join(others)})."
+                f"{where}: {brief(key)} is no option of {some(families)}; remove it, or add a family that takes it "
+                f"({some(others)})."
             )

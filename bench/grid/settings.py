@@ -7,22 +7,28 @@ import json
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from bench.grid.errors import UserError
+from bench.grid.errors import MOST, QUOTED, UserError, brief, quoted, some
 from bench.grid.families import Scalar, bounds, networks, objectives, option_names, registry
 
 DEFAULT_SIGMA = "shared"  # for families with a σ, where the grid names none
 ONE_VALUE = ("eval_samples",)  # a list is the value itself
 LIST_VALUES = ("hidden",)  # a list of numbers is the value itself, a list of lists an axis
+LONGEST_VALUE = 100  # numbers in a value that is a list
 #: in the order in which labels show what varies
 GROUPS = ("model", "training", "data", "network", "schedule", "evaluation", "seed")
 
 
 class GridError(UserError, ValueError):
-    """A grid that cannot be run; the message is one sentence that names file, key and remedy."""
+    """A grid that cannot be run; the message is one sentence that names file, key and remedy, in one line that is cut
+    in its middle where somebody's own words would make it longer than people read."""
+
+    def __init__(self, message: object) -> None:
+        super().__init__(brief(message, MOST))
 
 
 @dataclass(frozen=True)
@@ -186,18 +192,23 @@ def axis(where: str, key: str, value: Any) -> tuple[Any, ...]:
         values = [value]
     else:
         values = value if isinstance(value, list) else [value]
+    for value in values if key in (*ONE_VALUE, *LIST_VALUES) else ():
+        if isinstance(value, list) and len(value) > LONGEST_VALUE:
+            raise GridError(f"{where}: {key} has {len(value):,} numbers in one value; {LONGEST_VALUE} is the most.")
     if not values:
-        raise GridError(f"{where}: {key} is an empty list; give at least one value, or leave the key out.")
+        raise GridError(f"{where}: {brief(key)} is an empty list; give at least one value, or leave the key out.")
     if key in Settings.model_fields:
         cleaned = tuple(_setting(where, key, item) for item in values)
     elif key in option_names():
         cleaned = tuple(_option(where, key, item) for item in values)
     else:
         allowed = [*Settings.model_fields, *option_names()]
-        raise GridError(f"{where}: unknown key {key!r} {suggestion(key, allowed, 'allowed: ' + ', '.join(allowed))}.")
-    for position, item in enumerate(cleaned):
-        if item in cleaned[:position]:
+        raise GridError(f"{where}: unknown key {quoted(key)} {suggestion(key, allowed, f'allowed: {some(allowed)}')}.")
+    met: set[Any] = set()
+    for item in cleaned:
+        if item in met:
             raise GridError(f"{where}: {key} lists {shown(item)} twice; remove one.")
+        met.add(item)
     return cleaned
 
 
@@ -206,13 +217,27 @@ def _setting(where: str, key: str, value: Any) -> Any:
         valid = getattr(Settings.model_validate({"family": "", key: value}), key)
     except ValidationError:
         words = _words(key)
-        near = difflib.get_close_matches(value, words, n=1) if isinstance(value, str) and words else []
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        near = _near(value, words) if isinstance(value, str) else ""
+        hint = f" (did you mean {near!r}?)" if near else ""
         takes = Settings.model_fields[key].description or f"one of {', '.join(words)}"
         raise GridError(f"{where}: {key} = {shown(value)}, but {key} takes {takes}{hint}.") from None
     if key == "family":
         family_named(where, valid)
+    if key == "dataset":
+        _require_home(where, valid)
     return valid
+
+
+def _require_home(where: str, dataset: str) -> None:
+    """Raises GridError for a path in the home of somebody who has none."""
+    if dataset.startswith("~"):
+        try:
+            Path(dataset).expanduser()
+        except RuntimeError:
+            who = brief(PurePath(dataset).parts[0][1:]) or "this user"
+            raise GridError(
+                f"{where}: dataset = {shown(dataset)}, but there is no home of {who}; give the path from / on."
+            ) from None
 
 
 def _words(key: str) -> list[str]:
@@ -240,20 +265,23 @@ def _option(where: str, key: str, value: Any) -> Scalar:
 
 def suggestion(word: str, words: Iterable[str], otherwise: str) -> str:
     """`(did you mean 'x'? otherwise)`, or `(otherwise)` where nothing is near."""
-    near = difflib.get_close_matches(word, list(words), n=1)
-    return f"(did you mean {near[0]!r}? {otherwise})" if near else f"({otherwise})"
+    near = _near(word, words)
+    return f"(did you mean {near!r}? {otherwise})" if near else f"({otherwise})"
+
+
+def _near(word: str, words: Iterable[str]) -> str:
+    """The one that is like it; '' where none is."""
+    near = difflib.get_close_matches(word, list(words), n=1) if len(word) <= QUOTED else []
+    return near[0] if near else ""
 
 
 def shown(value: Any) -> str:
-    """A value as a grid file writes it."""
+    """A value as a grid file writes it, a long one cut in its middle."""
     try:
-        return (
-            json.dumps(list(value) if isinstance(value, tuple) else value)
-            .replace("NaN", "nan")
-            .replace("Infinity", "inf")
-        )
-    except TypeError:
-        return str(value)
+        text = json.dumps(list(value) if isinstance(value, tuple) else value)
+    except TypeError:  # a date, which JSON has not, or a table with one
+        return brief(value)
+    return brief(text if isinstance(value, str) else text.replace("NaN", "nan").replace("Infinity", "inf"))
 
 
 def sentence(error: Exception | str) -> str:

@@ -67,13 +67,13 @@ class Section:
     figures: dict[str, list[figures.Shown]]  # by the section of the page
 
 
-def build(tables: RunTables, out: Path, ranked: Sequence[Board] | None = None) -> Path:
+def build(tables: RunTables, out: Path, ranked: Sequence[Board] | None = None, of: str = "") -> Path:
     """Write the report of a run to `out`, one HTML file that needs no network; gives `out`. `ranked` are its boards,
-    where they are known already.
+    where they are known already; `of` is the run file that the page's head says it is of.
 
     The file appears whole or not at all. Folders are made. Raises OSError where it cannot be written.
     """
-    return write("page.html.j2", context(tables, ranked), out)
+    return write("page.html.j2", context(tables, ranked) | {"run_file": of}, out)
 
 
 def write(template: str, shown: Mapping[str, Any], out: Path) -> Path:
@@ -121,6 +121,7 @@ def context(tables: RunTables, ranked: Sequence[Board] | None = None) -> dict[st
     return {
         **style_and_script(),
         "name": str(meta.get("name", "run")),
+        "run_file": "",
         "about": str(meta.get("about") or ""),
         "datasets": " and ".join(dict.fromkeys(said(spec.dataset, spec.made) for spec in specs(cells))) or "no data",
         "facts": headline_facts(tables, ranked),

@@ -24,8 +24,13 @@ SUFFIX, PART = ".safetensors", ".vae-bench-part"
 
 
 def folder_of(run: Path) -> Path:
-    """The folder of weights of a run file."""
-    return run.with_name(f"{run.stem if run.suffix == '.sqlite' else run.name}.weights")
+    """The folder of weights of a run file: NAME.weights of NAME.sqlite. A file without that ending has one of another
+    name, so that the two never share a folder, and the one does not remove what it takes for nobody's."""
+    if run.suffix == ".sqlite":
+        return run.with_name(f"{run.stem}.weights")
+    own, before = (run.with_name(f"{run.name}{end}") for end in (".run.weights", ".weights"))
+    alone = before.exists() and not own.exists() and not run.with_name(f"{run.name}.sqlite").exists()
+    return before if alone else own  # where such runs kept them before
 
 
 def file_name(cells: Sequence[str], model: str) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from vae_core.data import files, torchvision_root
-from vae_core.data.dataset import DataError, Dataset
+from vae_core.data.dataset import DataError, Dataset, expanded, named
 from vae_core.data.splits import order, three_ways
 
 Parts = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -90,17 +90,17 @@ def _whole(
 
 def data_root(root: Path | str | None = None) -> Path:
     """The folder that holds data sets: `root` if given, else $VAE_BENCH_DATA, else ~/.cache/vae-bench."""
-    return Path(root or os.environ.get("VAE_BENCH_DATA") or "~/.cache/vae-bench").expanduser()
+    return expanded(root or os.environ.get("VAE_BENCH_DATA") or "~/.cache/vae-bench")
 
 
 def _source(name: str) -> Source:
     if name in SOURCES:
         return SOURCES[name]
-    near = difflib.get_close_matches(name, SOURCES, n=1)
+    near = difflib.get_close_matches(name[:100], SOURCES, n=1)
     meant = f"did you mean '{near[0]}'? " if near else ""
     raise DataError(
-        f"unknown data set '{name}' ({meant}vae-bench list datasets): give one of {', '.join(SOURCES)}, or the path of "
-        "an .npz or .npy file or of a folder of images."
+        f"unknown data set '{named(name, 60)}' ({meant}vae-bench list datasets): give one of {', '.join(SOURCES)}, or "
+        "the path of an .npz or .npy file or of a folder of images."
     )
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import math
 from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -76,7 +77,9 @@ class Dataset:
         for split in (train, valid, test):
             if not len(split) or split.shape[1:] != shape:
                 shapes = ", ".join(str(list(part.shape)) for part in (train, valid, test))
-                raise DataError(f"{name} needs images of one shape in each of its three splits, but has {shapes}.")
+                raise DataError(
+                    f"{named(name)} needs images of one shape in each of its three splits, but has {shapes}."
+                )
             require_values(name, split, levels)
             flat = np.ascontiguousarray(split.reshape(len(split), math.prod(shape)), dtype=dtype)
             digest.update(flat.data)
@@ -99,8 +102,8 @@ class Dataset:
         there = len(self.train)
         if not 1 <= train_images <= there:
             raise DataError(
-                f"{self.name} has {there} training images, but train_images = {train_images}: give 1…{there}, or leave "
-                "it out for all of them."
+                f"{named(self.name)} has {there} training images, but train_images = {train_images}: give 1…{there}, "
+                "or leave it out for all of them."
             )
         share = max(2, -(-len(self.valid) * train_images // there))
         train, valid = _some(self._pictures(self.train), train_images), _some(self._pictures(self.valid), share)
@@ -115,7 +118,7 @@ class Dataset:
         """
         if not 2 <= levels < self.levels or self.levels % levels:
             raise DataError(
-                f"{self.name} has {self.levels} levels, which cannot be joined evenly to quantise = {levels}: "
+                f"{named(self.name)} has {self.levels} levels, which cannot be joined evenly to quantise = {levels}: "
                 f"{_fewer_levels(self.levels, levels)}."
             )
         splits = [self._pictures(split) // (self.levels // levels) for split in (self.train, self.valid, self.test)]
@@ -155,10 +158,27 @@ def require_values(name: str, images: np.ndarray, levels: int) -> None:
     """Raises DataError unless every value of `images` (integers, not empty) lies in 0…levels−1."""
     low, high = int(images.min()), int(images.max())
     if low < 0 or high >= levels:
-        raise DataError(f"{name} has values {low}…{high}, but {levels} levels allow 0…{levels - 1}.")
+        raise DataError(f"{named(name)} has values {low}…{high}, but {levels} levels allow 0…{levels - 1}.")
+
+
+def named(name: object, most: int = 120) -> str:
+    """A name in a sentence: in one line, what a terminal would obey escaped, a long one cut in its middle."""
+    text = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in str(name)[: 2**14])
+    return text if len(text) <= most else f"{text[: most - 1 - most // 2]}…{text[len(text) - most // 2 :]}"
+
+
+def expanded(path: Path | str) -> Path:
+    """A path with its ~ in full. Raises DataError where there is no such home."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise DataError(
+            f"{named(path)} begins with the home of somebody who has none: give the path from / on."
+        ) from None
 
 
 def reason(error: BaseException, most: int = 120) -> str:
     """The first sentence of a foreign error, cut to fit into a sentence of ours; its type where it says nothing."""
     line = next(iter(str(error).strip().splitlines()), "").partition(". ")[0].rstrip(". :") or type(error).__name__
+    line = named(line[: 2 * most], 2 * most)
     return line if len(line) <= most else line[: most - 1] + "…"

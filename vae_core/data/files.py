@@ -17,26 +17,36 @@ apart what is apart (`arrays`); levels that are not those stated are refused (`l
 
 from __future__ import annotations
 
+import math
 import os
+import stat
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from vae_core.data import pictures, questions
+from vae_core.data import headers, pictures, questions
 from vae_core.data.arrays import FEWEST_IMAGES, as_images
-from vae_core.data.dataset import MOST_LEVELS, DataError, Dataset, Remark, reason
+from vae_core.data.dataset import MOST_LEVELS, DataError, Dataset, Remark, expanded, named, reason
+from vae_core.data.headers import DAMAGED, ROOM
 from vae_core.data.lattice import Levels, require_levels
 from vae_core.data.splits import FEWEST_BLOCKS, three_ways
-
-ROOM = 1 / 4  # of the memory, at most for one array: it is copied when it is cut
 
 
 def looks_like_path(name: str) -> bool:
     """Whether a data set's name is meant as a path."""
-    path = Path(name).expanduser()
-    return bool(name) and (os.sep in name or "/" in name or path.suffix in (".npz", ".npy") or path.exists())
+    if not name or os.sep in name or "/" in name or name.endswith((".npz", ".npy")):
+        return bool(name)
+    return _kind(Path(name)) != 0
+
+
+def _kind(path: Path) -> int:
+    """What stands at a path, as stat has it; 0 where nothing does, or nothing could."""
+    try:
+        return stat.S_IFMT(path.stat().st_mode)
+    except (OSError, ValueError):  # not there, not to be seen, too long for a name, a NUL in it
+        return 0
 
 
 def load_path(name: str, levels: int | None, *, quantise: int | None = None, block: int | None = None) -> Dataset:
@@ -45,15 +55,19 @@ def load_path(name: str, levels: int | None, *, quantise: int | None = None, blo
 
     Raises DataError, one sentence, for everything that is not as the table above has it.
     """
-    path = Path(name).expanduser()
+    path = expanded(name)
+    whole, name = name, named(name)
     remarks: list[Remark] = []
     stated, of_pictures, held = None, None, "array"
-    if path.is_dir():
+    kind = _kind(path)
+    if kind == stat.S_IFDIR:
         images, of_pictures, remarks = pictures.questioned(path)
         held = "folder"
-    elif path.is_file():
+    elif kind == stat.S_IFREG:
         images, stated = read_array(path)
         held = held if stated is None else "stated"
+    elif kind:
+        raise DataError(f"{name} is neither a file nor a folder: give an .npz or .npy file or a folder of images.")
     else:
         raise DataError(f"{name} was not found: give the path of an .npz or .npy file or of a folder of images.")
     rows = images.ndim == 2
@@ -65,61 +79,85 @@ def load_path(name: str, levels: int | None, *, quantise: int | None = None, blo
     remarks += [*doubtful, *questions.neighbours(images, block, rows=rows)]
     cut = three_ways(len(images), block or 1)
     about = (
-        f"{len(images)} images from {path.name}, values {images.min()}…{images.max()} of {levels} levels; fixed random "
-        f"split {'/'.join(str(len(part)) for part in cut)}"
+        f"{len(images)} images from {named(path.name)}, values {images.min()}…{images.max()} of {levels} levels; fixed "
+        f"random split {'/'.join(str(len(part)) for part in cut)}"
         f"{f', whole blocks of {block} consecutive images in each' if block else ''}"
     )
     return Dataset.from_arrays(
-        name, levels, images[cut.train], images[cut.valid], images[cut.test], about=about, remarks=remarks
+        whole, levels, images[cut.train], images[cut.valid], images[cut.test], about=about, remarks=remarks
     )
 
 
 def read_array(path: Path) -> tuple[np.ndarray, int | None]:
-    """The one array of images in an .npz or .npy, and the levels stated beside it, if any."""
+    """The one array of images in an .npz or .npy, and the levels stated beside it, if any. Headers are read first, and
+    of an .npz no more than these two."""
+    name = named(path)
     if path.suffix not in (".npz", ".npy"):
-        raise DataError(f"{path} is no .npz, no .npy and no folder: save the images with numpy.savez(path, images=…).")
-    _require_room(path)
+        raise DataError(f"{name} is no .npz, no .npy and no folder: save the images with numpy.savez(path, images=…).")
     try:
-        with path.open("rb") as file:
-            held = np.load(file, allow_pickle=False)
-            arrays = {path.stem: held} if isinstance(held, np.ndarray) else {key: held[key] for key in held.files}
-    except Exception as error:  # a damaged file can fail anywhere in zip, zlib, the header's parser or numpy
-        if "Object arrays" in str(error):
-            raise DataError(
-                f"{path} holds pickled objects, which are never unpickled here: save them as one plain array, "
-                "numpy.stack(list(x)), which takes images of one size."
-            ) from None
+        return _of_npy(path, name) if path.suffix == ".npy" else _of_npz(path, name)
+    except DataError:
+        raise
+    except DAMAGED as error:
         raise DataError(
-            f"{path} cannot be read ({reason(error)}): it may be damaged or hold pickled objects; save a plain "
+            f"{name} cannot be read ({reason(error)}): it may be damaged or hold pickled objects; save a plain "
             "integer array with numpy.savez(path, images=…)."
         ) from error
+
+
+def _of_npy(path: Path, name: str) -> tuple[np.ndarray, None]:
+    with path.open("rb") as file:
+        header = headers.npy(file, path.stat().st_size)
+        _require_readable(name, header, some=True)
+        file.seek(0)
+        return np.lib.format.read_array(file, allow_pickle=False), None
+
+
+def _of_npz(path: Path, name: str) -> tuple[np.ndarray, int | None]:
+    arrays = headers.members(path)
     stated = arrays.pop("levels", None)
-    if stated is not None and (stated.size != 1 or stated.dtype.kind not in "iu"):
-        raise DataError(f"{path} states levels as {stated.dtype}{list(stated.shape)}, but it must be one integer.")
     if "images" not in arrays and len(arrays) != 1:
-        array_names = ", ".join(sorted(arrays)) or "no array"
-        raise DataError(f"{path} holds {array_names}, but none is called images: name the array of images so.")
-    images = arrays["images"] if "images" in arrays else next(iter(arrays.values()))
-    return images, None if stated is None else int(stated.item())
+        array_names = named(", ".join(sorted(arrays))) or "no array"
+        raise DataError(f"{name} holds {array_names}, but none is called images: name the array of images so.")
+    item = arrays["images"] if "images" in arrays else next(iter(arrays.values()))
+    with zipfile.ZipFile(path) as archive:
+        levels = None if stated is None else _levels_in(name, archive, stated)
+        return _member(name, archive, item), levels
 
 
-def _require_room(path: Path) -> None:
-    """Raises DataError where what a file holds is more than memory has room for."""
-    try:
-        if path.suffix == ".npz":
-            with zipfile.ZipFile(path) as held:
-                size, count = max((member.file_size for member in held.infolist()), default=0), 0
-        else:
-            size, count = path.stat().st_size, len(np.load(path, mmap_mode="r"))
-    except Exception:  # a damaged file, of which who reads it says so
-        return
-    room = ROOM * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if size > room:
-        some = f'numpy.load(PATH, mmap_mode="r")[:{max(FEWEST_IMAGES, int(count * room / size))}]' if count else "fewer"
+def _levels_in(name: str, archive: zipfile.ZipFile, item: zipfile.ZipInfo) -> int:
+    headers.require_plain(item)
+    with archive.open(item) as file:
+        header = headers.npy(file, item.file_size)
+    if math.prod(header.shape) != 1 or header.dtype.kind not in "iu":
         raise DataError(
-            f"{path} holds {size / 1e9:.1f} GB, and {room / 1e9:.1f} GB is the most that is read here: save some of "
-            f"its images, {some}, as a file of their own."
+            f"{name} states levels as {named(header.dtype, 40)}{list(header.shape[:4])}, but it must be one integer."
         )
+    return int(_member(name, archive, item).item())
+
+
+def _member(name: str, archive: zipfile.ZipFile, item: zipfile.ZipInfo) -> np.ndarray:
+    headers.require_plain(item)
+    with archive.open(item) as file:
+        _require_readable(name, headers.npy(file, item.file_size), some=False)
+    with archive.open(item) as file:
+        array = np.lib.format.read_array(file, allow_pickle=False)
+        file.read(1)  # to its end, where its checksum is looked at
+    return array
+
+
+def _require_readable(name: str, header: headers.Header, *, some: bool) -> None:
+    """Raises DataError for pickled objects, and for what is more than memory has room for."""
+    if header.dtype.hasobject:
+        raise DataError(
+            f"{name} holds pickled objects, which are never unpickled here: save them as one plain array, "
+            "numpy.stack(list(x)), which takes images of one size."
+        )
+    count = header.shape[0] if header.shape else 1
+    room = ROOM * headers.free_memory()
+    first = max(FEWEST_IMAGES, int(count * room / header.size)) if header.size else FEWEST_IMAGES
+    few = f'numpy.load(PATH, mmap_mode="r")[:{first}]' if some and count else "fewer"
+    headers.require_room(name, header.size, few, ROOM)
 
 
 def _require_blocks(name: str, count: int, block: int | None) -> None:

@@ -15,14 +15,18 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import re
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from vae_core.data.dataset import DataError, Remark, reason
+from vae_core.data.dataset import DataError, Remark, expanded, named, reason
+from vae_core.data.headers import DAMAGED, ROOM, free_memory
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".pgm", ".ppm", ".webp")
 OTHERS = (".gif", ".tga", ".jp2", ".avif", ".heic", ".ico", ".dds", ".npy", ".npz")  # left out, which is said
@@ -33,6 +37,13 @@ BITS = 0x0102  # of a value in each channel, the tag of a TIFF
 PNM = re.compile(rb"P[2356][\s#]")  # grey or colours, in decimals or raw: Pillow spreads them over 0…255 or 0…65535
 GAP = rb"(?:\s|#[^\r\n]*[\r\n])+"
 PNM_HEAD = re.compile(GAP.join([rb"P([2356])", rb"(\d{1,9})", rb"(\d{1,9})", rb"(\d{1,9})"]) + rb"\s")
+
+
+MOST_FILES = 1_000_000  # of a folder, pictures or not
+MOST_PIXELS = 89_478_485  # of a picture, where Pillow says no other number
+LONGEST_HEAD = 2**16  # bytes of a PGM's or PPM's, with its comments
+MOST_LETTERS = 64  # of a number in decimals, with what lies before it: comments, that is
+OF_DECIMALS = 64  # bytes that a number in decimals takes while it is read
 
 
 class Page(NamedTuple):
@@ -46,28 +57,39 @@ class Page(NamedTuple):
 def read_folder(folder: Path | str) -> np.ndarray:
     """bool, uint8 or uint16 [N, H, W], or uint8 [N, H, W, 3], from all pictures of a folder and its subfolders, in the
     order of their paths. Raises DataError."""
-    return questioned(Path(folder).expanduser())[0]
+    return questioned(expanded(folder))[0]
 
 
 def questioned(folder: Path) -> tuple[np.ndarray, int, list[Remark]]:
     """The same, with the levels that the files allow and what a reader of the numbers should know of how they were
     read."""
+    found = itertools.islice(folder.rglob("*"), MOST_FILES + 1)
     seen = sorted(
-        (file for file in folder.rglob("*") if not file.name.startswith(".")),
+        (file for file in found if not file.name.startswith(".")),
         key=lambda file: file.relative_to(folder).as_posix(),
     )
+    if len(seen) > MOST_FILES:
+        raise DataError(f"{named(folder)} holds more than {MOST_FILES:,} files: give a folder of images alone.")
     files = [file for file in seen if file.suffix.lower() in PICTURES]
     if not files:
-        raise DataError(f"{folder} holds no images: put {', '.join(PICTURES)} files of one size there.")
+        raise DataError(f"{named(folder)} holds no images: put {', '.join(PICTURES)} files of one size there.")
     pictures: list[Page] = []
-    paged = 0
+    paged = taken = 0
+    room = int(ROOM * free_memory())
     for file in files:
-        pages = _pages(file)
+        pages = _pages(file, room - taken)
         for page in pages:
             if pictures and _kind(page) != _kind(pictures[0]):
                 raise DataError(_differs(file, page, files[0], pictures[0]))
             pictures.append(page)
+            taken += page.pixels.nbytes
         paged += len(pages) > 1
+        if len(files) * pictures[0].pixels.nbytes > room:  # all are of one size
+            each = pictures[0].pixels.nbytes
+            raise DataError(
+                f"{named(folder)} holds {len(files) * each / 1e9:.1f} GB of pixels, and {room / 1e9:.1f} GB is the "
+                f"most that is read here: give a folder of {max(room // each, 1)} of its {len(files)} pictures."
+            )
     turned = sum(page.turned for page in pictures)
     remarks = list(_remarks(seen, len(files), len(pictures), turned, paged))
     return np.stack([page.pixels for page in pictures]), pictures[0].levels, remarks
@@ -90,29 +112,58 @@ def _remarks(seen: list[Path], files: int, images: int, turned: int, paged: int)
         yield Remark("reading", f"{len(left)} {what} left out ({kinds}): a folder is read for {', '.join(PICTURES)}")
 
 
-def _pages(file: Path) -> list[Page]:
-    """Every page of a file."""
+def _pages(file: Path, room: int) -> list[Page]:
+    """Every page of a file, whose pixels have no more bytes than there is room for."""
+    if not file.is_file() and not file.is_dir():
+        raise DataError(f"{named(file)} is no file that has an end: remove it.")
     try:
         with file.open("rb") as opened:  # by a path, Pillow would map a TIFF to memory by the size that it has upright
             head = opened.read(26)
             opened.seek(0)
-            return [_portable(file, opened.read())] if PNM.match(head) else _opened(file, head, opened)
+            return [_portable(file, opened, room)] if PNM.match(head) else _opened(file, head, opened, room)
     except DataError:
         raise
-    except Exception as error:  # every decoder has its own ways to fail
-        raise DataError(f"{file} cannot be read as an image ({reason(error)}): mend or remove it.") from error
+    except (*DAMAGED, *_of_pillow()) as error:  # every decoder has its own ways to fail
+        raise DataError(f"{named(file)} cannot be read as an image ({reason(error)}): mend or remove it.") from error
 
 
-def _opened(file: Path, head: bytes, opened: Any) -> list[Page]:
+def _of_pillow() -> tuple[type[Exception], ...]:
+    from PIL import Image
+
+    return Image.DecompressionBombError, Image.DecompressionBombWarning
+
+
+def _require_room(file: Path, width: int, height: int, values: int, pages: int, room: int) -> None:
+    """Raises DataError for pictures of more than there is room for, by what their header says of them."""
+    from PIL import Image
+
+    size = width * height * values * pages
+    most = Image.MAX_IMAGE_PIXELS or MOST_PIXELS
+    if width * height > most or size > room:
+        of = f" of {pages:,} pages" if pages > 1 else ""
+        raise DataError(
+            f"{named(file)} says that it has {width:,} × {height:,} pixels{of}, {size / 1e9:.1f} GB, and "
+            f"{min(room, most * values) / 1e9:.1f} GB is the most that is read here: make it smaller, or remove it."
+        )
+
+
+def _opened(file: Path, head: bytes, opened: Any, room: int) -> list[Page]:
     """By Pillow. Raises DataError where that would change numbers."""
     from PIL import Image, ImageOps
 
     if head[:8] == PNG and head[24:25] == b"\x10" and head[25:26] != b"\x00":
         raise DataError(_deep(file, 16, 2**16))
-    pages = []
-    with Image.open(opened) as picture:
-        for page in range(getattr(picture, "n_frames", 1)):
+    pages: list[Page] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)  # more pixels than a picture has
+        picture = Image.open(opened)
+    with picture:
+        count = getattr(picture, "n_frames", 1)
+        for page in range(count):
             picture.seek(page)
+            wide = 4 if picture.mode in ("I", "F") else 2 if picture.mode.startswith("I;16") else 1
+            values = wide * len(picture.getbands())
+            _require_room(file, *picture.size, values, count - page, room - sum(page.pixels.nbytes for page in pages))
             bits = max(getattr(picture, "tag_v2", {}).get(BITS, (8,)))
             if bits > 8 and (picture.mode.startswith("RGB") or picture.mode == "LA"):
                 raise DataError(_deep(file, bits, 2**bits))
@@ -122,10 +173,11 @@ def _opened(file: Path, head: bytes, opened: Any) -> list[Page]:
     return pages
 
 
-def _portable(file: Path, content: bytes) -> Page:
+def _portable(file: Path, opened: Any, room: int) -> Page:
     """A PGM or PPM (netpbm.sourceforge.net/doc/ppm.html), whose numbers are 0…maxval. Raises DataError for colours of
     more than 8 bits, ValueError where the file is not as its head has it."""
-    head = PNM_HEAD.match(content)
+    start = opened.read(LONGEST_HEAD)
+    head = PNM_HEAD.match(start)
     if not head:
         raise ValueError("its head lacks a width, a height or a maxval")
     kind, width, height, most = map(int, head.groups())
@@ -135,13 +187,18 @@ def _portable(file: Path, content: bytes) -> Page:
     if colours and most > 255:
         raise DataError(_deep(file, most.bit_length(), most + 1))
     shape = (height, width, 3) if colours else (height, width)
-    count = int(np.prod(shape))
-    if kind in (2, 3):
-        words = re.sub(rb"#[^\r\n]*", b" ", content[head.end() :]).split()[:count]
+    count = math.prod(shape)
+    decimals = kind in (2, 3)
+    stored = np.dtype("u1" if most < 256 else ">u2")
+    values = 3 if colours else 1
+    _require_room(file, width, height, values * (OF_DECIMALS if decimals else stored.itemsize), 1, room)
+    opened.seek(head.end())
+    if decimals:
+        content = opened.read(MOST_LETTERS * count)  # and one more of each at least lies between
+        words = re.sub(rb"#[^\r\n]*", b" ", content).split(None, count)[:count]
         numbers = np.array([int(word) for word in words], np.int64)
     else:
-        stored = np.dtype("u1" if most < 256 else ">u2")
-        numbers = np.frombuffer(content[head.end() : head.end() + count * stored.itemsize], stored)
+        numbers = np.frombuffer(opened.read(count * stored.itemsize), stored)
     if len(numbers) < count or not count:
         raise ValueError(f"it ends after {len(numbers)} of {count} values")
     if numbers.min() < 0 or numbers.max() > most:
@@ -151,8 +208,8 @@ def _portable(file: Path, content: bytes) -> Page:
 
 def _deep(file: Path, bits: int, levels: int) -> str:
     return (
-        f"{file} has colours of {bits} bits, of which no more than 8 would be read: save the numbers of the pictures "
-        f"as an array, numpy.savez(path, images=x, levels={levels})."
+        f"{named(file)} has colours of {bits} bits, of which no more than 8 would be read: save the numbers of the "
+        f"pictures as an array, numpy.savez(path, images=x, levels={levels})."
     )
 
 
@@ -162,7 +219,7 @@ def _pixels(file: Path, picture: Any) -> np.ndarray:
     if mode == "RGB":
         return pixels
     if mode not in GREY or (mode == "I" and (pixels.min() < 0 or pixels.max() >= 2**16)):
-        raise DataError(f"{file} {_refused(mode, picture, pixels)}.")
+        raise DataError(f"{named(file)} {_refused(mode, picture, pixels)}.")
     return pixels.astype(GREY[mode])
 
 
@@ -204,8 +261,8 @@ def _differs(file: Path, page: Page, first: Path, other: Page) -> str:
     if page.levels != other.levels and what == of_others:
         what, of_others = f"of {page.levels} levels", f"of {other.levels}"
     return (
-        f"{file} is {what} and {first} is {of_others}, but all images of a folder must have one size and "
-        f"mode: {remedy}."
+        f"{named(file)} is {what} and {named(first.name, 40)} is {of_others}, but all images of a folder must have one "
+        f"size and mode: {remedy}."
     )
 
 

@@ -7,19 +7,28 @@ so that one that fails or is interrupted leaves no half-written file that a late
 from __future__ import annotations
 
 import contextlib
+import http.client
+import pickle
 import shutil
 import socket
+import tarfile
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from vae_core.data.dataset import DataError, reason
+from vae_core.data.headers import DAMAGED, require_idx
 
 Reader = Callable[[Path, bool], tuple[np.ndarray, np.ndarray]]
 """(root, download) -> the official training and test images, uint8 [N, H, W] or [N, H, W, C]."""
 
+#: what torchvision, and what it reads and downloads with, raise for files and servers
+FOREIGN: tuple[type[Exception], ...] = (
+    *(*DAMAGED, ImportError),
+    *(http.client.HTTPException, pickle.PickleError, tarfile.TarError),
+)
 PATIENCE_S = 10.0  # without an answer for so long, a server counts as not there
 
 
@@ -29,6 +38,8 @@ def idx(kind: str) -> Reader:
     def read(root: Path, download: bool) -> tuple[np.ndarray, np.ndarray]:
         from torchvision import datasets
 
+        if not download:
+            _require_files(root / kind / "raw", ("train", "t10k"))
         official = getattr(datasets, kind)
         train, test = (official(str(root), train=train, download=download).data.numpy() for train in (True, False))
         return train, test
@@ -40,11 +51,20 @@ def emnist(root: Path, download: bool) -> tuple[np.ndarray, np.ndarray]:
     """EMNIST, split `balanced`; its files hold every image transposed, here it stands upright."""
     from torchvision import datasets
 
+    if not download:
+        _require_files(root / "EMNIST" / "raw", ("emnist-balanced-train", "emnist-balanced-test"))
     train, test = (
         datasets.EMNIST(str(root), split="balanced", train=train, download=download).data.numpy().transpose(0, 2, 1)
         for train in (True, False)
     )
     return train, test
+
+
+def _require_files(folder: Path, prefixes: Iterable[str]) -> None:
+    """Raises ValueError for an IDX file that is not what its header says, which torchvision would take whole first."""
+    for prefix in prefixes:
+        for kind in ("images-idx3-ubyte", "labels-idx1-ubyte"):
+            require_idx(folder / f"{prefix}-{kind}")
 
 
 def cifar10(root: Path, download: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -107,7 +127,7 @@ def read(name: str, reader: Reader, files: str, root: Path, download: bool) -> t
     """
     try:
         return reader(root, False)
-    except Exception as error:  # missing, incomplete or damaged: torchvision has a different error for each data set
+    except FOREIGN as error:  # missing, incomplete or damaged: torchvision has a different error for each data set
         missing = reason(error)
     failed = ""
     if download:
@@ -116,7 +136,7 @@ def read(name: str, reader: Reader, files: str, root: Path, download: bool) -> t
                 images = reader(staging, True)
                 _move(staging, root)
                 return images
-        except Exception as error:  # network, disk, permissions, checksum: whatever it was, the remedy is the same
+        except FOREIGN as error:  # network, disk, permissions, checksum: whatever it was, the remedy is the same
             failed = f" and cannot be downloaded ({_last_line(error)})"
     raise DataError(
         f"{name} cannot be read from {root} ({missing}){failed}: put {files} there, or set VAE_BENCH_DATA "

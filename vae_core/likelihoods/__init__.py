@@ -15,14 +15,14 @@ import functools
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from vae_core.likelihoods import _module, _plugins
 from vae_core.likelihoods._base import Card, Density, Layout, Likelihood, Mass, Recipe, Seen, stack
 from vae_core.likelihoods._channels import told
-from vae_core.likelihoods._plugins import Plugin
+from vae_core.likelihoods._plugins import Offer, Plugin
 
 __all__ = [
     "ALIASES",
@@ -32,14 +32,17 @@ __all__ = [
     "Layout",
     "Likelihood",
     "Mass",
+    "Offer",
     "Plugin",
     "Recipe",
     "Seen",
     "add",
     "describe",
     "get",
+    "known",
     "make",
     "names",
+    "offers",
     "plugins",
     "stack",
     "told",
@@ -84,46 +87,79 @@ def add(plugin: Plugin, family: type[Likelihood]) -> None:
 
 
 def plugins() -> dict[str, Plugin]:
-    """The families from outside, by name: where each came from, and which code it was."""
-    _find_installed()
+    """The families from outside that are in the catalogue, by name: where each came from, and which code it was. What
+    an installed package offers is among them once it was named (`offers`)."""
     return dict(_PLUGINS)
 
 
+def offers() -> dict[str, tuple[Offer, ...]]:
+    """What installed packages offer, by the family's name, as the packages say of themselves: nothing is imported."""
+    return dict(_find_installed())
+
+
 @functools.cache
-def _find_installed() -> None:
-    """Takes in what installed packages offer; when first needed, so that a broken one spoils no shipped family."""
-    offered = list(_plugins.installed())
-    for plugin, _ in offered:
-        if plugin.name in (*_FAMILIES, *ALIASES):
-            raise ValueError(f"the installed plug-in {plugin.file.name}: there is a family {plugin.name!r} already")
-    for plugin, family in offered:
-        add(plugin, family)
+def _find_installed() -> dict[str, tuple[Offer, ...]]:
+    found: dict[str, tuple[Offer, ...]] = {}
+    for offer in _plugins.offers():
+        found[offer.name] = (*found.get(offer.name, ()), offer)
+    return found
 
 
-def names() -> list[str]:
-    """Every family's name, plug-ins included, in alphabetical order; aliases are not families."""
-    _find_installed()
+def _take_in(name: str) -> None:
+    """Imports what an installed package offers under this name. Raises ValueError for one that is broken, and where
+    several offer it."""
+    first, *others = _find_installed()[name]
+    if others:
+        raise ValueError(f"{first.of} and {others[0].of} both offer a family {name!r} (uninstall one)")
+    plugin, family = _plugins.load(first)
+    add(plugin, family)
+
+
+def known() -> list[str]:
+    """The families that are in the catalogue: what is shipped, what was registered, and what was named of installed
+    packages; in alphabetical order."""
     return sorted(_FAMILIES)
 
 
+def names() -> list[str]:
+    """Every family's name, plug-ins included, those that installed packages offer and nobody has named yet too; in
+    alphabetical order; aliases are not families."""
+    return sorted({*_FAMILIES, *(name for name in _find_installed() if name not in ALIASES)})
+
+
 def get(name: str) -> type[Likelihood]:
-    """The class of a family, by its name or an alias. Raises ValueError for an unknown name."""
+    """The class of a family, by its name or an alias; one that an installed package offers is imported. Raises
+    ValueError for an unknown name, and for a plug-in that is broken."""
     if name in ALIASES:
         name = ALIASES[name].family
+    if name not in _FAMILIES and name in _find_installed():
+        _take_in(name)
     if name not in _FAMILIES:
-        _find_installed()
-    if name not in _FAMILIES:
-        near = difflib.get_close_matches(str(name), [*_FAMILIES, *ALIASES], n=1)
+        near = difflib.get_close_matches(str(name)[:100], [*_FAMILIES, *ALIASES], n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise ValueError(f"unknown family {name!r} ({hint}vae-bench list likelihoods)")
     return _FAMILIES[name]
 
 
-def _by_name() -> dict[str, type[Likelihood]]:
-    return {name: get(name) for name in names()}
+class _ByName(Mapping[str, type[Likelihood]]):
+    """The catalogue as pickles read it: a family is looked up when it is met."""
+
+    def __getitem__(self, name: str) -> type[Likelihood]:
+        if name not in names():
+            raise KeyError(name)
+        return get(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(names())
+
+    def __len__(self) -> int:
+        return len(names())
+
+    def __contains__(self, name: object) -> bool:
+        return name in names()
 
 
-_module.know(_by_name)
+_module.know(_ByName)
 
 
 def make(name: str, **options: Any) -> Likelihood:

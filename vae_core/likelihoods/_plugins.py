@@ -1,7 +1,8 @@
 """Families from outside: where one came from, what it must say of itself, and those that installed packages offer.
 
 A module holds one family, as each of this folder does, and its name is the family's name. An installed package offers
-its modules as entry points (a user's own file is taken in by vae_core.plugins):
+its modules as entry points (a user's own file is taken in by vae_core.plugins), and is imported when its family is
+named, not before:
 
     [project.entry-points."vae_likelihood_bench.likelihoods"]
     triangular = "my_package.triangular"
@@ -24,6 +25,7 @@ from vae_core import VIEW_NAMES
 from vae_core.likelihoods._base import Card, Likelihood
 
 GROUP = "vae_likelihood_bench.likelihoods"
+LONGEST = 80  # letters of what somebody else's code says
 MEASURES = ("density", "pmf", "unnormalised")
 
 
@@ -35,6 +37,25 @@ class Plugin:
     file: Path  #: absolute
     sha256: str  #: of the file's bytes
     installed: bool = False  #: an entry point of an installed package, found again without being told of it
+
+
+@dataclass(frozen=True, order=True)
+class Offer:
+    """A family that an installed package offers, by the package's own words: nothing of it was imported."""
+
+    name: str  #: the family's, which is the module's
+    module: str
+    package: str  #: '' where the installation does not say
+    version: str = ""
+
+    @property
+    def of(self) -> str:
+        """`my_package.tent of my-package`."""
+        return f"{self.module} of {self.package}" if self.package else self.module
+
+    def broken(self, why: str) -> str:
+        """The sentence, without its end, for one that cannot be used."""
+        return f"the installed plug-in {self.of} {why} (mend it, or uninstall it)"
 
 
 def the_likelihood_of(module: ModuleType) -> type[Likelihood]:
@@ -78,20 +99,30 @@ def undeclared(family: type[Likelihood]) -> str:
     return "; it ".join(missing)
 
 
-def installed() -> Iterator[tuple[Plugin, type[Likelihood]]]:
-    """The families that installed packages offer. Raises ValueError for one that is broken."""
+def offers() -> list[Offer]:
+    """The families that installed packages offer, by what is written of the packages: none of them is imported."""
+    found = []
     for point in importlib.metadata.entry_points(group=GROUP):
-        try:
-            with importing():
-                module = importlib.import_module(point.module)
-            family = declared(module)
-        except ValueError as error:
-            package = f" of {point.dist.name}" if point.dist else ""
-            raise ValueError(
-                f"the installed plug-in {point.module}{package} {error} (mend it, or uninstall it)"
-            ) from error.__cause__
+        module = point.value.split("[")[0].strip()
+        named = module.rpartition(".")[2]
+        if named.isidentifier() and not named.startswith("_"):
+            found.append(
+                Offer(named, module, point.dist.name if point.dist else "", point.dist.version if point.dist else "")
+            )
+    return sorted(set(found))
+
+
+def load(offer: Offer) -> tuple[Plugin, type[Likelihood]]:
+    """Imports the family of an installed package. Raises ValueError, which names it, for one that is broken."""
+    try:
+        with importing():
+            module = importlib.import_module(offer.module)
+        family = declared(module)
         file = Path(module.__file__ or "")
-        yield Plugin(family.name, file, hashlib.sha256(file.read_bytes()).hexdigest(), installed=True), family
+        source = file.read_bytes()
+    except (ValueError, OSError) as error:
+        raise ValueError(offer.broken(str(error))) from error.__cause__
+    return Plugin(family.name, file, hashlib.sha256(source).hexdigest(), installed=True), family
 
 
 def declared(module: ModuleType) -> type[Likelihood]:
@@ -104,11 +135,20 @@ def declared(module: ModuleType) -> type[Likelihood]:
 
 @contextmanager
 def importing(file: str = "") -> Iterator[None]:
-    """Whatever somebody else's code raises while it is imported, as a ValueError of one line."""
+    """Whatever somebody else's code raises while it is imported, its own kinds and its end among them, as a ValueError
+    of one line. Ctrl-C is not of its making."""
     try:
         yield
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
-        where = f" (line {own[-1].lineno}: {own[-1].line})" if own else ""
-        text = " ".join(str(error).split())
-        raise ValueError(f"cannot be imported: {type(error).__name__}: {text}{where}") from error
+        where = f" (line {own[-1].lineno}: {_short(own[-1].line or '')})" if own else ""
+        text = str(traceback.TracebackException(type(error), error, None))  # whatever its own __str__ does
+        raise ValueError(f"cannot be imported: {type(error).__name__}: {_short(text)}{where}") from error
+
+
+def _short(text: str) -> str:
+    text = " ".join(text[: 4 * LONGEST].split())
+    text = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"

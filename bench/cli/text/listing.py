@@ -6,6 +6,7 @@ import textwrap
 
 from bench.cli.text.table import table
 from bench.grid import lazy_torch
+from bench.grid.errors import brief
 from bench.grid.families import registry
 from bench.grid.read import GridError, load_grid, shipped_grids
 from bench.report.numbers import listed
@@ -18,18 +19,27 @@ MORE = (
 
 
 def likelihoods(width: int) -> str:
-    """Every family: name, view, whether σ is an axis, and what it assumes."""
+    """Every family: name, view, whether σ is an axis, and what it assumes; then what installed packages offer, which is
+    not imported for that."""
     catalogue = registry()
-    families = [(name, catalogue.get(name)) for name in catalogue.names()]
+    families = [(name, catalogue.get(name)) for name in catalogue.known()]
     rows = [(name, family.view, "σ" if family.takes_sigma else "", family.card.summary) for name, family in families]
-    return table(rows, width, header=("family", "view", "", "what it assumes")) + _readings(width)
+    return table(rows, width, header=("family", "view", "", "what it assumes")) + _readings(width) + _offers(width)
+
+
+def _offers(width: int) -> str:
+    catalogue = registry()
+    offered = [one for name, some in catalogue.offers().items() if name not in catalogue.known() for one in some]
+    said = [f"{brief(one.name)} ({brief(f'{one.package} {one.version}'.strip() or one.module)})" for one in offered]
+    text = f"Installed plug-ins, imported when they are named, by a grid or by vae-bench explain: {listed(said)}."
+    return f"{textwrap.fill(text, width, break_on_hyphens=False)}\n" if said else ""
 
 
 def _readings(width: int) -> str:
     """As which true distributions recipes are scored; those with one list share a sentence."""
     catalogue = registry()
     by_list: dict[tuple[str, ...], list[str]] = {}
-    for name in catalogue.names():
+    for name in catalogue.known():
         if catalogue.get(name).recipe:
             by_list.setdefault(catalogue.get(name).scorings, []).append(name)
     return "".join(

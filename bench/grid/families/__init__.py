@@ -86,10 +86,10 @@ def trainable_on(likelihood: Any) -> dict[str, str]:
 
 
 def option_names(families: Iterable[str] | None = None) -> list[str]:
-    """Names of the options that any of the families takes (of all, if none are given): σ, but neither the data's levels
-    nor a recipe's scoring, which the harness fills in."""
+    """Names of the options that any of the families takes (of all that are in the catalogue, if none are given): σ, but
+    neither the data's levels nor a recipe's scoring, which the harness fills in."""
     catalogue = registry()
-    taken = (name for family in families or catalogue.names() for name in catalogue.get(family).option_names())
+    taken = (name for family in families or catalogue.known() for name in catalogue.get(family).option_names())
     return [name for name in dict.fromkeys(taken) if name not in ("levels", "score")]
 
 

@@ -1,13 +1,19 @@
 // A table as text to paste elsewhere: heads ({text, unit, numeric} each), rows (a text for each head), and a line about it.
 const formats = (() => {
+  // what a spreadsheet would carry out gets an apostrophe (OWASP, "CSV injection"; bench/store/export.py does the same
+  // and undoes it); a number, alone or with its interval, stays one
+  const FORMULA = /^['\s]*[=+\-@\uff1d\uff0b\uff0d\uff20]|^'*[\t\r\n]/;
+  const NUMBER = /^[+-]?(\d[\d,]*\.?\d*|\.\d+)(e[+-]?\d+)?\s?%?( \[[-+\d.,e\s]*\])?$/i;
+  const told = (text) => (FORMULA.test(text) && !NUMBER.test(text) ? `'${text}` : text);
   const csv = ({ heads, rows }) => {
-    const field = (text) => (/[",\r\n]|^\s|\s$/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+    const quoted = (text) => (/[",;\r\n\t]|^\s|\s$/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+    const field = (text) => quoted(told(text));
     return [heads.map(titled), ...rows].map((row) => `${row.map(field).join(",")}\n`).join("");
   };
 
   const markdown = ({ heads, rows }) => {
     // what means something inside a line; of the rest nothing stands at a line's beginning
-    const field = (text) => text.replace(/[\\`*_|<>~[\]&$#]/g, "\\$&") || " ";
+    const field = (text) => text.replace(/\s+/g, " ").replace(/[\\`*_|<>~[\]&$#]/g, "\\$&") || " ";
     const line = (row) => `| ${row.join(" | ")} |\n`;
     const rule = heads.map((head) => (head.numeric ? "---:" : "---"));
     return [heads.map(titled).map(field), rule, ...rows.map((row) => row.map(field))].map(line).join("");
@@ -71,7 +77,7 @@ const formats = (() => {
     const line = (row) => `${row.map(escaped).join(" & ")} \\\\\n`;
     const units = heads.map((head) => head.unit);
     const body = rows.map(line).join("");
-    return `% ${about}\n% \\usepackage{booktabs}\n\\begin{tabular}{${heads.map((head) => (head.numeric ? "r" : "l")).join("")}}\n`
+    return `% ${about.replace(/\s+/g, " ")}\n% \\usepackage{booktabs}\n\\begin{tabular}{${heads.map((head) => (head.numeric ? "r" : "l")).join("")}}\n`
       + `\\toprule\n${line(heads.map((head) => head.text))}${units.some(Boolean) ? line(units) : ""}\\midrule\n`
       + `${body}\\bottomrule\n\\end{tabular}\n`;
   };

@@ -150,7 +150,7 @@ def _twin(row: Row) -> tuple[str, str] | None:
     """The family, and its σ, that a recipe's loss is but for the normalising constant, when it is scored as this row's
     is; None where there is none, and of a recipe that the catalogue does not know, for its loss is not known."""
     catalogue = registry()
-    if row.family not in catalogue.names():
+    if row.family not in catalogue.known():
         return None
     twin: tuple[str, str] | None = catalogue.get(row.family).twin(row.scored_as)
     return twin

@@ -51,7 +51,7 @@ def untried_families(board: Board) -> list[str]:
     """
     catalogue = registry()
     able = []
-    for name in set(catalogue.names()) - set(catalogue.plugins()):
+    for name in set(catalogue.known()) - set(catalogue.plugins()):
         family = catalogue.get(name)
         if _scores(board, family.view) and not issubclass(family, catalogue.Recipe):
             able.append(name)

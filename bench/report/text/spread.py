@@ -65,7 +65,7 @@ def as_trained(board: Board) -> Markup:
 
 def has_bins(row: Row) -> bool:
     """Whether a density can be trained on its bins with its σ, as far as the catalogue knows the two."""
-    known = scales(row.family) if row.family in registry().names() else {}
+    known = scales(row.family) if row.family in registry().known() else {}
     mode = row.sigma if row.learns_sigma else "a number" if row.sigma else ""
     return mode not in known or not trainable_on(make(row.family, known[mode]))["binned"]
 

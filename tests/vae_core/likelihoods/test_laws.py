@@ -4,6 +4,7 @@ the one it was made to break."""
 from __future__ import annotations
 
 import hashlib
+import pickle
 import re
 import sys
 from pathlib import Path
@@ -268,26 +269,67 @@ def test_a_file_that_is_not_there():
 # -- installed packages ------------------------------------------------------------------------------------------------
 
 
-def test_an_installed_package_brings_its_family(install):
+def test_an_installed_package_brings_its_family_when_it_is_named(install):
     install("tent", TRIANGULAR.read_text())
-    assert likelihoods.make("tent").name == "tent"
     assert "tent" in likelihoods.names()
+    (offer,) = likelihoods.offers()["tent"]
+    assert (offer.module, offer.package, offer.version) == ("my_package.tent", "my-package", "1.0")
+    assert "tent" not in likelihoods.known()
+    assert "tent" not in likelihoods.plugins()
+    assert "my_package.tent" not in sys.modules
+    assert likelihoods.make("tent").name == "tent"
     assert likelihoods.plugins()["tent"].installed
+    assert "tent" in likelihoods.known()
     laws.check(likelihoods.get("tent"))
 
 
-def test_a_broken_installed_package_is_named_and_spoils_no_shipped_family(install):
+def test_a_pickle_finds_what_is_installed(install):
+    install("tent", TRIANGULAR.read_text())
+    held = pickle.dumps(likelihoods.make("tent"))
+    del likelihoods._FAMILIES["tent"], likelihoods._PLUGINS["tent"]
+    assert pickle.loads(held).name == "tent"  # noqa: S301  our own
+
+
+def test_a_broken_installed_package_is_named_and_spoils_no_other_family(install):
     install("tent", "x = 1 / 0\n")
     assert isinstance(likelihoods.make("gaussian"), Likelihood)
+    assert "tent" in likelihoods.names()
     for _ in range(2):
         with pytest.raises(
             ValueError, match=r"installed plug-in my_package\.tent of my-package cannot be imported: Zero.*uninstall it"
         ):
-            likelihoods.names()
+            likelihoods.get("tent")
+
+
+@pytest.mark.parametrize(
+    ("raised", "said"),
+    [
+        ("raise SystemExit(3)", "SystemExit: 3"),
+        ("class Odd(BaseException): pass\nraise Odd('x')", "Odd: x"),
+        (
+            "class Odd(Exception):\n    def __str__(self): raise ValueError\nraise Odd()",
+            r"Odd: <exception str\(\) failed>",
+        ),
+        ("raise ValueError('long ' * 10**6)", "ValueError: long long .*…"),
+        ("raise ValueError('a\\x1b[2J\\nb')", r"ValueError: a\\x1b\[2J b"),
+    ],
+)
+def test_whatever_an_installed_package_raises_is_one_line(install, raised, said):
+    install("tent", f"{raised}\n")
+    with pytest.raises(ValueError, match=f"cannot be imported: {said}") as caught:
+        likelihoods.get("tent")
+    assert len(str(caught.value)) < 280
+    assert str(caught.value).isprintable()
+
+
+def test_ctrl_c_is_not_taken_for_a_fault_of_the_plug_in(install):
+    install("tent", "raise KeyboardInterrupt\n")
+    with pytest.raises(KeyboardInterrupt):
+        likelihoods.get("tent")
 
 
 def test_an_installed_package_cannot_take_a_name(install):
     install("laplace", TRIANGULAR.read_text())
-    with pytest.raises(ValueError, match="there is a family 'laplace' already"):
-        likelihoods.names()
     assert likelihoods.get("laplace").card.title == "Laplace"
+    assert likelihoods.names().count("laplace") == 1
+    assert "my_package.laplace" not in sys.modules
