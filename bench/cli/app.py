@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn, cast
 
 import typer
 
-from bench.cli.options import INTERRUPTED
+from bench.engine.interrupt import exit_code, heard, leave
 from bench.grid.errors import UserError
 
 VERBS = (
@@ -44,19 +44,23 @@ for name in VERBS:
 
 def main() -> NoReturn:
     """The entry point of `vae-bench`."""
-    sys.exit(carry_out(sys.argv[1:]))
+    leave(carry_out(sys.argv[1:]))
 
 
 def carry_out(arguments: list[str]) -> int:
-    """Carry out one command line; gives the exit code: 0 all well, 1 something failed, 2 bad input, 130 Ctrl-C."""
+    """Carry out one command line; gives the exit code: 0 all well, 1 something failed, 2 bad input, 130 Ctrl-C, 143
+    SIGTERM, 129 SIGHUP."""
+    with heard():
+        return _carried_out(arguments)
+
+
+def _carried_out(arguments: list[str]) -> int:
     try:
         code = app(arguments, prog_name="vae-bench", standalone_mode=False)
     except UsageProblem as problem:
         return _refuse(f"{problem.format_message()} (vae-bench --help)")
-    except typer.Abort:
-        return INTERRUPTED
-    except KeyboardInterrupt:
-        return _refuse("interrupted.", INTERRUPTED)
+    except (KeyboardInterrupt, typer.Abort):  # the second is what typer makes of the first
+        return _refuse("interrupted.", exit_code())
     except BrokenPipeError:  # as in `vae-bench list grids | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
