@@ -53,7 +53,7 @@ def verb(
     from bench.cli.text.cautions import cautions
     from bench.engine import plugins
     from bench.engine.interrupt import exit_code
-    from bench.engine.process.printed import aside
+    from bench.engine.process.printed import aside, surely
     from bench.engine.progress import Reporter, duration
     from bench.engine.run import Interrupted, Options, run_grid
     from bench.grid.read import find_grid, load_grid
@@ -84,13 +84,14 @@ def verb(
                 if stop.log:
                     reporter.say(stop.log)
                 return exit_code()
+    terminal = surely(sys.stderr)
     typer.echo(f"{summary.done} done, {summary.failed} failed, {duration(summary.seconds)}, {path}")
     if summary.lost:
-        typer.echo(f"{summary.lost} of the failed were lost from outside; running again tries them again", err=True)
+        print(f"{summary.lost} of the failed were lost from outside; running again tries them again", file=terminal)
     if summary.failed > summary.lost and not retry_failed:
-        typer.echo("the report says why cells failed; --retry-failed tries them again", err=True)
+        print("the report says why cells failed; --retry-failed tries them again", file=terminal)
     run = path.stem if path == Path("results") / f"{path.stem}.sqlite" else path
-    typer.echo(f"vae-bench report {run} ranks them, with a page to look at", err=True)
+    print(f"vae-bench report {run} ranks them, with a page to look at", file=terminal)
     if summary.log:
-        typer.echo(summary.log, err=True)
+        print(summary.log, file=terminal)
     return 1 if summary.failed else 0

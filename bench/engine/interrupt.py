@@ -93,9 +93,9 @@ def ending() -> None:
     _noted.ending = True
 
 
-def stopped_by() -> int:
-    """The number of the first signal that came; 0 where none did."""
-    return _noted.number
+def unsaid() -> bool:
+    """Whether a signal came that ended no run, of which its sentence would have spoken."""
+    return bool(_noted.number) and not _noted.ending
 
 
 def exit_code() -> int:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Protocol, Self, TextIO, cast
+from typing import Protocol, Self, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
 from bench.engine.local import Silent
+from bench.engine.process.printed import surely
 from bench.grid.plan import Tuning
 
 LINE_SECONDS = 5.0  # at least this long between two lines
@@ -57,32 +57,13 @@ class Clock(Protocol):
     def __call__(self) -> float: ...
 
 
-class _Surely:
-    """A stream whose reader may go away: a terminal that is closed, or `head`, costs a run no result."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def write(self, text: str) -> int:
-        with suppress(OSError):
-            self._stream.write(text)
-        return len(text)
-
-    def flush(self) -> None:
-        with suppress(OSError):
-            self._stream.flush()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-
 class Reporter:
     """Tells of a run on a stream, in lines of at most 80 columns."""
 
     def __init__(self, stream: TextIO, *, clock: Clock = time.monotonic) -> None:
         self._stream = stream
         self._clock = clock
-        self._console = Console(file=cast(TextIO, _Surely(stream)), highlight=False, soft_wrap=True)
+        self._console = Console(file=surely(stream), highlight=False, soft_wrap=True)
         self._bar: Progress | None = None
         self._last = (0.0, "")
 

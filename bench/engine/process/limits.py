@@ -30,6 +30,7 @@ LOOK_MOST = 5.0  # seconds that may count between two looks
 _LOOK_LEAST = 0.05  # and that are worth a look at /proc
 _QUIET = 2.0  # seconds of silence from which on it is asked whether a process sleeps
 _SHARE = 0.2  # of a processor that a sleeping process may use
+_WAITS = 4.0  # times the limit of silence for who waits for data
 
 
 @dataclass(frozen=True)
@@ -179,7 +180,7 @@ class Watch:
             return Failure("timeout", f"hung: computed for {computing:g} s without progress{self._at()}")
         if self._stopped >= limits.stopped:
             return Failure("timeout", f"the worker process was stopped for {limits.stopped:g} s", outside=True)
-        if self.silence >= limits.silent and not self._board.waiting:
+        if self.silence >= limits.silent * (_WAITS if self._board.waiting else 1.0):
             reason = f"no progress for {limits.silent:g} s, for most of which it got no processor or disk{self._at()}"
             return Failure("timeout", reason, outside=True)
         return None

@@ -11,10 +11,10 @@ import stat
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO, cast
 
 MOST = 10_000_000  # bytes of one run that are kept: a plug-in may print all night
 HEAD = b"# What plug-ins and libraries printed during vae-bench run.\n"
@@ -127,6 +127,30 @@ def _is_ours(place: Path) -> bool:
         return False
 
 
+class _Surely:
+    """A stream whose reader may go away: a terminal that is closed, or `head`, costs a run no result."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def surely(stream: TextIO) -> TextIO:
+    """The stream, which never fails."""
+    return cast(TextIO, _Surely(stream))
+
+
 class Aside:
     """What is printed in this process, by whatever else than a run's own lines; and the terminal, for those."""
 
@@ -164,7 +188,7 @@ def aside() -> Iterator[Aside]:
             to.flush()
             return os.pread(file.fileno(), MOST, 0)
 
-        kept = Aside(terminal, read)
+        kept = Aside(surely(terminal), read)
         for descriptor in (1, 2):
             os.dup2(file.fileno(), descriptor)
         sys.stdout = sys.stderr = to
@@ -176,9 +200,10 @@ def aside() -> Iterator[Aside]:
                 os.dup2(before, descriptor)
                 os.close(before)
             if left := kept.left:
-                print(f"what was printed meanwhile is in {put_aside(left)}", file=terminal)
+                print(f"what was printed meanwhile is in {put_aside(left)}", file=kept.terminal)
             if on_terminal:
-                terminal.close()
+                with suppress(OSError):  # what could not be written before
+                    terminal.close()
 
 
 def _on(descriptor: int, like: TextIO) -> TextIO:

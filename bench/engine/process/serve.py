@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import faulthandler
 import importlib
+import io
 import os
 import signal
 import socket
@@ -26,7 +27,7 @@ from bench.engine.process.memory import keep_freed_memory
 from bench.engine.process.messages import receive, send
 
 WATCH_SECONDS = 1.0
-_LINGERS = 3  # so many looks at one place, and it is told
+_LINGERS = 1  # looks without progress since the last, and its place is told
 _PR_SET_PDEATHSIG = 1
 #: begun; ended with a value, and this process can go on; ended with a value, and it should not; ended with a failure
 STARTED, ENDED, LEFT_OVER, RAISED = "started", "ended", "left over", "raised"
@@ -97,9 +98,9 @@ def _print_into(pipe: Connection) -> None:
     for descriptor in (1, 2):
         os.dup2(pipe.fileno(), descriptor)
     pipe.close()
-    sys.stdout, sys.stderr = (
-        os.fdopen(descriptor, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
-        for descriptor in (1, 2)
+    sys.stdout, sys.stderr = (  # what was printed last before a crash is what one wants to know: nothing is held back
+        io.TextIOWrapper(io.FileIO(number, "wb", closefd=False), "utf-8", "backslashreplace", write_through=True)
+        for number in (1, 2)
     )
     faulthandler.enable()  # says where a crash was
 

@@ -69,11 +69,11 @@ class Tally:
     exactly: int = 0  #: runs whose every number is the undisturbed run's, bit for bit
 
 
-def main(kills: int, seed: int, folder: Path, longest: float = 6.0) -> Tally:
-    """So many kills, each within `longest` seconds of the one before."""
+def main(kills: int, seed: int, folder: Path, longest: float = 6.0, text: str = GRID) -> Tally:
+    """So many kills, each within `longest` seconds of the one before, of runs of a grid."""
     chance, tally = random.Random(seed), Tally()
     grid = folder / "kills.toml"
-    grid.write_text(GRID)
+    grid.write_text(text)
     calm = folder / "calm.sqlite"
     assert _started(grid, calm).wait() == 0
     expected = results(calm)
@@ -89,9 +89,7 @@ def main(kills: int, seed: int, folder: Path, longest: float = 6.0) -> Tally:
     return tally
 
 
-def _one_start(
-    grid: Path, path: Path, kills: int, chance: random.Random, tally: Tally, longest: float
-) -> int | None:
+def _one_start(grid: Path, path: Path, kills: int, chance: random.Random, tally: Tally, longest: float) -> int | None:
     """Starts the run, or goes on with it, and kills within it; None where it is not at its end."""
     parent = _started(grid, path)
     tally.starts += 1

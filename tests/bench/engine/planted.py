@@ -32,14 +32,15 @@ TROUBLE = {
     "segfaults": "import ctypes\nctypes.string_at(0)",
     "aborts": "import os\nos.abort()",
     "prints_junk": (
-        "import ctypes, os, sys\nprint('junk of print')\nsys.stderr.write('junk of stderr')\nos.write(1, b'junk of fd 1\\n')\n"
-        "os.write(2, b'\\xff\\x1b[31mjunk of fd 2\\n')\nctypes.CDLL(None).puts(b'junk of C')"
+        "import ctypes, os, sys\nprint('junk of print')\nsys.stderr.write('junk of stderr')\n"
+        "os.write(1, b'junk of fd 1\\n')\nos.write(2, b'\\xff\\x1b[31mjunk of fd 2\\n')\n"
+        "ctypes.CDLL(None).puts(b'junk of C')"
     ),
     "leaves_a_thread": "import threading, time\nthreading.Thread(target=time.sleep, args=(10**6,)).start()",
     "leaves_a_process": "import subprocess\nsubprocess.Popen(['sleep', '86399'])",
 }
 DONE = ("prints_junk", "leaves_a_thread", "leaves_a_process")
-IN_TRAINING = '''
+IN_TRAINING = """
 def _is_trained():
     import sys
     frame = sys._getframe(2)
@@ -51,7 +52,7 @@ def _is_trained():
 
 
 def _trouble(raw):
-'''
+"""
 
 
 def source(family: str, trouble: str) -> str:
