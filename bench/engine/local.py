@@ -28,11 +28,12 @@ CALL_TRIES = 5  # of a call, whose failure would end the run
 
 @dataclass(frozen=True)
 class Silent:
-    """A task that has reported no progress for some seconds, and what its worker seems to do meanwhile."""
+    """A task that has reported no progress for some seconds, what its worker seems to do meanwhile, and where."""
 
     task: Task
     seconds: float
     manner: str
+    place: str = ""
 
 
 class TaskFailed(Exception):
@@ -129,8 +130,11 @@ class Pool:
 
     def silent(self, seconds: float) -> list[Silent]:
         """The tasks that have reported no progress for so long, the longest first."""
-        watches = [(worker.task, worker.watch) for worker in self._alive if worker.task and worker.watch]
-        found = [Silent(task, watch.silence, watch.manner) for task, watch in watches if watch.silence >= seconds]
+        found = [
+            Silent(worker.task, worker.watch.silence, worker.watch.manner, worker.board.place)
+            for worker in self._alive
+            if worker.task and worker.watch and worker.watch.silence >= seconds
+        ]
         return sorted(found, key=lambda one: -one.seconds)
 
     def _tries_again(self, end: Ended) -> bool:

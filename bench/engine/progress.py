@@ -151,6 +151,8 @@ class Reporter:
 def _of_suspect(suspect: tuple[str, str], columns: int) -> str:
     """`no word from NAME for 40 s, asleep`; a name that is too long loses its middle."""
     name, word = suspect
+    if len(word) > columns - 40:  # a file's name may be long too
+        word = f"{word[: columns - 41]}…"
     room = max(24, columns - len(f"no word from  {word}"))
     if len(name) > room:
         name = f"{name[: room // 2 - 1]}…{name[len(name) - (room - room // 2) :]}"
@@ -161,6 +163,7 @@ def suspected(silent: Iterable[Silent]) -> tuple[str, str]:
     """The one that has been silent for longest, and a word about that; "", "" where none is."""
     for one in silent:
         more = f", {one.manner}" if one.manner else ""
+        more += f" ({one.place})" if one.place else ""
         return one.task.name or one.task.function, f"for {one.seconds:.0f} s{more}"
     return "", ""
 

@@ -184,7 +184,7 @@ def hangs_up() -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="sees that a process sleeps in /proc")
 def test_one_cell_that_sleeps_is_found_without_a_limit_and_named(tmp_path, monkeypatch):
-    monkeypatch.setattr("bench.engine.run.SUSPECTED_SECONDS", 1.0)
+    monkeypatch.setattr("bench.engine.run.SUSPECTED_SECONDS", 3.5)
     limits = Limits(asleep=5.0)
     summary, said = carry_out(seeds(0, 1, HANGS, 2, 3), tmp_path / "r.sqlite", limits=limits)
     assert (summary.done, summary.failed, summary.lost) == (4, 1, 0)
@@ -192,7 +192,8 @@ def test_one_cell_that_sleeps_is_found_without_a_limit_and_named(tmp_path, monke
     assert row["status"] == "timeout"
     assert row["reason"].startswith("hung: asleep for 2.5 s without progress (fake_worker.py:")
     named = [line for line in said.splitlines() if line.startswith("no word from ")]
-    assert any(f"seed={HANGS}" in line or "more" in line for line in named), said
+    assert named, said
+    assert all("asleep (fake_worker.py:" in line for line in named), said
     assert max(map(len, said.splitlines())) <= 80
     assert carry_out(seeds(0, 1, HANGS, 2, 3), tmp_path / "r.sqlite", limits=limits)[0].computed == 0
 
