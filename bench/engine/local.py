@@ -76,7 +76,7 @@ class Pool:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         with shielded():
             for worker in self._alive:
-                worker.process.kill()  # all at once, then one after the other
+                worker.end()  # all at once, then one after the other
             while self._alive:
                 self._alive.pop().kill()
 

@@ -24,6 +24,7 @@ _OWN = (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGA
 _TROUBLE = (errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ESTALE)
 _MEMORY_WORDS = ("can't allocate memory", "out of memory", "cannot allocate memory", "bad_alloc")
 _RECENT = 10.0  # seconds in which a process that the kernel has killed is noticed
+_LOOK_SECONDS = 0.5
 _MUCH, _NEARLY_ALL = 0.1, 0.8  # shares of the memory that there is
 
 
@@ -93,10 +94,14 @@ class Memory:
     _counts: dict[str, int] = field(default_factory=dict)
     _risen: dict[str, float] = field(default_factory=dict)
     _scarce: float = -_RECENT
+    _looked: float = -_RECENT
 
-    def look(self) -> None:
-        """To be called every second or so: the kernel counts, and does not say when."""
+    def look(self, *, at_once: bool = False) -> None:
+        """To be called every second or so, or more often: the kernel counts, and does not say when."""
         now = time.monotonic()
+        if now - self._looked < _LOOK_SECONDS and not at_once:
+            return
+        self._looked = now
         for where, count in self._killed():
             if count > self._counts.setdefault(where, count):
                 self._risen[where] = now
@@ -107,7 +112,7 @@ class Memory:
 
     def evidence(self, resident: int) -> str | None:
         """Of a process that was killed just now, when it was last seen to have so many bytes; None: there is none."""
-        self.look()
+        self.look(at_once=True)
         recent = time.monotonic() - _RECENT
         total = self.most()
         share = resident / total if total else 0.0

@@ -157,11 +157,15 @@ class Worker:
                 return
             self._log.take(self._who, content)
 
-    def kill(self) -> None:
-        """Ends it, with what it has started."""
+    def end(self) -> None:
+        """Kills it, with what it has started, and does not wait."""
         started = sight.descendants(self.process.pid or 0)
         self.process.kill()
         sight.end(started)
+
+    def kill(self) -> None:
+        """Ends it and all that there is of it here."""
+        self.end()
         self.process.join(END_SECONDS)
         self.hear()
         self.channel.close()

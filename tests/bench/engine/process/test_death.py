@@ -65,7 +65,7 @@ def test_what_the_control_group_counts_is_evidence(machine):
 def test_what_it_counted_long_ago_is_none(machine, monkeypatch):
     memory = machine.memory()
     machine.events.write_text(machine.events.read_text().replace("oom_kill 2", "oom_kill 3"))
-    memory.look()
+    memory.look(at_once=True)
     monkeypatch.setattr("bench.engine.process.death._RECENT", -1.0)
     assert memory.evidence(GIGABYTE) is None
 
@@ -82,7 +82,7 @@ def test_so_is_memory_that_was_nearly_gone(machine, held, is_evidence):
     """As where a program of the machine's own, and not its kernel, ends the largest process."""
     memory = machine.memory()
     machine.free(0.1)
-    memory.look()
+    memory.look(at_once=True)
     assert (memory.evidence(held) is not None) == is_evidence
 
 
@@ -98,7 +98,7 @@ def test_a_limit_of_the_group_is_what_there_is(tmp_path):
 
 def test_a_machine_that_tells_nothing_is_no_evidence(tmp_path):
     memory = Memory(tmp_path / "none", tmp_path / "none")
-    memory.look()
+    memory.look(at_once=True)
     assert memory.evidence(10**12) is None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
+import subprocess
 import sys
 import time
 from typing import Any
@@ -228,3 +229,18 @@ def test_a_process_that_somebody_has_stopped_is_tried_once_more(tmp_path):
     end = end_of(Task(f"{HERE}:stop_once", (str(tmp_path / "marker"),)), stopped=2.0)
     assert end.value == "done"
     assert end.task.lost == 1
+
+
+def start_a_process() -> int:
+    return subprocess.Popen(["sleep", "86398"]).pid
+
+
+@needs_proc
+def test_what_a_worker_has_started_ends_with_it():
+    with Pool(1, 1) as pool:
+        child = pool.call(f"{HERE}:start_a_process")
+        assert sight.look(child)
+    until = time.monotonic() + 10
+    while (state := sight._fields(sight.PROC / str(child) / "stat")) and state[0] != "Z":
+        assert time.monotonic() < until
+        time.sleep(0.01)
