@@ -51,7 +51,7 @@ def main() -> NoReturn:
 def carry_out(arguments: list[str]) -> int:
     """Carry out one command line; gives the exit code: 0 all well, 1 something failed, 2 bad input, 130 Ctrl-C, 143
     SIGTERM, 129 SIGHUP."""
-    with heard():
+    with heard(to_the_end=True):
         return _carried_out(arguments)
 
 

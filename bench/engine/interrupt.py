@@ -48,14 +48,16 @@ _noted = _Noted()
 
 
 @contextmanager
-def heard() -> Iterator[None]:
+def heard(*, to_the_end: bool = False) -> Iterator[None]:
     """Inside, these signals are noted as well as raised, as KeyboardInterrupt; not where one is ignored (nohup), nor in
-    another thread than the main one, which alone gets signals, nor inside of another `heard`."""
+    another thread than the main one, which alone gets signals, nor inside of another `heard`. `to_the_end`: the process
+    ends soon after, and until then the rest of a burst that ended a run is let pass."""
     global _noted
     if _noted.listening or threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.getsignal(number) for number in SIGNALS}
+    found = {number: signal.getsignal(number) for number in SIGNALS}
+    before = {number: h.behind if isinstance(h, _Patient) else h for number, h in found.items()}
     before = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
     _noted = _Noted()
     _noted.listening = True
@@ -65,7 +67,7 @@ def heard() -> Iterator[None]:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, _patient(number, handler) if _noted.ending else handler)
+            signal.signal(number, _Patient(number, handler) if _noted.ending and to_the_end else handler)
         _noted.listening = False
         _noted.waits = False
 
@@ -136,13 +138,14 @@ def _raise() -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _patient(number: int, handler: Any) -> Any:
-    """What lets the rest of an impatient burst pass, and then is the handler that was there before."""
-    until = time.monotonic() + IMPATIENCE
+class _Patient:
+    """A handler that lets the rest of an impatient burst pass, and then is the one that was there before."""
 
-    def pass_by(again: int, frame: FrameType | None) -> None:
-        if time.monotonic() >= until:
-            signal.signal(number, handler)
-            signal.raise_signal(number)
+    def __init__(self, number: int, behind: Any) -> None:
+        self.number, self.behind = number, behind
+        self.until = time.monotonic() + IMPATIENCE
 
-    return pass_by
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        if time.monotonic() >= self.until:
+            signal.signal(self.number, self.behind)
+            signal.raise_signal(self.number)

@@ -52,12 +52,7 @@ def serve(channel: socket.socket, board: Board, printed: Connection | None, pare
             os._exit(0)  # not by an end that would wait for threads that were left behind
         try:
             if first:
-                try:
-                    resolve(first[0])(*first[1])
-                except Exception as error:
-                    failure = _told(error)
-                    send(channel, (RAISED, Failure("failed", f"{failure.reason}; {AGAIN}", failure.said)))
-                    continue
+                resolve(first[0])(*first[1])
                 first = None
             before = set(threading.enumerate())
             board.begin()
@@ -65,7 +60,10 @@ def serve(channel: socket.socket, board: Board, printed: Connection | None, pare
             value = resolve(function)(*arguments)
             send(channel, (LEFT_OVER if _left_over(before) else ENDED, value))
         except Exception as error:
-            send(channel, (RAISED, _told(error)))
+            failure = _told(error)
+            if first:  # no fault of the task's
+                failure = Failure("failed", f"{failure.reason}; {AGAIN}", failure.said)
+            send(channel, (RAISED, failure))
         finally:
             ctypes.CDLL(None).fflush(None)
 

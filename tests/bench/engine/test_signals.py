@@ -233,8 +233,9 @@ def test_behind_a_shield_it_waits_for_the_end():
 
 def test_while_a_run_is_being_ended_and_just_after_nothing_is_raised(monkeypatch):
     monkeypatch.setattr(interrupt, "IMPATIENCE", 0.2)
-    before = signal.getsignal(signal.SIGINT)
-    with heard():
+    before = signal.default_int_handler
+    signal.signal(signal.SIGINT, before)
+    with heard(to_the_end=True):
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
         ending()
@@ -248,6 +249,17 @@ def test_while_a_run_is_being_ended_and_just_after_nothing_is_raised(monkeypatch
     assert signal.getsignal(signal.SIGINT) is before
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
+
+
+def test_a_run_after_one_that_was_interrupted_leaves_what_was_there_before_both():
+    before = signal.getsignal(signal.SIGTERM)
+    for _ in range(2):
+        with heard(to_the_end=True):
+            ending()
+    assert signal.getsignal(signal.SIGTERM) is not before
+    with heard():
+        ending()
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_one_hears_for_all():
