@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn, cast
 
 import typer
 
-from bench.cli.options import INTERRUPTED
+from bench.engine.interrupt import exit_code, heard, leave, unsaid
 from bench.grid.errors import UserError, brief
 
 VERBS = (
@@ -28,6 +28,7 @@ VERBS = (
     "explain",
     "doctor",
 )  # as --help lists them
+INTERRUPTED = 130  # Typer's exit code of a verb that Ctrl-C ended
 
 # Typer raises click's exceptions, but has its own copy of click from 0.22 on: this is the base of them in both.
 UsageProblem = cast("type[typer.BadParameter]", typer.BadParameter.__mro__[2])
@@ -44,19 +45,23 @@ for name in VERBS:
 
 def main() -> NoReturn:
     """The entry point of `vae-bench`."""
-    sys.exit(carry_out(sys.argv[1:]))
+    leave(carry_out(sys.argv[1:]))
 
 
 def carry_out(arguments: list[str]) -> int:
-    """Carry out one command line; gives the exit code: 0 all well, 1 something failed, 2 bad input, 130 Ctrl-C."""
+    """Carry out one command line; gives the exit code: 0 all well, 1 something failed, 2 bad input, 130 Ctrl-C, 143
+    SIGTERM, 129 SIGHUP."""
+    with heard(to_the_end=True):
+        return _carried_out(arguments)
+
+
+def _carried_out(arguments: list[str]) -> int:
     try:
         code = app(arguments, prog_name="vae-bench", standalone_mode=False)
     except UsageProblem as problem:
         return _refuse(f"{problem.format_message()} (vae-bench --help)")
-    except typer.Abort:
-        return INTERRUPTED
-    except KeyboardInterrupt:
-        return _refuse("interrupted.", INTERRUPTED)
+    except (KeyboardInterrupt, typer.Abort):
+        return _refuse("interrupted.", exit_code())
     except BrokenPipeError:  # as in `vae-bench list grids | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
@@ -64,6 +69,8 @@ def carry_out(arguments: list[str]) -> int:
         return _refuse(_os_sentence(error))
     except UserError as error:
         return _refuse(str(error))
+    if code == INTERRUPTED and unsaid():  # what typer makes of a KeyboardInterrupt
+        return _refuse("interrupted.", exit_code())
     return int(code or 0)
 
 

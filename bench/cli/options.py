@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from bench.store import RunTables
 
 RUN_NAME = "A run's name (results/NAME.sqlite) or its file."
-INTERRUPTED = 130  # the exit code after Ctrl-C
 WIDEST = 120  # columns of a table in a terminal, however wide that is
 
 

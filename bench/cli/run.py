@@ -10,14 +10,12 @@ from typing import Annotated
 import typer
 
 from bench.cli.options import (
-    INTERRUPTED,
     Device,
     DeviceOption,
     Overrides,
     PluginFiles,
     Refused,
     RunFileOption,
-    grid_of,
 )
 
 
@@ -30,7 +28,10 @@ def verb(
     fresh: Annotated[bool, typer.Option("--fresh", help="Begin a new run file in place of the old one.")] = False,
     timeout: Annotated[
         float | None,
-        typer.Option(metavar="SECONDS", help="Time limit for a cell (a bundle has the sum of its cells')."),
+        typer.Option(
+            metavar="SECONDS",
+            help="Time limit for a cell (a bundle: the sum of its cells'), inf: none  [default: by its progress].",
+        ),
     ] = None,
     workers: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Worker processes  [default: one a core, or one for a GPU].")
@@ -45,36 +46,52 @@ def verb(
     Computes what the run file lacks of the grid, and stores it as it ends.
     vae-bench model gives a cell's trained weights.
     A plug-in of the grid is first held to the laws of likelihoods.
+    A cell that hangs is ended: asleep for a minute without progress, or computing for ten without.
 
     Example:  vae-bench run digits --set epochs=20 --set seed=[0,1]
     """
     from bench.cli.text.cautions import cautions
     from bench.engine import plugins
+    from bench.engine.interrupt import exit_code
+    from bench.engine.process.printed import aside, surely
     from bench.engine.progress import Reporter, duration
     from bench.engine.run import Interrupted, Options, run_grid
+    from bench.grid.read import find_grid, load_grid
 
     if timeout is not None and not timeout > 0:
-        raise Refused(f"--timeout {timeout:g}: give a number of seconds > 0, or leave it out for no limit.")
+        raise Refused(f"--timeout {timeout:g}: give a number of seconds > 0, inf for no limit, or leave it out.")
     if not 0 <= weights < math.inf:
         raise Refused(f"--weights {weights:g}: give a number of megabytes, 0 or more; 0 keeps none.")
-    given = plugins.add(plugin or [])
-    loaded = grid_of(grid, set_)
-    if unused := sorted(set(given) - {cell.family for cell in loaded.cells}):
-        raise Refused(f"--plugin: no cell of the grid is of the family {unused[0]}; name it under family in the grid.")
-    for caution in cautions(loaded.cells):
-        typer.echo(caution, err=True)
-    path = out or Path("results") / f"{loaded.name}.sqlite"
-    options = Options(device.value, retry_failed, fresh, timeout, workers, weights, sys.argv[1:])
-    with Reporter(sys.stderr) as reporter:
-        try:
-            summary = run_grid(loaded, path, options, reporter)
-        except Interrupted as stop:
-            reporter.finish()
-            reporter.say(f"interrupted: {stop}; the same command resumes.")
-            return INTERRUPTED
+    with aside() as printed:  # a plug-in's module, which this process imports too, may print
+        given = plugins.add(plugin or [])
+        loaded = load_grid(find_grid(grid), set_ or [])
+        if unused := sorted(set(given) - {cell.family for cell in loaded.cells}):
+            raise Refused(
+                f"--plugin: no cell of the grid is of the family {unused[0]}; name it under family in the grid."
+            )
+        for line in (*loaded.notes, *cautions(loaded.cells)):
+            print(line, file=printed.terminal)
+        path = out or Path("results") / f"{loaded.name}.sqlite"
+        options = Options(
+            device.value, retry_failed, fresh, timeout, workers, weights, sys.argv[1:], overheard=printed.take
+        )
+        with Reporter(printed.terminal) as reporter:
+            try:
+                summary = run_grid(loaded, path, options, reporter)
+            except Interrupted as stop:
+                reporter.finish()
+                reporter.say(f"interrupted: {stop}; the same command resumes.")
+                if stop.log:
+                    reporter.say(stop.log)
+                return exit_code()
+    terminal = surely(sys.stderr)
     typer.echo(f"{summary.done} done, {summary.failed} failed, {duration(summary.seconds)}, {path}")
-    if summary.failed and not retry_failed:
-        typer.echo("the report says why cells failed; --retry-failed tries them again", err=True)
+    if summary.lost:
+        print(f"{summary.lost} of the failed were lost from outside; running again tries them again", file=terminal)
+    if summary.failed > summary.lost and not retry_failed:
+        print("the report says why cells failed; --retry-failed tries them again", file=terminal)
     run = path.stem if path == Path("results") / f"{path.stem}.sqlite" else path
-    typer.echo(f"vae-bench report {run} ranks them, with a page to look at", err=True)
+    print(f"vae-bench report {run} ranks them, with a page to look at", file=terminal)
+    if summary.log:
+        print(summary.log, file=terminal)
     return 1 if summary.failed else 0

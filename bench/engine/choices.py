@@ -6,10 +6,20 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
-from bench.engine.local import Failure
+from bench.engine.local import Failure, Task
 from bench.grid.cell import Cell
-from bench.grid.plan import Bundle, Tuning, cost_of, plan, plan_tuning, restrict, tuning_of
-from bench.store import CellResult, RunFile, SearchResult
+from bench.grid.plan import (
+    Bundle,
+    Tuning,
+    cost_of,
+    halves,
+    halves_of_tuning,
+    plan,
+    plan_tuning,
+    restrict,
+    tuning_of,
+)
+from bench.store import RESULT_COLUMNS, CellResult, RunFile, SearchResult
 
 
 class Choices:
@@ -26,6 +36,31 @@ class Choices:
     def cost(self, piece: Tuning | Bundle) -> float:
         """Roughly how long it takes, in a unit of its own, as far as the choices tell."""
         return cost_of(piece, {search: known.epochs for search, known in self._known.items() if known.epochs})
+
+    def known_of(
+        self, task: Task, piece: Tuning | Bundle, label: str, limit: float | None, *, suspect: bool = False
+    ) -> Task:
+        """The task with all that a pool must know of its piece of work, whose first cell has this label, and of which
+        `limit` is one model's limit in seconds, if somebody has set one."""
+        cost = self.cost(piece)
+        kinds = dict.fromkeys(self.settled(cell).kind for cell in piece.cells)
+        name = label + (f" and {len(piece.cells) - 1} more" if len(piece.cells) > 1 else "")
+        if isinstance(piece, Tuning):
+            models = sum(len(cell.candidates) for cell in {cell.search: cell for cell in piece.cells}.values())
+            name, kinds = f"the tuning of {name}", dict.fromkeys(f"tuning {kind}" for kind in kinds)
+            parts = len(halves_of_tuning(piece))
+        else:
+            models, parts = len(piece.cells), len(halves(piece))
+        return dataclasses.replace(
+            task,
+            seconds=None if limit is None else limit * models,
+            weight=task.weight + cost,
+            name=name,
+            like=tuple(kinds),
+            cost=cost,
+            suspect=suspect,
+            divisible=parts > 1,
+        )
 
     def split(
         self, cells: Iterable[Cell], wanted: set[str], device: str, workers: int
@@ -73,3 +108,15 @@ class Choices:
 def failed(cells: Iterable[Cell], failure: Failure) -> list[CellResult]:
     """The cells of a task that gave nothing."""
     return [CellResult(cell.id, failure.status, failure.reason) for cell in cells]
+
+
+def checked(bundle: Bundle, answer: Any) -> list[CellResult]:
+    """The worker's rows, one a cell in the bundle's order; a cell without a usable row has failed."""
+    given = {result.cell: result for result in answer if isinstance(result, CellResult)} if answer else {}
+    results = []
+    for cell in bundle.cells:
+        result = given.get(cell.id, CellResult(cell.id, "failed", "the worker gave no result for this cell"))
+        if unknown := sorted(set(result.values) - set(RESULT_COLUMNS)):
+            result = CellResult(cell.id, "failed", f"the worker gave values that no column takes: {', '.join(unknown)}")
+        results.append(result)
+    return results

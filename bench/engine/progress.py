@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self, TextIO
 
@@ -11,12 +12,15 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
+from bench.engine.local import Silent
+from bench.engine.process.printed import surely
 from bench.grid.plan import Tuning
 
 LINE_SECONDS = 5.0  # at least this long between two lines
 CELL = "(a cell: one configuration and seed)"
 WORDS = "(a cell: one configuration and seed; a bundle: cells that are trained together)"
 SILENCE_SECONDS = 60.0  # at most this long without one
+COLUMNS = 80
 
 
 def asked(total: int, wanted: int, references: int, tunings: Sequence[Tuning], bundles: int) -> list[str]:
@@ -36,6 +40,19 @@ def asked(total: int, wanted: int, references: int, tunings: Sequence[Tuning], b
     ]
 
 
+@dataclass(frozen=True)
+class Summary:
+    """How the present grid stands after a run. `lost`: of the failed, those that running again tries again. `log`: a
+    sentence that says where is what was printed; "" where nothing was."""
+
+    done: int
+    failed: int
+    seconds: float
+    computed: int
+    lost: int = 0
+    log: str = ""
+
+
 class Clock(Protocol):
     def __call__(self) -> float: ...
 
@@ -46,7 +63,7 @@ class Reporter:
     def __init__(self, stream: TextIO, *, clock: Clock = time.monotonic) -> None:
         self._stream = stream
         self._clock = clock
-        self._console = Console(file=stream, highlight=False, soft_wrap=True)
+        self._console = Console(file=surely(stream), highlight=False, soft_wrap=True)
         self._bar: Progress | None = None
         self._last = (0.0, "")
 
@@ -65,17 +82,22 @@ class Reporter:
         """Training begins: `total` cells in all, `ended` of them before."""
         self._total, self._before, self._begun = total, ended, self._clock()
         self._last = (self._begun, f"{ended} 0 0")
+        self._suspected = (self._begun - SILENCE_SECONDS, "")
         self._untuned = 0
         if self._console.is_terminal:
             columns = (BarColumn(bar_width=24), TextColumn("{task.description}", markup=False))
-            self._bar = Progress(*columns, console=self._console, transient=True)
+            self._bar = Progress(
+                *columns, console=self._console, transient=True, redirect_stdout=False, redirect_stderr=False
+            )
             self._task = self._bar.add_task(self._text(ended, 0, 0), total=total, completed=ended)
             self._bar.start()
 
-    def update(self, ended: int, failed: int, untuned: int = 0, references: int = 0) -> None:
+    def update(
+        self, ended: int, failed: int, untuned: int = 0, references: int = 0, suspect: tuple[str, str] = ("", "")
+    ) -> None:
         """`ended` cells have ended by now, `failed` of them without a result, and `untuned` configurations are still to
         be tuned before their cells can begin; so many `references` are to come, which is said when no cell is. Call it
-        often. How long it takes is told from the last choice on."""
+        often. How long it takes is told from the last choice on. `suspect`: who is silent for long, a word on it."""
         if self._untuned and not untuned:
             self._begun, self._before = self._clock(), ended
         self._untuned = untuned
@@ -83,8 +105,12 @@ class Reporter:
         if references and ended == self._total:
             text += f", {references} reference{'' if references == 1 else 's'} to come"
         if self._bar:
-            self._bar.update(self._task, completed=ended, description=text)
+            description = (
+                text if not suspect[0] else f"{text}; {_of_suspect(suspect, self._console.width - 30 - len(text))}"
+            )
+            self._bar.update(self._task, completed=ended, description=description)
             return
+        self._tell_suspect(suspect)
         now, (then, said) = self._clock(), self._last
         counts = f"{ended} {failed} {untuned}"
         if now - then >= (LINE_SECONDS if counts != said else SILENCE_SECONDS) or (
@@ -92,6 +118,13 @@ class Reporter:
         ):
             self._last = (now, counts)
             self.say(text)
+
+    def _tell_suspect(self, suspect: tuple[str, str]) -> None:
+        """Once as it is suspected, and again once a minute."""
+        now, (then, said) = self._clock(), self._suspected
+        if suspect[0] and (suspect[0] != said or now - then >= SILENCE_SECONDS):
+            self._suspected = (now, suspect[0])
+            self.say(_of_suspect(suspect, COLUMNS))
 
     def finish(self) -> None:
         """Training has ended; the bar goes away."""
@@ -113,6 +146,26 @@ class Reporter:
             if ended < self._total:
                 parts.append(f"{duration(60 * (self._total - ended) / rate)} left")
         return ", ".join(parts)
+
+
+def _of_suspect(suspect: tuple[str, str], columns: int) -> str:
+    """`no word from NAME for 40 s, asleep`; a name that is too long loses its middle."""
+    name, word = suspect
+    if len(word) > columns - 40:  # a file's name may be long too
+        word = f"{word[: columns - 41]}…"
+    room = max(24, columns - len(f"no word from  {word}"))
+    if len(name) > room:
+        name = f"{name[: room // 2 - 1]}…{name[len(name) - (room - room // 2) :]}"
+    return f"no word from {name} {word}"
+
+
+def suspected(silent: Iterable[Silent]) -> tuple[str, str]:
+    """The one that has been silent for longest, and a word about that; "", "" where none is."""
+    for one in silent:
+        more = f", {one.manner}" if one.manner else ""
+        more += f" ({one.place})" if one.place else ""
+        return one.task.name or one.task.function, f"for {one.seconds:.0f} s{more}"
+    return "", ""
 
 
 def duration(seconds: float) -> str:

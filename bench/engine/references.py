@@ -6,9 +6,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from bench.engine.local import Ended, Task
+from bench.engine.process.death import came_from_outside
 from bench.grid.cell import Cell
 from bench.grid.references import ReferenceSpec, of_grid
 from bench.store import ReferenceResult, RunFile
+
+PATIENCE = 6.0  #: codecs and mixtures take long steps
 
 
 class References:
@@ -18,9 +21,11 @@ class References:
         self.all = of_grid(cells)
         self._task = task
         stored = file.statuses(reference=True) if file else {}
-        self.wanted = [
-            spec for spec in self.all if (status := stored.get(spec.id)) is None or (status != "done" and retry_failed)
-        ]
+        reasons = file.statuses(reference=True, column="reason") if file else {}
+        again = {
+            one for one in stored if stored[one] != "done" and (retry_failed or came_from_outside(reasons.get(one)))
+        }
+        self.wanted = [spec for spec in self.all if spec.id not in stored or spec.id in again]
 
     @property
     def ids(self) -> list[str]:
@@ -32,7 +37,10 @@ class References:
 
     def tasks(self, limit: float | None) -> list[Task]:
         """Lighter than all other work: what is done where nothing else is left for a worker."""
-        return [Task(self._task, (spec,), limit, -1.0) for spec in self.wanted]
+        return [
+            Task(self._task, (spec,), limit, -1.0, name=f"the reference {spec.reference}", patience=PATIENCE)
+            for spec in self.wanted
+        ]
 
     @staticmethod
     def is_one(end: Ended) -> bool:

@@ -7,37 +7,32 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.engine.choices import Choices, failed
-from bench.engine.interrupt import heard
-from bench.engine.local import Ended, Pool, Task, TaskFailed
+from bench.engine.choices import Choices, checked, failed
+from bench.engine.interrupt import Interrupted, ending, heard, shielded
+from bench.engine.local import Ended, Limits, Pool, Task, TaskFailed
 from bench.engine.opening import Checks, Opened, RunError, opening
-from bench.engine.progress import Reporter, asked
+from bench.engine.process.death import came_from_outside
+from bench.engine.process.printed import Log
+from bench.engine.progress import Reporter, Summary, asked, suspected
 from bench.engine.provenance import cores
 from bench.engine.references import References
 from bench.grid.cell import Cell
 from bench.grid.families.cards import cards
 from bench.grid.plan import Bundle, Tuning, halves, halves_of_tuning
 from bench.grid.read import Grid, describe
-from bench.store import RESULT_COLUMNS, CellResult, RunFile
+from bench.store import CellResult, RunFile
 from bench.store.weights import MEGABYTES, Weights
 
 __all__ = ["Interrupted", "Options", "RunError", "Summary", "Tasks", "run_grid"]
 
 HEARTBEAT_SECONDS = 1.0
+SUSPECTED_SECONDS = 20.0  # of silence after which a worker is named
 OTHERS_WAIT = 1e15  # weight of what is chosen before others can begin, above all that they weigh
-
-
-class Interrupted(Exception):
-    """Ctrl-C: the workers are gone, what had ended is stored."""
-
-    def __init__(self, done: int, total: int) -> None:
-        super().__init__(f"{done} of {total} cells are done and kept")
-        self.done, self.total = done, total
 
 
 @dataclass(frozen=True)
@@ -52,8 +47,9 @@ class Tasks(Checks):
 
 @dataclass(frozen=True)
 class Options:
-    """How a grid is run. `timeout` is the limit in seconds for one cell; a bundle has that many times its cells.
-    `weights` is how many megabytes of trained weights are kept beside the run file."""
+    """How a grid is run. `timeout` is the limit in seconds for one cell; a bundle has that many times its cells; None:
+    `limits`. `weights` is how many megabytes of trained weights are kept beside the run file. `overheard` gives what
+    was printed in this process besides, for the log."""
 
     device: str = "auto"
     retry_failed: bool = False
@@ -62,16 +58,8 @@ class Options:
     workers: int | None = None
     weights: float = MEGABYTES
     arguments: Sequence[str] = ()
-
-
-@dataclass(frozen=True)
-class Summary:
-    """How the present grid stands after a run."""
-
-    done: int
-    failed: int
-    seconds: float
-    computed: int
+    limits: Limits = field(default_factory=Limits)
+    overheard: Callable[[], bytes] = bytes
 
 
 def run_grid(grid: Grid, path: Path, options: Options, reporter: Reporter, tasks: Tasks | None = None) -> Summary:
@@ -86,10 +74,17 @@ def run_grid(grid: Grid, path: Path, options: Options, reporter: Reporter, tasks
         try:
             run.carry_out()
         except KeyboardInterrupt:
+            ending()
             run.read_statuses()  # it may have come when a bundle was stored and not counted yet
-            raise Interrupted(run.count("done"), len(run.described)) from None
-        done = run.count("done")
-        return Summary(done, len(run.described) - done, time.monotonic() - begun, run.computed)
+            stop = Interrupted(run.count("done"), len(run.described))
+            stop.log = run.printed()
+            raise stop from None
+        except BaseException:
+            if where := run.printed():
+                reporter.say(where)
+            raise
+        done, seconds = run.count("done"), time.monotonic() - begun
+        return Summary(done, len(run.described) - done, seconds, run.computed, len(run.lost), run.printed())
 
 
 @dataclass(frozen=True)
@@ -111,7 +106,9 @@ class _Run:
         self.described = describe(opened.grid.cells)
         self.weights = Weights.of(opened.path, options.weights)
         self.statuses: dict[str, str] = {}
+        self.lost: set[str] = set()
         self.read_statuses()
+        self.log = Log(opened.path)
         self.choices = Choices(opened.file)
         self.references = References(
             opened.grid.cells, opened.file, retry_failed=options.retry_failed, task=tasks.refer
@@ -121,8 +118,16 @@ class _Run:
 
     def read_statuses(self) -> None:
         """How the grid's cells stand in the file."""
-        stored = self.opened.file.statuses() if self.opened.file else {}
+        file = self.opened.file
+        stored = file.statuses() if file else {}
         self.statuses = {cell: status for cell, status in stored.items() if cell in self.described}
+        reasons = file.statuses(column="reason") if file else {}
+        self.lost = {cell for cell, reason in reasons.items() if cell in self.described and came_from_outside(reason)}
+
+    def printed(self) -> str:
+        """Ends the log; a sentence that says where it is, "" where nothing was printed."""
+        self.log.take("this process", self.options.overheard())
+        return self.log.close()
 
     def count(self, status: str) -> int:
         return sum(ended_as == status for ended_as in self.statuses.values())
@@ -146,7 +151,7 @@ class _Run:
 
     def _is_wanted(self, cell: str) -> bool:
         status = self.statuses.get(cell)
-        return status is None or (status != "done" and self.options.retry_failed)
+        return status is None or (status != "done" and (self.options.retry_failed or cell in self.lost))
 
     def _work(self, wanted: set[str]) -> None:
         """Everything that needs a worker: the checks, then the file, the bundles, the timing."""
@@ -155,7 +160,8 @@ class _Run:
         tunings, bundles = self.choices.split(cells, wanted, "cpu", here)
         pieces = len(tunings) + len(bundles) or len(self.references.wanted)
         workers = self.options.workers or max(1, min(here, pieces))
-        with Pool(workers, max(1, here // workers), self.opened.first) as pool:
+        limits = self.options.limits
+        with Pool(workers, max(1, here // workers), self.opened.first, limits=limits, log=self.log) as pool:
             device = self.opened.device(pool, self.options.device)["kind"]
             if device != "cpu":
                 workers = self.options.workers or 1
@@ -176,13 +182,14 @@ class _Run:
             if pool.threads == here:
                 self._measure(work)
         if self._unmeasured(file) and pool.threads != here:
-            with Pool(1, here, self.opened.first) as alone:
+            with Pool(1, here, self.opened.first, limits=limits, log=self.log) as alone:
                 self._measure(dataclasses.replace(work, pool=alone))
 
     def _begin(self, file: RunFile, data: dict[str, Any] | None = None) -> RunFile:
         """The file is of this grid now."""
         meta = self._meta() | ({} if data is None else {"data": data})
         file.begin(self.described.values(), meta, self.references.ids)
+        self.log.begin(fresh=self.options.fresh)
         return file
 
     def _meta(self) -> dict[str, Any]:
@@ -204,24 +211,26 @@ class _Run:
         referred = 0
         while work.pool.busy:
             for end in work.pool.wait(HEARTBEAT_SECONDS):
-                if self.references.is_one(end):
-                    self.references.take(work.file, end, work.provenance)
-                    referred += 1
-                else:
-                    ended |= self._take(work, end)
+                with shielded():  # what has ended is stored, whatever signal comes meanwhile
+                    if self.references.is_one(end):
+                        self.references.take(work.file, end, work.provenance)
+                        referred += 1
+                    else:
+                        ended |= self._take(work, end)
             failed = sum(self.statuses[cell] != "done" for cell in ended)
-            self.reporter.update(len(ended), failed, len(self.untuned), len(self.references.wanted) - referred)
+            to_come = len(self.references.wanted) - referred
+            suspect = suspected(work.pool.silent(SUSPECTED_SECONDS))
+            self.reporter.update(len(ended), failed, len(self.untuned), to_come, suspect)
         self.weights.sweep()
         self.reporter.finish()
 
-    def _task(self, piece: Tuning | Bundle, device: str) -> Task:
-        limit = self.options.timeout
+    def _task(self, piece: Tuning | Bundle, device: str, *, suspect: bool = False) -> Task:
+        limit, label = self.options.timeout, self.described[piece.cells[0].id].label
         if isinstance(piece, Tuning):
-            models = sum(len(cell.candidates) for cell in {cell.search: cell for cell in piece.cells}.values())
-            seconds = None if limit is None else limit * models
-            return Task(self.tasks.choose, (piece, device), seconds, OTHERS_WAIT + self.choices.cost(piece))
-        seconds = None if limit is None else limit * len(piece.cells)
-        return Task(self.tasks.carry_out, (piece, device, self.weights), seconds, self.choices.cost(piece))
+            task = Task(self.tasks.choose, (piece, device), weight=OTHERS_WAIT)
+        else:
+            task = Task(self.tasks.carry_out, (piece, device, self.weights))
+        return self.choices.known_of(task, piece, label, limit, suspect=suspect)
 
     def _take(self, work: _Work, end: Ended) -> set[str]:
         """Store how a piece of work ended; one of several models that gave nothing is tried again in halves, so that a
@@ -229,19 +238,22 @@ class _Run:
         piece: Tuning | Bundle = end.task.arguments[0]
         parts: Sequence[Tuning | Bundle] = halves_of_tuning(piece) if isinstance(piece, Tuning) else halves(piece)
         if end.failure and len(parts) > 1:
+            hung = end.failure.status == "timeout"
             for part in reversed(parts):
-                work.pool.submit(self._task(part, work.device), first=True)
+                work.pool.submit(self._task(part, work.device, suspect=hung), first=True)
             return set()
         if isinstance(piece, Tuning):
             results = self._take_choices(work, piece, end)
         else:
-            results = failed(piece.cells, end.failure) if end.failure else _checked(piece, end.value)
+            results = failed(piece.cells, end.failure) if end.failure else checked(piece, end.value)
         results = [result for result in results if result.cell in work.wanted]
         with self.weights.settled(work.file, results, self.reporter.say) as settled:
             work.file.write([(self.described[result.cell], result) for result in settled], work.provenance)
         self.statuses |= {result.cell: result.status for result in results}
+        ids = {result.cell for result in results}
+        self.lost = (self.lost - ids) | {result.cell for result in results if came_from_outside(result.reason)}
         self.computed += len(results)
-        return {result.cell for result in results}
+        return ids
 
     def _take_choices(self, work: _Work, tuning: Tuning, end: Ended) -> list[CellResult]:
         """Store what was chosen, and have the cells trained that waited for it. Gives the cells that fail with it."""
@@ -282,15 +294,3 @@ class _Run:
             self.reporter.say(f"the speed was not measured: {error}")
             return
         work.file.write_throughput(rows, work.provenance)
-
-
-def _checked(bundle: Bundle, answer: Any) -> list[CellResult]:
-    """The worker's rows, one a cell in the bundle's order; a cell without a usable row has failed."""
-    given = {result.cell: result for result in answer if isinstance(result, CellResult)} if answer else {}
-    results = []
-    for cell in bundle.cells:
-        result = given.get(cell.id, CellResult(cell.id, "failed", "the worker gave no result for this cell"))
-        if unknown := sorted(set(result.values) - set(RESULT_COLUMNS)):
-            result = CellResult(cell.id, "failed", f"the worker gave values that no column takes: {', '.join(unknown)}")
-        results.append(result)
-    return results

@@ -6,7 +6,8 @@ is none, one without cells is made, which `vae-bench run` goes on with.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from bench.engine.interrupt import heard
 from bench.engine.local import Pool, TaskFailed
 from bench.engine.opening import Checks, RunError, opening
+from bench.engine.process.printed import Log
 from bench.engine.progress import Reporter
 from bench.engine.provenance import cores
 from bench.grid.cell import Cell, labels
@@ -101,10 +103,17 @@ def survey_grid(grid: Grid, path: Path, options: Options, reporter: Reporter, ta
     named = kinds(grid.cells)
     reference = chosen(named, options.kind)
     threads = options.threads or cores()
-    with heard(), opening(grid, path, tasks) as opened, Pool(1, threads, opened.first) as pool:
+    log = Log(path)
+    with (
+        heard(),
+        opening(grid, path, tasks) as opened,
+        _said_at_last(log, reporter),
+        Pool(1, threads, opened.first, log=log) as pool,
+    ):
         device = opened.device(pool, options.device)
         opened.examine(pool, device["kind"], named.values())
         file = opened.keep(opened.meta())
+        log.begin()
         survey = Survey(device, threads, has_cells=bool(file.statuses()))
         number = opened.sign(pool, options.arguments, device)
         work = _Work(pool, tasks, file, number, reporter, options.quick, survey)
@@ -115,6 +124,16 @@ def survey_grid(grid: Grid, path: Path, options: Options, reporter: Reporter, ta
         reporter.say(f"curves of {reference}")
         work.curves(reference, named[reference])
         return survey
+
+
+@contextmanager
+def _said_at_last(log: Log, reporter: Reporter) -> Iterator[None]:
+    """Says where is what was printed, however it ended."""
+    try:
+        yield
+    finally:
+        if where := log.close():
+            reporter.say(where)
 
 
 @dataclass(frozen=True)

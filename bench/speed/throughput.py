@@ -23,6 +23,7 @@ from bench.grid.cell import Cell
 from vae_core.data import Dataset
 from vae_core.evaluate import importance_bounds
 from vae_core.networks import ModelCost
+from vae_core.numerics import progress
 from vae_core.numerics.precision import full_float32
 from vae_core.training import Trainer, fit_scale, trained_models
 
@@ -149,6 +150,7 @@ def paced(
 
 
 def _block(call: Callable[[], object], calls: int, device: str) -> float:
+    progress.made()
     _wait(device)
     started = time.perf_counter()
     for _ in range(calls):

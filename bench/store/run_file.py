@@ -122,9 +122,9 @@ class RunFile:
     def meta(self) -> dict[str, Any]:
         return read_meta(self._connection)
 
-    def statuses(self, *, reference: bool = False) -> dict[str, str]:
-        """The status of every cell (or reference) that has ended, in the present grid or not."""
-        return dict(self._connection.execute("SELECT cell, status FROM cells WHERE reference = ?", (reference,)))
+    def statuses(self, *, reference: bool = False, column: str = "status") -> dict[str, str]:
+        """The status (or "reason") of every cell (or reference) that has ended, in the present grid or not."""
+        return dict(self._connection.execute(f"SELECT cell, {column} FROM cells WHERE reference = ?", (reference,)))  # noqa: S608
 
     def weights(self) -> dict[str, str]:
         """The file of the trained weights of every cell that has one."""

@@ -19,6 +19,7 @@ import torch
 
 from vae_core.data.dataset import Dataset, Remark
 from vae_core.data.lattice import Levels
+from vae_core.numerics import progress
 from vae_core.statistics.intervals import FEWEST_IMAGES as FEWEST_JUDGED
 
 FEWEST_TRAINING = 100
@@ -176,6 +177,7 @@ def _near_copies(data: Dataset, known: set[int]) -> Iterator[Remark]:
         best, index = squares.min(1)
         closer = best < nearest
         nearest, which = torch.where(closer, best, nearest), torch.where(closer, index + start, which)
+        progress.made()
     some = train[_spread(len(train), LOOKED_AT)].float() - centre
     usual = float(torch.cdist(test, some).median())
     exact = (data.test[asked].float() - train[which].float()).norm(dim=1)

@@ -20,6 +20,7 @@ import numpy as np
 
 from vae_core.data.dataset import DataError, reason
 from vae_core.data.headers import DAMAGED, require_idx
+from vae_core.numerics.progress import waiting
 
 Reader = Callable[[Path, bool], tuple[np.ndarray, np.ndarray]]
 """(root, download) -> the official training and test images, uint8 [N, H, W] or [N, H, W, C]."""
@@ -167,7 +168,8 @@ def _impatience() -> Iterator[None]:
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(PATIENCE_S)
     try:
-        yield
+        with waiting():
+            yield
     finally:
         socket.setdefaulttimeout(before)
 

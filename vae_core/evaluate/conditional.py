@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
+from vae_core.numerics import progress
+
 Encode = Callable[[Tensor], tuple[Tensor, Tensor]]
 Decode = Callable[[Tensor], Tensor]
 #: (raw [..., n, C, R], which images [n]) -> ln p(x|z) [..., n, C], nats
@@ -25,9 +27,10 @@ def conditional(decode: Decode, scorer: Scorer) -> Conditional:
 
 
 def blocks(count: int, size: int) -> Iterator[slice]:
-    """Slices of at most `size` that cover 0…count−1 in order."""
+    """Slices of at most `size` that cover 0…count−1 in order; what is done with each is progress."""
     for start in range(0, count, size):
         yield slice(start, min(start + size, count))
+        progress.made()
 
 
 def spaced(count: int, most: int, device: torch.device | str = "cpu") -> Tensor:

@@ -22,6 +22,7 @@ from vae_core.laws.alone import listed, rounding, ways, what_differs
 from vae_core.laws.setting import LawBroken, channels_of
 from vae_core.laws.state import changes, fingerprint
 from vae_core.likelihoods import Likelihood
+from vae_core.numerics import progress
 from vae_core.numerics.random import generator_for
 
 #: how far from 1 masses may sum: far above what float32 does to shipped families on trained outputs, which are off by
@@ -299,6 +300,7 @@ def sums(
         inside = (k - start).clamp(0, len(some) - 1)
         here = (k >= start) & (k < start + len(some))
         own += torch.where(here, table.gather(1, inside.unsqueeze(1))[:, 0].double(), 0.0)
+        progress.made()
     return total, own.sum(-1)
 
 

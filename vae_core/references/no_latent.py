@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from vae_core import likelihoods
+from vae_core.numerics import progress
 from vae_core.references._base import Card, Fitted, Images, OfFamily, require_room
 from vae_core.references._tables import Floats, Tables, counted
 
@@ -126,6 +127,7 @@ class Problem:
 
         def loss(at: Floats) -> tuple[float, Floats]:
             value, slope = self._value(at, weights)
+            progress.made()
             return (-value / self.dims, -slope / self.dims) if math.isfinite(value) else (math.inf, 0 * slope)
 
         def judge(at: Floats) -> None:

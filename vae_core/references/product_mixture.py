@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import logsumexp, softmax
 
+from vae_core.numerics import progress
 from vae_core.references._base import Card, Distribution, Fitted, Images
 from vae_core.references._tables import Floats, Integers, OneHot, Tables, counted
 from vae_core.references.histogram import smoothed
@@ -106,6 +107,7 @@ def expected(shares: Floats, train: Integers, one_hot: OneHot, prior: Floats) ->
         joint = one_hot.sums(tables.log_masses) + tables.log_weights
         shares = softmax(joint, axis=1)
         now = objective(joint, tables, prior)
+        progress.made()
     return weights, counts, rounds
 
 
@@ -129,6 +131,7 @@ def begun(train: Integers, one_hot: OneHot, prior: Floats, components: int) -> F
     centres = [int(rng.integers(len(train)))]
     apart = np.full(len(train), np.inf)
     while len(centres) < components:
+        progress.made()
         apart = np.minimum(apart, (train != train[centres[-1]]).sum(axis=1))
         chances = apart.astype(float) ** 2
         total = chances.sum()

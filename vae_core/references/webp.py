@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from io import BytesIO
 
+from vae_core.numerics import progress
 from vae_core.references._base import Card, Codec, LeftOut
 from vae_core.references._strip import pictures, stacked
 from vae_core.references._tables import Integers
@@ -33,4 +34,5 @@ class Webp(Codec):
                 buffer = BytesIO()
                 picture.save(buffer, "WEBP", lossless=True, quality=100, method=4, exact=True)
                 files.append(buffer.getvalue())
+                progress.made()
         return files

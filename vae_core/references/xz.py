@@ -7,8 +7,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from vae_core.numerics import progress
 from vae_core.references._base import Card, Codec
 from vae_core.references._tables import Integers
+
+AT_ONCE = 1 << 22  # bytes between two words of progress; the file is the same
 
 
 class Xz(Codec):
@@ -25,4 +28,8 @@ class Xz(Codec):
             content = np.packbits(strip.astype(np.uint8)).tobytes()
         else:
             content = strip.astype("u1" if levels <= 256 else "<u2").tobytes()
-        return [lzma.compress(content, preset=6)]
+        packer, packed = lzma.LZMACompressor(preset=6), []
+        for start in range(0, len(content), AT_ONCE):
+            packed.append(packer.compress(content[start : start + AT_ONCE]))
+            progress.made()
+        return [b"".join([*packed, packer.flush()])]

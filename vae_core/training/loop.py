@@ -10,6 +10,7 @@ from torch import Tensor
 
 from vae_core.data import Dataset
 from vae_core.networks import Architecture
+from vae_core.numerics import progress
 from vae_core.numerics.precision import full_float32
 from vae_core.training.course import Course
 from vae_core.training.model import TrainedBundle, TrainedModel, trained_model
@@ -65,9 +66,12 @@ def train(
 
     every = schedule.validated_every
     started = time.perf_counter()
+    progress.made(0, schedule.epochs)
     for epoch in range(1, schedule.epochs + 1):
         for index in trainer.epoch():
             trainer.step(index)
+            progress.made()
+        progress.made(epoch, schedule.epochs)
         images += trainer.steps * trainer.batch * sum(courses[member].ended_by is None for member in stack)
         due = epoch % every == 0 or epoch == schedule.epochs
         if (schedule.patience or rivals) and (due or on_cpu):  # elsewhere a look at the device costs a wait
@@ -93,6 +97,7 @@ def train(
     if trainer.program.device.type == "cuda":
         torch.cuda.synchronize()
     seconds = time.perf_counter() - started
+    progress.made(schedule.epochs, schedule.epochs)  # however many it took
 
     if not schedule.patience:
         _note_divergence(trainer, [courses[member] for member in stack])
@@ -130,6 +135,7 @@ def _validated(program: BundleProgram, valid: Tensor, *, masses: bool = False) -
         noise = streams.noise(k.shape[1], k.shape[2], program.schedule.train_samples, program.architecture.latent)
         with torch.no_grad():
             each = program.objectives(k, noise, training=False, masses=masses)
+        progress.made()
         yield each
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from vae_core.data import VIEWS, Dataset
 from vae_core.likelihoods import Likelihood, Seen
+from vae_core.numerics import progress
 from vae_core.numerics.maximum import highest
 from vae_core.objectives import Posterior
 from vae_core.training.noise import Streams
@@ -137,6 +138,7 @@ def _seen(
         noise = streams.noise(len(some), some.shape[1], 1, posterior.mean.shape[-1])
         x = some if levels is None else view.see(some, levels, noise.uniform[0])
         yield some, x, decode(posterior.sample(noise.eps[0])[:, 0])
+        progress.made()
 
 
 def _fit_to_masses(likelihood: Likelihood, seen: list[Seen], levels: int) -> None:
@@ -145,6 +147,7 @@ def _fit_to_masses(likelihood: Likelihood, seen: list[Seen], levels: int) -> Non
     def total(log_sigma: float) -> float:
         """Σ ln P(k|z) over the images."""
         likelihood.set_sigma(math.exp(log_sigma))
+        progress.made()
         return sum(float(likelihood.log_mass(k, raw, levels).sum(dtype=torch.float64)) for k, _, raw in seen)
 
     likelihood.set_sigma(math.exp(highest(total, math.log(NARROWEST / levels), math.log(WIDEST))))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from vae_core import data as datasets
 from vae_core.data import Remark, questions
+from vae_core.numerics import progress
 from vae_core.numerics.precision import require_precision
 
 
@@ -33,7 +34,8 @@ def inspect_data(
     block: int | None = None,
 ) -> DataFacts:
     """Facts of a data set. Raises vae_core.data.DataError where it cannot be had."""
-    data = datasets.load(name, levels=levels, quantise=quantise, train_images=train_images, block=block)
+    with progress.waiting():  # for a disk, or what is far behind it
+        data = datasets.load(name, levels=levels, quantise=quantise, train_images=train_images, block=block)
     return DataFacts(
         name=data.name,
         levels=data.levels,

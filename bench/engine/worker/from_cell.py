@@ -21,6 +21,7 @@ from vae_core.data import VIEWS, Dataset
 from vae_core.evaluate.conditional import spaced
 from vae_core.likelihoods import Likelihood
 from vae_core.networks import Architecture
+from vae_core.numerics import progress
 from vae_core.numerics.random import generator_for
 from vae_core.training import Blueprint, Member, Schedule, TrainedModel, save_model
 
@@ -37,7 +38,8 @@ def load_data(
     block: int | None = None,
 ) -> Dataset:
     """The data set on the device; kept for the next bundle."""
-    data = datasets.load(name, levels=levels, quantise=quantise, train_images=train_images, block=block)
+    with progress.waiting():  # for a disk, or what is far behind it
+        data = datasets.load(name, levels=levels, quantise=quantise, train_images=train_images, block=block)
     return data.to(device)
 
 

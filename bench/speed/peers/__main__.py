@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 import bench.speed.peers
-from bench.engine.memory import keep_freed_memory
+from bench.engine.process.memory import keep_freed_memory
 from bench.engine.provenance import package_version, prepare_device, provenance
 from vae_core import data
 

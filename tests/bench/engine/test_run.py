@@ -217,7 +217,7 @@ def test_a_measurement_that_fails_costs_no_result_and_is_tried_again(tmp_path, m
 # -- bad cells ---------------------------------------------------------------------------------------------------------
 
 TROUBLE = {
-    DIES: ("oom", r"killed \(SIGKILL\), most likely because memory ran out"),
+    DIES: ("failed", r"killed from outside \(SIGKILL\), twice; running again tries it again$"),
     SEGFAULTS: ("failed", "died of SIGSEGV"),
     EXITS: ("failed", r"ended by itself \(exit code 3\)"),
     HANGS: ("timeout", "time limit of 0.4 s"),

@@ -10,7 +10,7 @@ import pytest
 
 LOOK = """
 import sys
-from bench.engine.memory import keep_freed_memory
+from bench.engine.process.memory import keep_freed_memory
 def resident():
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * 4096
