@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.options import RUN_NAME, WIDEST, Refused, columns, run_file
+from bench.cli.options import RUN_NAME, WIDEST, Refused, columns, run_file, say_damaged
 
 
 class Format(StrEnum):
@@ -44,17 +44,26 @@ def verb(
     from bench import report as pages
     from bench.statistics.boards import boards
     from bench.store import read_run
+    from bench.store.guard import places
 
     path = run_file(run)
     tables = read_run(path)
+    say_damaged(tables)
     if tables.cells.empty:
         raise Refused(f"{path} has no cells yet; vae-bench run {path.stem} computes them.")
     if figures is not None and figures.exists() and not figures.is_dir():
         raise Refused(f"{figures} is no folder that figures could be written to; give another --figures.")
+    if figures is not None:
+        places.folder(figures, "--figures")
     target = out or (Path("reports") / path.stem / "index.html" if form is Format.html else None)
     if target is not None:
         if target.exists() and not target.is_file():
             raise Refused(f"{target} is not a file that a {NAMES[form]} could be written to; give another --out.")
+        if out is None:
+            places.itself(target)
+        else:
+            is_ours = places.is_page if form is Format.html else places.is_summary
+            places.written_over(target, "--out", is_ours, NAMES[form])
         target.parent.mkdir(parents=True, exist_ok=True)
     if form is Format.html:
         assert target is not None
@@ -67,10 +76,8 @@ def verb(
         target.write_text(pages.markdown(tables), encoding="utf-8")
     missing = int(tables.meta.get("cells", 0)) - len(tables.cells)
     if missing > 0:
-        typer.echo(
-            f"unfinished: {missing} cells are missing; vae-bench run {tables.meta['grid_name']} goes on.",
-            err=target is None,
-        )
+        grid = tables.meta.get("grid_name", path.stem)
+        typer.echo(f"unfinished: {missing} cells are missing; vae-bench run {grid} goes on.", err=target is None)
     if target is not None:
         typer.echo(str(target))
     if figures is not None:

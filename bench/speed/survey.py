@@ -102,6 +102,8 @@ def survey_grid(grid: Grid, path: Path, options: Options, reporter: Reporter, ta
     reference = chosen(named, options.kind)
     threads = options.threads or cores()
     with heard(), opening(grid, path, tasks) as opened, Pool(1, threads, opened.first) as pool:
+        for line in opened.damaged:
+            reporter.say(line)
         device = opened.device(pool, options.device)
         opened.examine(pool, device["kind"], named.values())
         file = opened.keep(opened.meta())
