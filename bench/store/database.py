@@ -11,7 +11,7 @@ from typing import Any
 
 from bench.store.guard import connection as guarded
 from bench.store.guard import content, digests, places, schema
-from bench.store.guard.connection import cannot_write, connect, distrust, only_reading, patiently, reading, transaction
+from bench.store.guard.connection import cannot_write, connect, distrust, only_reading, reading, transaction
 from bench.store.guard.content import Content, Part
 from bench.store.guard.errors import StoreError, damaged, shown, some
 from bench.store.migrate import bring_along, is_current
@@ -38,14 +38,14 @@ def open_to_read(path: Path, tables: Sequence[str] = tuple(content.PARTS)) -> It
     connection = connect(path, create=False)
     try:
         with only_reading(connection, path):
-            patiently(connection, "BEGIN", path, guarded.WAIT_TO_OPEN)  # one snapshot, though a run may be writing
+            guarded.begin_to_read(connection, path)
             version = _check(connection, path)
             current = is_current(connection)
             found, wrong = _content(connection, path, version, tables if current else tuple(content.PARTS))
             if current:
                 yield Opened(connection, found, wrong, _sentences(path, wrong))
                 return
-            patiently(connection, "COMMIT", path, guarded.WAIT_TO_OPEN)
+            connection.execute("COMMIT")
         with reading(path):
             copy = sqlite3.connect(":memory:", isolation_level=None)
             connection.backup(copy)
@@ -66,12 +66,12 @@ def open_to_write(path: Path) -> tuple[sqlite3.Connection, list[str]]:
     connection = connect(path, create=False)
     try:
         with only_reading(connection, path):
-            patiently(connection, "BEGIN", path, guarded.WAIT_TO_OPEN)
+            guarded.begin_to_read(connection, path)
             version = _check(connection, path)
             _, wrong = _content(connection, path, version, tuple(content.PARTS))
             sound = connection.execute("PRAGMA integrity_check(1)").fetchone() == ("ok",)
             current = is_current(connection)
-            patiently(connection, "COMMIT", path, guarded.WAIT_TO_OPEN)
+            connection.execute("COMMIT")
         connection.execute(f"PRAGMA cache_size = -{guarded.CACHE_KILOBYTES}")
         if wrong or not sound or not current:
             with transaction(connection, path, guarded.WAIT_TO_OPEN), _legible(path):
@@ -125,7 +125,7 @@ def _content(
     found = content.read(connection, there)
     if version < DIGESTED:
         for (what, name), why in found.wrong.items():
-            raise damaged(path, f"{why}, in {what} {shown(name, 40)}")
+            raise damaged(path, f"{why}, in {what} {shown(name, 60)}")
         return found, {}
     kept = digests.stored(connection)
     if set(there) != set(content.PARTS):

@@ -125,6 +125,12 @@ def patiently(connection: sqlite3.Connection, statement: str, path: Path, second
         time.sleep(0.1)
 
 
+def begin_to_read(connection: sqlite3.Connection, path: Path) -> None:
+    """One snapshot from here on, though a run may be writing. Raises StoreError, sqlite3.Error."""
+    connection.execute("BEGIN")
+    patiently(connection, "SELECT 1 FROM sqlite_master LIMIT 1", path, WAIT_TO_OPEN)  # the first look takes the lock
+
+
 @contextmanager
 def transaction(connection: sqlite3.Connection, path: Path, seconds: float | None = None) -> Iterator[None]:
     """All that is written inside, or nothing; another program that holds the file is waited for. Raises StoreError."""
@@ -147,11 +153,11 @@ def reading(path: Path) -> Iterator[None]:
     """Turns SQLite's errors into StoreErrors that say what is the matter."""
     try:
         yield
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # the second where the words of an error have broken ones
         raise _cannot_read(path, error) from error
 
 
-def _cannot_read(path: Path, error: sqlite3.Error) -> StoreError:
+def _cannot_read(path: Path, error: Exception) -> StoreError:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     name = shown(path)
     if _is_busy(error):

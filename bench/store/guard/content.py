@@ -45,6 +45,8 @@ PARTS = {
     "meta": ("fact", "key"),
     "provenance": ("invocation", "id"),
 }
+#: columns of which every row has something
+FULL = {"pictures": ("kind", "shape", "data"), "meta": ("value",), "provenance": ("json",), "cells": ("spec",)}
 CHECKS: dict[str, Mapping[str, Callable[[Any], Any]]] = {
     "cells": CELLS,
     "candidates": CANDIDATES,
@@ -151,7 +153,7 @@ def _rows(connection: sqlite3.Connection, table: str, of: str | None, wrong: dic
     while bad:
         keys = rows.columns[column] if column else [""] * rows.count
         for index, why in bad.items():
-            wrong.setdefault((what, str(keys[index])), f"{table}: {why}")
+            wrong.setdefault((what, str(keys[index])), why if table == what + "s" else f"{table}: {why}")
         listed = [row for index, row in enumerate(listed) if index not in bad]
         rows = _of_listed(table, names, kinds, listed)
         rows.numbers = {name: np.array(rows.columns[name], dtype=np.float64) for name in _numeric(kinds)}
@@ -201,9 +203,9 @@ def _wrong_types(rows: Rows, kinds: Mapping[str, str]) -> dict[int, str]:
             for index, value in enumerate(values):
                 if value is not None and type(value) not in types:
                     found.setdefault(index, f"its {name} is {CALLED[type(value)]}")
-    key = PARTS[rows.table][1]
-    if key and None in rows.columns[key]:
-        found |= {index: f"it has no {key}" for index, value in enumerate(rows.columns[key]) if value is None}
+    for name in (PARTS[rows.table][1], *FULL.get(rows.table, ())):
+        if name and None in rows.columns[name]:
+            found |= {index: f"it has no {name}" for index, value in enumerate(rows.columns[name]) if value is None}
     return found
 
 

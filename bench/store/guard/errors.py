@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.grid.errors import UserError
 
-LONGEST_NAME, LONGEST_DETAIL, NAMED = 80, 90, 2
+LONGEST_NAME, LONGEST_DETAIL, NAMED = 80, 130, 2
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 
 

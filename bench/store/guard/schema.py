@@ -17,6 +17,17 @@ OLDEST = 3  #: formats from here on can be brought along
 MOST_ENTRIES = 200
 ANALYZED = ("sqlite_stat1", "sqlite_stat4")  # SQLite's own notes, which its users may have had it make
 KEYED = {table for table, columns in TABLES.items() if "TEXT PRIMARY KEY" in columns.values()}  # by an index
+#: what a file of any format has
+ALWAYS = {
+    "cells": {"cell", "config", "label", "kind", "family", "dataset", "seed", "spec", "current", "status", "reason"},
+    "bounds": {"cell", "samples", "bound_nats"},
+    "per_image": {"cell", "iw_nats"},
+    "latents": {"cell", "dimension"},
+    "pictures": {"cell", "kind", "shape", "data"},
+    "meta": {"key", "value"},
+    "provenance": {"id", "json"},
+    "throughput": {"kind", "extra"},
+}
 FREE = {*KEY_COLUMNS, *RESULT_COLUMNS}  # those of cells that another version of the same format may have or lack
 
 
@@ -39,6 +50,8 @@ def check(connection: sqlite3.Connection, path: Path) -> int:
     tables = _tables(connection, path)
     if ("digests" in tables) != (version >= DIGESTED):
         raise damaged(path, f"its format would be {version}, and its tables are of another")
+    if absent := sorted(ALWAYS.keys() - set(tables)):
+        raise damaged(path, f"the table {absent[0]!r} is not there")
     for table in tables:
         _check_columns(connection, path, table, version)
     return int(version)
@@ -77,6 +90,8 @@ def _check_columns(connection: sqlite3.Connection, path: Path, table: str, versi
     declared = set(TABLES[table])
     lacking, unknown = declared - names, names - declared
     fixed = {name for name in lacking if table != "cells" or name not in FREE}
+    if absent := sorted(ALWAYS.get(table, set()) - names):
+        raise damaged(path, f"the table {table!r} lacks the column {absent[0]!r}")
     if version >= DIGESTED and (fixed or (unknown and (lacking or table != "cells"))):
         raise damaged(path, f"the table {table!r} lacks the column {min(fixed or lacking or unknown)!r}")
 

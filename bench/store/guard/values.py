@@ -228,7 +228,13 @@ def check_meta(key: str, text: Any) -> Any:
 def check_provenance(text: Any) -> dict[str, Any]:
     """How an invocation came about. Raises Wrong."""
     facts: dict[str, Any] = parse(text)
-    if "id" in facts or not isinstance(facts.get("device") or {}, dict):
+    git, device = facts.get("git") or {}, facts.get("device") or {}
+    if "id" in facts or not isinstance(git, dict) or not isinstance(device, dict):
+        raise Wrong("it is of another kind")
+    words = (facts.get("time"), facts.get("command"), git.get("commit"), device.get("name"), device.get("kind"))
+    if any(word is not None and (not isinstance(word, str) or UNSEEN.search(word)) for word in words):
+        raise Wrong("its words are none")
+    if not isinstance(facts.get("packages") or {}, dict) or not isinstance(facts.get("plugins") or {}, dict):
         raise Wrong("it is of another kind")
     return facts
 
