@@ -176,19 +176,20 @@ def _images(rows: Rows, names: Collection[str]) -> pd.DataFrame:
     """The arrays of some cells, one below the other; what was not stored is NaN. In one piece for all cells."""
     import pandas as pd
 
-    stored = [rows.columns[name] for name in IMAGE_ARRAYS]
-    images = [
-        (cell, *(np.frombuffer(blob or b"", dtype="<f8") for blob in blobs))
-        for cell, *blobs in zip(rows.names, *stored, strict=True)
-        if cell in names
-    ]
-    counts = [len(first) for _, first, *_ in images]
-    columns = {
-        name: np.concatenate(
-            [array if len(array) else np.full(count, np.nan) for array, count in zip(arrays, counts, strict=True)]
-        )
-        for name, arrays in zip(IMAGE_ARRAYS, zip(*(row[1:] for row in images), strict=True), strict=True)
-    } if images else dict.fromkeys(IMAGE_ARRAYS, np.empty(0))  # fmt: skip
-    cells = pd.array([cell for cell, *_ in images], dtype="str").take(np.repeat(np.arange(len(images)), counts))
-    order = np.concatenate([np.arange(count) for count in counts]) if images else np.empty(0, dtype=int)
+    chosen = [index for index, cell in enumerate(rows.names) if cell in names]
+    counts = [len(rows.columns["iw_nats"][index] or b"") // 8 for index in chosen]
+    columns: dict[str, np.ndarray] = {}
+    for name in IMAGE_ARRAYS:
+        blobs = rows.columns[name]
+        given = (blobs[index] or _nothing(count) for index, count in zip(chosen, counts, strict=True))
+        columns[name] = np.frombuffer(bytearray().join(given), dtype="<f8")
+    cells = pd.array([rows.names[index] for index in chosen], dtype="str").take(
+        np.repeat(np.arange(len(chosen)), counts)
+    )
+    order = np.concatenate([np.arange(count) for count in counts]) if chosen else np.empty(0, dtype=int)
     return pd.DataFrame({"cell": cells, "image": order, **columns}, copy=False)
+
+
+def _nothing(count: int) -> bytes:
+    """So many numbers that are not known."""
+    return np.full(count, np.nan, dtype="<f8").tobytes()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import sqlite3
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -146,26 +147,39 @@ def _rows(connection: sqlite3.Connection, table: str, of: str | None, wrong: dic
     rows = _of_listed(table, names, kinds, listed)
     if not listed:
         return rows
-    bad = _wrong_types(rows, kinds)
-    if not bad:
-        rows.numbers = {name: np.array(rows.columns[name], dtype=np.float64) for name in _numeric(kinds)}
-    bad = bad or _wrong_values(rows, kinds)
+    rows.numbers = {
+        name: _numbers(values, kinds[name]) for name, values in rows.columns.items() if name in rows.numbers
+    }
+    bad = _wrong_types(rows, kinds) or _wrong_values(rows, kinds)
     while bad:
         keys = rows.columns[column] if column else [""] * rows.count
         for index, why in bad.items():
             wrong.setdefault((what, str(keys[index])), why if table == what + "s" else f"{table}: {why}")
         listed = [row for index, row in enumerate(listed) if index not in bad]
         rows = _of_listed(table, names, kinds, listed)
-        rows.numbers = {name: np.array(rows.columns[name], dtype=np.float64) for name in _numeric(kinds)}
+        if listed:
+            rows.numbers = {name: np.array(rows.columns[name], dtype=np.float64) for name in rows.numbers}
         bad = _wrong_values(rows, kinds)
     return rows
+
+
+def _numbers(values: Sequence[Any], kind: str) -> np.ndarray:
+    """A column of numbers; of no length where one is none of its kind. An array of Python's own takes nothing else."""
+    try:
+        held = array("d" if kind == "REAL" else "q", values)
+    except TypeError:  # one is missing, which is NaN, or is no number of this kind
+        if set(map(type, values)) <= {*TYPES[kind], type(None)}:
+            return np.array(values, dtype=np.float64)
+        return np.empty(0)
+    return np.frombuffer(held, dtype="f8" if kind == "REAL" else "i8").astype(np.float64, copy=False)
 
 
 def _of_listed(table: str, names: Sequence[str], kinds: Mapping[str, str], listed: Sequence[tuple[Any, ...]]) -> Rows:
     columns: dict[str, Sequence[Any]] = dict.fromkeys(names, ())
     if listed:
         columns = dict(zip(names, zip(*listed, strict=True), strict=True))
-    return Rows(table, columns, {name: np.empty(0) for name in _numeric(kinds)}, len(listed))
+    numeric = (name for name, kind in kinds.items() if kind in ("REAL", "INTEGER"))
+    return Rows(table, columns, {name: np.empty(0) for name in numeric}, len(listed))
 
 
 def _kinds(connection: sqlite3.Connection, table: str, names: Sequence[str]) -> dict[str, str]:
@@ -175,10 +189,6 @@ def _kinds(connection: sqlite3.Connection, table: str, names: Sequence[str]) -> 
         return {name: known[name] for name in names}
     said = {name: str(kind) for _, name, kind, *_ in connection.execute(f"PRAGMA table_info({table})")}
     return {name: known.get(name) or (said[name] if said[name] in TYPES else "TEXT") for name in names}
-
-
-def _numeric(kinds: Mapping[str, str]) -> list[str]:
-    return [name for name, kind in kinds.items() if kind in ("REAL", "INTEGER")]
 
 
 def _taken(rows: Rows, kept: list[int]) -> Rows:
@@ -199,6 +209,8 @@ def _wrong_types(rows: Rows, kinds: Mapping[str, str]) -> dict[int, str]:
     found: dict[int, str] = {}
     for name, values in rows.columns.items():
         types = TYPES[kinds[name]]
+        if len(rows.numbers.get(name, ())) == rows.count:
+            continue
         if not set(map(type, values)) <= {*types, type(None)}:
             for index, value in enumerate(values):
                 if value is not None and type(value) not in types:
@@ -215,7 +227,7 @@ def _wrong_values(rows: Rows, kinds: Mapping[str, str]) -> dict[int, str]:
     found: dict[int, str] = {}
     for name, numbers in rows.numbers.items():
         if kinds[name] == "INTEGER":
-            for index in np.flatnonzero((numbers < 0) | (numbers > MOST)).tolist():
+            for index in np.flatnonzero((numbers < 0) | (numbers >= MOST)).tolist():
                 found.setdefault(index, f"its {name} is no count: {columns[name][index]}")
     if table in ("cells", "per_image", "throughput") and len(set(columns[key])) < rows.count:
         _check_once(columns[key], found)

@@ -12,7 +12,7 @@ import hashlib
 import json
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -101,59 +101,58 @@ def _of_text(text: object) -> str:
 
 def _of_rows(what: str, rows: Rows, names: Iterable[object]) -> dict[Part, str]:
     """Of each row alone: the names and values of the columns that hold something."""
-    numeric = sorted(rows.numbers)
-    numbers = np.column_stack([rows.numbers[name] for name in numeric]) if numeric else np.empty((rows.count, 0))
-    numbers = np.ascontiguousarray(numbers, dtype="<f8")
-    there = ~np.isnan(numbers)
-    texts = {name: rows.columns[name] for name in sorted(rows.columns) if name not in rows.numbers}
+    numeric, texts = sorted(rows.numbers), sorted(rows.columns.keys() - rows.numbers.keys())
+    numbers = np.ascontiguousarray(_block(rows, numeric))
+    there = np.empty((rows.count, len(numeric) + len(texts)), dtype=bool)
+    there[:, : len(numeric)] = ~np.isnan(numbers)
+    for index, column in enumerate(texts, len(numeric)):
+        there[:, index] = [text is not None for text in rows.columns[column]]
     said: dict[bytes, bytes] = {}
     digests = {}
-    lines = zip(*texts.values(), strict=True) if texts else iter([()] * rows.count)
+    lines = zip(*(rows.columns[name] for name in texts), strict=True) if texts else iter([()] * rows.count)
     for name, line, own, values in zip(names, lines, there, numbers, strict=True):
         mask = own.tobytes()
         if mask not in said:
-            said[mask] = json.dumps(
-                [column for column, is_there in zip(numeric, own, strict=True) if is_there]
-            ).encode()
-        words = json.dumps(
-            {column: text for column, text in zip(texts, line, strict=True) if text is not None}, sort_keys=True
-        )
-        digests[what, str(name)] = hashlib.sha256(said[mask] + values[own].tobytes() + words.encode()).hexdigest()
+            columns = [column for column, is_there in zip([*numeric, *texts], own, strict=True) if is_there]
+            said[mask] = json.dumps(columns).encode()
+        words = [text for text in line if text is not None]
+        spoken = "\0".join(words)
+        if spoken.count("\0") >= max(len(words), 1):  # one of them has such a character
+            spoken = json.dumps(words)
+        held = values[own[: len(numeric)]].tobytes()
+        digests[what, str(name)] = hashlib.sha256(said[mask] + held + spoken.encode()).hexdigest()
     return digests
 
 
 def _of_cells(content: Content) -> Iterator[tuple[str, str]]:
-    """Of all rows of each cell but that of cells."""
-    digests: defaultdict[str, hashlib._Hash] = defaultdict(hashlib.sha256)
+    """Of all rows of each cell but that of cells; one that failed has none, and a digest of that."""
+    pieces: defaultdict[str, list[bytes | memoryview]] = defaultdict(list)
     for name in content["cells"].names:
-        digests[name].update(b"")  # one that failed has none of these rows, and a digest of that
+        pieces[name] = []
     for table in LONG:
         rows = content[table]
-        block = _block(rows)
+        block = _block(rows, list(rows.numbers))
+        whole, width = memoryview(block.tobytes()), block.itemsize * block.shape[1]
         for name, start, end in rows.runs:
-            digests[name].update(b"%s %d:" % (table.encode(), end - start))
-            digests[name].update(block[start:end].data)
+            pieces[name] += (b"%s %d:" % (table.encode(), end - start), whole[start * width : end * width])
     arrays = [values for name, values in content[IMAGES].columns.items() if name != "cell"]
     for name, *blobs in zip(content[IMAGES].names, *arrays, strict=True):
-        digest = digests[name]
-        for blob in blobs:
-            digest.update(b"image %d:" % len(blob or b""))
-            digest.update(blob or b"")
-    rows = content["pictures"]
-    for name, kind, shape, data in zip(
-        *(rows.columns[column] for column in ("cell", "kind", "shape", "data")), strict=True
-    ):
-        digest = digests[name]
-        digest.update(f"picture {kind} {shape}:".encode())
-        digest.update(data or b"")
-    for name, digest in digests.items():
-        yield name, digest.hexdigest()
+        given = [blob or b"" for blob in blobs]
+        pieces[name] += (b"images %s:" % str(list(map(len, given))).encode(), *given)
+    pictures = (content["pictures"].columns[column] for column in ("cell", "kind", "shape", "data"))
+    for name, kind, shape, data in zip(*pictures, strict=True):
+        pieces[name] += (f"picture {kind} {shape} {len(data)}:".encode(), data)
+    for name, parts in pieces.items():
+        yield name, hashlib.sha256(b"".join(parts)).hexdigest()
 
 
-def _block(rows: Rows) -> np.ndarray:
-    """The numbers of a long table as one piece, a line a row."""
-    block = np.column_stack(list(rows.numbers.values())) if rows.numbers else np.empty((rows.count, 0))
-    return np.ascontiguousarray(np.where(np.isnan(block), np.nan, block), dtype="<f8")
+def _block(rows: Rows, names: Sequence[str]) -> np.ndarray:
+    """Columns of numbers as one piece, a line a row; NaN where there is none, the same one everywhere."""
+    block = np.empty((rows.count, len(names)), dtype="<f8")
+    for index, name in enumerate(names):
+        block[:, index] = rows.numbers[name]
+    block[np.isnan(block)] = np.nan
+    return block
 
 
 def _of_searches(tables: Mapping[str, Rows]) -> Iterator[tuple[str, str]]:

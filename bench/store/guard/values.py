@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from bench.grid.cell import Cell
 from bench.store.schema import TABLES
 
-MOST = 2**53  # whole numbers that a float holds exactly
+MOST = 2**53  # below it a float holds every whole number
 MOST_DIGITS = 100  # of a number in JSON
 DEEPEST = 20  # lists in lists of JSON
 SIDES = (3, 4)  # of pictures: n, height, width, channels
@@ -167,7 +167,7 @@ def check_images(blobs: tuple[bytes | None, ...]) -> None:
 def shape_of(text: Any, size: int) -> tuple[int, ...]:
     """The shape of pictures of so many bytes. Raises Wrong."""
     sides = parse(text, list)
-    if len(sides) not in SIDES or any(type(side) is not int or not 0 < side <= MOST for side in sides):
+    if len(sides) not in SIDES or any(type(side) is not int or not 0 < side < MOST for side in sides):
         raise Wrong("its pictures have an impossible shape")
     if math.prod(sides) != size or (len(sides) == 4 and sides[3] not in (1, 2, 3, 4)):
         raise Wrong("its pictures have another shape than their pixels")
@@ -209,7 +209,7 @@ META: dict[str, tuple[type, Callable[[Any], bool]]] = {
     "grid": (str, lambda value: True),
     "created": (str, lambda value: True),
     "overrides": (list, _of_texts),
-    "cells": (int, lambda value: 0 <= value <= MOST),
+    "cells": (int, lambda value: 0 <= value < MOST),
     "cards": (dict, _of_facts),
     "plugins": (dict, _plugins),
     "data": (dict, _data),
