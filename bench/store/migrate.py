@@ -56,7 +56,7 @@ class Names:
             if is_reference(str(spec)):
                 continue
             today = _cell(str(spec))
-            trained = today.settled(json.loads(tuned or "null"))
+            trained = _settled(today, json.loads(tuned or "null"))
             for before, now, renamed in (
                 (cell, today.id, names.cell),
                 (config, today.config, names.config),
@@ -175,6 +175,13 @@ def _cell(spec: str) -> Cell:
     except (ValidationError, TypeError) as error:
         first = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
         raise ValueError(f"a stored cell cannot be read: {first}") from error
+
+
+def _settled(cell: Cell, tuned: dict[str, Any] | None) -> Cell:
+    try:
+        return cell.settled(tuned)
+    except (ValidationError, TypeError) as error:
+        raise ValueError("what was chosen for a stored cell cannot be read") from error
 
 
 def _columns(connection: sqlite3.Connection, table: str) -> set[str]:

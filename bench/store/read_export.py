@@ -113,7 +113,8 @@ def _origin(path: Path) -> dict[str, Any]:
             check_provenance(json.dumps({key: value for key, value in entry.items() if key != "id"}))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise wrong from error
-    if not isinstance(provenance, list) or not isinstance(files, dict):
+    known = stored.keys() <= {"meta", "provenance", "sha256"}
+    if not known or not isinstance(provenance, list) or not isinstance(files, dict):
         raise wrong
     if files.pop(ORIGIN, origin_digest(stored)) != origin_digest(stored):
         raise wrong

@@ -22,7 +22,7 @@ from bench.store.guard.errors import StoreError, damaged, detail, shown
 FULL = (errno.ENOSPC, errno.EDQUOT)
 #: seconds that another program may hold the file while it is opened, and while a run that has begun writes to it
 WAIT_TO_OPEN, WAIT_TO_WRITE = 30.0, 600.0
-FIRST_WAIT = 1.0  # before the waiting is said
+FIRST_WAIT = 3.0  # before the waiting is said; whoever reads a large run takes as long
 MEGABYTE = 1 << 20
 LONGEST_ROW = 16 * MEGABYTE  # bytes of a row of words and numbers
 LONGEST_ARRAYS = 512 * MEGABYTE  # of one of pixels, or of numbers of images
@@ -61,9 +61,9 @@ def connect(path: Path, *, create: bool) -> sqlite3.Connection:
     uri = f"{path.absolute().as_uri()}?mode={mode}"
     try:
         connection = sqlite3.connect(uri, uri=True, timeout=FIRST_WAIT, isolation_level=None)
+        distrust(connection)
     except sqlite3.Error as error:
-        raise cannot_write(path, error) from error
-    distrust(connection)
+        raise (cannot_write if create else _cannot_read)(path, error) from error
     return connection
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -12,13 +13,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bench.cli.app import carry_out
 from bench.store import RunFile, StoreError, read_run, replaceable
+from bench.store.database import digest_cell
 from bench.store.export import export
 from bench.store.guard import places
+from bench.store.weights import folder_of
 from tests.bench.store import crafted
+from vae_core.numerics import tensor_file
 
 
 def a_device(path: Path) -> None:
@@ -283,3 +288,55 @@ def test_a_link_to_a_run_is_the_run(run: Path, tmp_path: Path) -> None:
     RunFile.create(tmp_path / "r.sqlite", {"name": "new"}).close()
     assert (tmp_path / "r.sqlite").is_symlink()
     assert read_run(real).meta["name"] == "new"
+
+
+# -- weights -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {},
+        {"cells": "all", "likelihood": {"plugin": None}},
+        {"cells": [1, None], "likelihood": {"plugin": None}},
+        {"cells": [{"cell": "CELL"}], "likelihood": {"plugin": None}},
+        {"cells": [{"cell": "CELL", "scored_as": 7}], "likelihood": {"plugin": None}},
+        {"cells": [{"cell": "CELL", "scored_as": "itself"}], "likelihood": 3},
+        {"cells": [{"cell": "CELL", "scored_as": "itself"}], "likelihood": {"plugin": "a"}},
+    ],
+)
+def test_weights_that_say_nothing_of_their_cell(
+    workplace: Path, run: Path, capsys: pytest.CaptureFixture[str], facts: dict[str, object]
+) -> None:
+    """Their checksum is right: whoever made them made that, too."""
+    path = Path(shutil.copy(run, "run.sqlite"))
+    tables = read_run(path).cells
+    cell = tables.loc[tables["status"] == "done", "cell"].iloc[0]
+    file = RunFile.open(path)
+    file._connection.execute("UPDATE cells SET weights = 'w.safetensors' WHERE cell = ?", (cell,))
+    digest_cell(file._connection, cell)
+    file.close()
+    Path("run.weights").mkdir()
+    said = json.loads(json.dumps(facts).replace("CELL", cell))
+    tensor_file.write(Path("run.weights/w.safetensors"), {"w": np.zeros(3)}, said)
+    assert carry_out(["model", "run.sqlite", cell, "--to", "m.safetensors"]) == 2
+    _, err = capsys.readouterr()
+    assert "does not hold" in err
+    assert err.count("\n") == 1
+    assert not Path("m.safetensors").exists()
+
+
+def test_a_header_that_is_nested_deeply_is_no_file_of_weights(tmp_path: Path) -> None:
+    header = b'{"__metadata__":' + b"[" * 200_000
+    (tmp_path / "w.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
+    assert not tensor_file.is_one(tmp_path / "w.safetensors")
+    with pytest.raises(ValueError, match="no model file"):
+        tensor_file.read(tmp_path / "w.safetensors")
+
+
+def test_weights_are_found_by_every_name_of_a_run(tmp_path: Path) -> None:
+    real = tmp_path / "disk" / "real.sqlite"
+    real.parent.mkdir()
+    real.touch()
+    (tmp_path / "r.sqlite").symlink_to(real)
+    assert folder_of(tmp_path / "r.sqlite") == folder_of(real) == real.with_name("real.weights")
