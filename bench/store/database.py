@@ -203,17 +203,24 @@ def insert(connection: sqlite3.Connection, table: str, row: Mapping[str, Any]) -
 
 
 def digest_cell(connection: sqlite3.Connection, cell: str) -> None:
-    """Store the digests of a cell as it stands, inside the caller's transaction."""
-    digests.store(connection, digests.of(content.read(connection, RESULT_TABLES, of=cell)))
+    """Store the digests of a cell as it stands, inside the caller's transaction. Raises ValueError for values that no
+    reader would take: those are a fault of whoever gives them."""
+    digests.store(connection, digests.of(_lawful(content.read(connection, RESULT_TABLES, of=cell))))
 
 
 def digest_tables(connection: sqlite3.Connection, *tables: str, of: str | None = None) -> None:
     """Store the digests of the parts of tables, or of one part, as they stand, inside the caller's transaction; that of
-    a part of which nothing is left goes."""
+    a part of which nothing is left goes. Raises ValueError likewise."""
     what, column = content.PARTS[tables[0]]
     if of is not None or not column:
         digests.forget(connection, [(what, of or "")])
-    digests.store(connection, digests.of(content.read(connection, tables, of=of)))
+    digests.store(connection, digests.of(_lawful(content.read(connection, tables, of=of))))
+
+
+def _lawful(found: Content) -> Content:
+    for (what, name), why in found.wrong.items():
+        raise ValueError(f"{what} {name} has values that no reader of run files takes: {why}")
+    return found
 
 
 @contextmanager

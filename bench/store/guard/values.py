@@ -28,7 +28,7 @@ WORDS = ("cell", "config", "label", "kind", "family", "status", "measure", "curr
 CURRENCIES = (None, "", "pmf-2", "pmf-K")
 UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _SEED = re.compile(r'"seed": (?:0|[1-9][0-9]{0,8})(?=[,}])')
-WEIGHTS = re.compile(r"(?!\.)[^/\\\x00-\x1f]{1,250}\.safetensors")
+WEIGHTS = re.compile(r"[^/\\\x00-\x1f]{1,250}\.safetensors")
 
 
 class Wrong(ValueError):
@@ -39,13 +39,13 @@ def _refused(word: str) -> Any:
     raise Wrong(f"its JSON holds {word}, which is no number")
 
 
-_DECODER = json.JSONDecoder(parse_constant=_refused)
+_DECODER, _ANY_FLOAT = json.JSONDecoder(parse_constant=_refused), json.JSONDecoder()
 _LONG_NUMBER = re.compile(rf"\d{{{MOST_DIGITS}}}")
 
 
-def parse(text: Any, kind: type | tuple[type, ...] = dict) -> Any:
-    """The value of a text of JSON, of this kind, with finite numbers, nested as deep as anything of a run. Raises
-    Wrong."""
+def parse(text: Any, kind: type | tuple[type, ...] = dict, *, finite: bool = True) -> Any:
+    """The value of a text of JSON, of this kind, nested as deep as anything of a run; with finite numbers, but for what
+    was measured on the way and may have NaN. Raises Wrong."""
     if not isinstance(text, str):
         raise Wrong("there is no text of JSON")
     if text.count("[") + text.count("{") > DEEPEST and _depth(text) > DEEPEST:
@@ -53,7 +53,7 @@ def parse(text: Any, kind: type | tuple[type, ...] = dict) -> Any:
     if _LONG_NUMBER.search(text):
         raise Wrong(f"its JSON holds a number of more than {MOST_DIGITS} digits")
     try:
-        value = _DECODER.decode(text)
+        value = (_DECODER if finite else _ANY_FLOAT).decode(text)
     except Wrong:
         raise
     except ValueError as error:
@@ -111,6 +111,11 @@ def _object(text: Any) -> None:
         parse(text)
 
 
+def _measured(text: Any) -> None:
+    if text:
+        parse(text, finite=False)
+
+
 def _options(text: Any) -> None:
     if text and any(isinstance(item, dict | list) for item in parse(text).values()):
         raise Wrong("its options are no plain values")
@@ -137,7 +142,8 @@ def alike(spec: Any) -> Any:
 CELLS: dict[str, Callable[[Any], None]] = {
     **{name: _word(name) for name in WORDS},
     **{name: _flag(name) for name in ("current", "reference", "recipe", "collapsed", "converged")},
-    **dict.fromkeys(("tune", "tuned", "tuned_edges", "details"), _object),
+    **dict.fromkeys(("tune", "tuned"), _object),
+    **dict.fromkeys(("tuned_edges", "details"), _measured),
     "status": _status,
     "currency": _currency,
     "weights": _weights,
@@ -148,7 +154,7 @@ CANDIDATES: dict[str, Callable[[Any], None]] = {
     "search": _word("search"),
     "chosen": _flag("chosen"),
     "candidate": parse,
-    "edges": _object,
+    "edges": _measured,
 }
 
 
@@ -227,21 +233,22 @@ def check_meta(key: str, text: Any) -> Any:
 
 def check_provenance(text: Any) -> dict[str, Any]:
     """How an invocation came about. Raises Wrong."""
-    facts: dict[str, Any] = parse(text)
-    git, device = facts.get("git") or {}, facts.get("device") or {}
-    if "id" in facts or not isinstance(git, dict) or not isinstance(device, dict):
+    facts: dict[str, Any] = parse(text, finite=False)
+    git, device = facts.get("git") or {}, facts.get("device", {})
+    if "id" in facts or not isinstance(git, dict | str) or not isinstance(device, dict):
         raise Wrong("it is of another kind")
-    words = (facts.get("time"), facts.get("command"), git.get("commit"), device.get("name"), device.get("kind"))
+    commit = git.get("commit") if isinstance(git, dict) else git
+    words = (facts.get("time"), facts.get("command"), commit, device.get("name"), device.get("kind"))
     if any(word is not None and (not isinstance(word, str) or UNSEEN.search(word)) for word in words):
         raise Wrong("its words are none")
-    if not isinstance(facts.get("packages") or {}, dict) or not isinstance(facts.get("plugins") or {}, dict):
+    if not isinstance(facts.get("packages", {}), dict) or not isinstance(facts.get("plugins", {}), dict):
         raise Wrong("it is of another kind")
     return facts
 
 
 def check_extra(text: Any) -> dict[str, Any]:
     """What else was measured of a speed. Raises Wrong."""
-    extra: dict[str, Any] = parse(text or "{}")
+    extra: dict[str, Any] = parse(text or "{}", finite=False)
     if extra.keys() & KINDS["throughput"].keys():
         raise Wrong("it says a column twice")
     return extra

@@ -246,6 +246,7 @@ WRONG: dict[str, Craft] = {
     "provenance that is a list": everywhere("provenance", "json", "'[1]'"),
     "provenance that is NULL": everywhere("provenance", "json", "NULL"),
     "provenance nested deeply": everywhere("provenance", "json", f"'{DEEP}'"),
+    "a device that is null": everywhere("provenance", "json", "'{\"device\": null}'"),
     "a device that is a text": everywhere("provenance", "json", '\'{"device": "fast"}\''),
     "a commit that is a number": everywhere("provenance", "json", '\'{"git": 7, "time": 3}\''),
     "a text for a speed": everywhere("throughput", "train_images_per_s", "'fast'"),
