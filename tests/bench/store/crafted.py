@@ -241,7 +241,7 @@ WRONG: dict[str, Craft] = {
     "overrides of numbers": meta("overrides", "'[1]'"),
     "a grid that is a number": meta("grid", "'7'"),
     "a name that is a list": meta("name", "'[]'"),
-    "a name for the terminal": meta("name", "'\"\\u001b[2J\"'"),
+    "a time for the terminal": everywhere("provenance", "json", '\'{"time": "\\u001b[2J"}\''),
     "provenance that is broken": everywhere("provenance", "json", "'{'"),
     "provenance that is a list": everywhere("provenance", "json", "'[1]'"),
     "provenance that is NULL": everywhere("provenance", "json", "NULL"),

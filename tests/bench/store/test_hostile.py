@@ -17,12 +17,13 @@ from pathlib import Path
 import pytest
 
 from bench.cli.app import carry_out
-from bench.store import RunFile, StoreError, read_run
+from bench.store import CellResult, RunFile, StoreError, read_run
 from bench.store.guard import connection as guarded
 from bench.store.guard import values
 from bench.store.weights import cells_of
 from tests.bench.store import crafted
 from tests.bench.store.crafted import REFUSED, WRONG
+from tests.bench.store.test_store import CELLS
 
 Crafted = Callable[[crafted.Craft], Path]
 
@@ -235,6 +236,31 @@ def test_json_that_is_none_of_ours(text: object, said: str) -> None:
 
 def test_json_of_ours_may_have_brackets_in_its_words() -> None:
     assert values.parse('{"reason": "' + "[{" * 40 + '"}') == {"reason": "[{" * 40}
+
+
+def test_long_numbers_may_stand_in_words() -> None:
+    """As in a remark in a grid."""
+    assert values.parse('{"about": "' + "7" * 200 + '\\""}') == {"about": "7" * 200 + '"'}
+
+
+@pytest.mark.parametrize("name", ["two\nlines", "\x1b[2Jwiped"])
+def test_a_run_may_have_a_strange_name_that_no_terminal_carries_out(tmp_path: Path, name: str) -> None:
+    file = RunFile.create(tmp_path / f"{name}.sqlite", {"name": name, "grid_name": name})
+    file.add_provenance({"command": f"vae-bench run {name}"})
+    file.close()
+    meta = read_run(tmp_path / f"{name}.sqlite").meta
+    assert meta["name"] == meta["grid_name"] == name.replace("\n", "?").replace("\x1b", "?")
+
+
+def test_what_no_reader_takes_is_not_written(tmp_path: Path) -> None:
+    """A fault of whoever gives it is found then, and not when its cell is called damaged."""
+    file = RunFile.open(crafted.write(tmp_path / "r.sqlite"))
+    before = file.statuses()
+    for given in ({"iw_samples": -1}, {"currency": "euro"}, {"weights": "../w.safetensors"}, {"active_units": 1.5}):
+        with pytest.raises(ValueError, match="no reader of run files takes"):
+            file.write([(CELLS[0], CellResult(CELLS[0].cell.id, "done", values=given))], 1)
+    assert file.statuses() == before
+    file.close()
 
 
 def test_a_bool_is_no_count() -> None:
