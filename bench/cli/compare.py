@@ -79,11 +79,14 @@ def verb(
 
 
 def _refuse_page(page: Path) -> None:
-    """Raises Refused for what a page cannot be written to, before anything is read."""
+    """Raises Refused for what a page cannot be written to, before anything is read; StoreError for somebody's file."""
+    from bench.store.guard import places
+
     if page.exists() and not page.is_file():
         raise Refused(f"--html {page}: it is not a file that a page could be written to; give a name like change.html.")
     if page.suffix.lower() not in (".html", ".htm"):
         raise Refused(f"--html {page}: a page's name ends in .html, so that no run or table is written over.")
+    places.written_over(page, "--html", places.is_page, "page")
 
 
 def _shown(run: str) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.options import RUN_NAME, run_file
+from bench.cli.options import RUN_NAME, run_file, say_damaged
 
 
 def verb(
@@ -17,13 +17,16 @@ def verb(
     """Write a run's tables as CSV and Parquet.
 
     The files: cells.csv, as .parquet cells, bounds, per_image, latents,
-    calibration and history (of the trainings), and provenance.json.
+    calibration and history (of the trainings), and provenance.json, which
+    has a SHA-256 of each: what is changed later is not read as this run.
 
     Example:  vae-bench export digits --to tables
     """
     from bench.store import read_run
     from bench.store.export import export as write
 
-    for path in write(read_run(run_file(run)), to):
+    tables = read_run(run_file(run))
+    say_damaged(tables)
+    for path in write(tables, to):
         typer.echo(str(path))
     return 0

@@ -33,6 +33,7 @@ def verb(
 
     Example:  vae-bench model digits categorical --seed 0 --to c.safetensors
     """
+    from bench.store.guard import places
     from bench.store.weights import cells_of, copy_out, folder_of
     from vae_core.numerics.tensor_file import is_one
 
@@ -44,6 +45,7 @@ def verb(
         raise Refused(f"{to.parent} is the run's own folder of weights; give another --to.")
     if to.exists() and to.stat().st_size and not is_one(to):
         raise Refused(f"{to} is not a file of weights, so nothing is written over it; give another --to.")
+    places.written_over(to, "--to", is_one, "file of weights")
     to.parent.mkdir(parents=True, exist_ok=True)
     plugin = copy_out(path, chosen, to)
     typer.echo(f"{to}: {chosen.label}, seed {chosen.seed}, for vae_core.training.load_model")

@@ -66,9 +66,16 @@ def tables_of(run: str) -> RunTables:
     is_folder = Path(run).is_dir() and not (Path("results") / f"{run}.sqlite").is_file()
     path = Path(run) if is_folder else run_file(run)
     tables = read_exported(path) if is_folder else read_run(path)
+    say_damaged(tables)
     if tables.cells.empty:
         raise Refused(f"{path} has no cells yet, so there is nothing to compare.")
     return tables
+
+
+def say_damaged(tables: RunTables) -> None:
+    """What is not in the tables of a run because it is damaged, on stderr."""
+    for sentence in tables.damaged:
+        typer.echo(sentence, err=True)
 
 
 def run_file(run: str) -> Path:

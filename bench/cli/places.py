@@ -12,7 +12,7 @@ import os
 import re
 from pathlib import Path
 
-from bench.grid.errors import UserError, brief
+from bench.grid.errors import brief
 
 LONGEST = 100  # letters of a folder's name
 HEAD = 4096  # bytes of a page in which it says whose it is
@@ -53,27 +53,13 @@ def page_of(run: Path) -> tuple[Path, str]:
 
 
 def replaces(page: Path, run: Path) -> str:
-    """What is written over where a page goes to a place that was asked for: '' for a page of this run, or nothing.
-    Raises UserError for what is no page."""
+    """What is written over where a page goes to a place that was asked for: '' for a page of this run, or nothing."""
     if not page.is_file() or not page.stat().st_size:
         return ""
     whose = _of(page)
-    if whose is None and page.suffix.lower() not in (".html", ".htm"):
-        raise UserError(f"{brief(str(page), 100)} is no page, so none is written over it; give another --out.")
     if whose in (None, said_of(run)):
         return ""
     return f"{brief(str(page), 100)} was the page of {brief(whose)}, and is now that of {brief(str(run), 100)}"
-
-
-def refuse_summary(summary: Path) -> None:
-    """Raises UserError for what a summary in Markdown is not to be written over."""
-    if summary.is_file():
-        with summary.open("rb") as file:
-            begin = file.read(HEAD)
-        if b"\0" in begin or begin.lstrip()[:9].lower() == b"<!doctype":
-            raise UserError(
-                f"{brief(str(summary), 100)} is no summary, so none is written over it; give another --out."
-            )
 
 
 def _taken(page: Path, run: Path, whose: str) -> str:

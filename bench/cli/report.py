@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.options import RUN_NAME, WIDEST, Refused, columns, run_file
+from bench.cli.options import RUN_NAME, WIDEST, Refused, columns, run_file, say_damaged
 from bench.grid.errors import brief
 
 
@@ -47,21 +47,28 @@ def verb(
     from bench.cli import places
     from bench.statistics.boards import boards
     from bench.store import read_run
+    from bench.store.guard import places as guard
 
     path = run_file(run)
     tables = read_run(path)
+    say_damaged(tables)
     if tables.cells.empty:
         raise Refused(f"{path} has no cells yet; vae-bench run {brief(path.stem)} computes them.")
     if figures is not None and figures.exists() and not figures.is_dir():
         raise Refused(f"{figures} is no folder that figures could be written to; give another --figures.")
+    if figures is not None:
+        guard.folder(figures, "--figures")
     target, moved = places.page_of(path) if out is None and form is Format.html else (out, "")
     if target is not None:
         if target.exists() and not target.is_file():
             raise Refused(f"{target} is not a file that a {NAMES[form]} could be written to; give another --out.")
+        if out is None:
+            guard.itself(target)
+        else:
+            is_ours = guard.is_page if form is Format.html else guard.is_summary
+            guard.written_over(target, "--out", is_ours, NAMES[form])
         if form is Format.html:
             moved = moved or places.replaces(target, path)
-        else:
-            places.refuse_summary(target)
         if moved:
             typer.echo(f"{moved}.", err=True)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -76,10 +83,8 @@ def verb(
         target.write_text(pages.markdown(tables), encoding="utf-8")
     missing = int(tables.meta.get("cells", 0)) - len(tables.cells)
     if missing > 0:
-        typer.echo(
-            f"unfinished: {missing} cells are missing; vae-bench run {brief(tables.meta['grid_name'])} goes on.",
-            err=target is None,
-        )
+        grid = brief(tables.meta.get("grid_name", path.stem))
+        typer.echo(f"unfinished: {missing} cells are missing; vae-bench run {grid} goes on.", err=target is None)
     if target is not None:
         typer.echo(str(target))
     if figures is not None:

@@ -23,12 +23,13 @@ from typing import Any
 
 from bench.engine import plugins
 from bench.engine.local import Pool, TaskFailed
-from bench.engine.lock import locked
+from bench.engine.lock import Lock, locked
 from bench.engine.provenance import provenance
 from bench.grid.cell import Cell
 from bench.grid.errors import UserError
 from bench.grid.read import Grid
 from bench.store import RunFile, replaceable
+from bench.store.guard import places
 
 COLUMNS = 80
 
@@ -52,13 +53,15 @@ def opening(grid: Grid, path: Path, checks: Checks, *, fresh: bool = False) -> I
     """Hold the file for this process; the one that is there is opened, unless `fresh` begins a new one in its place.
 
     Raises RunError where `fresh` would write over something else than a run file, or a plug-in is another than the file
-    was begun with; StoreError.
+    was begun with; StoreError where what is there, or lies beside it, is nothing that could be a run file.
     """
-    with locked(path):
-        if fresh and not replaceable(path):
+    with locked(path) as lock:
+        if fresh and not replaceable(lock.path):
             raise RunError(f"{path} is not a run file, so --fresh does not write over it; give another --out.")
-        file = RunFile.open(path) if path.exists() and not fresh else None
-        opened = Opened(grid, path, checks, file)
+        if fresh or not lock.path.exists():
+            places.stale_companions(lock.path)
+        file = RunFile.open(lock.path) if lock.path.exists() and not fresh else None
+        opened = Opened(grid, lock, checks, file)
         try:
             opened.refuse_changed_plugins()
             yield opened
@@ -68,10 +71,13 @@ def opening(grid: Grid, path: Path, checks: Checks, *, fresh: bool = False) -> I
 
 
 class Opened:
-    """A grid and its file, `None` until it may be made."""
+    """A grid and its file, `None` until it may be made. `damaged`: what was not as it had been written and is gone from
+    the file, so that it is computed again, a sentence each."""
 
-    def __init__(self, grid: Grid, path: Path, checks: Checks, file: RunFile | None) -> None:
-        self.grid, self.path, self.checks, self.file = grid, path, checks, file
+    def __init__(self, grid: Grid, lock: Lock, checks: Checks, file: RunFile | None) -> None:
+        self.grid, self.path, self.checks, self.file = grid, lock.path, checks, file
+        self.damaged = file.damaged if file else ()
+        self._lock = lock
         self.plugins = plugins.facts(grid.cells)
         #: what a worker does before all else, so that it knows the plug-ins
         self.first = plugins.task(plugins.origins(self.plugins))
@@ -116,6 +122,7 @@ class Opened:
         """The file; a new one with these facts where there is none."""
         if self.file is None:
             self.file = RunFile.create(self.path, meta)
+            self._lock.hold_file()
         return self.file
 
     def sign(self, pool: Pool, arguments: Sequence[str], device: Mapping[str, Any]) -> int:

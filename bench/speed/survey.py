@@ -110,6 +110,8 @@ def survey_grid(grid: Grid, path: Path, options: Options, reporter: Reporter, ta
         _said_at_last(log, reporter),
         Pool(1, threads, opened.first, log=log) as pool,
     ):
+        for line in opened.damaged:
+            reporter.say(line)
         device = opened.device(pool, options.device)
         opened.examine(pool, device["kind"], named.values())
         file = opened.keep(opened.meta())

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from bench.store.columns import RESULT_COLUMNS, Results
 from bench.store.database import StoreError, cannot_write, replaceable
+from bench.store.plain import Value
 from bench.store.reference_rows import ReferenceResult
-from bench.store.run_file import CellResult, RunFile, SearchResult, Value
+from bench.store.run_file import CellResult, RunFile, SearchResult
 from bench.store.schema import BAD_SHARE, IMAGE_ARRAYS
 from bench.store.tables import RunTables, read_run
 

@@ -14,7 +14,7 @@ from typing import Any
 
 #: raised by one whenever something that a run file holds changes its meaning, with a step in bench.store.migrate; what
 #: is only new needs neither. tests/bench/store/test_columns.py pins what a format fixes
-FORMAT = 6
+FORMAT = 7
 
 SQL_TYPES = {"float": "REAL", "int": "INTEGER", "str": "TEXT"}
 

@@ -1,101 +1,90 @@
-"""Opening, checking and writing an SQLite file, with its troubles put into one sentence."""
+"""A run file opened: to read it, with what it holds checked, or to write it, with what is damaged taken out."""
 
 from __future__ import annotations
 
-import errno
-import json
-import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.grid.errors import UserError
-from bench.store.columns import FORMAT
-from bench.store.migrate import OLDEST, bring_along, is_current
-from bench.store.schema import APPLICATION_ID, TABLES
+from bench.store.guard import connection as guarded
+from bench.store.guard import content, digests, places, schema
+from bench.store.guard.connection import cannot_write, connect, distrust, only_reading, reading, transaction
+from bench.store.guard.content import Content, Part
+from bench.store.guard.errors import StoreError, damaged, shown, some
+from bench.store.migrate import bring_along, is_current
+from bench.store.schema import APPLICATION_ID, DIGESTED, RESULT_TABLES, TABLES
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
-
-
-class StoreError(UserError):
-    """A run file that cannot be read or written; the message is one sentence with the remedy."""
-
-
-def open_checked(path: Path) -> sqlite3.Connection:
-    """A connection to a run file that is in order, of a format that can be brought along. Raises StoreError."""
-    if not path.is_file():
-        raise StoreError(f"there is no run file {path}; vae-bench run makes one.")
-    if path.stat().st_size == 0:
-        raise StoreError(f"{path} is empty, not a run file; run with --fresh or another --out.")
-    connection = connect(path, create=False)
-    try:
-        with reading(path):
-            (application,) = connection.execute("PRAGMA application_id").fetchone()
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if application != APPLICATION_ID:
-                raise StoreError(f"{path} is another program's database, not a run file; give another --out.")
-            if version > FORMAT:
-                raise StoreError(
-                    f"{path} was written by a newer version (its format is {version}, this one's {FORMAT}); read it "
-                    "with that version, or give another --out."
-                )
-            if version < OLDEST:
-                raise StoreError(
-                    f"{path} was written by an older version (its format is {version}, and from {OLDEST} on they can "
-                    "be brought along); read it with that version, or give another --out."
-                )
-            (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-            if verdict != "ok":
-                raise sqlite3.DatabaseError(verdict)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+__all__ = ["StoreError", "cannot_write", "connect", "reading", "transaction"]
 
 
-def open_to_write(path: Path) -> sqlite3.Connection:
-    """`open_checked`, and an older file is changed into one of this format, wholly or not at all. Raises StoreError."""
-    connection = open_checked(path)
-    try:
-        with reading(path):
-            current = is_current(connection)
-        if not current:
-            with transaction(connection, path), _legible(path):
-                bring_along(connection)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+@dataclass
+class Opened:
+    """A run file that is in order: what it holds, but for what is damaged, and a sentence for each kind of that."""
 
-
-def open_to_read(path: Path) -> sqlite3.Connection:
-    """`open_checked`; of an older file a copy in memory, brought along to this format: who only reads changes no file.
-    Raises StoreError."""
-    connection = open_checked(path)
-    try:
-        with reading(path):
-            if is_current(connection):
-                return connection
-            copy = sqlite3.connect(":memory:", isolation_level=None)
-            connection.backup(copy)
-            with _legible(path):
-                bring_along(copy)
-        connection.close()
-        return copy
-    except BaseException:
-        connection.close()
-        raise
+    connection: sqlite3.Connection
+    content: Content
+    damaged: Mapping[Part, str]
+    sentences: Sequence[str]
 
 
 @contextmanager
-def _legible(path: Path) -> Iterator[None]:
-    """Turns a stored cell that is none into a StoreError."""
+def open_to_read(path: Path, tables: Sequence[str] = tuple(content.PARTS)) -> Iterator[Opened]:
+    """Some tables of a run file; an older one is brought along in memory, for who only reads changes no file. Raises
+    StoreError."""
+    _look_at(path)
+    connection = connect(path, create=False)
     try:
-        yield
-    except ValueError as error:
-        raise StoreError(f"{path} is damaged ({error}); run with --fresh, or give another --out.") from error
+        with only_reading(connection, path):
+            guarded.begin_to_read(connection, path)
+            version = _check(connection, path)
+            current = is_current(connection)
+            found, wrong = _content(connection, path, version, tables if current else tuple(content.PARTS))
+            if current:
+                yield Opened(connection, found, wrong, _sentences(path, wrong))
+                return
+            connection.execute("COMMIT")
+        with reading(path):
+            copy = sqlite3.connect(":memory:", isolation_level=None)
+            connection.backup(copy)
+            distrust(copy)
+            with _legible(path):
+                _leave_out(copy, wrong)
+                bring_along(copy)
+            yield Opened(copy, content.read(copy, tables), wrong, _sentences(path, wrong))
+            copy.close()
+    finally:
+        connection.close()
+
+
+def open_to_write(path: Path) -> tuple[sqlite3.Connection, list[str]]:
+    """A run file to be gone on with, and what in it was damaged, a sentence each: that is gone from it, so that it is
+    computed again. An older one is changed into one of this format, wholly or not at all. Raises StoreError."""
+    _look_at(path)
+    connection = connect(path, create=False)
+    try:
+        with only_reading(connection, path):
+            guarded.begin_to_read(connection, path)
+            version = _check(connection, path)
+            _, wrong = _content(connection, path, version, tuple(content.PARTS))
+            sound = connection.execute("PRAGMA integrity_check(1)").fetchone() == ("ok",)
+            current = is_current(connection)
+            connection.execute("COMMIT")
+        connection.execute(f"PRAGMA cache_size = -{guarded.CACHE_KILOBYTES}")
+        if wrong or not sound or not current:
+            with transaction(connection, path, guarded.WAIT_TO_OPEN), _legible(path):
+                if not sound:
+                    connection.execute("REINDEX")  # the tables are in order: what is not are the ways into them
+                _leave_out(connection, wrong)
+                if not current:
+                    bring_along(connection)
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, guarded.LONGEST_ARRAYS)
+    except BaseException:
+        connection.close()
+        raise
+    return connection, _sentences(path, wrong)
 
 
 def replaceable(path: Path) -> bool:
@@ -108,51 +97,96 @@ def replaceable(path: Path) -> bool:
     return not head or (head.startswith(b"SQLite format 3\0") and head[68:72] == APPLICATION_ID.to_bytes(4, "big"))
 
 
-def connect(path: Path, *, create: bool) -> sqlite3.Connection:
-    """A connection without any check, in autocommit mode. Raises StoreError."""
-    # Read-write even for readers: only so can SQLite undo what a killed run left half-written in its journal.
-    writable = create or os.access(path, os.W_OK)
-    mode = "rwc" if create else "rw" if writable else "ro"
-    uri = f"{path.absolute().as_uri()}?mode={mode}"
-    try:
-        return sqlite3.connect(uri, uri=True, timeout=30, isolation_level=None)
-    except sqlite3.Error as error:
-        raise cannot_write(path, error) from error
+def _look_at(path: Path) -> None:
+    """Raises StoreError for what SQLite is not to touch."""
+    found = places.run_file(path)
+    if not found.exists():
+        raise StoreError(f"there is no run file {shown(path)}; vae-bench run makes one.")
+    if found.stat().st_size == 0:
+        raise StoreError(f"{shown(path)} is empty, not a run file; run with --fresh or another --out.")
+    guarded.refuse_foreign_journal(found)
+
+
+def _check(connection: sqlite3.Connection, path: Path) -> int:
+    """The format of a file of which every table, and every page, is in order. Raises StoreError, sqlite3.Error."""
+    version = schema.check(connection, path)
+    (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if verdict != "ok":
+        raise damaged(path, str(verdict), "damaged or not a run file")
+    return version
+
+
+def _content(
+    connection: sqlite3.Connection, path: Path, version: int, tables: Sequence[str]
+) -> tuple[Content, dict[Part, str]]:
+    """What a file holds, and the parts that are left out of it because they are damaged. A file of before there were
+    digests is to hold nothing else than what was written then. Raises StoreError, sqlite3.Error."""
+    there = [table for table in tables if schema.has(connection, table)]
+    found = content.read(connection, there)
+    if version < DIGESTED:
+        for (what, name), why in found.wrong.items():
+            raise damaged(path, f"{why}, in {what} {shown(name, 60)}")
+        return found, {}
+    kept = digests.stored(connection)
+    if set(there) != set(content.PARTS):
+        kept = {part: digest for part, digest in kept.items() if digests.is_of(part, there)}
+    wrong = found.wrong | digests.changed(digests.of(found), kept)
+    found.leave_out(wrong)
+    return found, wrong
 
 
 @contextmanager
-def transaction(connection: sqlite3.Connection, path: Path) -> Iterator[None]:
-    """All that is written inside, or nothing. Raises StoreError."""
-    try:
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
-    except sqlite3.Error as error:
-        raise cannot_write(path, error) from error
-
-
-@contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Turns SQLite's errors on a damaged file into a StoreError."""
+def _legible(path: Path) -> Iterator[None]:
+    """Turns a stored cell that is none into a StoreError."""
     try:
         yield
-    except sqlite3.DatabaseError as error:
-        what = " ".join(str(error).split())
-        remedy = "run with --fresh, or give another --out" if replaceable(path) else "give another --out"
-        raise StoreError(f"{path} is damaged or not a run file ({what}); {remedy}.") from error
+    except ValueError as error:
+        raise damaged(path, str(error)) from error
 
 
-def cannot_write(path: Path, error: Exception) -> StoreError:
-    """What a failed write means to a person."""
-    text = str(error)
-    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL or getattr(error, "errno", None) in FULL:
-        return StoreError(f"the disk is full: {path} could not be written; free some space and run again.")
-    return StoreError(f"{path} could not be written ({text}); give another --out.")
+def _leave_out(connection: sqlite3.Connection, wrong: Mapping[Part, str]) -> None:
+    """Take damaged parts out of a file, inside the caller's transaction. An invocation leaves its number behind, so
+    that no later one gets it and the cells that came with it."""
+    for table, (what, column) in content.PARTS.items():
+        gone = {name for of, name in wrong if of == what}
+        if not gone or not schema.has(connection, table):
+            continue
+        listed = connection.execute(f"SELECT rowid, {column or 'NULL'} FROM {table}").fetchall()  # noqa: S608  own names
+        rows = [(number,) for number, name in listed if not column or str(name) in gone]
+        connection.executemany(f"DELETE FROM {table} WHERE rowid = ?", rows)  # noqa: S608  own names
+    if schema.has(connection, "digests"):
+        digests.forget(connection, digests.all_of(wrong))
+        lost = [int(name) for what, name in wrong if what == "invocation" and name.isdecimal() and len(name) < 9]
+        connection.executemany("INSERT INTO provenance VALUES (?, '{}')", [(number,) for number in lost])
+        digests.store(connection, digests.of(content.read(connection, ["provenance"])))
+
+
+#: of a kind of part: one and many of it, and what running the grid again does about it
+SAID = {
+    "cell": ("cell", "cells", "computes {it} anew"),
+    "search": ("search", "searches", "goes on without the candidates of {it}"),
+    "fact": ("fact of the run", "facts of the run", "writes {it} anew"),
+    "invocation": ("invocation", "invocations", "goes on without what is known of {it}"),
+    "speed of the kind": ("speed of the kind", "speeds of the kinds", "measures {it} again"),
+    "curves of speed": ("the curves of speed", "the curves of speed", "goes on without {it}"),
+}
+
+
+def _sentences(path: Path, wrong: Mapping[Part, str]) -> list[str]:
+    """What is damaged, a sentence for each kind of part."""
+    sentences = []
+    for kind, (one, many, then) in SAID.items():
+        names = sorted(name for what, name in wrong if what == kind)
+        if not names:
+            continue
+        it = "it" if len(names) == 1 else "them"
+        what = f"the {one} {some(names)} is" if len(names) == 1 else f"{len(names)} {many} ({some(names)}) are"
+        if kind == "curves of speed":
+            what, it = f"{one} are", "them"
+        sentences.append(
+            f"{shown(path, 60)}: {what} damaged and left out; running the grid again {then.format(it=it)}."
+        )
+    return sentences
 
 
 def create_table(connection: sqlite3.Connection, table: str) -> None:
@@ -168,6 +202,36 @@ def insert(connection: sqlite3.Connection, table: str, row: Mapping[str, Any]) -
     connection.execute(statement, tuple(row.values()))
 
 
-def read_meta(connection: sqlite3.Connection) -> dict[str, Any]:
-    """The table of keys and values, whose values are JSON."""
-    return {key: json.loads(value) for key, value in connection.execute("SELECT key, value FROM meta")}
+def digest_cell(connection: sqlite3.Connection, cell: str) -> None:
+    """Store the digests of a cell as it stands, inside the caller's transaction. Raises ValueError for values that no
+    reader would take: those are a fault of whoever gives them."""
+    digests.store(connection, digests.of(_lawful(content.read(connection, RESULT_TABLES, of=cell))))
+
+
+def digest_tables(connection: sqlite3.Connection, *tables: str, of: str | None = None) -> None:
+    """Store the digests of the parts of tables, or of one part, as they stand, inside the caller's transaction; that of
+    a part of which nothing is left goes. Raises ValueError likewise."""
+    what, column = content.PARTS[tables[0]]
+    if of is not None or not column:
+        digests.forget(connection, [(what, of or "")])
+    digests.store(connection, digests.of(_lawful(content.read(connection, tables, of=of))))
+
+
+def _lawful(found: Content) -> Content:
+    for (what, name), why in found.wrong.items():
+        raise ValueError(f"{what} {name} has values that no reader of run files takes: {why}")
+    return found
+
+
+@contextmanager
+def changing_cells(connection: sqlite3.Connection) -> Iterator[None]:
+    """Inside the caller's transaction: rows of cells change, and their digests with them, but for those of cells that
+    were not as they had been written: these stay as they are found out by."""
+    stored = digests.stored(connection)
+    before = digests.of(content.read(connection, ["cells"]))
+    yield
+    now = digests.of(content.read(connection, ["cells"]))
+    sound = {part for part, digest in before.items() if stored.get(part) == digest}
+    digests.store(
+        connection, {part: digest for part, digest in now.items() if part in sound and digest != before[part]}
+    )

@@ -4,6 +4,7 @@ Format 3 had other names of cells: they hashed every key, so that each new key w
 4 on names hash what differs from what cells had before a key existed (bench.grid.cell), and columns are added as they
 are declared. Up to format 4 `objective` also said which bound is trained, which is `bound` from format 5 on
 (bench.grid.old). Up to format 5 there were no references; from format 6 on they are rows of `cells` with `reference` 1.
+From format 7 on everything has a digest (bench.store.guard.digests), which what was brought along gets as it is.
 A cell is told by its `spec`, from which its names follow; a reference by its own, which has the key `reference` and
 stays as it is.
 """
@@ -21,12 +22,12 @@ from pydantic import ValidationError
 
 from bench.grid.cell import Cell
 from bench.store.columns import FORMAT, RESULT_COLUMNS
+from bench.store.guard import content, digests
 from bench.store.schema import INDEXED, KEY_COLUMNS, RESULT_TABLES, TABLES
 
 if TYPE_CHECKING:
     import pandas as pd
 
-OLDEST = 3  #: formats from here on can be brought along
 #: which tables hold which of the names
 NAMED = {
     "cell": RESULT_TABLES,
@@ -55,7 +56,7 @@ class Names:
             if is_reference(str(spec)):
                 continue
             today = _cell(str(spec))
-            trained = today.settled(json.loads(tuned or "null"))
+            trained = _settled(today, json.loads(tuned or "null"))
             for before, now, renamed in (
                 (cell, today.id, names.cell),
                 (config, today.config, names.config),
@@ -120,6 +121,11 @@ def bring_along(connection: sqlite3.Connection) -> None:
     _part_objectives(connection)
     connection.execute("UPDATE cells SET encoder_samples = iw_samples WHERE encoder_samples IS NULL")
     connection.execute(f"PRAGMA user_version = {FORMAT}")
+    connection.execute("DELETE FROM digests")
+    found = content.read(connection)
+    for (what, name), why in found.wrong.items():
+        raise ValueError(f"{what} {name}: {why}")
+    digests.store(connection, digests.of(found))
 
 
 def _part_objectives(connection: sqlite3.Connection) -> None:
@@ -171,8 +177,15 @@ def _cell(spec: str) -> Cell:
         raise ValueError(f"a stored cell cannot be read: {first}") from error
 
 
+def _settled(cell: Cell, tuned: dict[str, Any] | None) -> Cell:
+    try:
+        return cell.settled(tuned)
+    except (ValidationError, TypeError) as error:
+        raise ValueError("what was chosen for a stored cell cannot be read") from error
+
+
 def _columns(connection: sqlite3.Connection, table: str) -> set[str]:
-    return {name for (name,) in connection.execute("SELECT name FROM pragma_table_info(?)", (table,))}
+    return {name for _, name, *_ in connection.execute(f"PRAGMA table_info({table})")}
 
 
 def _lacking(connection: sqlite3.Connection, table: str) -> dict[str, str]:

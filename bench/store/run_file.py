@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import math
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,19 @@ from bench.grid.cell import Described
 from bench.grid.references import ReferenceSpec
 from bench.store import database
 from bench.store.columns import FORMAT, RESULT_COLUMNS
-from bench.store.database import cannot_write, create_table, insert, open_to_write, read_meta, transaction
-from bench.store.migrate import key_values
+from bench.store.database import (
+    cannot_write,
+    changing_cells,
+    create_table,
+    digest_cell,
+    digest_tables,
+    insert,
+    open_to_write,
+    transaction,
+)
+from bench.store.guard import content, places
+from bench.store.guard.values import check_meta
+from bench.store.plain import Value, as_json, cleaned, meta_rows, spec_row, tuples
 from bench.store.reference_rows import ReferenceResult, row_of
 from bench.store.schema import (
     APPLICATION_ID,
@@ -29,8 +39,6 @@ from bench.store.schema import (
     TABLES,
     THROUGHPUT_COLUMNS,
 )
-
-Value = str | int | float | None
 
 
 @dataclass(frozen=True)
@@ -71,10 +79,14 @@ class SearchResult:
 
 
 class RunFile:
-    """An open run file. Every method that writes is one transaction: it happens wholly or not at all."""
+    """An open run file. Every method that writes is one transaction: it happens wholly or not at all.
 
-    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+    `damaged`: what was not as it had been written when the file was opened, and is gone from it, a sentence each.
+    """
+
+    def __init__(self, path: Path, connection: sqlite3.Connection, damaged: Sequence[str] = ()) -> None:
         self.path = path
+        self.damaged = tuple(damaged)
         self._connection = connection
 
     @classmethod
@@ -82,11 +94,13 @@ class RunFile:
         """Make a new run file at `path`, in place of whatever is there, in one atomic step.
 
         It is written beside its place and moved there when it is whole, so a full disk leaves no stump and an older run
-        is kept until then. Raises StoreError.
+        is kept until then. Raises StoreError, also where it would write over what is no run's.
         """
+        path = places.run_file(path)
         part = path.with_name(f".{path.name}.new")
         try:
-            part.unlink(missing_ok=True)
+            for stump in (part, part.with_name(part.name + "-journal")):
+                stump.unlink(missing_ok=True)
             connection = database.connect(part, create=True)
             try:
                 with transaction(connection, path):
@@ -97,11 +111,13 @@ class RunFile:
                     for table in INDEXED:
                         connection.execute(f"CREATE INDEX {table}_cell ON {table} (cell)")
                     rows = {"created": datetime.now(UTC).isoformat(timespec="seconds"), **meta}
-                    connection.executemany("INSERT INTO meta VALUES (?, ?)", _meta_rows(rows))
+                    connection.executemany("INSERT INTO meta VALUES (?, ?)", meta_rows(rows))
+                    digest_tables(connection, "meta")
             finally:
                 connection.close()
-            # A journal left by a killed run belongs to the old file and would be played back into the new one.
-            path.with_name(path.name + "-journal").unlink(missing_ok=True)
+            # What a killed run left beside the old file belongs to that, and would be played back into the new one.
+            for companion in places.stale_companions(path):
+                companion.unlink()
             part.replace(path)
         except OSError as error:
             raise cannot_write(path, error) from error
@@ -112,15 +128,17 @@ class RunFile:
 
     @classmethod
     def open(cls, path: Path) -> RunFile:
-        """Open a run file to read and write it; one of an older format is brought along. Raises StoreError if it is
-        damaged, or no run file of a format that can be."""
-        return cls(path, open_to_write(path))
+        """Open a run file to read and write it; one of an older format is brought along, and cells that are damaged are
+        taken out. Raises StoreError if it is damaged as a whole, or no run file of a format that can be brought along.
+        """
+        return cls(path, *open_to_write(path))
 
     def close(self) -> None:
         self._connection.close()
 
     def meta(self) -> dict[str, Any]:
-        return read_meta(self._connection)
+        rows = content.read(self._connection, ["meta"])["meta"]
+        return {key: check_meta(key, text) for key, text in zip(*rows.columns.values(), strict=True)}
 
     def statuses(self, *, reference: bool = False, column: str = "status") -> dict[str, str]:
         """The status (or "reason") of every cell (or reference) that has ended, in the present grid or not."""
@@ -137,16 +155,21 @@ class RunFile:
         """Say which of the stored cells are of the present grid, what they are called in it, and which references."""
         rows = [(described.label, described.cell.id) for described in cells]
         with transaction(self._connection, self.path):
-            self._connection.execute("UPDATE cells SET current = 0")
-            self._connection.executemany("UPDATE cells SET current = 1, label = ? WHERE cell = ?", rows)
-            self._connection.executemany("UPDATE cells SET current = 1 WHERE cell = ?", zip(references))
-            self._connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", _meta_rows(meta))
+            with changing_cells(self._connection):
+                self._connection.execute("UPDATE cells SET current = 0")
+                self._connection.executemany("UPDATE cells SET current = 1, label = ? WHERE cell = ?", rows)
+                self._connection.executemany("UPDATE cells SET current = 1 WHERE cell = ?", zip(references))
+            self._connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", meta_rows(meta))
+            for key in meta:
+                digest_tables(self._connection, "meta", of=key)
 
     def add_provenance(self, facts: Mapping[str, Any]) -> int:
         """Store how this invocation came about; gives the id that its cells carry."""
         with transaction(self._connection, self.path):
-            cursor = self._connection.execute("INSERT INTO provenance (json) VALUES (?)", (_json(facts),))
-        return int(cursor.lastrowid or 0)
+            cursor = self._connection.execute("INSERT INTO provenance (json) VALUES (?)", (as_json(facts),))
+            number = int(cursor.lastrowid or 0)
+            digest_tables(self._connection, "provenance", of=str(number))
+        return number
 
     def write(self, results: Iterable[tuple[Described, CellResult]], provenance: int) -> None:
         """Store how the cells of one bundle ended, in one transaction; an older row of the same cell is replaced."""
@@ -156,12 +179,13 @@ class RunFile:
 
     def write_reference(self, spec: ReferenceSpec, result: ReferenceResult, provenance: int) -> None:
         """Store how a reference ended; an older row of it is replaced."""
-        numbers = {key: _cleaned(value) for key, value in result.values.items()}
+        numbers = {key: cleaned(value) for key, value in result.values.items()}
         with transaction(self._connection, self.path):
             self._connection.execute("DELETE FROM per_image WHERE cell = ?", (spec.id,))
             insert(self._connection, "cells", {**row_of(spec, result), **numbers, "provenance": provenance})
             if result.iw_nats is not None:
                 self._write_images(spec.id, {"iw_nats": result.iw_nats})
+            digest_cell(self._connection, spec.id)
 
     def write_searches(self, results: Iterable[SearchResult], provenance: int) -> None:
         """Store what tuning gave, in one transaction; older candidates of the same searches are replaced."""
@@ -171,13 +195,14 @@ class RunFile:
                     self._connection.execute(f"DELETE FROM {table} WHERE search = ?", (result.search,))  # noqa: S608
                 for given in result.candidates:
                     facts = {**given, "search": result.search, "seconds": result.seconds, "provenance": provenance}
-                    name = _json(given["values"])
-                    facts |= {"candidate": name, "edges": _json(result.edges) if given["chosen"] else ""}
-                    row = {column: _cleaned(facts[column]) for column in CANDIDATE_COLUMNS}
+                    name = as_json(given["values"])
+                    facts |= {"candidate": name, "edges": as_json(result.edges) if given["chosen"] else ""}
+                    row = {column: cleaned(facts[column]) for column in CANDIDATE_COLUMNS}
                     insert(self._connection, "candidates", row)
                     for epoch, train, valid in given["history"]:
-                        numbers = (result.search, name, epoch, _cleaned(train), _cleaned(valid))
+                        numbers = (result.search, name, epoch, cleaned(train), cleaned(valid))
                         self._connection.execute("INSERT INTO candidate_history VALUES (?, ?, ?, ?, ?)", numbers)
+                digest_tables(self._connection, "candidates", "candidate_history", of=result.search)
 
     def choices(self) -> dict[str, SearchResult]:
         """What was chosen before, by search, without the candidates."""
@@ -185,7 +210,7 @@ class RunFile:
             "SELECT search, candidate, edges, seconds, epochs_run FROM candidates WHERE chosen = 1"
         )
         return {
-            search: SearchResult(search, _tuples(values), _tuples(edges or "{}"), seconds, (), epochs=epochs)
+            search: SearchResult(search, tuples(values), tuples(edges or "{}"), seconds, (), epochs=epochs)
             for search, values, edges, seconds, epochs in rows
         }
 
@@ -195,9 +220,10 @@ class RunFile:
         with transaction(self._connection, self.path):
             for given in measured:
                 facts = {**given, "provenance": provenance}
-                row = {key: _cleaned(facts.get(key)) for key in columns}
-                row["extra"] = _json({key: value for key, value in facts.items() if key not in columns})
+                row = {key: cleaned(facts.get(key)) for key in columns}
+                row["extra"] = as_json({key: value for key, value in facts.items() if key not in columns})
                 insert(self._connection, "throughput", row)
+                digest_tables(self._connection, "throughput", of=str(row["kind"]))
         self.share_throughput()
 
     def write_scaling(self, points: Iterable[Mapping[str, Any]], provenance: int) -> None:
@@ -206,11 +232,12 @@ class RunFile:
             self._connection.execute("DELETE FROM scaling")
             for point in points:
                 facts = {**point, "provenance": provenance}
-                insert(self._connection, "scaling", {key: _cleaned(facts.get(key)) for key in SCALING_COLUMNS})
+                insert(self._connection, "scaling", {key: cleaned(facts.get(key)) for key in SCALING_COLUMNS})
+            digest_tables(self._connection, "scaling")
 
     def share_throughput(self) -> None:
         """Copy the speed of each kind to its cells (also to cells that ended after their kind was measured)."""
-        with transaction(self._connection, self.path):
+        with transaction(self._connection, self.path), changing_cells(self._connection):
             self._connection.execute(
                 "UPDATE cells SET (train_images_per_s, eval_decodes_per_s, matmul_share) = "
                 "(SELECT train_images_per_s, eval_decodes_per_s, train_flops_share"
@@ -225,9 +252,9 @@ class RunFile:
         for table in RESULT_TABLES:
             self._connection.execute(f"DELETE FROM {table} WHERE cell = ?", (result.cell,))  # noqa: S608  own names
         end = {"status": result.status, "reason": result.reason, "provenance": provenance, "current": 1}
-        values = {key: _cleaned(value) for key, value in result.values.items()}
+        values = {key: cleaned(value) for key, value in result.values.items()}
         tuned = {"kind": described.cell.settled(json.loads(str(values.get("tuned") or "null"))).kind}
-        insert(self._connection, "cells", {**_spec_row(described), **tuned, **end, **values})
+        insert(self._connection, "cells", {**spec_row(described), **tuned, **end, **values})
         rows = {
             "bounds": result.bounds,
             "latents": [(dimension, *numbers) for dimension, numbers in enumerate(result.latents)],
@@ -237,7 +264,7 @@ class RunFile:
         for table, listed in rows.items():
             columns = list(TABLES[table])
             for numbers in listed:
-                row = map(_cleaned, (result.cell, *numbers))
+                row = map(cleaned, (result.cell, *numbers))
                 insert(self._connection, table, dict(zip(columns, row, strict=True)))
         if result.per_image:
             self._write_images(result.cell, result.per_image)
@@ -245,56 +272,8 @@ class RunFile:
             pixels = np.ascontiguousarray(picture, dtype=np.uint8)
             entry = (result.cell, kind, json.dumps(pixels.shape), pixels.tobytes())
             self._connection.execute("INSERT INTO pictures VALUES (?, ?, ?, ?)", entry)
+        digest_cell(self._connection, result.cell)
 
     def _write_images(self, cell: str, per_image: Mapping[str, np.ndarray]) -> None:
         arrays = {name: np.ascontiguousarray(array, dtype="<f8").tobytes() for name, array in per_image.items()}
         insert(self._connection, "per_image", {"cell": cell, **arrays})
-
-
-def _spec_row(described: Described) -> dict[str, Value]:
-    cell = described.cell
-    return {
-        **key_values(cell),
-        "view": cell.view,
-        "scored_as": cell.scored_as,
-        "cell": cell.id,
-        "config": cell.config,
-        "label": described.label,
-        "kind": cell.kind,
-        "sigma": cell.sigma,
-        "options": json.dumps({key: value for key, value in sorted(cell.options.items()) if key != "sigma"}),
-        "recipe": int(described.recipe),
-        "reference": 0,
-        "tune": _json(cell.spec["tune"]) if cell.tune else "",
-        "search": cell.search,
-        "spec": json.dumps(cell.spec, sort_keys=True),
-    }
-
-
-def _tuples(text: str) -> dict[str, Any]:
-    """A JSON object as a grid's values are: lists as tuples."""
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in json.loads(text).items()}
-
-
-def _cleaned(value: Any) -> Value:
-    """A plain value for SQLite: NumPy scalars unwrapped, NaN as NULL."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float) and math.isnan(value):
-        return None
-    return int(value) if isinstance(value, bool) else value
-
-
-def _json(value: Any) -> str:
-    def plain(item: Any) -> Any:
-        if isinstance(item, np.generic):
-            return item.item()
-        if is_dataclass(item) and not isinstance(item, type):
-            return asdict(item)
-        return str(item)
-
-    return json.dumps(value, default=plain, sort_keys=True)
-
-
-def _meta_rows(meta: Mapping[str, Any]) -> list[tuple[str, str]]:
-    return [(key, _json(value)) for key, value in meta.items()]

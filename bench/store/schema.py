@@ -9,6 +9,7 @@ from typing import get_args
 from bench.grid.settings import KEYS, Settings
 from bench.store.columns import RESULT_COLUMNS
 
+DIGESTED = 7  #: formats from here on say a digest of all that they hold (bench.store.guard.digests)
 APPLICATION_ID = 0x56414562  # "VAEb", at byte 68 of every run file
 
 #: share of test images with a bad Pareto k̂ above which a cell's bound is not believed: the worker has refined it (by
@@ -129,6 +130,7 @@ TABLES = {
     "pictures": {"cell": "TEXT", "kind": "TEXT", "shape": "TEXT", "data": "BLOB"},  # uint8, row-major, shape as JSON
     "throughput": THROUGHPUT_COLUMNS,
     "scaling": SCALING_COLUMNS,
+    "digests": {"part": "TEXT PRIMARY KEY", "digest": "TEXT"},
 }
 #: tables of many rows a cell
 INDEXED = ("bounds", "latents", "calibration", "history", "pictures")

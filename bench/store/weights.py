@@ -10,12 +10,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from bench.store.database import StoreError, open_to_read, reading
+from bench.store.database import StoreError, open_to_read
 from bench.store.run_file import CellResult, RunFile
 
 MEGABYTES = 256.0  #: that a run's folder may hold, unless the run is told otherwise
@@ -24,8 +25,10 @@ SUFFIX, PART = ".safetensors", ".vae-bench-part"
 
 
 def folder_of(run: Path) -> Path:
-    """The folder of weights of a run file: NAME.weights of NAME.sqlite. A file without that ending has one of another
-    name, so that the two never share a folder, and the one does not remove what it takes for nobody's."""
+    """The folder of weights of a run file, whichever of its names is given: NAME.weights of NAME.sqlite. A file without
+    that ending has one of another name, so that the two never share a folder, and the one does not remove what it takes
+    for nobody's."""
+    run = run.resolve() if run.is_symlink() else run
     if run.suffix == ".sqlite":
         return run.with_name(f"{run.stem}.weights")
     own, before = (run.with_name(f"{run.name}{end}") for end in (".run.weights", ".weights"))
@@ -187,14 +190,13 @@ class OfCell:
 def cells_of(run: Path) -> list[OfCell]:
     """Every cell of a run file, without the references. Raises StoreError."""
     names = [field.name for field in dataclasses.fields(OfCell)]
-    connection = open_to_read(run)
-    try:
-        with reading(run):
-            asked = f"SELECT {', '.join(names)} FROM cells WHERE reference = 0 ORDER BY rowid"  # noqa: S608  own names
-            rows = connection.execute(asked).fetchall()
-    finally:
-        connection.close()
-    return [OfCell(**dict(zip(names, row, strict=True))) for row in rows]
+    with open_to_read(run, ["cells"]) as opened:
+        rows = opened.content["cells"].columns
+    return [
+        OfCell(**{name: rows[name][index] for name in names})
+        for index, reference in enumerate(rows["reference"])
+        if reference == 0
+    ]
 
 
 def copy_out(run: Path, cell: OfCell, target: Path) -> dict[str, str] | None:
@@ -218,7 +220,7 @@ def copy_out(run: Path, cell: OfCell, target: Path) -> dict[str, str] | None:
         arrays, facts = tensor_file.read(source)
     except ValueError as error:
         raise StoreError(f"{error}; {again}.") from None
-    own = next((entry for entry in facts["cells"] if entry["cell"] == cell.cell), None)
+    own = _own(facts, cell.cell)
     if own is None:
         raise StoreError(f"{source} does not hold {cell.cell}; {again}.")
     scoring = own["scored_as"]
@@ -228,3 +230,13 @@ def copy_out(run: Path, cell: OfCell, target: Path) -> dict[str, str] | None:
     tensor_file.write(target, chosen, {**facts, "cells": [own], "scorings": [scoring]})
     plugin: dict[str, str] | None = facts["likelihood"]["plugin"]
     return plugin
+
+
+def _own(facts: Mapping[str, Any], cell: str) -> dict[str, Any] | None:
+    """What a file of weights says of a cell; None where it says nothing that could be read."""
+    entries, likelihood = facts.get("cells"), facts.get("likelihood")
+    plugin = likelihood.get("plugin", "") if isinstance(likelihood, dict) else ""
+    if not isinstance(entries, list) or not (plugin is None or (isinstance(plugin, dict) and "file" in plugin)):
+        return None
+    known = (entry for entry in entries if isinstance(entry, dict) and isinstance(entry.get("scored_as"), str))
+    return next((entry for entry in known if entry.get("cell") == cell), None)

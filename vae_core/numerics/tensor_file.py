@@ -78,7 +78,7 @@ def _metadata(path: Path) -> dict[str, str] | None:
         length = int.from_bytes(file.read(8), "little")
         try:
             header = json.loads(file.read(length)) if 0 < length <= _LONGEST_HEADER else None
-        except ValueError:
+        except (ValueError, RecursionError):  # the second of what is nested deeper than any header
             return None
     found = header.get("__metadata__") if isinstance(header, dict) else None
     return found if isinstance(found, dict) and _MARK in found else None

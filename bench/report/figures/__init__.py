@@ -24,6 +24,7 @@ from bench.report.figures._svg import signed, to_file, to_print, to_svg
 from bench.statistics.boards import Board, boards
 from bench.statistics.rows import by_family, first_of_each, grouped
 from bench.store import RunTables
+from bench.store.guard import places
 
 __all__ = ["FORMATS", "Looks", "Numbers", "OfBoard", "OfRun", "Shown", "found", "of_board", "of_run", "write"]
 
@@ -132,6 +133,7 @@ def write(tables: RunTables, folder: Path) -> list[Path]:
         svg = to_file(drawing, stem, title, said, whole).encode()
         for kind in FORMATS:
             path = folder / f"{stem}.{kind}"
+            places.written_over(path, "--figures", places.is_figure, "figure")
             path.write_bytes(svg if kind == "svg" else to_print(drawing, kind, title, said, whole))
             written.append(path)
     return written

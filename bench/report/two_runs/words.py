@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bench.report.numbers import DIGITS, number, several
+from bench.report.provenance import git
 from bench.statistics.rows import Withheld
 from bench.statistics.two_runs.differences import Change, Comparison, devices
 from bench.store import RunTables
@@ -47,11 +48,12 @@ class Origin:
 def origin(name: str, tables: RunTables) -> Origin:
     """What a run's last invocation says of itself."""
     last: dict[str, Any] = tables.provenance[-1] if tables.provenance else {}
-    git = last.get("git") or {}
-    commit = f"commit {git['commit'][:8]}{' with changes' if git.get('dirty') else ''}" if git else "commit unknown"
+    code = git(last)
+    changes = " with changes" if code.get("dirty") else ""
+    commit = f"commit {str(code['commit'])[:8]}{changes}" if code.get("commit") else "commit unknown"
     done = f"{int((tables.cells['status'] == 'done').sum())} of {several(len(tables.cells), 'cell')} done"
     where = tuple(sorted(devices(tables)))
-    facts = [done, commit, ", ".join(where) or "device unknown", *([last["time"][:10]] if "time" in last else [])]
+    facts = [done, commit, ", ".join(where) or "device unknown", *([str(last["time"])[:10]] if "time" in last else [])]
     return Origin(name, tuple(facts), where, last.get("packages", {}))
 
 

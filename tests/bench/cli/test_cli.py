@@ -17,7 +17,7 @@ from bench import cli
 from bench import report as pages
 from bench.cli.app import VERBS
 from bench.grid.families import registry
-from bench.grid.read import shipped_grids
+from bench.grid.read import describe, load_grid, shipped_grids
 from bench.store import read_run
 from bench.store.read_export import read_exported
 from bench.store.weights import cells_of
@@ -236,8 +236,8 @@ def test_the_report_says_what_is_missing(vae_bench, workplace, monkeypatch):
     from bench.store import RunFile
 
     file = RunFile.open(workplace / "half.sqlite")
-    file.begin([], {"cells": 10})
-    file._connection.execute("UPDATE cells SET current = 1 WHERE seed = 0")
+    cells = describe(load_grid(workplace.parent / "small.toml").cells).values()
+    file.begin([item for item in cells if item.cell.seed == 0], {"cells": 10})
     file.close()
     code, out, _ = vae_bench("report", "half.sqlite")
     assert code == 0

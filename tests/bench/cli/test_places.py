@@ -151,17 +151,16 @@ def test_no_run_is_written_over(report: Call, form: str) -> None:
     before = Path("results/x.sqlite").read_bytes()
     code, _, err = report("results/x.sqlite", "--format", form, "--out", "results/x.sqlite")
     assert code == 2
-    assert "so none is written over it; give another --out.\n" in err
+    assert "so nothing is written over it; give another --out.\n" in err
     assert Path("results/x.sqlite").read_bytes() == before
 
 
 def test_no_page_is_written_over_by_a_summary(report: Call) -> None:
     report("results/x.sqlite")
     code, _, err = report("results/x.sqlite", "--format", "md", "--out", "reports/x/index.html")
-    assert (code, err) == (
-        2,
-        "vae-bench: reports/x/index.html is no summary, so none is written over it; give another --out.\n",
-    )
+    assert code == 2
+    refused = "--out reports/x/index.html is a file that is no summary, so nothing is written over it"
+    assert err == f"vae-bench: {refused}; give another --out.\n"
 
 
 def test_a_page_tells_no_folders_of_the_machine(report: Call, tmp_path: Path) -> None:

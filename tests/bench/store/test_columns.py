@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import sqlite3
 from dataclasses import fields
 
@@ -10,10 +12,15 @@ import pytest
 from bench.grid.settings import GROUPS, KEYS
 from bench.store import RESULT_COLUMNS, Results
 from bench.store.columns import FORMAT, columns
-from bench.store.schema import KEY_COLUMNS, digest
+from bench.store.guard import content, digests
+from bench.store.schema import KEY_COLUMNS, TABLES, digest
 
 #: of the tables that each format fixes: whoever changes them raises FORMAT, adds a line here and a step of migration
-DIGESTS = {4: "6a78974b4a3b821d", 5: "a4089bd9454fb541", 6: "e7c2465aa6357164"}
+DIGESTS = {4: "6a78974b4a3b821d", 5: "a4089bd9454fb541", 6: "e7c2465aa6357164", 7: "4b787c48560535cf"}
+
+#: of the digests of one small run (bench.store.guard.digests)
+DIGESTS_OF_ROWS = {7: "1f071d30d10bf3e2"}
+PINNED = ("cell", "label", "current", "reference", "status", "iw_nats", "iw_samples", "reason", "spec")
 
 #: type, unit and how it is joined over seeds, of columns of results: whoever changes one raises FORMAT likewise; a new
 #: one needs neither, and is added here by who wants it fixed
@@ -100,6 +107,37 @@ def test_the_declarations_are_those_of_this_format():
     assert DIGESTS.get(FORMAT) == digest(), "the tables changed: raise FORMAT in bench/store/columns.py, pin it here"
     declared = {name: (RESULT_COLUMNS[name], column.unit, column.joined) for name, column in columns()}
     assert {name: declared.get(name) for name in FIXED} == FIXED, "a column changed: raise FORMAT, pin it here"
+
+
+def test_what_digests_are_of_is_that_of_this_format():
+    """Whoever changes how they are made raises FORMAT, or every cell of every run file would be called damaged."""
+    connection = sqlite3.connect(":memory:")
+    for table, declared in TABLES.items():
+        kept = {name: kind for name, kind in declared.items() if table != "cells" or name in PINNED}
+        connection.execute(f"CREATE TABLE {table} ({', '.join(f'{name} {kind}' for name, kind in kept.items())})")
+    connection.executemany(
+        f"INSERT INTO cells ({', '.join(PINNED)}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608  own names
+        [
+            ("a", "σ", 1, 0, "done", -1.5, 10, "two\0words", '{"reference": "x"}'),
+            ("b", "σ", 1, 0, "failed", None, None, "why", '{"reference": "x"}'),
+        ],
+    )
+    connection.execute("INSERT INTO bounds VALUES ('a', 10, -1.5, NULL, 0.25)")
+    connection.execute("INSERT INTO history VALUES ('a', 0, -3.0, -4.0), ('a', 1, -2.0, -3.0)")
+    connection.execute("INSERT INTO per_image VALUES ('a', zeroblob(16), NULL, zeroblob(16), NULL)")
+    connection.execute("INSERT INTO pictures VALUES ('a', 'sample', '[1, 2, 2]', x'00010203')")
+    connection.execute("INSERT INTO meta VALUES ('name', '\"t\"')")
+    connection.execute("INSERT INTO provenance VALUES (1, '{}')")
+    connection.execute("INSERT INTO throughput (kind, train_images_per_s) VALUES ('k', 7.5)")
+    connection.execute("INSERT INTO scaling (kind, size) VALUES ('k', 2), ('k', 4)")
+    connection.execute("INSERT INTO candidates (search, candidate, chosen) VALUES ('s', '{}', 1)")
+    connection.execute("INSERT INTO candidate_history VALUES ('s', '{}', 1, -2.0, -3.0)")
+    found = content.read(connection)
+    assert found.wrong == {}
+    parts = digests.of(found)
+    assert len(parts) == 9
+    said = hashlib.sha256(json.dumps(sorted((*part, text) for part, text in parts.items())).encode()).hexdigest()[:16]
+    assert DIGESTS_OF_ROWS.get(FORMAT) == said
 
 
 def test_what_names_leave_out_stays_what_it_was():

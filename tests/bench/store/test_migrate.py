@@ -19,6 +19,7 @@ from bench.store import RunFile, StoreError, read_run
 from bench.store import migrate as migrating
 from bench.store.columns import FORMAT
 from bench.store.export import export
+from bench.store.guard import content, digests, schema
 from bench.store.read_export import read_exported
 
 OLD = Path(__file__).with_name("format_3.sqlite")
@@ -38,6 +39,21 @@ def old(tmp_path: Path) -> Path:
 def cells_before(path: Path) -> pd.DataFrame:
     with sqlite3.connect(path) as connection:
         return pd.read_sql_query("SELECT * FROM cells ORDER BY rowid", connection)
+
+
+def without_digests(folder: Path) -> None:
+    """An export as it was when it had no digests, whose tables may be written anew."""
+    stored = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
+    del stored["sha256"]
+    (folder / "provenance.json").write_text(json.dumps(stored), encoding="utf-8")
+
+
+def written_then(path: Path) -> None:
+    """The digests of a file that was changed by hand, as the code that wrote it so would have stored them."""
+    with sqlite3.connect(path) as connection:
+        connection.execute("DELETE FROM digests")
+        there = [table for table in content.PARTS if schema.has(connection, table)]
+        digests.store(connection, digests.of(content.read(connection, there)))
 
 
 def of_then(cells: Iterable[Cell]) -> list[Cell]:
@@ -113,6 +129,7 @@ def test_a_column_that_is_new_is_made_in_a_file_that_lacks_it(old):
         connection.execute("ALTER TABLE cells DROP COLUMN khat_median")
         connection.execute("ALTER TABLE cells DROP COLUMN precision")
         connection.execute("DROP TABLE scaling")
+    written_then(old)
     tables = read_run(old)
     assert tables.cells["khat_median"].isna().all()
     assert sorted(tables.cells["precision"].unique()) == ["bf16", "float32"], "a key's column is filled from the specs"
@@ -138,6 +155,7 @@ def test_exports_of_before_are_read_under_the_names_of_today(old, tmp_path):
             table["config"], table["kind"] = table["config"].map(configs), table["kind"].map(kinds)
             table = table.drop(columns=["eval_samples", "khat_median"])
         table.to_parquet(path)
+    without_digests(folder)
     read = read_exported(folder)
     assert read.cells["cell"].tolist() == today.cells["cell"].tolist()
     assert read.cells["kind"].tolist() == today.cells["kind"].tolist()
@@ -215,6 +233,7 @@ def test_an_export_of_format_4_is_read_in_the_words_of_today(tmp_path):
         if stored.stem == "cells":
             table = table.drop(columns="bound").assign(**before[["config", "kind", "spec", "objective"]])
         table.to_parquet(stored)
+    without_digests(tmp_path / "tables")
     read = read_exported(tmp_path / "tables")
     assert {row.label: (row.objective, row.bound) for row in read.cells.itertuples()} == ASKED
     for name in ("cell", "config", "kind"):
