@@ -23,6 +23,7 @@ TRAINED_IN = {
 }
 
 NUMBER = re.compile(r"\d[\d.,]*")
+DAMAGED = re.compile(r"^.*: (?=the |\d+ )", re.DOTALL)
 DIFFER = " (the numbers in it differ)"
 
 
@@ -54,6 +55,9 @@ def notices(tables: RunTables, failed: pd.DataFrame) -> list[str]:
     if len(failed):
         ends = ", ".join(f"{count} {status}" for status, count in failed["status"].value_counts().items())
         texts.append(f"{len(failed)} of {len(tables.cells)} cells gave no result ({ends}); the reasons are below.")
+    for sentence in tables.damaged:  # "FILE: the cell …": a page tells no folders of a machine
+        said = DAMAGED.sub("", sentence)
+        texts.append(f"{said[:1].upper()}{said[1:]}")
     commits = {git(entry).get("commit") for entry in invocations(tables)}
     if len(commits) > 1:
         texts.append(f"The cells come from {len(commits)} different commits: they may not be comparable.")

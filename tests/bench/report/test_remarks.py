@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import sqlite3
 from pathlib import Path
 from typing import Any
 
 from bench.report import provenance
 from bench.report.terminal import ranking_text
-from bench.store import RunTables
+from bench.store import RunTables, read_run
 from tests.bench.report import fake_run
 from tests.bench.report.runs import built, section
 
@@ -52,3 +54,21 @@ def test_a_run_of_before_has_no_remarks() -> None:
     tables = fake_run.tables(fake_run.few(), pictures=False)
     assert [facts.remarks for facts in provenance.data(tables)] == [()]
     assert not provenance.loud(tables)
+
+
+def test_the_page_names_what_is_damaged_and_no_folder(tmp_path: Path) -> None:
+    """A real file with a turned digit in one cell's row, as its reader tells it."""
+    path = fake_run.write(tmp_path / "a: the run.sqlite", fake_run.few(), images=30, seeds=range(1), pictures=False)
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        (cell,) = connection.execute("SELECT cell FROM cells WHERE status = 'done' LIMIT 1").fetchone()
+        connection.execute("UPDATE cells SET iw_nats = iw_nats + 1 WHERE cell = ?", (cell,))
+    tables = read_run(path)
+    assert len(tables.damaged) == 1
+    page = built(tables, tmp_path)
+    notices = [notice.text for notice in page.all("p") if notice.attributes.get("class") == "notice"]
+    told = [text for text in notices if "damaged" in text]
+    assert len(told) == 1
+    assert told[0].startswith("The cell ")
+    assert cell[-20:] in told[0]
+    assert str(tmp_path) not in told[0]
+    assert cell not in set(tables.cells["cell"])
