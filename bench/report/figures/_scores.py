@@ -9,11 +9,13 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from bench.report.figures._looks import MUTED
+from bench.report.figures._text import wide
 from bench.statistics.boards import Board
 from bench.statistics.rows import Estimate, Row
 
 #: references that figures draw, but for the uniform guess, and what stands beside their line
 DRAWN = {"histogram": "histogram", "product_mixture": "mixture"}
+SMALL, LEVEL = 9, 13  # the size of their names, and what a line of them takes, CSS pixels
 
 
 def quantity(board: Board) -> str:
@@ -49,40 +51,35 @@ def _reach(value: Estimate, sign: int) -> tuple[float, float]:
     return low, high
 
 
-def uniform_line(axes: Axes, board: Board, window: tuple[float, float], *, vertical: bool) -> None:
-    """The score of a uniform guess, where it lies in the window."""
+def uniform_line(axes: Axes, board: Board, window: tuple[float, float]) -> None:
+    """A level line at the score of a uniform guess, where it lies in the window."""
     if not min(window) <= board.uniform <= max(window):
         return
-    (axes.axvline if vertical else axes.axhline)(board.uniform, color=MUTED, linewidth=1)
-    where = (board.uniform, 1) if vertical else (0, board.uniform)
-    axes.annotate(
-        "uniform guess",
-        where,
-        xycoords=("data", "axes fraction") if vertical else ("axes fraction", "data"),
-        xytext=(-4, -3) if vertical else (3, -3),
-        textcoords="offset points",
-        ha="right" if vertical else "left",
-        va="top",
-        fontsize=10,
-        color=MUTED,
-    )
+    axes.axhline(board.uniform, color=MUTED, linewidth=1)
+    axes.annotate("uniform guess", (0, board.uniform), xycoords=("axes fraction", "data"), xytext=(3, -3),
+                  textcoords="offset points", ha="left", va="top", fontsize=10, color=MUTED)  # fmt: skip
 
 
-def plain_lines(axes: Axes, board: Board, window: tuple[float, float]) -> None:
-    """Upright lines at what needs no network, a histogram and a mixture of products, where they lie in the window."""
-    for row in board.references:
-        if row.family not in DRAWN or not min(window) <= row.value.mean <= max(window):
+def upright(board: Board, window: tuple[float, float], width: float) -> list[tuple[float, str, int]]:
+    """What needs no network and lies in the window: a value, a name and the level above the plot, from 0, at which the
+    name stands beside no other; `width` of the plot in CSS pixels."""
+    low, high = sorted(window)
+    lines = [(row.value.mean, DRAWN[row.family]) for row in board.references if row.family in DRAWN]
+    ends: list[float] = []  # of the names on each level
+    found = []
+    for value, name in sorted([*lines, (board.uniform, "uniform guess")]):
+        if not low <= value <= high:
             continue
-        axes.axvline(row.value.mean, color=MUTED, linewidth=1, zorder=0)
-        axes.annotate(
-            DRAWN[row.family],
-            (row.value.mean, 0),
-            xycoords=("data", "axes fraction"),
-            xytext=(-2, 3),
-            textcoords="offset points",
-            rotation=90,
-            ha="right",
-            va="bottom",
-            fontsize=9,
-            color=MUTED,
-        )
+        middle, half = width * (value - low) / (high - low), wide(name, SMALL) / 2
+        level = next((place for place, end in enumerate(ends) if end + SMALL < middle - half), len(ends))
+        ends[level : level + 1] = [middle + half]
+        found.append((value, name, level))
+    return found
+
+
+def upright_lines(axes: Axes, lines: Sequence[tuple[float, str, int]]) -> None:
+    """The lines, each with its name above the plot, where no mark is."""
+    for value, name, level in lines:
+        axes.axvline(value, color=MUTED, linewidth=1, zorder=0)
+        axes.annotate(name, (value, 1), xycoords=("data", "axes fraction"), xytext=(0, 3 + level * LEVEL),
+                      textcoords="offset points", ha="center", va="bottom", fontsize=SMALL, color=MUTED)  # fmt: skip

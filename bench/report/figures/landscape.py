@@ -10,7 +10,7 @@ from bench.report.figures._looks import INK, MUTED, Looks
 from bench.report.figures._marks import Direction, beyond, bounded, stroke
 from bench.report.figures._panels import LABEL, layout, setting
 from bench.report.figures._rows import named
-from bench.report.figures._scores import limits, plain_lines, quantity, uniform_line
+from bench.report.figures._scores import LEVEL, limits, quantity, upright, upright_lines
 from bench.report.figures._svg import styled, tip
 from bench.report.figures._text import fit
 from bench.report.numbers import bound, bracket, measured
@@ -38,13 +38,16 @@ def draw(board: Board, tables: RunTables, looks: Looks) -> Figure | None:
         lines = grouped(board.everything, lambda row: row.label)
     names, groups = list(lines)[:MOST_LINES], list(lines.values())[:MOST_LINES]
     window = limits(board)
-    figure, (axes,) = layout(1, height=20 + 25 * len(groups), columns=1, left=LEFT, right=RIGHT, top=6, width=WIDTH)
+    plain = upright(board, window, WIDTH - LEFT - RIGHT)
+    above = LEVEL * (1 + max((level for *_, level in plain), default=-1))
+    figure, (axes,) = layout(
+        1, height=20 + 25 * len(groups), columns=1, left=LEFT, right=RIGHT, top=6 + above, width=WIDTH
+    )
     axes.set_xlim(*sorted(window))
     axes.set_ylim(len(groups) - 0.4, -0.6)
     if board.ranked:
         axes.axvline(board.ranked[0].value.mean, color=MUTED, linewidth=1, linestyle=(0, (2, 2)))
-    uniform_line(axes, board, window, vertical=True)
-    plain_lines(axes, board, window)
+    upright_lines(axes, plain)
     better, worse = ENDS if board.better == "lower" else ENDS[::-1]
     for height, rows in enumerate(groups):
         first = rows[0]

@@ -45,7 +45,7 @@ def draw(board: Board, tables: RunTables, looks: Looks) -> Figure | None:
             tip(line, f"{row.label}: {measured(row.value.mean, board.unit)} {bracket(row.value, board.unit)}".rstrip())
         axes.set_xscale("log")
         axes.set_ylim(low, high)
-        uniform_line(axes, board, (low, high), vertical=False)
+        uniform_line(axes, board, (low, high))
         spread(axes, [(row.value.mean, row.sigma) for row in modes], 106)
         head(axes, family, looks, fixed[0], 106)
         axes.set_xlabel("fixed σ, pixels scaled to [0, 1]")

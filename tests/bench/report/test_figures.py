@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import sys
 from collections.abc import Callable
@@ -16,8 +17,10 @@ from matplotlib.text import Annotation
 from bench.report import figures, numbers, ranking
 from bench.report.figures import Looks, calibration, landscape, latents, samples, sigma
 from bench.report.figures._panels import by_config
-from bench.report.figures._scores import limits
+from bench.report.figures._scores import SMALL, limits, upright
+from bench.report.figures._text import wide
 from bench.statistics.boards import Board, boards
+from bench.statistics.rows import Estimate
 from bench.store import RunTables
 from tests.bench.report import fake_run
 from tests.bench.report.page_reader import Element
@@ -58,13 +61,15 @@ def test_landscape_has_a_line_at_what_needs_no_network_where_it_is_near() -> Non
     figure = landscape.draw(board, few(), looks(board))
     assert figure is not None
     (axes,) = figure.axes
-    at = {note.get_text(): note.xy[0] for note in axes.texts if isinstance(note, Annotation) and note.get_rotation()}
+    at = {
+        note.get_text(): note.xy[0] for note in axes.texts if isinstance(note, Annotation) and note.get_ha() == "center"
+    }
     rows = {row.family: row.value.mean for row in board.references}
     assert at == {"histogram": rows["histogram"], "mixture": rows["product_mixture"]}
     far = next(b for b in boards(held(few(), histogram=best - 9000)) if b.dims)
     drawn = landscape.draw(far, few(), looks(far))
     assert drawn is not None
-    assert not [text for text in drawn.axes[0].texts if text.get_rotation() == 90]
+    assert not {"histogram", "mixture"} & {text.get_text() for text in drawn.axes[0].texts}
 
 
 def test_sigma_curve_goes_through_the_scores(tables: RunTables) -> None:
@@ -319,3 +324,19 @@ def test_every_figure_says_what_to_know_when_reading_it() -> None:
     places = [(type(figure), figure.section, figure.order) for figure in found.values()]
     assert len(set(places)) == len(places), "two figures ask for one place"
     assert all(figure.note for figure in found.values())
+
+
+@pytest.mark.parametrize("width", [374, 60])
+def test_names_of_upright_lines_stand_beside_each_other(tables: RunTables, width: int) -> None:
+    board = boards(tables)[0]
+    plain = {"histogram": board.uniform - 0.2, "product_mixture": board.uniform - 0.3}
+    rows = [replace(board.ranked[0], family=family, value=Estimate(value)) for family, value in plain.items()]
+    board = replace(board, references=tuple(rows))
+    found = upright(board, (0.0, 6.0), width)
+    assert [name for _, name, _ in found] == ["mixture", "histogram", "uniform guess"]
+    assert [value for value, *_ in found] == sorted(value for value, *_ in found)
+    boxes = [(value / 6.0 * width, wide(name, SMALL) / 2, level) for value, name, level in found]
+    for (one, half, level), (other, other_half, other_level) in itertools.combinations(boxes, 2):
+        assert level != other_level or abs(one - other) > half + other_half
+    assert {level for *_, level in found} == set(range(1 + max(level for *_, level in found)))
+    assert upright(board, (0.0, 1e-6), width) == []
