@@ -62,7 +62,9 @@ def test_landscape_has_a_line_at_what_needs_no_network_where_it_is_near() -> Non
     assert figure is not None
     (axes,) = figure.axes
     at = {
-        note.get_text(): note.xy[0] for note in axes.texts if isinstance(note, Annotation) and note.get_horizontalalignment() == "center"
+        note.get_text(): note.xy[0]
+        for note in axes.texts
+        if isinstance(note, Annotation) and note.get_horizontalalignment() == "center"
     }
     rows = {row.family: row.value.mean for row in board.references}
     assert at == {"histogram": rows["histogram"], "mixture": rows["product_mixture"]}
