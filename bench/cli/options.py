@@ -80,8 +80,12 @@ def say_damaged(tables: RunTables) -> None:
 
 def run_file(run: str) -> Path:
     """The file of a run given by name or by path."""
+    from bench.store.guard.places import what_it_is
+
     if run.endswith(".sqlite") or os.sep in run:
         path = Path(run)
+        if other := what_it_is(path):
+            raise Refused(f"{brief(run, 100)} is {other}, and no run file; give a run's name or its file.")
         if not path.is_file():
             raise Refused(f"there is no run file {brief(run, 100)}; vae-bench run makes one.")
         return path

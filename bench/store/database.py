@@ -14,8 +14,9 @@ from bench.store.guard import content, digests, places, schema
 from bench.store.guard.connection import cannot_write, connect, distrust, only_reading, reading, transaction
 from bench.store.guard.content import Content, Part
 from bench.store.guard.errors import StoreError, damaged, shown, some
+from bench.store.guard.header import begins_as_run
 from bench.store.migrate import bring_along, is_current
-from bench.store.schema import APPLICATION_ID, DIGESTED, RESULT_TABLES, TABLES
+from bench.store.schema import DIGESTED, RESULT_TABLES, TABLES
 
 __all__ = ["StoreError", "cannot_write", "connect", "reading", "transaction"]
 
@@ -89,12 +90,7 @@ def open_to_write(path: Path) -> tuple[sqlite3.Connection, list[str]]:
 
 def replaceable(path: Path) -> bool:
     """Whether --fresh may write over this file: nothing there, an empty file, or a run file of any version or state."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(72)
-    except FileNotFoundError:
-        return True
-    return not head or (head.startswith(b"SQLite format 3\0") and head[68:72] == APPLICATION_ID.to_bytes(4, "big"))
+    return not path.exists() or not path.stat().st_size or begins_as_run(path)
 
 
 def _look_at(path: Path) -> None:

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from bench.grid.errors import UserError
+from bench.store.guard.header import begins_as_run
 
-LONGEST_NAME, LONGEST_DETAIL, NAMED = 70, 90, 2  # so that a sentence is 300 letters at most
+LONGEST_NAME, LONGEST_DETAIL, NAMED = 70, 85, 2  # so that a sentence is 300 letters at most
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 
 
@@ -36,8 +37,9 @@ def some(names: Iterable[str]) -> str:
 
 
 def damaged(path: Path, what: str, how: str = "damaged") -> StoreError:
-    """The sentence of a file that is not as it was written, wherever that is found."""
+    """The sentence of a file that is not as it was written, wherever that is found; --fresh takes what begins as a run
+    alone."""
+    anew = ", or --fresh to begin anew in its place" if begins_as_run(path) else ""
     return StoreError(
-        f"{shown(path)} is {how} ({detail(what)}); restore a copy of it, or give another --out (with --fresh a new run "
-        "is begun in its place)."
+        f"{shown(path)} is {how} ({detail(what)}); restore a copy of it, or give vae-bench run another --out{anew}."
     )

@@ -140,6 +140,18 @@ def stale_companions(path: Path) -> list[Path]:
     return found
 
 
+def what_it_is(path: Path) -> str:
+    """What stands at a name where there is no regular file to be read: "a folder", "a link that leads to itself"; ""
+    where there is nothing, or a regular file."""
+    try:
+        mode = stat.S_IFMT(path.stat().st_mode)
+    except FileNotFoundError:
+        return "a link to what is not there" if path.is_symlink() else ""
+    except (OSError, ValueError):  # the second of a name with a zero byte
+        return "a link that leads to itself" if path.is_symlink() else ""
+    return "" if mode == stat.S_IFREG else KINDS.get(mode, "no file")
+
+
 def _looked_up(path: Path, name: str) -> os.stat_result | None:
     """What is there, links followed; None for nothing. Raises OSError, StoreError."""
     if "\0" in str(path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from bench import cli
 from bench import report as pages
 from bench.cli import places
+from bench.store.database import replaceable
 from bench.store.weights import folder_of
 from tests.bench.report import fake_run
 
@@ -43,7 +45,7 @@ def report(
     monkeypatch.setattr("bench.statistics.boards.boards", lambda _: [])
 
     def call(run: str, *arguments: str) -> tuple[int, list[str], str]:
-        if not Path(run).exists():
+        if not os.path.lexists(run):
             Path(run).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(made, run)
         code = cli.carry_out(["report", run, *arguments])
@@ -206,3 +208,34 @@ def test_a_hostile_name_of_a_run_gets_a_sentence(
     assert err.count("\n") == 1
     assert err.rstrip("\n").isprintable()
     assert len(err) <= 301
+
+
+def test_what_is_no_file_is_called_what_it_is(report: Call) -> None:
+    Path("results").mkdir(exist_ok=True)
+    os.mkfifo("results/pipe.sqlite")
+    Path("loop.sqlite").symlink_to("loop.sqlite")
+    Path("gone.sqlite").symlink_to("nowhere")
+    Path("folder.sqlite").mkdir()
+    kinds = {
+        "results/pipe.sqlite": "a FIFO",
+        "loop.sqlite": "a link that leads to itself",
+        "gone.sqlite": "a link to what is not there",
+        "folder.sqlite": "a folder",
+    }
+    for name, kind in kinds.items():
+        code, lines, err = report(name)
+        assert (code, lines) == (2, [])
+        assert err == f"vae-bench: {name} is {kind}, and no run file; give a run's name or its file.\n"
+
+
+def test_what_is_said_of_a_damaged_file_can_be_followed(report: Call) -> None:
+    Path("text.sqlite").write_text("no database")
+    err = report("text.sqlite")[2]
+    assert err.endswith("restore a copy of it, or give vae-bench run another --out.\n")
+    report("results/x.sqlite")
+    whole = Path("results/x.sqlite").read_bytes()
+    Path("half.sqlite").write_bytes(whole[: len(whole) // 2])
+    err = report("half.sqlite")[2]
+    assert err.endswith("or give vae-bench run another --out, or --fresh to begin anew in its place.\n")
+    assert replaceable(Path("half.sqlite"))
+    assert not replaceable(Path("text.sqlite"))
