@@ -23,6 +23,8 @@ from bench.grid.settings import GROUPS, KEYS, Settings, keys_of
 EVALUATION = ("scored_as", *keys_of("evaluation"))
 #: keys that labels have words of their own for, or leave out
 WORDED = ("family", "objective", "bound", "train_samples", "seed")
+#: keys that labels show wherever they say that something else than the bound was raised, shared by the grid or not
+OF_KL = ("kl_weight", "kl_warmup", "free_bits")
 
 
 def _frozen(value: Any) -> Any:
@@ -234,10 +236,11 @@ def _label(cell: Cell, varying: list[str]) -> str:
     parts += [getattr(cell, key) for key in ("objective", "bound") if cell.tells(key)]
     if cell.train_samples != 1:
         parts.append(f"L={cell.train_samples}")
-    for name in varying:
+    for name in varying + [name for name in OF_KL if name not in varying and cell.tells(name)]:
         value = _plain(getattr(cell, name))
         nothing = "all" if name.endswith("_images") else "none"
         text = ",".join(map(str, value)) if isinstance(value, list) else value if value is not None else nothing
+        text = number_text(text) if name in OF_KL else text
         parts.append(f"{name}={short_name(value) if isinstance(value, str) else text}")
     return " ".join(parts)
 
