@@ -162,17 +162,17 @@ class Cell(Settings):
         if self.sigma_mode == "fixed":
             spec["options"] = {**spec["options"], "sigma": "fixed"}
         sigma = f"-sigma={self.sigma_mode}" if self.sigma_mode else ""
-        return f"{short_name(self.dataset)}-{self.family}{sigma}-{'-'.join(self._trained())}-{_digest(spec)}"
+        return f"{short_name(self.dataset)}-{self.family}{sigma}-{'-'.join(self._trained(of_speed=True))}-{_digest(spec)}"
 
     def _stem(self, scored_as: str = "itself") -> str:
         options = [f"{key}={number_text(value)}" for key, value in sorted(self.options.items())]
         scoring = [] if scored_as == "itself" else [scored_as]
         return "-".join([short_name(self.dataset), self.family, *options, *scoring, *self._trained()])
 
-    def _trained(self) -> list[str]:
-        """What names say of the training."""
+    def _trained(self, *, of_speed: bool = False) -> list[str]:
+        """What names say of the training; or what those of its speed do."""
         on = [self.objective] if self.tells("objective") else []
-        return [*on, self.bound, self._samples(), *self._named()]
+        return [*on, self.bound, self._samples(), *self._named(of_speed)]
 
     def tells(self, key: str) -> bool:
         """Whether the cell's value of a key of the grid is told in its names."""
@@ -181,10 +181,10 @@ class Cell(Settings):
     def _samples(self) -> str:
         return "Ltuned" if "train_samples" in self.tune else f"L{self.train_samples}"
 
-    def _named(self) -> list[str]:
+    def _named(self, of_speed: bool) -> list[str]:
         """The keys that names show where they are not what they were before the key existed: a word as it is, a number
-        under its key."""
-        values = {name: getattr(self, name) for name, key in KEYS.items() if key.named}
+        under its key; `of_speed`: of those that pace."""
+        values = {name: getattr(self, name) for name, key in KEYS.items() if key.named and (key.paces or not of_speed)}
         return [
             value if isinstance(value, str) else f"{name}={number_text(value)}"
             for name, value in values.items()
