@@ -1,4 +1,7 @@
-"""The keys of a grid file: what each takes, its default, and the sentence for a value that it does not take."""
+"""The keys of a grid file: what each takes, its default, and the sentence for a value that it does not take.
+
+It is one file, for who adds a key finds all that can be said of one in one place.
+"""
 
 from __future__ import annotations
 
