@@ -162,7 +162,9 @@ class Cell(Settings):
         if self.sigma_mode == "fixed":
             spec["options"] = {**spec["options"], "sigma": "fixed"}
         sigma = f"-sigma={self.sigma_mode}" if self.sigma_mode else ""
-        return f"{short_name(self.dataset)}-{self.family}{sigma}-{'-'.join(self._trained(of_speed=True))}-{_digest(spec)}"
+        return (
+            f"{short_name(self.dataset)}-{self.family}{sigma}-{'-'.join(self._trained(of_speed=True))}-{_digest(spec)}"
+        )
 
     def _stem(self, scored_as: str = "itself") -> str:
         options = [f"{key}={number_text(value)}" for key, value in sorted(self.options.items())]

@@ -141,8 +141,8 @@ def _require_warmup(block: Block) -> None:
     said = f"kl_warmup = {number_text(max(warmups, key=lambda w: w * epochs if w < 1 else w))}"
     if longest >= epochs:
         raise GridError(
-            f"{block.where}: {said} leaves none of epochs = {epochs} with the whole weight of the KL; give more epochs, "
-            "or a shorter warm-up."
+            f"{block.where}: {said} leaves none of epochs = {epochs} with the whole weight of the KL; give more "
+            "epochs, or a shorter warm-up."
         )
     if longest and longest + max(patience) >= epochs:
         raise GridError(
@@ -159,7 +159,7 @@ def _weighted(block: Block) -> frozenset[str]:
     if any(free) and weighted and ("free_bits" in block.tune or weighted == set(bounds)):
         raise GridError(
             f"{block.where}: free_bits = {shown(max(free))} are a floor of the KL, which bound = "
-            f"{shown(min(weighted))} does not have; write bound = \"elbo\", or remove free_bits."
+            f'{shown(min(weighted))} does not have; write bound = "elbo", or remove free_bits.'
         )
     return weighted
 

@@ -123,7 +123,10 @@ class Settings(BaseModel):
     )
     bound: Annotated[str, _one_of(WORDS["bound"]), Key("training", bundled=False)] = "elbo"
     kl_weight: Annotated[float, Key("training", bundled=False, paces=False, named=True, tunable=True)] = Field(
-        default=1.0, ge=0, allow_inf_nan=False, description="a number >= 0 by which training weighs the KL (1: as it is)"
+        default=1.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="a number >= 0 by which training weighs the KL (1: as it is)",
     )
     kl_warmup: Annotated[
         float, AfterValidator(_share_or_epochs), Key("training", bundled=False, paces=False, named=True, tunable=True)

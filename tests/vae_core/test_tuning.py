@@ -156,7 +156,9 @@ def test_rivals_are_parted_by_the_exact_masses_of_dequantised_training(
 def weighing(data: Dataset, *kinds: dict[str, float], **settings: Any) -> Search:
     """Candidates that differ in what training makes of the KL."""
     candidates = [
-        Candidate(kl, Member(likelihoods.make("gaussian", sigma=0.3), seed=SEED, learning_rate=1e-2, **kl), EVEN, SCHEDULE)
+        Candidate(
+            kl, Member(likelihoods.make("gaussian", sigma=0.3), seed=SEED, learning_rate=1e-2, **kl), EVEN, SCHEDULE
+        )
         for kl in kinds
     ]
     axes = {key: tuple(kl[key] for kl in kinds) for key in kinds[0]}

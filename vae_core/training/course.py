@@ -1,7 +1,8 @@
 """The course of one model through validation: which epoch is its best, when nothing more comes, what it still gained.
 
 All of it goes by the objective that is trained, the KL at its whole weight, on the validation images, with noise that
-is the same at every look; what was seen while that weight still rose is written down, and is nobody's best. So two epochs are compared image by image. Where a model ends by itself (patience > 0) the comparison is a trimmed mean of
+is the same at every look; what was seen while that weight still rose is written down, and is nobody's best. So two
+epochs are compared image by image. Where a model ends by itself (patience > 0) the comparison is a trimmed mean of
 those differences. Under a sharp likelihood the score of a single image moves by hundreds of bits from one look to the
 next, and in a plain mean over some hundred images it would decide alone: keep a model going that has ended, or hide
 what all the others gain. A median would be robust too, but where most images stand still it does not see the others

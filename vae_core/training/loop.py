@@ -128,8 +128,8 @@ def validate(program: BundleProgram, valid: Tensor) -> Tensor:
 
 
 def _validated(program: BundleProgram, valid: Tensor, *, masses: bool = False) -> Iterator[Tensor]:
-    """Each model's objective, or if asked for its bound of exact masses, on each image of one validation batch after the other,
-    [M, rows], nats."""
+    """Each model's objective, or if asked for its bound of exact masses, on each image of one validation batch after
+    the other, [M, rows], nats."""
     streams = Streams("validation", program.seeds, program.device)
     for start in range(0, len(valid), VALIDATION_ROWS):
         k = valid[start : start + VALIDATION_ROWS].expand(len(program.seeds), -1, -1)

@@ -91,8 +91,8 @@ class Trainer:
             self._kept = {name: program.see(name, self.data.train, none) for name in fixed}
         #: of an image's objective in the sum that a step lowers
         self._weight = torch.full((program.models, self.batch), -1 / self.batch, device=program.device)
-        #: of each model over how many steps the KL's weight rises, [M, 1], 1 where it does not; and the steps that it is
-        #: ahead, 1 there, so that it has its weight from the first on
+        #: of each model over how many steps the KL's weight rises, [M, 1], 1 where it does not; and the steps that it
+        #: is ahead, 1 there, so that it has its weight from the first on
         self._warmup: tuple[Tensor, Tensor] | None = None
         rise = [member.warmup_epochs(self.schedule) * self.steps for member in program.members]
         if any(rise):

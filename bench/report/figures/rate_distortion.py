@@ -92,8 +92,8 @@ def draw(board: Board, tables: RunTables, looks: Looks) -> Figure | None:
         _line(sums, line, [places[p.weight] for p in line], [p.sum for p in line], dashes, board, looks)
         _seeds(plane, sums, line, places, board, tables, looks)
         for point in (line[0], line[-1]):
-            plane.annotate(number_text(point.weight), (point.rate, point.distortion), xytext=(6, 5), fontsize=LABEL,
-                           textcoords="offset points", color=MUTED)  # fmt: skip
+            plane.annotate(f"×{number_text(point.weight)}", (point.rate, point.distortion), xytext=(6, 5),
+                           textcoords="offset points", fontsize=LABEL, color=MUTED)  # fmt: skip
     _of_one_sum(plane, best, board)
     _weights(sums, places)
     sums.axhline(best, color=INK, linewidth=1, linestyle=(0, (4, 2)), alpha=0.7, zorder=1)
@@ -248,11 +248,11 @@ FIGURE = OfBoard(
     note=(
         "The two parts of the bound of test images, with the KL as it is, whatever training gave it for a weight: rate "
         "is the KL of the trained encoder's q, distortion −E ln P of the exact masses under it, before proposals are "
-        "fitted. A line is one setting over its weights, of which the first and the last are written beside it; faint "
-        f"dots are single seeds; {MOST_LINES} lines of a family are drawn at most. On a slanted line the sum is one number, the bound on what the images take (dashed: "
-        "the best here; Alemi et al. 2018). By a better q every model lies lower and further left: what is shown is "
-        "an upper bound on its own curve (Huang et al. 2020). Dotted: the best score of all, importance-weighted. "
-        "Epochs were chosen, and trainings ended, by what each training raised, its own weight in force. Hollow: folk "
-        "recipes."
+        "fitted. A line is one setting over its weights, the first and the last of which stand beside it; faint dots "
+        f"are single seeds; {MOST_LINES} lines of a family are drawn at most. Where rate plus distortion is one number "
+        "the ELBO is, on the slanted lines (dashed: the best here; Alemi et al. 2018); it bounds what the images take, "
+        "and a better q for the same decoder would bring it down (Huang et al. 2020). Dotted: the best score of all, "
+        "importance-weighted. Epochs were chosen, and trainings ended, by what each training raised, its own weight "
+        "in force. Hollow: folk recipes."
     ),
 )

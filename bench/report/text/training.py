@@ -83,8 +83,8 @@ def weighed(board: Board) -> Markup:
         )
     if warmed:
         text += Markup(
-            "{}Of a warm-up of the KL no epoch is chosen, and patience begins after it ({} configuration{}); until then "
-            "curves of training have the weight of the moment."
+            "{}Of a warm-up of the KL no epoch is chosen, and patience begins after it ({} configuration{}); until "
+            "then curves of training have the weight of the moment."
         ).format(" " if rows else "", len(warmed), "" if len(warmed) == 1 else "s")
     return text
 

@@ -110,7 +110,10 @@ def test_a_weighted_bound_has_no_free_bits() -> None:
         ("kl_warmup = -0.5", "kl_warmup = -0.5, but"),
         ("free_bits = -0.1", "free_bits = -0.1, but free_bits takes a number of nats a latent dimension >= 0"),
         ("klweight = 2", "did you mean 'kl_weight'?"),
-        ("kl_warmup = 20", "kl_warmup = 20 leaves none of epochs = 20 with the whole weight of the KL; give more epochs"),
+        (
+            "kl_warmup = 20",
+            "kl_warmup = 20 leaves none of epochs = 20 with the whole weight of the KL; give more epochs",
+        ),
         ("kl_warmup = [0, 31]", "kl_warmup = 31 leaves none of epochs = 20"),
         ("[tune]\nkl_warmup = [0, 31]", "kl_warmup = 31 leaves none of epochs = 20"),
         ("kl_warmup = 12\npatience = 8", "patience = 8 begins after kl_warmup = 12, and can never end a training of"),
@@ -122,5 +125,10 @@ def test_what_is_no_number_of_theirs_gets_one_sentence(asked: str, said: str) ->
 
 
 def test_the_remedies_work() -> None:
-    for asked in ("kl_warmup = 19", "kl_warmup = 0.95", "kl_warmup = 12\npatience = 7", "kl_warmup = 0.7\npatience = 5"):
+    for asked in (
+        "kl_warmup = 19",
+        "kl_warmup = 0.95",
+        "kl_warmup = 12\npatience = 7",
+        "kl_warmup = 0.7\npatience = 5",
+    ):
         assert len(cells_of(HEAD + asked)) == 1

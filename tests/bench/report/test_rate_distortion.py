@@ -1,4 +1,4 @@
-"""Rate and distortion over the weight of the KL against the cells that they are of, and what is said of such training."""
+"""Rate and distortion over the weight of the KL against the cells they are of, and what is said of such training."""
 
 from __future__ import annotations
 
@@ -128,10 +128,11 @@ def test_what_is_left_out_of_the_ranking_has_a_rate_all_the_same() -> None:
 
 
 def test_a_recipe_is_one_line_though_its_reading_changes() -> None:
+    readings = zip(WEIGHTS, ("gaussian_fitted", "laplace_fitted", "gaussian_fitted"), strict=True)
     settings = [
-        Setting("mse_sum", 2.0 + 0.1 * place, scored_as=reading, view="grey", kl={"kl_weight": weight})
-        for place, (weight, reading) in enumerate(zip(WEIGHTS, ("gaussian_fitted", "laplace_fitted", "gaussian_fitted"), strict=True))
-    ]  # fmt: skip
+        Setting("mse_sum", 2.0 + 0.1 * weight, scored_as=reading, view="grey", kl={"kl_weight": weight})
+        for weight, reading in readings
+    ]
     _, figure = drawn(run(settings))
     assert figure is not None
     assert [len(line) for line in lines_of(figure.axes[0]).values()] == [3]

@@ -281,7 +281,7 @@ def test_what_training_made_of_the_kl_is_in_its_objective_and_in_nothing_else(k:
     middle = parts.reconstruction - 0.5 * parts.kl  # of one sample it is the ELBO so weighed, but for noise
     torch.testing.assert_close(wide.mean(), middle.mean(), rtol=0.02, atol=0)  # type: ignore[union-attr]
     assert float((none - iwae).mean()) > 0.5 * float(parts.kl.mean())  # nothing of the ratio is left
-    with pytest.raises(ValueError, match="free_bits = 0.5 is a floor of the KL"):
+    with pytest.raises(ValueError, match=r"free_bits = 0\.5 is a floor of the KL"):
         Trained(likelihood, bound=BOUNDS["iwae"], free_bits=0.5)
 
 

@@ -139,7 +139,8 @@ def test_each_model_of_a_bundle_is_as_alone(data: Dataset) -> None:
 def test_a_weight_of_one_beside_others_moves_no_bit(data: Dataset) -> None:
     """And models of different weights are one group, as those of different σ are."""
     plain, among = (
-        train(data, [gaussian(), gaussian(0.3, **kl)], EVEN, SCHEDULE) for kl in ({}, {"kl_weight": 4.0, "kl_warmup": 2})
+        train(data, [gaussian(), gaussian(0.3, **kl)], EVEN, SCHEDULE)
+        for kl in ({}, {"kl_weight": 4.0, "kl_warmup": 2})
     )
     for one, other in zip(numbers(plain, 0), numbers(among, 0), strict=True):
         assert torch.equal(one.nan_to_num(), other.nan_to_num())
@@ -355,7 +356,7 @@ def test_numbers_out_of_range_are_refused(kl: dict[str, float], said: str) -> No
 
 
 def test_free_bits_of_a_weighted_bound_and_endless_warmups_are_refused(data: Dataset) -> None:
-    with pytest.raises(ValueError, match="free_bits = 0.5 is a floor of the KL, which importance-weighted bounds do"):
+    with pytest.raises(ValueError, match=r"free_bits = 0\.5 is a floor of the KL, which importance-weighted bounds do"):
         gaussian(bound="iwae", free_bits=0.5)
     for warmup in (4, 9):
         with pytest.raises(ValueError, match=f"kl_warmup = {warmup} leaves none of 4 epochs the whole weight"):
