@@ -153,7 +153,7 @@ def test_rivals_are_parted_by_the_exact_masses_of_dequantised_training(
     assert parted == [[[2, 3]]]
 
 
-def weighing(data: Dataset, *kinds: dict[str, float], **settings: Any) -> Search:
+def weighing(data: Dataset, *kinds: dict[str, Any], **settings: Any) -> Search:
     """Candidates that differ in what training makes of the KL."""
     candidates = [
         Candidate(

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from markupsafe import Markup
@@ -100,8 +101,8 @@ def draw(board: Board, tables: RunTables, looks: Looks) -> Figure | None:
     if board.ranked:
         top = board.ranked[0]
         refined = -board.sign * top.value.mean if board.unit == "nats" else top.value.mean
-        line = sums.axhline(refined, color=MUTED, linewidth=1, linestyle=(0, (1, 2)), zorder=1)
-        tip(line, f"{top.label}: −ln P(x), importance-weighted, {measured(refined, board.unit)} {board.unit}")
+        dotted = sums.axhline(refined, color=MUTED, linewidth=1, linestyle=(0, (1, 2)), zorder=1)
+        tip(dotted, f"{top.label}: −ln P(x), importance-weighted, {measured(refined, board.unit)} {board.unit}")
     sums.margins(y=0.06)
     spread(sums, [(line[-1].sum, _name(line)) for line in lines], ROOM)
     plane.set(xlabel=f"rate: KL(q(z|x) ‖ p(z)), {board.unit}", ylabel=f"distortion: −E ln P(x|z), {board.unit}")
@@ -153,7 +154,13 @@ def _seeds(
     for point in line:
         own = cells.loc[list(board.samples[point.row.config].cells)].to_numpy(dtype=float) * board.scale
         if len(own) > 1:
-            faint = {"color": looks.hue(point.row.family), "marker": ".", "linestyle": "", "alpha": 0.4, "zorder": 2}
+            faint: dict[str, Any] = {
+                "color": looks.hue(point.row.family),
+                "marker": ".",
+                "linestyle": "",
+                "alpha": 0.4,
+                "zorder": 2,
+            }
             plane.plot(own[:, 0], -own[:, 1], **faint)
             sums.plot([places[point.weight]] * len(own), own[:, 0] - own[:, 1], **faint)
 

@@ -46,7 +46,7 @@ class Setting:
     precision: Literal["float32", "tf32", "bf16"] = "float32"
     options: dict[str, Any] = field(default_factory=dict)
     objective: str = ""  # by default what its view is trained on
-    kl: dict[str, float] = field(default_factory=dict)  # what training made of the KL, by the keys of a grid
+    kl: dict[str, Any] = field(default_factory=dict)  # what training made of the KL, by the keys of a grid
 
     @property
     def binary(self) -> bool:
