@@ -127,14 +127,14 @@ def test_an_iwae_of_bins_is_trained_and_assessed_as_one() -> None:
 
 def test_what_weighs_the_kl_is_reported_with_the_kl_as_it_is() -> None:
     """In one bundle with the plain cell; ELBO, scores, validation bits have weight 1, what was trained on its own."""
-    asked: list[dict[str, float]] = [{}, {"kl_weight": 8.0}, {"kl_weight": 0.0, "kl_warmup": 1.0}, {"free_bits": 0.5}]
+    asked: list[dict[str, Any]] = [{}, {"kl_weight": 8.0}, {"kl_weight": 0.0, "kl_warmup": 1.0}, {"free_bits": 0.5}]
     cells = [cell("gaussian", sigma=0.2, **kl) for kl in asked]
     (planned,) = plan(cells, "cpu", 1)
     rows = {row.cell: row.values for row in carry_out(planned, "cpu")}
     alone = {one.id: carry_out(bundle_of([one]), "cpu")[0].values for one in cells}
     data = load_data("digits", None, "cpu")
     for one in cells:
-        values: dict[str, Any] = rows[one.id]
+        values: Any = rows[one.id]
         parts = values["reconstruction_nats"], values["kl_nats"]
         assert values["elbo_nats"] == pytest.approx(parts[0] - parts[1], rel=1e-6)
         for column in ("iw_nats", "elbo_nats", "kl_nats", "training_objective_nats", "valid_bits_per_dim"):
