@@ -129,9 +129,10 @@ def _trained(data: Dataset, searches: Sequence[Search], device: str, *, cut: boo
     found: dict[tuple[int, int], _Trained] = {}
     for (architecture, schedule), places in together.items():
         members = [_with_its_rate(searches[index].candidates[place]) for index, place in places]
-        # a recipe's own number is not what it is judged by, so it parts nobody
+        # what a recipe raises, or who weighs the KL, is not what it is judged by: how far that will go nobody can tell
+        # from how it went, so it parts nobody
         parted = dict.fromkeys(
-            index for index, _ in places if not searches[index].candidates[0].member.likelihood.recipe
+            index for index, _ in places if all(_raises_what_judges(one.member) for one in searches[index].candidates)
         )
         rivals = [[n for n, (index, _) in enumerate(places) if index == one] for one in parted]
         bundle = train(data, members, architecture, schedule, device, rivals=rivals if cut else ())
@@ -313,6 +314,10 @@ def _size(value: Any) -> float | int | None:
     if isinstance(value, tuple | list) and len(value) == 1:
         value = value[0]
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _raises_what_judges(member: Member) -> bool:
+    return not member.likelihood.recipe and member.raises_bound
 
 
 def _with_its_rate(candidate: Candidate) -> Member:

@@ -23,6 +23,8 @@ from bench.grid.settings import GROUPS, KEYS, Settings, keys_of
 EVALUATION = ("scored_as", *keys_of("evaluation"))
 #: keys that labels have words of their own for, or leave out
 WORDED = ("family", "objective", "bound", "train_samples", "seed")
+#: keys that labels show wherever they say that something else than the bound was raised, shared by the grid or not
+OF_KL = ("kl_weight", "kl_warmup", "free_bits")
 
 
 def _frozen(value: Any) -> Any:
@@ -160,17 +162,19 @@ class Cell(Settings):
         if self.sigma_mode == "fixed":
             spec["options"] = {**spec["options"], "sigma": "fixed"}
         sigma = f"-sigma={self.sigma_mode}" if self.sigma_mode else ""
-        return f"{short_name(self.dataset)}-{self.family}{sigma}-{'-'.join(self._trained())}-{_digest(spec)}"
+        return (
+            f"{short_name(self.dataset)}-{self.family}{sigma}-{'-'.join(self._trained(of_speed=True))}-{_digest(spec)}"
+        )
 
     def _stem(self, scored_as: str = "itself") -> str:
         options = [f"{key}={number_text(value)}" for key, value in sorted(self.options.items())]
         scoring = [] if scored_as == "itself" else [scored_as]
         return "-".join([short_name(self.dataset), self.family, *options, *scoring, *self._trained()])
 
-    def _trained(self) -> list[str]:
-        """What names say of the training."""
+    def _trained(self, *, of_speed: bool = False) -> list[str]:
+        """What names say of the training; or what those of its speed do."""
         on = [self.objective] if self.tells("objective") else []
-        return [*on, self.bound, self._samples(), *self._named()]
+        return [*on, self.bound, self._samples(), *self._named(of_speed)]
 
     def tells(self, key: str) -> bool:
         """Whether the cell's value of a key of the grid is told in its names."""
@@ -179,10 +183,10 @@ class Cell(Settings):
     def _samples(self) -> str:
         return "Ltuned" if "train_samples" in self.tune else f"L{self.train_samples}"
 
-    def _named(self) -> list[str]:
+    def _named(self, of_speed: bool) -> list[str]:
         """The keys that names show where they are not what they were before the key existed: a word as it is, a number
-        under its key."""
-        values = {name: getattr(self, name) for name, key in KEYS.items() if key.named}
+        under its key; `of_speed`: of those that pace."""
+        values = {name: getattr(self, name) for name, key in KEYS.items() if key.named and (key.paces or not of_speed)}
         return [
             value if isinstance(value, str) else f"{name}={number_text(value)}"
             for name, value in values.items()
@@ -234,10 +238,11 @@ def _label(cell: Cell, varying: list[str]) -> str:
     parts += [getattr(cell, key) for key in ("objective", "bound") if cell.tells(key)]
     if cell.train_samples != 1:
         parts.append(f"L={cell.train_samples}")
-    for name in varying:
+    for name in varying + [name for name in OF_KL if name not in varying and cell.tells(name)]:
         value = _plain(getattr(cell, name))
         nothing = "all" if name.endswith("_images") else "none"
         text = ",".join(map(str, value)) if isinstance(value, list) else value if value is not None else nothing
+        text = number_text(text) if name in OF_KL else text
         parts.append(f"{name}={short_name(value) if isinstance(value, str) else text}")
     return " ".join(parts)
 

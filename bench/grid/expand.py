@@ -8,9 +8,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench.grid.cell import Cell
+from bench.grid.cell import Cell, number_text
 from bench.grid.document import MOST_CELLS
-from bench.grid.families import Scalar, make, option_names, registry, require_network, trainable_on
+from bench.grid.families import (
+    Scalar,
+    make,
+    option_names,
+    registry,
+    require_network,
+    trainable_on,
+    weighted_bounds,
+)
 from bench.grid.old import Pairs
 from bench.grid.settings import (
     DEFAULT_SIGMA,
@@ -44,6 +52,8 @@ def expand(block: Block) -> Iterator[Cell]:
     fastest, then the seed. Raises GridError, at the end also for a value that has got no cell."""
     _require_networks(block)
     _require_ends(block)
+    _require_warmup(block)
+    weighted = _weighted(block)
     tally = _Tally()
     for name in block.axes["family"]:
         family = family_named(block.where, name)
@@ -59,6 +69,8 @@ def expand(block: Block) -> Iterator[Cell]:
             for values in _product(settings):
                 if block.pairs and (values["objective"], values["bound"]) not in block.pairs:
                     continue
+                if values["free_bits"] and values["bound"] in weighted:
+                    continue  # they are a floor of the KL, which such a bound does not have
                 values["objective"] = own.get(values["objective"], values["objective"])
                 if reasons[values["objective"]]:
                     continue
@@ -116,6 +128,40 @@ def _require_ends(block: Block) -> None:
             f"{block.where}: tolerance = {given} ends no training where patience is 0; give patience, in epochs, or "
             "leave tolerance out."
         )
+
+
+def _require_warmup(block: Block) -> None:
+    """Raises GridError for a warm-up of the KL that leaves no epoch, or not enough for the patience after it."""
+    given = {**block.axes, **block.tune}
+    warmups, patience, limits = (
+        given[key] if key in given else _default(key) for key in ("kl_warmup", "patience", "epochs")
+    )
+    epochs = min(limits)
+    longest = max(warmup * epochs if warmup < 1 else warmup for warmup in warmups)
+    said = f"kl_warmup = {number_text(max(warmups, key=lambda w: w * epochs if w < 1 else w))}"
+    if longest >= epochs:
+        raise GridError(
+            f"{block.where}: {said} leaves none of epochs = {epochs} with the whole weight of the KL; give more "
+            "epochs, or a shorter warm-up."
+        )
+    if longest and longest + max(patience) >= epochs:
+        raise GridError(
+            f"{block.where}: patience = {max(patience)} begins after {said}, and can never end a training of epochs = "
+            f"{epochs}; give more epochs, which are a limit then, a shorter warm-up or less patience."
+        )
+
+
+def _weighted(block: Block) -> frozenset[str]:
+    """The block's bounds that have no KL for free bits. Raises GridError where these are asked of nothing else."""
+    given = {**block.axes, **block.tune}
+    bounds, free = (given[key] if key in given else _default(key) for key in ("bound", "free_bits"))
+    weighted = frozenset(bounds) & weighted_bounds()
+    if any(free) and weighted and ("free_bits" in block.tune or weighted == set(bounds)):
+        raise GridError(
+            f"{block.where}: free_bits = {shown(max(free))} are a floor of the KL, which bound = "
+            f'{shown(min(weighted))} does not have; write bound = "elbo", or remove free_bits.'
+        )
+    return weighted
 
 
 class _Tally:

@@ -1,4 +1,7 @@
-"""The keys of a grid file: what each takes, its default, and the sentence for a value that it does not take."""
+"""The keys of a grid file: what each takes, its default, and the sentence for a value that it does not take.
+
+It is one file, for who adds a key finds all that can be said of one in one place.
+"""
 
 from __future__ import annotations
 
@@ -58,6 +61,12 @@ def _ascending(value: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(sorted(set(value)))
 
 
+def _share_or_epochs(value: float) -> float:
+    if value >= 1 and not value.is_integer():
+        raise ValueError(value)
+    return value
+
+
 def _one_of(words: Callable[[], Iterable[str]]) -> AfterValidator:
     """A word of those that vae_core knows, looked up when one is given."""
 
@@ -113,6 +122,23 @@ class Settings(BaseModel):
         "dequantised"
     )
     bound: Annotated[str, _one_of(WORDS["bound"]), Key("training", bundled=False)] = "elbo"
+    kl_weight: Annotated[float, Key("training", bundled=False, paces=False, named=True, tunable=True)] = Field(
+        default=1.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="a number >= 0 by which training weighs the KL (1: as it is)",
+    )
+    kl_warmup: Annotated[
+        float, AfterValidator(_share_or_epochs), Key("training", bundled=False, paces=False, named=True, tunable=True)
+    ] = Field(
+        default=0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="a whole number of epochs >= 1, or below 1 a share of `epochs` such as 0.2 (0: no warm-up)",
+    )
+    free_bits: Annotated[float, Key("training", bundled=False, named=True, tunable=True)] = Field(
+        default=0.0, ge=0, allow_inf_nan=False, description="a number of nats a latent dimension >= 0 (0: none)"
+    )
     network: Annotated[str, _one_of(WORDS["network"]), Key("network", named=True, tunable=True)] = "mlp"
     hidden: Annotated[tuple[Positive, ...], BeforeValidator(_listed), Key("network", tunable=True)] = Field(
         default=(200,), description="a list of layer widths >= 1, such as [200, 200]"

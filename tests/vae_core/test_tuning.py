@@ -153,6 +153,52 @@ def test_rivals_are_parted_by_the_exact_masses_of_dequantised_training(
     assert parted == [[[2, 3]]]
 
 
+def weighing(data: Dataset, *kinds: dict[str, Any], **settings: Any) -> Search:
+    """Candidates that differ in what training makes of the KL."""
+    candidates = [
+        Candidate(
+            kl, Member(likelihoods.make("gaussian", sigma=0.3), seed=SEED, learning_rate=1e-2, **kl), EVEN, SCHEDULE
+        )
+        for kl in kinds
+    ]
+    axes = {key: tuple(kl[key] for kl in kinds) for key in kinds[0]}
+    return Search(candidates, axes, data.valid, data.levels, **settings)
+
+
+def test_who_weighs_the_kl_is_judged_by_the_bound_with_the_kl_as_it_is(data: Dataset) -> None:
+    """Not by what each raised, by which the least weight would always win."""
+    asked = weighing(data, {"kl_weight": 0.0}, {"kl_weight": 1.0}, {"kl_weight": 30.0})
+    (choice,) = tune(data, [asked], seed=7)
+    raised = [max(valid for _, _, valid in outcome.history) for outcome in choice.outcomes]
+    assert raised[0] == max(raised)
+    assert choice.values == {"kl_weight": 1.0}
+    for candidate, outcome in zip(asked.candidates, choice.outcomes, strict=True):
+        model = train(data, [candidate.member], EVEN, SCHEDULE).models[0]
+        estimate = log_likelihood(
+            data.valid, model.encode, model.decode, model.likelihood, (tuning.ELBO_SAMPLES,), data.levels, seed=7
+        )
+        bits = -float(estimate.elbo.mean()) / (data.dims * math.log(2))
+        assert outcome.bits_per_dim == pytest.approx(bits, rel=1e-4)
+
+
+def test_who_weighs_the_kl_parts_nobody(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How far its bound will go cannot be told from how it went; a warm-up alone ends at the bound."""
+
+    def asked(*given: Any, rivals: list[list[int]], **more: Any) -> Any:
+        parted.append(rivals)
+        return train(*given, **more)
+
+    parted: list[list[list[int]]] = []
+    monkeypatch.setattr(tuning, "train", asked)
+    searches = [
+        weighing(data, {"kl_weight": 1.0}, {"kl_weight": 2.0}),
+        weighing(data, {"free_bits": 0.0}, {"free_bits": 0.1}),
+        weighing(data, {"kl_warmup": 0.0}, {"kl_warmup": 4.0}),
+    ]
+    tune(data, searches)
+    assert parted == [[[4, 5]]]
+
+
 def test_a_recipe_is_chosen_by_its_best_reading(data: Dataset) -> None:
     family = likelihoods.get("mse_sum")
     asked = search(data, (1e-3, 1e-2), "mse_sum", scored_as=family.scorings)

@@ -23,6 +23,7 @@ from vae_core.evaluate.conditional import Decode, Encode, Scorer, conditional, s
 from vae_core.evaluate.effort import PILOT, Effort
 from vae_core.evaluate.importance import Estimate, grid_of, importance_bounds
 from vae_core.evaluate.pictures import Pictures, pictures
+from vae_core.evaluate.proposals import Weighed
 from vae_core.evaluate.refine import GapParts, gaps
 from vae_core.evaluate.scoring import (
     calls_for_refinement,
@@ -38,7 +39,7 @@ from vae_core.laws import Checked, Watch
 from vae_core.likelihoods import Likelihood
 from vae_core.numerics.compiled import fused
 from vae_core.numerics.random import generator_for
-from vae_core.objectives import BOUNDS, Bound, Posterior
+from vae_core.objectives import BOUNDS, Bound, Posterior, free_bits_kl, require_kl
 from vae_core.statistics.possible import require_possible
 
 GAPPED = 24  # test images at most whose gap is split in two, at the price of a slow fit each
@@ -60,17 +61,21 @@ class Scoring:
 @dataclass(frozen=True)
 class Trained:
     """What a model was trained on: the likelihood as it was in training and which of its `objectives` (its first where
-    none is given), the bound that was raised (one of BOUNDS, or its like), the samples L of that.
+    none is given), the bound that was raised (one of BOUNDS, or its like), the samples L of that, and what was made of
+    its KL (vae_core.training.Member).
 
-    Raises ValueError where the likelihood cannot be trained on that objective.
+    Raises ValueError where the likelihood cannot be trained on that objective, or the KL not so.
     """
 
     likelihood: Likelihood
     objective: str = ""
     bound: Bound = BOUNDS["elbo"]
     samples: int = 1
+    kl_weight: float = 1.0
+    free_bits: float = 0.0
 
     def __post_init__(self) -> None:
+        require_kl(self.kl_weight, 0.0, self.free_bits, self.bound)
         if not self.objective:
             object.__setattr__(self, "objective", self.likelihood.objectives[0])
         self.likelihood.require_objective(self.objective)
@@ -213,7 +218,10 @@ def assess(
         passes |= encoded_as_needed(k, encode, decode, ways, pilots, effort, judge=MASS, seed=seed)
     _wait(k.device)
     shared_seconds = (time.perf_counter() - started) / len(scorings)
-    trained_on = None if trained is None else _objective(trained, by_encoder[in_training])
+    trained_on = None
+    if trained is not None:
+        scorer = scorers[in_training]
+        trained_on = _objective(trained, by_encoder[in_training], k, encode, decode, scorer, seed=seed)
 
     assessments = []
     for way, scoring in enumerate(scorings):
@@ -320,11 +328,22 @@ def _key_of(trained: Trained, scorings: Sequence[Scoring]) -> tuple[int, str]:
     return next(same, len(scorings)), kind
 
 
-def _objective(trained: Trained, estimate: Estimate) -> Tensor:
-    """The training objective of each image, [N], from what the encoder's q gives for the ln p(x|z) of training."""
-    if trained.bound.weighted:
+def _objective(
+    trained: Trained, estimate: Estimate, k: Tensor, encode: Encode, decode: Decode, scorer: Scorer, *, seed: int
+) -> Tensor:
+    """The training objective of each image, [N], from what the encoder's q gives for the ln p(x|z) of training. Free
+    bits are counted over all of the images; weights with another share of ln p(z)/q(z|x) need a pass of their own."""
+    if trained.bound.weighted and trained.kl_weight == 1:
         return estimate.bound[trained.samples]
-    return trained.bound.formula(estimate.reconstruction.unsqueeze(-1), estimate.kl)
+    if trained.bound.weighted:
+        of_training = Weighed(encoded(k, encode), trained.kl_weight)
+        sizes = [trained.samples, max(trained.samples, PILOT)]
+        again = importance_bounds(k, encode, decode, {MASS: scorer}, sizes, seed=seed, proposal=of_training)
+        return again[MASS].bound[trained.samples]
+    kl = estimate.kl
+    if trained.free_bits:
+        kl = free_bits_kl(encoded(k, encode).kl_per_dimension(), trained.free_bits).to(kl)
+    return trained.bound.formula(estimate.reconstruction.unsqueeze(-1), trained.kl_weight * kl)
 
 
 def _gap_parts(

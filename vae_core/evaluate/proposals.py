@@ -49,6 +49,20 @@ class Encoded(Proposal):
 
 
 @dataclass(frozen=True)
+class Weighed(Encoded):
+    """The encoder's Gaussian with `weight` times its ln p(z) − ln q(z), as a training has it that weighs the KL."""
+
+    weight: float = 1.0
+
+    def draw(self, eps: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
+        z, ratio = super().draw(eps, uniform)
+        return z, self.weight * ratio
+
+    def rows(self, rows: slice) -> Weighed:
+        return Weighed(super().rows(rows).posterior, self.weight)
+
+
+@dataclass(frozen=True)
 class Gaussian:
     """N(mean, T Tᵀ) of each image: mean [..., N, Z], T [..., N, Z, Z] lower triangular, in float64."""
 

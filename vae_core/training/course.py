@@ -1,7 +1,8 @@
 """The course of one model through validation: which epoch is its best, when nothing more comes, what it still gained.
 
-All of it goes by the objective that is trained, on the validation images, with noise that is the same at every look; so
-two epochs are compared image by image. Where a model ends by itself (patience > 0) the comparison is a trimmed mean of
+All of it goes by the objective that is trained, the KL at its whole weight, on the validation images, with noise that
+is the same at every look; what was seen while that weight still rose is written down, and is nobody's best. So two
+epochs are compared image by image. Where a model ends by itself (patience > 0) the comparison is a trimmed mean of
 those differences. Under a sharp likelihood the score of a single image moves by hundreds of bits from one look to the
 next, and in a plain mean over some hundred images it would decide alone: keep a model going that has ended, or hide
 what all the others gain. A median would be robust too, but where most images stand still it does not see the others
@@ -65,8 +66,9 @@ class Course:
     further back, of the last `patience`: at most two float32 an image for each validation in it.
     """
 
-    def __init__(self, schedule: Schedule, dims: int) -> None:
-        self._schedule, self._dims = schedule, dims
+    def __init__(self, schedule: Schedule, dims: int, warmup: float = 0.0) -> None:
+        """warmup: epochs over which the KL's weight rises: none of them is chosen, and patience begins after them."""
+        self._schedule, self._dims, self._warmup = schedule, dims, warmup
         self.history: list[tuple[int, float, float]] = []  #: epoch, training and validation objective, nats
         self.best_epoch, self.validation = 0, -math.inf  #: and the validation objective there, nats
         self.epochs_run = 0
@@ -79,6 +81,8 @@ class Course:
         image, [N] on a CPU, nats; `judged` is what it is compared by with rivals, [N], where that is another bound.
         Returns whether it is the best so far."""
         self.history.append((epoch, training, validation))
+        if epoch <= self._warmup:
+            return False
         better = self._is_better(validation, each)
         if better:
             self.best_epoch, self.validation = epoch, validation
@@ -118,15 +122,20 @@ class Course:
         Nor does it say anything before the model has been looked at for two stretches. It must be so by the trimmed
         mean, which single images do not move, and by the plain one, by which models are chosen and scored.
         """
-        if not self._bests or not other._bests or len(other.history) < 2 * VALIDATIONS_OF_A_STRETCH:
+        looks = sum(looked > other._warmup for looked, _, _ in other.history)
+        if not self._bests or not other._bests or looks < 2 * VALIDATIONS_OF_A_STRETCH:
             return False
-        before = other._best_by(epoch // 2)
+        before = other._best_by(other._half(epoch))
         if before is None:
             return False
         here = other._bests[-1].judged
         missing = (self._bests[-1].judged - here - REACH * (here - before.judged)).double()
         by_trimmed = trimmed_mean(missing) > NOISE * trimmed_error(missing)
         return by_trimmed and float(missing.mean()) > NOISE * float(missing.std()) / math.sqrt(len(missing))
+
+    def _half(self, epoch: int) -> int:
+        """Where the second half of the epochs so far begins, those of the warm-up apart."""
+        return math.floor((epoch + self._warmup) / 2)
 
     def _best_by(self, epoch: int) -> _Best | None:
         """The best epoch up to this one."""
@@ -142,12 +151,13 @@ class Course:
         self.end("diverged", step // steps + 1)
 
     def last_gain(self) -> tuple[float, float]:
-        """The best bound minus the best within the first half of the epochs run, and its standard error, bits/dim.
+        """The best bound minus the best within the first half of the epochs run, a warm-up apart, and its standard
+        error, bits/dim.
 
         Plain mean and standard error of the mean over images, paired; (0, 0) where the best lies in the first half. NaN
         where unknown: no look in the first half, a single image, or a model that diverged.
         """
-        before = self._best_by(self.epochs_run // 2)
+        before = self._best_by(self._half(self.epochs_run))
         if before is None or self.ended_by == "diverged":
             return math.nan, math.nan
         gains = (self._bests[-1].each - before.each).double() / (self._dims * math.log(2))

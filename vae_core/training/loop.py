@@ -38,7 +38,8 @@ def train(
     """Trains the members together; each one's result is, to rounding, what it would be alone (docs/RULES.md, rule 7).
 
     Model choice: the parameters of the best validation objective, looked at every `schedule.validated_every` epochs
-    and at the last one. A model whose objective is no longer finite is reported as failed; its neighbours are not
+    and at the last one. It is what the member raises, with its weight of the KL, and its free bits; no epoch of a
+    warm-up is chosen. A model whose objective is no longer finite is reported as failed; its neighbours are not
     touched, since nothing but the models axis is shared.
 
     With `schedule.patience` a model ends when nothing more comes (`Course`) or when it diverged, and leaves the stack:
@@ -54,12 +55,12 @@ def train(
         schedule: epochs, batch size, learning rate, samples L in training, when a model ends.
         device: where to train.
         rivals: members of which only the best is wanted, by their places in `members`, one list for each choice; they
-            are compared by their bounds on the validation split, of exact masses where there are such.
+            are compared by their bounds on the validation split, of exact masses where there are such, the KL as it is.
     """
     trainer = Trainer(data, members, architecture, schedule, device)
     on_cpu = trainer.program.device.type == "cpu"
     best = trainer.shown.of(range(trainer.program.models), data)
-    courses = [Course(schedule, data.dims) for _ in members]
+    courses = [Course(schedule, data.dims, member.warmup_epochs(schedule)) for member in members]
     stack = list(trainer.program.order)  # the member at each place of the stack
     models: dict[int, TrainedModel] = {}
     images = 0
@@ -127,8 +128,8 @@ def validate(program: BundleProgram, valid: Tensor) -> Tensor:
 
 
 def _validated(program: BundleProgram, valid: Tensor, *, masses: bool = False) -> Iterator[Tensor]:
-    """Each model's objective, of exact masses if asked for, on each image of one validation batch after the other,
-    [M, rows], nats."""
+    """Each model's objective, or if asked for its bound of exact masses, on each image of one validation batch after
+    the other, [M, rows], nats."""
     streams = Streams("validation", program.seeds, program.device)
     for start in range(0, len(valid), VALIDATION_ROWS):
         k = valid[start : start + VALIDATION_ROWS].expand(len(program.seeds), -1, -1)
@@ -155,7 +156,8 @@ def _validate_all(
     batches = list(_validated(trainer.shown, trainer.data.valid))
     means, each = _mean(batches).tolist(), torch.cat(batches, 1).cpu()
     judged: Sequence[Tensor | None] = [None] * len(courses)
-    if masses and any(group.objective == "dequantised" for group in trainer.program.groups):
+    raised = trainer.program.members
+    if masses and any(one.objective == "dequantised" or not one.raises_bound for one in raised):
         judged = list(torch.cat(list(_validated(trainer.shown, trainer.data.valid, masses=True)), 1).cpu())
     training = trainer.mean_objective()
     better = [

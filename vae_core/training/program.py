@@ -18,7 +18,7 @@ from vae_core.likelihoods import Likelihood, stack, told
 from vae_core.networks import Architecture, create_pair
 from vae_core.numerics.fused_functions import Sample
 from vae_core.numerics.precision import PRODUCTS, require_precision
-from vae_core.objectives import BOUNDS, Bound, split_posterior
+from vae_core.objectives import BOUNDS, Bound, free_bits_kl, split_posterior
 from vae_core.training.noise import Noise, Seeds
 from vae_core.training.recipe import Member, Schedule
 
@@ -26,7 +26,8 @@ from vae_core.training.recipe import Member, Schedule
 @dataclass(frozen=True)
 class Group:
     """Neighbouring models of one kind: one stacked likelihood and one bound act on a slice of the models axis.
-    `objective`: of which ln p(x|z)."""
+    `objective`: of which ln p(x|z). `kl_weight` [m, 1]: that of each model's KL, None where all are 1 from the first
+    step on; `free_bits` [m, 1, 1]: nats a latent dimension, None where there are none."""
 
     part: slice
     likelihood: Likelihood
@@ -34,6 +35,8 @@ class Group:
     objective: str
     bound: Bound
     seeds: Seeds
+    kl_weight: Tensor | None = None
+    free_bits: Tensor | None = None
 
 
 class BundleProgram:
@@ -52,7 +55,9 @@ class BundleProgram:
         self.levels, self.schedule, self.architecture = data.levels, schedule, architecture
         self.shape = data.shape
         self.seeds = sorted({member.seed for member in members})
-        keys = [(m.likelihood.view, m.objective, m.bound, repr(m.likelihood.stack_key())) for m in members]
+        keys = [
+            (m.likelihood.view, m.objective, m.bound, repr(m.likelihood.stack_key()), m.free_bits > 0) for m in members
+        ]
         #: place on the models axis -> index into members: models of one kind side by side
         self.order = sorted(range(len(members)), key=lambda i: (keys[i], members[i].learning_rate or 0.0, i))
         self.members = [members[i] for i in self.order]  #: in the order of the models axis
@@ -82,7 +87,15 @@ class BundleProgram:
             objective=alike[0].objective,
             bound=BOUNDS[alike[0].bound],
             seeds=self._seeds_of(alike),
+            kl_weight=self._of_each([member.kl_weight for member in alike], 1)
+            if any(member.kl_weight != 1 or member.kl_warmup for member in alike)
+            else None,
+            free_bits=self._of_each([member.free_bits for member in alike], 2) if alike[0].free_bits else None,
         )
+
+    def _of_each(self, numbers: Sequence[float], axes: int) -> Tensor:
+        """A number of each of some models, with as many axes besides."""
+        return torch.tensor(numbers, dtype=torch.float32, device=self.device).reshape(-1, *[1] * axes)
 
     def _seeds_of(self, members: Sequence[Member]) -> Seeds:
         return Seeds([self.seeds.index(member.seed) for member in members], len(self.seeds), self.device)
@@ -140,9 +153,12 @@ class BundleProgram:
         training: bool,
         kept: Mapping[str, Tensor] | None = None,
         masses: bool = False,
+        warmed: Tensor | None = None,
     ) -> Tensor:
-        """The bound of each model on each image: integers k [G, B, D] -> [M, B], nats. `kept`: k as some of the views
-        see it, where that is at hand. `masses`: of exact masses, also where dequantised data are trained on."""
+        """What each model raises, on each image: integers k [G, B, D] -> [M, B], nats. `kept`: k as some of the views
+        see it, where that is at hand. `masses`: instead of it the bound itself, whatever the KL is weighted with, of
+        exact masses also where dequantised data are trained on. `warmed`: the share of the KL's weight that is in
+        force, [M, 1]; None is all of it."""
         kept = kept or {}
         seen = {name: kept[name] if name in kept else self.see(name, k, noise.uniform) for name in self.views}
         product = PRODUCTS[self.schedule.precision if training else "float32"]
@@ -163,8 +179,21 @@ class BundleProgram:
             from_q = kl_of
             if group.bound.weighted:
                 from_q = split_posterior(encoded[group.part]).log_ratio(z[group.part], eps[group.part])
+            if not masses:
+                from_q = self._as_raised(group, from_q, encoded, warmed)
             values.append(group.bound.formula(log_likelihood, from_q))
         return torch.cat(values) if len(values) > 1 else values[0]
+
+    @staticmethod
+    def _as_raised(group: Group, from_q: Tensor, encoded: Tensor, warmed: Tensor | None) -> Tensor:
+        """The KL [m, B] of a group, or ln p(z)/q(z|x) [m, B, L], as its models raise it. What all of them have as it is
+        stays as it is; a weight of 1 among others moves no bit."""
+        if group.free_bits is not None:
+            from_q = free_bits_kl(split_posterior(encoded[group.part]).kl_per_dimension(), group.free_bits)
+        if group.kl_weight is None:
+            return from_q
+        weight = group.kl_weight if warmed is None else group.kl_weight * warmed[group.part]
+        return from_q * (weight.unsqueeze(-1) if group.bound.weighted else weight)
 
     def _of_groups(self, tensor: Tensor) -> Sequence[Tensor]:
         """Each group's part of the models axis."""

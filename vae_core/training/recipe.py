@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from vae_core.likelihoods import Likelihood
 from vae_core.numerics.precision import PRODUCTS
-from vae_core.objectives import BOUNDS
+from vae_core.objectives import BOUNDS, require_kl
 
 
 @dataclass(frozen=True)
@@ -16,8 +16,16 @@ class Member:
     `objectives`, its first where none is given), which of BOUNDS is raised, its seed, and its learning rate where it is
     not the schedule's.
 
-    Raises ValueError where the likelihood cannot be trained on that objective, where there is no such bound, or the
-    learning rate is no number > 0.
+    What is raised may have another KL than the bound. `kl_weight` times it (β-VAE: Higgins et al. 2017, eq. 4); of
+    an importance-weighted bound, that times ln p(z)/q(z|x) of each sample. With `kl_warmup` the weight rises from 0 at
+    the first step to `kl_weight`, linearly in the steps, over so many epochs, or below 1 over that share of the
+    schedule's (Bowman et al. 2016; linear as in Sønderby et al. 2016); of the epochs until then none is chosen, and
+    patience begins after them. `free_bits` are nats a latent dimension that cost nothing (`objectives.free_bits_kl`);
+    the weight is on what is left. Epochs are chosen, and trainings end, by what is raised at its whole weight, on
+    validation images; what is reported of a model (vae_core.evaluate) has the KL as it is.
+
+    Raises ValueError where the likelihood cannot be trained on that objective, where there is no such bound, or a
+    number is out of range.
     """
 
     likelihood: Likelihood
@@ -25,6 +33,9 @@ class Member:
     bound: str = "elbo"
     seed: int = 0
     learning_rate: float | None = None
+    kl_weight: float = 1.0
+    kl_warmup: float = 0.0  #: epochs, or a share of the schedule's below 1; 0 is none
+    free_bits: float = 0.0  #: nats a latent dimension
 
     def __post_init__(self) -> None:
         if self.learning_rate is not None:
@@ -34,6 +45,22 @@ class Member:
         self.likelihood.require_objective(self.objective)
         if self.bound not in BOUNDS:
             raise ValueError(f"unknown bound {self.bound!r} (allowed: {', '.join(BOUNDS)})")
+        require_kl(self.kl_weight, self.kl_warmup, self.free_bits, BOUNDS[self.bound])
+
+    @property
+    def raises_bound(self) -> bool:
+        """Whether what it raises in the end is the bound itself, the KL as it is."""
+        return self.kl_weight == 1 and not self.free_bits
+
+    def warmup_epochs(self, schedule: Schedule) -> float:
+        """Over how many epochs the KL's weight rises. Raises ValueError where none would have the whole weight."""
+        epochs = self.kl_warmup * schedule.epochs if self.kl_warmup < 1 else self.kl_warmup
+        if epochs >= schedule.epochs:
+            raise ValueError(
+                f"kl_warmup = {self.kl_warmup:g} leaves none of {schedule.epochs} epochs the whole weight of the KL: "
+                "give more epochs, or a shorter warm-up"
+            )
+        return epochs
 
 
 #: validations of a training of fixed length

@@ -53,6 +53,8 @@ class Trainer:
         self._streams = Streams("training", self.program.seeds, self.program.device)
         self.batch = min(schedule.batch_size, len(self.data.train))
         self.steps = len(self.data.train) // self.batch
+        for member in members:
+            member.warmup_epochs(schedule)  # raises for one that never ends
         #: the step, counted from 0, at which each model's objective was no longer finite, or −1, [M]
         self.failed_at = torch.full((self.program.models,), -1, dtype=torch.long, device=self.program.device)
         self._taken = torch.zeros((), dtype=torch.long, device=self.program.device)
@@ -89,6 +91,14 @@ class Trainer:
             self._kept = {name: program.see(name, self.data.train, none) for name in fixed}
         #: of an image's objective in the sum that a step lowers
         self._weight = torch.full((program.models, self.batch), -1 / self.batch, device=program.device)
+        #: of each model over how many steps the KL's weight rises, [M, 1], 1 where it does not; and the steps that it
+        #: is ahead, 1 there, so that it has its weight from the first on
+        self._warmup: tuple[Tensor, Tensor] | None = None
+        rise = [member.warmup_epochs(self.schedule) * self.steps for member in program.members]
+        if any(rise):
+            over = torch.tensor(rise, dtype=torch.float32, device=program.device).unsqueeze(1)
+            none = over == 0
+            self._warmup = torch.where(none, 1.0, over), none.float()
         self._averages: list[tuple[Tensor, Tensor]] = []
         if self._averaged is not None:
             averaged = [tensor for tensor, _ in self._averaged.placed_state()]
@@ -132,7 +142,13 @@ class Trainer:
     def _work(self) -> Tensor:
         """The update for what lies in `_index` and `_noise`. Waits for nothing, so that a GPU can capture it."""
         kept = {name: self._gathered(images) for name, images in self._kept.items()}
-        each = self.program.objectives(self._gathered(self.data.train), self._noise, training=True, kept=kept)
+        warmed = None
+        if self._warmup is not None:  # computed on the device, so that a captured step goes on rising
+            over, ahead = self._warmup
+            warmed = torch.clamp((self._taken + ahead) / over, max=1)
+        each = self.program.objectives(
+            self._gathered(self.data.train), self._noise, training=True, kept=kept, warmed=warmed
+        )
         self._optimiser.step(each, self._weight)
         with torch.no_grad():
             value = each.mean(1)

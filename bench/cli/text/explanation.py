@@ -23,6 +23,13 @@ from bench.grid.families import (
 from bench.grid.families.code import CODES, DIMS, LEVELS, code
 
 COUPLED = "coupled: each channel of a pixel is scored given the earlier ones; it is told shape=(C, H, W)"
+#: what `kl_weight` does, to every family alike
+WEIGHED = (
+    "kl_weight = w raises E ln p − w KL in training, kl_warmup lets w rise from 0 over the first epochs, free_bits "
+    "leaves so many nats of each latent dimension free; every score has the KL as it is. Of a Gaussian with a number "
+    "for σ, w is that σ over again: σ√w at w = 1 is the same training (of a Laplace σw); beta of beta_mse is w beside "
+    "Σ (x−μ)²"
+)
 LOSS = "A loss for your own code:"  #: stands above it
 
 
@@ -48,6 +55,7 @@ def explain(name: str, width: int, sigma: Scalar | None = None) -> str:
         *_under("last layer", _last_layer(family.name)),
         *_under("options", _options(family)),
         *_under("trained on", _objectives(name)),
+        ("KL weight", WEIGHED),
         *_under("scored as", _scored(family)),
         *([("end bins", ends)] if (ends := ends_said(family)) else []),
         *([("channels", COUPLED)] if family.couples_channels else []),

@@ -121,7 +121,14 @@ def _assessed(cells: Sequence[Cell], model: TrainedModel, data: Dataset) -> Iter
             levels=levels,
             samples=first.eval_samples,
             tolerance=first.eval_tolerance,
-            trained=Trained(model.likelihood, first.objective, BOUNDS[first.bound], first.train_samples),
+            trained=Trained(
+                model.likelihood,
+                first.objective,
+                BOUNDS[first.bound],
+                first.train_samples,
+                first.kl_weight,
+                first.free_bits,
+            ),
             shape=data.shape,
             seed=first.seed,
         )

@@ -24,7 +24,7 @@ from vae_core.tuning import Candidate, Choice, Search, tune
 #: the seed of all candidates; a grid cannot ask for it, so no number of theirs is ever reported as a cell's
 SEED = 2**31
 #: what changes how tight the bound is, besides how well the model fits
-TIGHTNESS = ("network", "hidden", "activation", "latent", "train_samples")
+TIGHTNESS = ("network", "hidden", "activation", "latent", "train_samples", "kl_weight", "kl_warmup", "free_bits")
 
 
 @full_float32()  # the choice; training takes what the cells ask for

@@ -52,6 +52,14 @@ def bounds() -> tuple[str, ...]:
     return tuple(BOUNDS)
 
 
+def weighted_bounds() -> frozenset[str]:
+    """Those of them that are importance-weighted, without loading torch."""
+    lazy_torch.install()
+    from vae_core.objectives import BOUNDS
+
+    return frozenset(name for name, bound in BOUNDS.items() if bound.weighted)
+
+
 def networks() -> ModuleType:
     """vae_core.networks, without loading torch."""
     lazy_torch.install()

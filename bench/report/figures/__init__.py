@@ -67,7 +67,7 @@ def of_board(board: Board, tables: RunTables, looks: Looks, anchor: str) -> dict
             _shown(drawing, f"{anchor}-{figure.ids or name}", figure.title(board), figure.note + left,
                    origin(tables, figure.title(board), board), file_name(tables, name, board))
             for name, figure in _standing(section, OfBoard)
-            for few, left in [_lines(board) if figure.lines else _heads(board)]
+            for few, left in [(board, "") if figure.whole else _lines(board) if figure.lines else _heads(board)]
             if (drawing := figure.draw(few, tables, looks)) is not None
         ]
         for section in SECTIONS

@@ -27,6 +27,9 @@ class OfBoard:
     note: str  # what to know when reading it
     ids: str = ""  # what the ids inside begin with, after the board's; the figure's name where it is not given
     lines: bool = False  # whether it draws lines over σ, of which each needs all of its configurations
+    whole: bool = (
+        False  # whether it takes a board however large, and itself sees to it that it draws no more than is read
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

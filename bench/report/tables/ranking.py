@@ -14,7 +14,7 @@ from bench.report.tables.whiskers import Whisker, place, whisker
 from bench.report.text.doubts import caution
 from bench.report.text.ends import at_most, bounded, owed, renormalised
 from bench.report.text.references import by_its_bound, crown, mark, tag
-from bench.report.text.training import failed_seeds, fewer_seeds, how_it_ended
+from bench.report.text.training import failed_seeds, fewer_seeds, how_it_ended, of_kl
 from bench.report.text.tuning import edges_text, value_text, values_text, words
 from bench.statistics.boards import Board
 from bench.statistics.references import PER_FAMILY
@@ -165,8 +165,9 @@ def _after(board: Board) -> list[Column[Row]]:
 
     def trained(row: Row) -> Entry:
         bins = " of bins" if row.objective == "binned" else ""
-        name = f"{row.bound.upper()}{bins}, L={row.train_samples}"
-        return Entry(f"its own, L={row.train_samples}" if row.recipe else name, name)
+        weighed = f", {of_kl(row)}" if of_kl(row) else ""
+        name = f"{row.bound.upper()}{bins}, L={row.train_samples}{weighed}"
+        return Entry(f"its own, L={row.train_samples}{weighed}" if row.recipe else name, name)
 
     columns = [
         Column("Worse than best by", f"{unit} [95 %]", worse, of_references=True, id="behind"),

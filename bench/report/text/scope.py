@@ -11,7 +11,7 @@ from bench.grid.families import registry
 from bench.report.numbers import amount, listed, measured, number, several
 from bench.report.text.findings import first_of, of_one_seed, without_data
 from bench.report.text.references import above_references, to_uniform
-from bench.report.text.training import failed_seeds
+from bench.report.text.training import failed_seeds, of_all_kl
 from bench.report.text.tuning import at_stake, words
 from bench.statistics.boards import Board
 from bench.statistics.claims.spread import may_owe_to_objective
@@ -73,8 +73,7 @@ def _lost(board: Board) -> list[Failed]:
 
 
 def _untried_sentence(board: Board) -> Markup:
-    untried = untried_families(board)
-    if not untried:
+    if not (untried := untried_families(board)):
         return Markup("Every family of the catalogue that can score such data was tried")
     return Markup("Not tried: {}").format(listed(untried))
 
@@ -116,9 +115,10 @@ def _data(board: Board) -> Markup:
 
 
 def _how(board: Board) -> Markup:
-    """Network, budget, what was tuned, seeds."""
+    """Network, budget, what was made of the KL, what was tuned, seeds."""
     rows = board.everything
-    return Markup("{}, {}, {}, {}").format(_network(rows, board.dims), _budget(board), _tuned(rows), _seeds(rows))
+    said = (_network(rows, board.dims), _budget(board), of_all_kl(rows), _tuned(rows), _seeds(rows))
+    return Markup(", ").join(text for text in said if text)
 
 
 def _network(rows: Sequence[Row], dims: int) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from markupsafe import Markup
 
 from bench.grid.cell import number_text
-from bench.report.numbers import listed, measured, number
-from bench.report.text.findings import Finding, first_of
+from bench.report.numbers import listed, measured, number, several
+from bench.report.text.findings import MOST_NAMED, Finding, first_of
 from bench.statistics.boards import Board
 from bench.statistics.rows import Row, by_family
 
@@ -35,6 +35,58 @@ def how_it_ended(row: Row, unit: str) -> str:
     (first, how), *others = ((count, how) for count, how in counted if count)
     text = "; ".join([f"{first} of {row.seeds} seeds {how}", *(f"{count} {how}" for count, how in others)])
     return f"{text} ({epochs} epochs)"
+
+
+def of_kl(row: Row) -> str:
+    """What the training of a configuration made of the KL, 'KL × 0.5 beyond 0.1 nats a latent dimension after a warm-up
+    of 20 epochs'; '' where it left it as it is."""
+    weight, warmup, free = (float(row.in_use(key)) for key in ("kl_weight", "kl_warmup", "free_bits"))
+    if weight == 1 and not warmup and not free:
+        return ""
+    text = f"KL × {number_text(weight)}"
+    if free:
+        text += f" beyond {number_text(free)} nats a latent dimension"
+    if warmup:
+        over = f"{number_text(100 * warmup)} % of the epochs" if warmup < 1 else several(int(warmup), "epoch")
+        text += f" after a warm-up of {over}"
+    return text
+
+
+def of_all_kl(rows: Sequence[Row]) -> str:
+    """'trained with KL × 0.5, KL × 2 or the KL as it is'; '' where all trainings left it so."""
+    found = list(dict.fromkeys(of_kl(row) or "the KL as it is" for row in rows))
+    if found == ["the KL as it is"]:
+        return ""
+    if len(found) > MOST_NAMED:
+        found = [*found[: MOST_NAMED - 1], f"{len(found) - MOST_NAMED + 1} others"]
+    return f"trained with {listed(found).replace(' and ', ' or ')}"
+
+
+def weighed(board: Board) -> Markup:
+    """That some configurations were trained on something else than the bound that all are scored by, and what epochs
+    and candidates were chosen by; nothing where none was."""
+    rows = [row for row in board.everything if row.in_use("kl_weight") != 1 or row.in_use("free_bits") > 0]
+    warmed = [row for row in board.everything if row.in_use("kl_warmup") > 0]
+    text = Markup("")
+    if rows:
+        names = first_of([Markup("<b>{}</b>").format(row.label) for row in rows])
+        one = len(rows) == 1
+        text = Markup(
+            "{} {} trained with another KL than the bound has. {} training ended, and {} chosen, by what was raised, "
+            "weight and free bits in force; scores, ELBOs and the choice of what is tuned are by the bound with the KL "
+            "as it is."
+        ).format(
+            names,
+            "was" if one else f"({len(rows)} of {len(board.everything)}) were",
+            "Its" if one else "Each",
+            "its epoch was" if one else "epochs were",
+        )
+    if warmed:
+        text += Markup(
+            "{}Of a warm-up of the KL no epoch is chosen, and patience begins after it ({} configuration{}); until "
+            "then curves of training have the weight of the moment."
+        ).format(" " if rows else "", len(warmed), "" if len(warmed) == 1 else "s")
+    return text
 
 
 def failed_seeds(row: Row) -> str:
@@ -97,7 +149,7 @@ def not_ended(board: Board) -> Markup:
 def training(board: Board) -> Iterator[Finding]:
     """How many trainings had not ended, and by how much they were still improving; and that nothing was tuned, where
     families are compared."""
-    texts = tuple(text for text in (_unended(board), _one_rate(board)) if text)
+    texts = tuple(text for text in (weighed(board), _unended(board), _one_rate(board)) if text)
     if texts:
         yield Finding("Training", texts)
 

@@ -18,7 +18,15 @@ from bench import store
 from bench.engine.worker import bundle
 from bench.engine.worker.bundle import carry_out
 from bench.engine.worker.facts import inspect_data, inspect_precision
-from bench.engine.worker.from_cell import architecture_of, data_of, load_data, member_of, schedule_of, scored_images
+from bench.engine.worker.from_cell import (
+    architecture_of,
+    compared_images,
+    data_of,
+    load_data,
+    member_of,
+    schedule_of,
+    scored_images,
+)
 from bench.engine.worker.rows import FIT_SAMPLES
 from bench.grid.cell import Cell
 from bench.grid.plan import bundle_of, plan
@@ -115,6 +123,35 @@ def test_an_iwae_of_bins_is_trained_and_assessed_as_one() -> None:
     bound = importance_bounds(k, model.encode, model.decode, masses, (1, 3, 10, 40), seed=0)["mass"].bound[3]
     assert rows[2].values["training_objective_nats"] == pytest.approx(float(bound.mean()), rel=1e-4)
     assert rows[2].history[-1][2] == pytest.approx(float(bound.mean()), rel=0.1), "as the validation images have it"
+
+
+def test_what_weighs_the_kl_is_reported_with_the_kl_as_it_is() -> None:
+    """In one bundle with the plain cell; ELBO, scores, validation bits have weight 1, what was trained on its own."""
+    asked: list[dict[str, Any]] = [{}, {"kl_weight": 8.0}, {"kl_weight": 0.0, "kl_warmup": 1.0}, {"free_bits": 0.5}]
+    cells = [cell("gaussian", sigma=0.2, **kl) for kl in asked]
+    (planned,) = plan(cells, "cpu", 1)
+    rows = {row.cell: row.values for row in carry_out(planned, "cpu")}
+    alone = {one.id: carry_out(bundle_of([one]), "cpu")[0].values for one in cells}
+    data = load_data("digits", None, "cpu")
+    for one in cells:
+        values: Any = rows[one.id]
+        parts = values["reconstruction_nats"], values["kl_nats"]
+        assert values["elbo_nats"] == pytest.approx(parts[0] - parts[1], rel=1e-6)
+        for column in ("iw_nats", "elbo_nats", "kl_nats", "training_objective_nats", "valid_bits_per_dim"):
+            assert values[column] == pytest.approx(alone[one.id][column], rel=1e-3), (one.id, column)
+        (model,) = train(data, [member_of(one, 17)], architecture_of(one), schedule_of(one)).models
+        k, levels = compared_images(one, data, "valid", 50)
+        valid = log_likelihood(k, model.encode, model.decode, model.likelihood, (10,), levels, seed=one.seed).elbo
+        bits = -float(valid.mean()) / (64 * math.log(2))
+        assert values["valid_bits_per_dim"] == pytest.approx(bits, rel=1e-3)
+    raised = [rows[one.id]["training_objective_nats"] for one in cells]
+    rates = [rows[one.id]["kl_nats"] for one in cells]
+    assert rates[1] < rates[0] < rates[2]  # type: ignore[operator]
+    (row,) = carry_out(bundle_of([cell("gaussian", sigma=0.2, objective="binned", kl_weight=8.0)]), "cpu")
+    assert row.values["training_objective_nats"] == pytest.approx(
+        row.values["reconstruction_nats"] - 8 * row.values["kl_nats"], rel=1e-5  # type: ignore[operator]
+    )  # fmt: skip
+    assert len(set(raised)) == 4
 
 
 @pytest.fixture(scope="module")

@@ -104,7 +104,10 @@ def test_set_replaces_candidates_and_gives_a_fixed_value_instead() -> None:
         ({"tune": "components = [5, 10]"}, "components changes the likelihood"),
         ({"tune": "epochs = [10, 20]"}, "epochs says when a training ends, alike for all candidates"),
         ({"tune": "patience = [10, 20]"}, "patience says when a training ends"),
-        ({"tune": "seed = [0, 1]"}, "seed cannot be tuned (what can: train_samples, network"),
+        (
+            {"tune": "seed = [0, 1]"},
+            "seed cannot be tuned (what can: train_samples, kl_weight, kl_warmup, free_bits, network",
+        ),
         ({"tune": "lerning_rate = [0.1, 0.2]"}, "unknown key 'lerning_rate' (did you mean 'learning_rate'?"),
         ({"tune": "learning_rate = [1e-3, 0]"}, "learning_rate = 0, but learning_rate takes a number > 0"),
         ({"tune": "learning_rate = [1e-3, 1e-3]"}, "lists 0.001 twice"),

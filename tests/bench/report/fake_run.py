@@ -46,6 +46,7 @@ class Setting:
     precision: Literal["float32", "tf32", "bf16"] = "float32"
     options: dict[str, Any] = field(default_factory=dict)
     objective: str = ""  # by default what its view is trained on
+    kl: dict[str, Any] = field(default_factory=dict)  # what training made of the KL, by the keys of a grid
 
     @property
     def binary(self) -> bool:
@@ -216,6 +217,7 @@ def _cell(setting: Setting, seed: int, samples: Sequence[int], dataset: str, epo
         precision=setting.precision,
         seed=seed,
         eval_samples=tuple(samples),
+        **setting.kl,
     )
 
 

@@ -255,6 +255,36 @@ def test_the_objective_of_bins_is_the_iwae_bound_of_masses(k: Tensor) -> None:
     assert float(off.square().mean()) < 2
 
 
+def test_what_training_made_of_the_kl_is_in_its_objective_and_in_nothing_else(k: Tensor) -> None:
+    """w times the KL; with free bits Σ_j max(λ, mean KL_j); weights with w times ln p(z)/q(z|x). Scores stay."""
+    likelihood, model = family("gaussian"), VAE(DIMS)
+    plain, weighed, free = (
+        one(k, model, likelihood, trained=Trained(likelihood, "binned", BOUNDS["elbo"], 1, weight, bits))
+        for weight, bits in ((1.0, 0.0), (3.0, 0.0), (0.5, 2.0))
+    )
+    parts, each = plain.encoder, Posterior(*model.encode(k)).kl_per_dimension().detach()
+    assert weighed.trained_on is not None
+    assert free.trained_on is not None
+    torch.testing.assert_close(weighed.trained_on, parts.reconstruction - 3 * parts.kl)
+    floored = each.mean(0).clamp(min=2.0).sum().double()
+    torch.testing.assert_close(free.trained_on.mean(), parts.reconstruction.mean() - 0.5 * floored, rtol=1e-6, atol=0)
+    for assessment in (weighed, free):
+        same(assessment.encoder.elbo, parts.elbo)
+        same(assessment.log_likelihood, plain.log_likelihood)
+    iwae, none = (
+        one(k, model, likelihood, trained=Trained(likelihood, "binned", BOUNDS["iwae"], 3, weight)).trained_on
+        for weight in (1.0, 1e-9)
+    )
+    assert none is not None
+    assert iwae is not None
+    wide = one(k, model, likelihood, trained=Trained(likelihood, "binned", BOUNDS["iwae"], 1, 0.5)).trained_on
+    middle = parts.reconstruction - 0.5 * parts.kl  # of one sample it is the ELBO so weighed, but for noise
+    torch.testing.assert_close(wide.mean(), middle.mean(), rtol=0.02, atol=0)  # type: ignore[union-attr]
+    assert float((none - iwae).mean()) > 0.5 * float(parts.kl.mean())  # nothing of the ratio is left
+    with pytest.raises(ValueError, match=r"free_bits = 0\.5 is a floor of the KL"):
+        Trained(likelihood, bound=BOUNDS["iwae"], free_bits=0.5)
+
+
 def test_what_a_likelihood_cannot_be_trained_on_is_refused(k: Tensor) -> None:
     with pytest.raises(ValueError, match=r"categorical cannot be trained on 'binned'.*: take 'own'"):
         Trained(family("categorical"), "binned")
