@@ -10,16 +10,30 @@
 
 from __future__ import annotations
 
-from vae_core.networks._base import Architecture, Cost, ModelCost, Network, Stack, create_pair, get, model_cost, names
+from vae_core.networks._base import (
+    NORMALISATIONS,
+    Architecture,
+    Cost,
+    ModelCost,
+    Network,
+    Stack,
+    create_pair,
+    get,
+    model_cost,
+    names,
+)
+from vae_core.networks._places import Places, places_of, places_of_each
 from vae_core.networks.mlp import ACTIVATIONS, StackedMLP
 from vae_core.numerics.random import generator_for, seed_for
 
 __all__ = [
     "ACTIVATIONS",
+    "NORMALISATIONS",
     "Architecture",
     "Cost",
     "ModelCost",
     "Network",
+    "Places",
     "Stack",
     "StackedMLP",
     "create_pair",
@@ -27,5 +41,7 @@ __all__ = [
     "get",
     "model_cost",
     "names",
+    "places_of",
+    "places_of_each",
     "seed_for",
 ]
