@@ -184,7 +184,7 @@ class Cell(Settings):
         under its key."""
         values = {name: getattr(self, name) for name, key in KEYS.items() if key.named}
         return [
-            value if isinstance(value, str) else f"{name}={number_text(value)}"
+            short_name(value) if isinstance(value, str) else f"{name}={number_text(value)}"
             for name, value in values.items()
             if self.tells(name)
         ]

@@ -19,6 +19,7 @@ from vae_core.networks._base import (
     Stack,
     create_pair,
     get,
+    is_own,
     model_cost,
     names,
 )
@@ -39,6 +40,7 @@ __all__ = [
     "create_pair",
     "generator_for",
     "get",
+    "is_own",
     "model_cost",
     "names",
     "places_of",

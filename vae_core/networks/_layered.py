@@ -150,3 +150,13 @@ def require_sides(architecture: Architecture, shape: Sequence[int]) -> None:
             f"images of {height} x {width} are too small for network = {architecture.network!r} with {stages} stages "
             f"(channels = {list(architecture.channels)}), each of which halves them: {remedy}"
         )
+
+
+def maps_of(places: Sequence[Places]) -> int:
+    """How many maps the decoders end with. Raises ValueError where they differ."""
+    counts = {place.each + place.whole for place in places}
+    if len(counts) != 1:
+        raise ValueError(
+            f"the members' outputs of a pixel differ in number ({sorted(counts)}): give each its own bundle"
+        )
+    return counts.pop()

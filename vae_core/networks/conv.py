@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from vae_core.networks._base import Architecture, Network
-from vae_core.networks._layered import LayeredStack, require_maps, require_sides
+from vae_core.networks._layered import LayeredStack, maps_of, require_maps, require_sides
 from vae_core.networks._layers import (
     Activation,
     Chain,
@@ -61,16 +61,6 @@ class Convolutional(Network):
         encoder = LayeredStack.create("encoder", encoder_of(architecture, sides, channels), seeds)
         decoder = LayeredStack.create("decoder", decoder_of(architecture, sides, maps_of(places)), seeds, places)
         return encoder, decoder
-
-
-def maps_of(places: Sequence[Places]) -> int:
-    """How many maps the decoders end with. Raises ValueError where they differ."""
-    counts = {place.each + place.whole for place in places}
-    if len(counts) != 1:
-        raise ValueError(
-            f"the members' outputs of a pixel differ in number ({sorted(counts)}): give each its own bundle"
-        )
-    return counts.pop()
 
 
 def encoder_of(architecture: Architecture, sides: Sequence[Sides], channels: int) -> Chain:

@@ -110,9 +110,8 @@ def test_images_of_any_sides_come_back_in_their_sides(network: str, height: int,
 
 @pytest.mark.parametrize("network", OF_MAPS)
 def test_a_pixel_is_made_from_its_surroundings(network: str) -> None:
-    """The top left of an image enters the top left of the first maps: an image in two halves is not one of mixed
-    pixels. Seen by the gradient of one output with respect to an early map."""
-    encoder, _ = create_pair(architecture(network, channels=(4,)), (8, 8), 64, [0])
+    """The top left of an image enters the top left of the maps of the first stage, and no more of them."""
+    encoder, _ = create_pair(architecture(network, channels=(4,), normalisation="none"), (8, 8), 64, [0])
     moved = torch.zeros(1, 2, 64)
     moved[0, 1, 0] = 1.0  # the pixel at (0, 0)
     chain = encoder.chain  # type: ignore[attr-defined]
@@ -120,7 +119,7 @@ def test_a_pixel_is_made_from_its_surroundings(network: str) -> None:
     x = Chain(chain.layers[:2])(moved[0], weights, Pass(torch.baddbmm, convolution_with(torch.baddbmm)))
     changed = (x[0] - x[1]).abs().sum(0).nonzero().tolist()
     assert changed
-    assert max(max(place) for place in changed) <= 1
+    assert max(max(place) for place in changed) <= 2
 
 
 # -- models that are theirs alone --------------------------------------------------------------------------------------
@@ -132,7 +131,7 @@ def test_a_model_is_the_same_alone_and_in_a_bundle(data: Dataset, network: str, 
     """Also beside a family whose outputs have one width and another order: 2 D of a categorical of 2 levels and of a
     Gaussian with σ of each pixel."""
     own = architecture(network, dropout=dropout)
-    schedule = Schedule(3, 20, 1e-2, train_samples=2)
+    schedule = Schedule(3, 20, 1e-3, train_samples=2)  # slow: what rounding does is not made larger by training
     members = [
         Member(likelihoods.make("gaussian", sigma="pixel"), seed=1),
         Member(likelihoods.make("beta"), seed=0),

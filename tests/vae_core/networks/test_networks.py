@@ -25,11 +25,13 @@ from vae_core.training import Member, Schedule, Trainer, train
 ASKED: dict[str, tuple[tuple[int, ...], str, int]] = {
     "mlp": ((6, 5), "relu", 3),
     "conv": ((6, 5), "relu", 3),
+    "resnet": ((6, 5), "tanh", 3),
     "linear": ((), "none", 3),
 }
 #: images that they can be built for: those of convolutions have sides, and are not too small for the stages
 SHAPES = [(12,), (4, 3), (2, 2, 3), (7, 5, 2)]
-STAGES = {"conv": {(4, 3): (5, 4), (2, 2, 3): (4,), (7, 5, 2): (4, 8, 4)}}
+OF_SIDES = {(4, 3): (5, 4), (2, 2, 3): (4,), (7, 5, 2): (4, 8, 4)}
+STAGES = {"conv": OF_SIDES, "resnet": OF_SIDES}
 BUILT = [(name, shape) for name in ASKED for shape in SHAPES if shape in STAGES.get(name, dict.fromkeys(SHAPES))]
 
 
