@@ -237,11 +237,13 @@ def _blocks(
         blocks.append(Block(where, merged, pairs, tune))
         if not single:
             _check_options_are_taken(where, [key for key in table if key not in given], merged["family"])
-            require_read(where, {key: value for key, value in table.items() if key not in given}, blocks[-1:])
+            if "network" not in given:
+                require_read(where, {key: value for key, value in table.items() if key not in given}, blocks[-1:])
     everywhere = {family for block in blocks for family in block.axes["family"]}
     for source in (f"{file}, [grid]", "--set"):
         _check_options_are_taken(source, sources[source], sorted(everywhere))
-        require_read(source, sources[source], blocks)
+        if source == "--set" or "network" not in given:  # which may look at less than the file has keys for
+            require_read(source, sources[source], blocks)
     require_read(f"{file}, [tune]", tune, blocks)
     return blocks, list(old.notes(sources))
 

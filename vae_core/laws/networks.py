@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 
 import torch
 from torch import Tensor
@@ -76,19 +77,19 @@ Law = Callable[[NetworkSetting], None]
 def outputs_have_their_shape(setting: NetworkSetting) -> None:
     """[M, B, D] -> [M, B, 2 Z], and [M, B, Z] -> [M, B, R], finite, in evaluation and in training."""
     for tried in setting.create():
-        for rows in (ROWS, 1):
-            x = tried.inputs(rows=rows)
-            for found in (tried.stack(x), tried.stack.train(x, noise=tried.uniforms(rows=rows))):
-                if found.shape != (len(SEEDS), rows, tried.out):
-                    raise LawBroken(
-                        f"the {tried.name} gives {_rows(found)} for [{rows}, {tried.into}], where "
-                        f"[{rows}, {tried.out}] is needed",
-                        f"let its last layer give {tried.out} numbers an image",
-                    )
-            if not bool(torch.isfinite(found).all()):
+        for found, rows in (
+            (tried.stack(tried.inputs()), ROWS),
+            (tried.stack(tried.inputs(rows=1)), 1),
+            (tried.stack.train(tried.inputs(), noise=tried.uniforms()), ROWS),
+        ):
+            if found.shape != (len(SEEDS), rows, tried.out):
                 raise LawBroken(
-                    f"{tried.shapes} gives numbers that are not finite", "take smaller weights to begin with"
+                    f"the {tried.name} gives {list(found.shape[1:])} for [{rows}, {tried.into}], where "
+                    f"[{rows}, {tried.out}] is needed",
+                    f"let its last layer give {tried.out} numbers an image",
                 )
+            if not bool(torch.isfinite(found).all()):
+                raise LawBroken(f"{tried.shapes} gives numbers that are not finite", "begin with smaller weights")
 
 
 def evaluation_is_deterministic(setting: NetworkSetting) -> None:
@@ -108,19 +109,20 @@ def an_image_is_computed_alone(setting: NetworkSetting) -> None:
     for tried in setting.create():
         x, noise = tried.inputs(), tried.uniforms()
         others = torch.cat([x[:, :1], 1 - 2 * x[:, 1:]], 1)
-        for when, whole, beside, alone in (
-            ("", tried.stack(x), tried.stack(others), tried.stack(x[:, :1])),
-            (
-                " in training",
-                tried.stack.train(x, noise=noise),
-                tried.stack.train(others, noise=noise),
-                tried.stack.train(x[:, :1], noise=None if noise is None else noise[:, :1]),
+        fewer = None if noise is None else noise[:, :2]
+        seen = {
+            "": (tried.stack(x), tried.stack(others), tried.stack(x[:, :1])),
+            # not of one row: what normalises over the batch raises there
+            " in training": tuple(
+                tried.stack.train(rows, noise=uniforms)
+                for rows, uniforms in ((x, noise), (others, noise), (x[:, :2], fewer))
             ),
-        ):
-            if not (_near(whole[:, :1], alone) and _near(whole[:, :1], beside[:, :1])):
+        }
+        for when, (whole, *same) in seen.items():
+            if not all(_near(whole[:, :1], other[:, :1]) for other in same):
                 raise LawBroken(
                     f"{tried.shapes} depends on its neighbours in the batch: it gives an image other numbers beside "
-                    f"{ROWS - 1} others than alone{when}",
+                    f"others of {ROWS}{when}",
                     "take torch.nn.GroupNorm for BatchNorm, and nothing over axis 0",
                 )
 
@@ -227,13 +229,9 @@ def check(setting: NetworkSetting) -> None:
         try:
             law(setting)
         except LawBroken as broken:
-            raise LawBroken(f"{broken}: {broken.remedy}" if broken.remedy else str(broken)) from None
+            name = PurePath(setting.architecture.network).name
+            raise LawBroken(f"of {name} {broken}" + (f"; {broken.remedy}" if broken.remedy else "")) from None
 
 
 def _near(one: Tensor, other: Tensor) -> bool:
     return torch.allclose(one, other, rtol=WITHIN, atol=WITHIN)
-
-
-def _rows(found: Tensor) -> str:
-    """The shape of what one model gave."""
-    return str(list(found.shape[1:]))

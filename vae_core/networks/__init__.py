@@ -23,6 +23,8 @@ from vae_core.networks._base import (
     model_cost,
     names,
 )
+from vae_core.networks._own import mean as mean_own
+from vae_core.networks._own import read as read_own
 from vae_core.networks._places import Places, places_of, places_of_each
 from vae_core.networks.mlp import ACTIVATIONS, StackedMLP
 from vae_core.numerics.random import generator_for, seed_for
@@ -41,9 +43,11 @@ __all__ = [
     "generator_for",
     "get",
     "is_own",
+    "mean_own",
     "model_cost",
     "names",
     "places_of",
     "places_of_each",
+    "read_own",
     "seed_for",
 ]
