@@ -19,10 +19,10 @@ images       M   loop, rows       grouped grouped, channel        im2col and
 32×32×3      16  0.74             0.23    0.36                    (not tried)
 ============ === ================ ======= ======================= ================
 
-So the loop is what is taken in every case; at 8×8 grouped convolutions are up to 17 % faster than it for 4 models and
-7 % slower for 16, of convolutions that are a small part of a step there. A whole training step of `conv` with its defaults
-(relu, latent 20, a Gaussian, Adam included, the machine busy with others) beside a plain PyTorch loop of the same
-networks, in turn: 28×28, bundles of 1, 4 and 16: 1.22, 1.09 and 1.02 times its images/s, 70, 75 and 66 % of the
+So the loop is what is taken in every case; at 8×8 grouped convolutions are up to 17 % faster than it for 4 models and 7
+% slower for 16, of convolutions that are a small part of a step there. A whole training step of `conv` with its
+defaults (relu, latent 20, a Gaussian, Adam included, the machine busy with others) beside a plain PyTorch loop of the
+same networks, in turn: 28×28, bundles of 1, 4 and 16: 1.22, 1.09 and 1.02 times its images/s, 70, 75 and 66 % of the
 machine's rate of matrix products; 8×8: 0.98, 1.24, 1.48 times, 30, 39, 47 %; 32×32×3: 1.02, 1.05, 1.01 times, 76, 75,
 70 %.
 

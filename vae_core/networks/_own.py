@@ -14,8 +14,9 @@ A class is given what its __init__ names: these, and of the grid's keys `hidden`
 
 The models of a bundle are called one after the other, by torch.func.functional_call on their part of the stacked
 parameters: through torch.func.vmap a step took 0.98 to 1.43 times as long (one core, in turn, batch of 128; perceptrons
-64-200-20 and 784-200-20 and two convolutions on 8×8, bundles of 4 and 16; on 28×28, 4). Seeds seed torch's random numbers while the modules are made; what torch.nn.Dropout leaves out in training
-comes from the seed's own noise. Buffers are kept, and not learned.
+64-200-20 and 784-200-20 and two convolutions on 8×8, bundles of 4 and 16; on 28×28, 4). Seeds seed torch's random
+numbers while the modules are made; what torch.nn.Dropout leaves out in training comes from the seed's own noise.
+Buffers are kept, and not learned.
 """
 
 from __future__ import annotations
