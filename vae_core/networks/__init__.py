@@ -23,8 +23,8 @@ from vae_core.networks._base import (
     model_cost,
     names,
 )
-from vae_core.networks._own import mean as mean_own
-from vae_core.networks._own import read as read_own
+from vae_core.networks._own_file import mean as mean_own
+from vae_core.networks._own_file import read as read_own
 from vae_core.networks._places import Places, places_of, places_of_each
 from vae_core.networks.mlp import ACTIVATIONS, StackedMLP
 from vae_core.numerics.random import generator_for, seed_for

@@ -23,12 +23,12 @@ from vae_core import likelihoods
 from vae_core.data import VIEWS
 from vae_core.likelihoods import Likelihood
 from vae_core.likelihoods._scale import Scale
-from vae_core.networks import Architecture, Stack, create_pair, places_of_each
+from vae_core.networks import Architecture, Stack, create_pair, is_own, places_of_each, read_own
 from vae_core.numerics import tensor_file
 from vae_core.training.model import TrainedModel
 
 #: what a model is built from; all else in a file is about it
-FACTS = ("network", "likelihood", "shape", "view", "levels", "scorings", "format")
+FACTS = ("network", "own_network", "likelihood", "shape", "view", "levels", "scorings", "format")
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,8 @@ def save_model(
         "levels": model.levels,
         "scorings": list(scored),
     }
+    if is_own(blueprint.architecture.network):
+        facts["own_network"] = _file_of(blueprint.architecture.network)
     if taken := sorted(set(about or {}) & set(FACTS)):
         raise ValueError(f"about={taken[0]!r} is a fact of the file's own: give it another name")
     tensors = _tensors(model, scored)
@@ -176,6 +178,12 @@ def _own_state(likelihood: Likelihood) -> dict[str, Tensor]:
 
 def _built(tensors: Mapping[str, Tensor], facts: Mapping[str, Any], scoring: str | None) -> LoadedModel:
     network = Architecture.of_facts(facts["network"])
+    if (before := facts.get("own_network")) and (present := _file_of(network.network)) != before:
+        warnings.warn(
+            f"the network {present['file']} is not the code that this model was trained with (checksum "
+            f"{before['sha256'][:8]}): its numbers may differ",
+            stacklevel=4,
+        )
     said = facts["likelihood"]
     blueprint = Blueprint(network, tuple(facts["shape"]), said["family"], said["options"])
     _require_family(said)
@@ -234,6 +242,12 @@ def _fill(places: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> None:
                 f"its {name} is {given.dtype} {list(given.shape)}, where {place.dtype} {list(place.shape)} is needed"
             )
         place.copy_(given)
+
+
+def _file_of(network: str) -> dict[str, str]:
+    """Where a network of a user's own came from."""
+    source = read_own(network)
+    return {"file": source.name, "sha256": source.sha256}
 
 
 def _plugin(family: str) -> dict[str, str] | None:

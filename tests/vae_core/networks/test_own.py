@@ -13,7 +13,7 @@ from vae_core.data import Dataset
 from vae_core.laws import networks as laws
 from vae_core.laws.setting import LawBroken
 from vae_core.networks import Architecture, create_pair, get, mean_own, model_cost, places_of, read_own
-from vae_core.networks._own import _executed
+from vae_core.networks._own_file import executed
 from vae_core.training import Blueprint, Member, Schedule, Trainer, load_model, save_model, train
 
 SMALL = str(Path(__file__).parent / "own" / "small.py")
@@ -89,7 +89,7 @@ def test_it_computes_what_its_modules_do(data: Dataset) -> None:
     images = torch.rand(1, 6, 60)
     places = places_of(likelihoods.make("gaussian", sigma="pixel"), (5, 4, 3), 5)
     encoder, decoder = create_pair(Architecture((5,), "tanh", 2, SMALL), (5, 4, 3), 120, [3], lambda: [places])
-    module = _executed(read_own(SMALL))
+    module = executed(read_own(SMALL))
     by_hand = module.Encoder((3, 5, 4), 2)
     by_hand.load_state_dict({n: t[0] for n, t in zip(encoder.names(), encoder.parameters(), strict=True)})
     pictures = images[0].reshape(6, 5, 4, 3).movedim(-1, 1)
@@ -120,6 +120,9 @@ def test_it_goes_to_a_file_and_comes_back(data: Dataset, tmp_path: Path) -> None
         loaded = load_model(file)
         k = data.test
         assert torch.equal(loaded.decode(loaded.encode(k)[0]), model.decode(model.encode(k)[0]))
+    Path(path).write_text(Path(path).read_text() + "# mended since\n")
+    with pytest.warns(UserWarning, match=r"the network own.py is not the code that this model was trained with"):
+        load_model(file)
     Path(path).unlink()
     with pytest.raises(ValueError, match=r"there is no network '.*own.py': give the path of a .py that is there"):
         load_model(file)
