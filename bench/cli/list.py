@@ -1,4 +1,4 @@
-"""`vae-bench list`: the likelihoods, data sets or grids."""
+"""`vae-bench list`: the likelihoods, data sets, grids or networks."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ class Shelf(StrEnum):
     likelihoods = "likelihoods"
     datasets = "datasets"
     grids = "grids"
+    networks = "networks"
 
 
 def verb(
-    shelf: Annotated[Shelf, typer.Argument(metavar="likelihoods|datasets|grids", help="What to list.")],
+    shelf: Annotated[Shelf, typer.Argument(metavar="likelihoods|datasets|grids|networks", help="What to list.")],
     plugin: PluginFiles = None,
 ) -> int:
-    """List the likelihoods, data sets or grids.
+    """List the likelihoods, data sets, grids or networks.
 
     Plug-ins are listed as they are: only run and explain try their laws.
 

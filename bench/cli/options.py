@@ -33,6 +33,12 @@ Overrides = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Replace a key of the grid everywhere; may be repeated."),
 ]
 RunFileOption = Annotated[Path | None, typer.Option(help="The run file  [default: results/NAME.sqlite].")]
+NetworkNames = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--network", metavar="NAME|FILE.py", help="Networks in place of the grid's (list networks); may be repeated."
+    ),
+]
 PluginFiles = Annotated[
     list[Path] | None,
     typer.Option("--plugin", metavar="FILE.py", help="Take in a likelihood from a Python file; may be repeated."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import typer
 from bench.cli.options import (
     Device,
     DeviceOption,
+    NetworkNames,
     Overrides,
     PluginFiles,
     Refused,
@@ -40,12 +42,13 @@ def verb(
         float, typer.Option(metavar="MB", help="Trained weights kept beside the run file, at most; 0: none.")
     ] = 256,
     plugin: PluginFiles = None,
+    network: NetworkNames = None,
 ) -> int:
     """Run a grid; run it again to resume.
 
     Computes what the run file lacks of the grid, and stores it as it ends.
     vae-bench model gives a cell's trained weights.
-    A plug-in of the grid is first held to the laws of likelihoods.
+    A plug-in of the grid is first held to the laws of likelihoods, a network of your own to those of networks.
     A cell that hangs is ended: asleep for a minute without progress, or computing for ten without.
 
     Example:  vae-bench run digits --set epochs=20 --set seed=[0,1]
@@ -64,7 +67,10 @@ def verb(
         raise Refused(f"--weights {weights:g}: give a number of megabytes, 0 or more; 0 keeps none.")
     with aside() as printed:  # a plug-in's module, which this process imports too, may print
         given = plugins.add(plugin or [])
-        loaded = load_grid(find_grid(grid), set_ or [])
+        named = [f"network={json.dumps(network)}"] if network else []
+        if network and any(text.partition("=")[0].strip() == "network" for text in set_ or ()):
+            raise Refused("--network and --set network both name networks; give one of them.")
+        loaded = load_grid(find_grid(grid), [*(set_ or []), *named])
         if unused := sorted(set(given) - {cell.family for cell in loaded.cells}):
             raise Refused(
                 f"--plugin: no cell of the grid is of the family {unused[0]}; name it under family in the grid."

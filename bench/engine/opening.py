@@ -46,6 +46,7 @@ class Checks:
     inspect: str = "bench.engine.worker.facts:inspect_data"
     laws: str = "bench.engine.plugins:check"
     precision: str = "bench.engine.worker.facts:inspect_precision"
+    networks: str = "bench.engine.worker.networks:inspect_networks"
 
 
 @contextmanager
@@ -63,7 +64,7 @@ def opening(grid: Grid, path: Path, checks: Checks, *, fresh: bool = False) -> I
         file = RunFile.open(lock.path) if lock.path.exists() and not fresh else None
         opened = Opened(grid, lock, checks, file)
         try:
-            opened.refuse_changed_plugins()
+            opened.refuse_changed_code()
             yield opened
         finally:
             if opened.file:
@@ -79,8 +80,9 @@ class Opened:
         self.damaged = file.damaged if file else ()
         self._lock = lock
         self.plugins = plugins.facts(grid.cells)
-        #: what a worker does before all else, so that it knows the plug-ins
-        self.first = plugins.task(plugins.origins(self.plugins))
+        self.networks = plugins.network_facts(grid.cells)
+        #: what a worker does before all else, so that it knows the plug-ins, and which code is meant by networks
+        self.first = plugins.task(plugins.origins(self.plugins), self.networks)
 
     def ask(self, pool: Pool, function: str, *arguments: Any) -> dict[str, Any]:
         """What a worker answers, as plain values. Raises RunError with what it says is wrong."""
@@ -95,8 +97,8 @@ class Opened:
         return self.ask(pool, self.checks.device, requested)
 
     def examine(self, pool: Pool, device: str, cells: Iterable[Cell]) -> dict[str, Any]:
-        """Whether what the cells need can be had: precisions, lawful plug-ins, data. Gives the facts of every data set
-        by `DataSpec.key`, those that the file knows already among them. Raises RunError."""
+        """Whether what the cells need can be had: precisions, lawful plug-ins, data, networks for them. Gives the facts
+        of every data set by `DataSpec.key`, those that the file knows already among them. Raises RunError."""
         cells = list(cells)
         for precision in sorted({cell.precision for cell in cells} - {"float32"}):
             self.ask(pool, self.checks.precision, precision, device)
@@ -111,6 +113,8 @@ class Opened:
             self._refuse_changed(
                 f"the data set {key}", "data", stored.get(key, {}).get("checksum"), facts[key]["checksum"]
             )
+            if asking := [cell for cell in cells if cell.data == asked and _networks_of(cell)]:
+                self.ask(pool, self.checks.networks, asking, facts[key]["shape"], facts[key]["levels"])
         return stored | facts
 
     def remarked(self, data: Mapping[str, Mapping[str, Any]], cells: Iterable[Cell]) -> list[str]:
@@ -129,7 +133,7 @@ class Opened:
         """Store how this invocation came about; gives the id that its numbers carry."""
         assert self.file, "keep comes first"
         origin = provenance(arguments, dict(device), pool.workers, pool.threads)
-        return self.file.add_provenance({**origin, "plugins": self.plugins})
+        return self.file.add_provenance({**origin, "plugins": self.plugins, "networks": self.networks})
 
     def meta(self) -> dict[str, Any]:
         """What a file says of the grid that it is of."""
@@ -140,14 +144,16 @@ class Opened:
             "grid": self.grid.text,
             "overrides": list(self.grid.overrides),
             "cells": len(self.grid.cells),
+            "networks": self._stored("networks") | self.networks,
         }
 
-    def refuse_changed_plugins(self) -> None:
-        """Raises RunError where a plug-in is not what the file was begun with."""
-        stored = self._stored("plugins")
-        for family, plugin in self.plugins.items():
-            before = stored.get(family, {}).get("sha256")
-            self._refuse_changed(f"the plug-in {plugin['file']}", "file", before, plugin["sha256"])
+    def refuse_changed_code(self) -> None:
+        """Raises RunError where a plug-in or a user's own network is not what the file was begun with."""
+        for what, meta, facts in (("plug-in", "plugins", self.plugins), ("network", "networks", self.networks)):
+            stored = self._stored(meta)
+            for name, one in facts.items():
+                before = stored.get(name, {}).get("sha256")
+                self._refuse_changed(f"the {what} {one['file']}", "file", before, one["sha256"])
 
     def all_plugins(self) -> dict[str, Any]:
         """Facts of the grid's plug-ins, and of those that the file knows from grids before."""
@@ -162,6 +168,12 @@ class Opened:
                 f"{what} is not what {self.path} was begun with (checksum {now[:8]}, then {before[:8]}); restore the "
                 f"{noun}, or run with --fresh or another --out."
             )
+
+
+def _networks_of(cell: Cell) -> set[str]:
+    """The network of a cell, or those that it may have where that is tuned, but for perceptrons: they are built for
+    images of any shape."""
+    return {cell.network, *cell.tune.get("network", ())} - {"mlp"}
 
 
 def remark_lines(name: str, facts: Mapping[str, Any], width: int) -> list[str]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from bench.engine.local import Pool, Task, TaskFailed
 from bench.grid.cell import Cell
 from bench.grid.errors import MOST, UserError, brief
-from bench.grid.families import registry, trial
+from bench.grid.families import networks, registry, trial
 
 
 class PluginError(UserError):
@@ -79,9 +79,19 @@ def facts(cells: Iterable[Cell]) -> dict[str, dict[str, str]]:
     return {family: {"file": plugins[family].file.name, "sha256": plugins[family].sha256} for family in families}
 
 
-def task(wanted: tuple[Origin, ...]) -> Task | None:
-    """What a worker does before all else, so that it knows these plug-ins; None where there are none."""
-    return Task("bench.engine.plugins:take_in", (wanted,)) if wanted else None
+def network_facts(cells: Iterable[Cell]) -> dict[str, dict[str, str]]:
+    """What a run file says of each network of a user's own among the cells': its file's name and its checksum, by its
+    path."""
+    asked = {name for cell in cells for name in (cell.network, *cell.tune.get("network", ()))}
+    read = {name: networks().read_own(name) for name in sorted(asked) if networks().is_own(name)}
+    return {name: {"file": source.name, "sha256": source.sha256} for name, source in read.items()}
+
+
+def task(wanted: tuple[Origin, ...], own: Mapping[str, Mapping[str, str]] | None = None) -> Task | None:
+    """What a worker does before all else, so that it knows these plug-ins, and which code is meant by these networks;
+    None where there are none."""
+    meant = {name: facts["sha256"] for name, facts in (own or {}).items()}
+    return Task("bench.engine.plugins:take_in", (wanted, meant)) if wanted or meant else None
 
 
 def obey(family: str) -> None:
@@ -103,11 +113,14 @@ def refuse(checked: Mapping[str, str]) -> None:
 # -- in a worker -------------------------------------------------------------------------------------------------------
 
 
-def take_in(wanted: Iterable[Origin]) -> None:
-    """Raises ValueError where a plug-in is not what it was."""
+def take_in(wanted: Iterable[Origin], meant: Mapping[str, str] | None = None) -> None:
+    """Raises ValueError where a plug-in is not what it was; a network is looked at when it is built (`meant`: the
+    checksums of users' own, by their paths)."""
     from vae_core import likelihoods
+    from vae_core.networks import mean_own
     from vae_core.plugins import register
 
+    mean_own(meant or {})
     for origin in wanted:
         with trial.quiet():  # what it prints was told when it was tried
             if origin.file is not None:

@@ -188,7 +188,7 @@ class Cell(Settings):
         under its key; `of_speed`: of those that pace."""
         values = {name: getattr(self, name) for name, key in KEYS.items() if key.named and (key.paces or not of_speed)}
         return [
-            value if isinstance(value, str) else f"{name}={number_text(value)}"
+            short_name(value) if isinstance(value, str) else f"{name}={number_text(value)}"
             for name, value in values.items()
             if self.tells(name)
         ]

@@ -10,6 +10,7 @@ from typing import Any
 
 from bench.grid.cell import Cell, number_text
 from bench.grid.document import MOST_CELLS
+from bench.grid.errors import some
 from bench.grid.families import (
     Scalar,
     make,
@@ -28,6 +29,7 @@ from bench.grid.settings import (
     axis,
     family_named,
     keys_of,
+    network_named,
     sentence,
     shown,
 )
@@ -55,6 +57,8 @@ def expand(block: Block) -> Iterator[Cell]:
     _require_warmup(block)
     weighted = _weighted(block)
     tally = _Tally()
+    # of a network that is tuned, each may be the one
+    unread = {network: _unread(block, network) for network in (*block.axes.get("network", ()), *_default("network"))}
     for name in block.axes["family"]:
         family = family_named(block.where, name)
         settings = _settings_axes(block, name)
@@ -76,6 +80,7 @@ def expand(block: Block) -> Iterator[Cell]:
                     continue
                 if family.view != "binary":
                     values["binarisation"] = KEYS["binarisation"].absent  # it changes nothing there
+                values |= {key: KEYS[key].absent for key in unread[values["network"]]}  # nor do these
                 for scoring in family.scorings:
                     named = {"family": family.name, "scored_as": scoring, "view": family.view}
                     yield Cell(**named, options=options, tune=block.tune, **values)
@@ -112,6 +117,27 @@ def _require_networks(block: Block) -> None:
             require_network(asked)
         except ValueError as error:
             raise GridError(f"{block.where}: {sentence(error)}") from None
+
+
+def _unread(block: Block, network: str) -> list[str]:
+    """The keys of networks that this one does not look at; none where the network is tuned."""
+    if "network" in block.tune:
+        return []
+    reads = network_named(block.where, network).reads
+    return [key for key in keys_of("network") if key not in (*reads, "network", "latent", *block.tune)]
+
+
+def require_read(where: str, given: Mapping[str, Any], blocks: Iterable[Block]) -> None:
+    """Raises GridError for a key of networks that none of the blocks' networks looks at."""
+    named = [name for b in blocks for name in b.tune.get("network") or b.axes.get("network") or _default("network")]
+    networks = list(dict.fromkeys(named))
+    read = {"network", "latent", *(key for network in networks for key in network_named(where, network).reads)}
+    for key in keys_of("network"):
+        if key in given and key not in read:
+            raise GridError(
+                f"{where}: {key} = {shown(given[key])} changes nothing of network = {some(map(shown, networks))}; "
+                "remove it, or take a network that looks at it (vae-bench list networks)."
+            )
 
 
 def _require_ends(block: Block) -> None:

@@ -18,8 +18,8 @@
     learning_rate = [1e-3, 3e-3, 1e-2, 3e-2]
 
 The keys and their defaults are those of `settings.Settings`; the rest are options of the families (σ among them), which
-go to those families of the block that take them. `hidden` is one list (a list of lists is an axis), `eval_samples`
-always one.
+go to those families of the block that take them. `hidden` and `channels` are one list (a list of lists is an axis),
+`eval_samples` always one. A key that a cell's network does not look at is as if it were not given.
 
 `objective` says on what a density is trained: on dequantised data, or with "binned" on the exact masses of its bins,
 what it is scored by. A mass and a recipe have no such choice: their cells say "own", which is also what "dequantised"
@@ -43,7 +43,7 @@ from bench.grid import old
 from bench.grid.cell import Cell, Described, labels
 from bench.grid.document import MOST_CANDIDATES, MOST_CELLS, loads, read_text, text_of
 from bench.grid.errors import brief, quoted, some
-from bench.grid.expand import Block, exclusion, expand, matches, most_cells
+from bench.grid.expand import Block, exclusion, expand, matches, most_cells, require_read
 from bench.grid.families import option_names, registry, trial
 from bench.grid.settings import GridError, Settings, axis, sentence, suggestion
 from bench.grid.tune import SET, require_one_role, tune_axes
@@ -237,9 +237,14 @@ def _blocks(
         blocks.append(Block(where, merged, pairs, tune))
         if not single:
             _check_options_are_taken(where, [key for key in table if key not in given], merged["family"])
+            if "network" not in given:
+                require_read(where, {key: value for key, value in table.items() if key not in given}, blocks[-1:])
     everywhere = {family for block in blocks for family in block.axes["family"]}
     for source in (f"{file}, [grid]", "--set"):
         _check_options_are_taken(source, sources[source], sorted(everywhere))
+        if source == "--set" or "network" not in given:  # which may look at less than the file has keys for
+            require_read(source, sources[source], blocks)
+    require_read(f"{file}, [tune]", tune, blocks)
     return blocks, list(old.notes(sources))
 
 

@@ -20,7 +20,7 @@ from bench.grid.families import Scalar, bounds, networks, objectives, option_nam
 
 DEFAULT_SIGMA = "shared"  # for families with a σ, where the grid names none
 ONE_VALUE = ("eval_samples",)  # a list is the value itself
-LIST_VALUES = ("hidden",)  # a list of numbers is the value itself, a list of lists an axis
+LIST_VALUES = ("hidden", "channels")  # a list of numbers is the value itself, a list of lists an axis
 LONGEST_VALUE = 100  # numbers in a value that is a list
 #: in the order in which labels show what varies
 GROUPS = ("model", "training", "data", "network", "schedule", "evaluation", "seed")
@@ -71,7 +71,7 @@ def _one_of(words: Callable[[], Iterable[str]]) -> AfterValidator:
     """A word of those that vae_core knows, looked up when one is given."""
 
     def known(word: str) -> str:
-        if word not in words():
+        if word not in words() and not (words is WORDS["network"] and networks().is_own(word)):
             raise ValueError(word)
         return word
 
@@ -84,6 +84,7 @@ WORDS: dict[str, Callable[[], Iterable[str]]] = {
     "bound": bounds,
     "network": lambda: networks().names(),
     "activation": lambda: networks().ACTIVATIONS,
+    "normalisation": lambda: networks().NORMALISATIONS,
 }
 
 
@@ -145,6 +146,19 @@ class Settings(BaseModel):
     )
     activation: Annotated[str, _one_of(WORDS["activation"]), Key("network", tunable=True)] = "tanh"
     latent: Annotated[Positive, Key("network", tunable=True)] = Field(default=10, description="a whole number >= 1")
+    channels: Annotated[tuple[Positive, ...], BeforeValidator(_listed), Key("network", tunable=True)] = Field(
+        default=(32, 64), min_length=1, description="a list of channels >= 1, one a stage, such as [32, 64]"
+    )
+    depth: Annotated[Positive, Key("network", tunable=True)] = Field(
+        default=1, le=LONGEST_VALUE, description=f"a whole number of layers a stage from 1 to {LONGEST_VALUE}"
+    )
+    kernel: Annotated[int, Key("network", tunable=True)] = Field(
+        default=3, ge=2, le=LONGEST_VALUE, description=f"a whole number of pixels from 2 to {LONGEST_VALUE}"
+    )
+    normalisation: Annotated[str, _one_of(WORDS["normalisation"]), Key("network", tunable=True)] = "usual"
+    dropout: Annotated[float, Key("network", tunable=True)] = Field(
+        default=0.0, ge=0, lt=1, description="a number from 0 (none) to below 1, such as 0.1"
+    )
     epochs: Annotated[Positive, Key("schedule", paces=False)] = Field(default=50, description="a whole number >= 1")
     patience: Annotated[int, Key("schedule", paces=False)] = Field(
         default=0, ge=0, description="a whole number of epochs >= 0 (0: all of `epochs` are trained)"
@@ -246,11 +260,14 @@ def _setting(where: str, key: str, value: Any) -> Any:
         near = _near(value, words) if isinstance(value, str) else ""
         hint = f" (did you mean {near!r}?)" if near else ""
         takes = Settings.model_fields[key].description or f"one of {', '.join(words)}"
+        takes += ", or the path of a .py with your own" if key == "network" else ""
         raise GridError(f"{where}: {key} = {shown(value)}, but {key} takes {takes}{hint}.") from None
     if key == "family":
         family_named(where, valid)
     if key == "dataset":
         _require_home(where, valid)
+    if key == "network":
+        network_named(where, valid)
     return valid
 
 
@@ -277,6 +294,14 @@ def family_named(where: str, name: str) -> Any:
     """The class of a family. Raises GridError."""
     try:
         return registry().get(name)
+    except ValueError as error:
+        raise GridError(f"{where}: {sentence(error)}") from None
+
+
+def network_named(where: str, name: str) -> Any:
+    """The class of a network; a user's own is read, and not executed. Raises GridError."""
+    try:
+        return networks().get(name)
     except ValueError as error:
         raise GridError(f"{where}: {sentence(error)}") from None
 

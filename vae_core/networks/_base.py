@@ -9,6 +9,7 @@ that never executes torch.
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import functools
 import importlib
@@ -16,24 +17,38 @@ import inspect
 import math
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from vae_core.networks._places import Places
     from vae_core.numerics.precision import Product
 
 FLOAT_BYTES = 4
+NORMALISATIONS = ("usual", "none", "group", "layer")
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """What is asked of a VAE's networks: widths of the encoder's hidden layers (the decoder mirrors them), activation,
-    latent size Z, and which network of this folder reads them.
+    """What is asked of a VAE's networks, and which network of this folder, or whose file, reads it: `Network.reads`
+    says which of the fields one looks at.
+
+    hidden: widths of the encoder's dense hidden layers, which the decoder mirrors; behind its convolutions, where it
+        has such.
+    activation: between layers.
+    latent: Z.
+    network: a name of this folder, or a path to a .py with a user's own.
+    channels: of the feature maps of each stage; a stage halves the sides of an image.
+    depth: layers, or residual blocks, a stage.
+    kernel: side of a convolution's kernel.
+    normalisation: "usual" is what the network has where nothing is said, "none", "group" (Wu & He 2018), "layer" (all
+        features of an image together). None of them looks at other images.
+    dropout: share of the units, or of whole feature maps, that are left out at random, in training alone.
 
     Raises ValueError for an unknown network, and for what that network cannot be built from.
     """
@@ -42,9 +57,34 @@ class Architecture:
     activation: str
     latent: int
     network: str = "mlp"
+    channels: tuple[int, ...] = (32, 64)
+    depth: int = 1
+    kernel: int = 3
+    normalisation: str = "usual"
+    dropout: float = 0.0
 
     def __post_init__(self) -> None:
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must be 0 (none) or more and below 1, such as 0.1, given {self.dropout}")
+        if self.normalisation not in NORMALISATIONS:
+            raise ValueError(f"unknown normalisation {self.normalisation!r} (allowed: {', '.join(NORMALISATIONS)})")
         get(self.network).require(self)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a file of weights says of it, as plain values: fields that are as they always were before they could be
+        chosen are left out."""
+        return {
+            field.name: list(value) if isinstance(value, tuple) else value
+            for field in dataclasses.fields(self)
+            if (value := getattr(self, field.name)) != field.default or field.name == "network"
+        }
+
+    @classmethod
+    def of_facts(cls, facts: Mapping[str, Any]) -> Self:
+        """From what `facts` gave."""
+        values: dict[str, Any] = {k: tuple(fact) if isinstance(fact, list) else fact for k, fact in facts.items()}
+        return cls(**values)
 
 
 @dataclass(frozen=True)
@@ -60,13 +100,26 @@ class Cost:
 class Stack(ABC):
     """M networks of one shape: x [M, B, in] -> [M, B, out]."""
 
+    #: numbers in [0, 1) a row that it wants as `noise` while it is trained; 0 where nothing in it is random
+    noise: int = 0
+
     @abstractmethod
     def __call__(self, x: Tensor, product: Product | None = None) -> Tensor:
         """Its matrix products are made by `product` (vae_core.numerics.precision.PRODUCTS), by default in float32."""
 
+    def train(self, x: Tensor, product: Product | None = None, noise: Tensor | None = None) -> Tensor:
+        """The same while it is trained. `noise`: uniforms [M, B, self.noise] for what is random then; models of one
+        seed are given the same. None where it wants none."""
+        return self(x, product)
+
     @abstractmethod
     def parameters(self) -> list[Tensor]:
         """Everything learned, each with the models axis first: the very tensors that it computes with."""
+
+    def held(self) -> dict[str, Tensor]:
+        """What else it computes with that is not the same for all seeds, by name, each with the models axis first: not
+        learned, but kept in files."""
+        return {}
 
     def names(self) -> list[str]:
         """What a file of weights calls each of `parameters()`, in their order: a number, unless it says better."""
@@ -88,6 +141,16 @@ class Stack(ABC):
 class Network(ABC):
     """One way to build encoders and decoders. One public module of this folder holds one: the module's name is the
     network's name."""
+
+    #: the fields of an Architecture that it looks at; a grid leaves the others out of its cells' names
+    reads: ClassVar[tuple[str, ...]] = ("hidden", "activation", "latent")
+    #: whether `create` is given besides where in the image each model's outputs belong, `places`
+    placed: ClassVar[bool] = False
+
+    @staticmethod
+    def fit(architecture: Architecture, shape: Sequence[int]) -> None:
+        """Raises ValueError for images of a shape that it cannot be built for; by default none is."""
+        return
 
     @staticmethod
     @abstractmethod
@@ -182,8 +245,18 @@ def names() -> list[str]:
     return sorted(_networks())
 
 
+def is_own(name: str) -> bool:
+    """Whether a network's name is a path to a user's own."""
+    return str(name).endswith(".py")
+
+
 def get(name: str) -> type[Network]:
-    """A network by its name. Raises ValueError for an unknown one."""
+    """A network by its name, a user's own by the path of its file, which is not executed before one is created. Raises
+    ValueError for an unknown one."""
+    if is_own(name):
+        own = importlib.import_module(f"{__name__.rpartition('.')[0]}._own")  # which is made of what this module has
+        network: type[Network] = own.network_of(name)
+        return network
     if name not in _networks():
         near = difflib.get_close_matches(str(name), names(), n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
@@ -192,10 +265,22 @@ def get(name: str) -> type[Network]:
 
 
 def create_pair(
-    architecture: Architecture, shape: Sequence[int], outputs: int, seeds: Sequence[int]
+    architecture: Architecture,
+    shape: Sequence[int],
+    outputs: int,
+    seeds: Sequence[int],
+    places: Callable[[], Sequence[Places]] | None = None,
 ) -> tuple[Stack, Stack]:
-    """Encoders and decoders for M models as the architecture asks for them: see `Network.create`."""
-    return get(architecture.network).create(architecture, shape, outputs, seeds)
+    """Encoders and decoders for M models as the architecture asks for them: see `Network.create`. `places`: gives, for
+    each model, where in the image its outputs belong; asked of networks alone that want to know.
+
+    Raises ValueError for images that the network cannot be built for.
+    """
+    network = get(architecture.network)
+    network.fit(architecture, shape)
+    if network.placed and places is not None:
+        return network.create(architecture, shape, outputs, seeds, places())  # type: ignore[call-arg]
+    return network.create(architecture, shape, outputs, seeds)
 
 
 def model_cost(architecture: Architecture, shape: Sequence[int], outputs: int) -> ModelCost:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
@@ -41,6 +41,8 @@ CPU_LAYERS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {"tanh": _ta
 class MLP(Network):
     """D -> hidden -> 2 Z, and Z -> hidden mirrored -> R; pixels in no order."""
 
+    reads: ClassVar[tuple[str, ...]] = ("hidden", "activation", "latent", "dropout")
+
     @staticmethod
     def require(architecture: Architecture) -> None:
         """Raises ValueError for a width below 1 or an unknown activation."""
@@ -57,7 +59,7 @@ class MLP(Network):
         hidden, latent, activation = architecture.hidden, architecture.latent, architecture.activation
         encoder = StackedMLP.create("encoder", (math.prod(shape), *hidden, 2 * latent), activation, seeds)
         decoder = StackedMLP.create("decoder", (latent, *reversed(hidden), outputs), activation, seeds)
-        return encoder, decoder
+        return encoder.dropping(architecture.dropout), decoder.dropping(architecture.dropout)
 
 
 class StackedMLP(Stack):
@@ -67,6 +69,13 @@ class StackedMLP(Stack):
         self.weights = weights  #: each [M, in, out]
         self.biases = biases  #: each [M, 1, out]
         self.activation = activation
+        self.dropout = 0.0  #: the share of hidden units that is left out in training
+
+    def dropping(self, share: float) -> StackedMLP:
+        """Itself, with this share of hidden units left out in training (Srivastava et al. 2014)."""
+        self.dropout = share
+        self.noise = sum(weight.shape[-1] for weight in self.weights[:-1]) if share else 0
+        return self
 
     @classmethod
     def create(cls, name: str, widths: Sequence[int], activation: str, seeds: Sequence[int]) -> StackedMLP:
@@ -93,6 +102,16 @@ class StackedMLP(Stack):
         weight, bias = layers[-1]
         return product(bias, x, weight)
 
+    def train(self, x: Tensor, product: Product | None = None, noise: Tensor | None = None) -> Tensor:
+        if not self.noise or noise is None:
+            return self(x, product)
+        product = product or torch.baddbmm
+        *hidden, (weight, bias) = zip(self.weights, self.biases, strict=True)
+        for of_layer, uniform in zip(hidden, noise.split([w.shape[-1] for w, _ in hidden], -1), strict=True):
+            stays = (uniform >= self.dropout).to(x.dtype) / (1 - self.dropout)
+            x = self._hidden(of_layer[1], x, of_layer[0], product) * stays
+        return product(bias, x, weight)
+
     def _hidden(self, bias: Tensor, x: Tensor, weight: Tensor, product: Product) -> Tensor:
         if self.activation in CPU_LAYERS and product is torch.baddbmm and x.device.type == "cpu":
             return CPU_LAYERS[self.activation](bias, x, weight)
@@ -105,7 +124,8 @@ class StackedMLP(Stack):
         return [f"{layer}.{kind}" for kind in ("weight", "bias") for layer in range(len(self.weights))]
 
     def to(self, device: torch.device | str) -> StackedMLP:
-        return StackedMLP([w.to(device) for w in self.weights], [b.to(device) for b in self.biases], self.activation)
+        moved = StackedMLP([w.to(device) for w in self.weights], [b.to(device) for b in self.biases], self.activation)
+        return moved.dropping(self.dropout)
 
     def select(self, index: int) -> StackedMLP:
         part = slice(index, index + 1)
@@ -113,7 +133,7 @@ class StackedMLP(Stack):
             [w[part].detach().clone() for w in self.weights],
             [b[part].detach().clone() for b in self.biases],
             self.activation,
-        )
+        ).dropping(self.dropout)
 
     def cost(self) -> Cost:
         layers = [(weight.shape[-2], weight.shape[-1]) for weight in self.weights]

@@ -31,18 +31,43 @@ TF32_CAPABILITY = (8, 0)  # of CUDA devices, from Ampere on
 
 @contextmanager
 def full_float32() -> Iterator[None]:
-    """Inside, float32 products are done in full, whatever the process has allowed; afterwards as before, also after an
-    error. Changes nothing where nothing is abridged."""
+    """Inside, float32 products and convolutions are done in full, whatever the process has allowed; afterwards as
+    before, also after an error. Changes nothing where nothing is abridged."""
     cpu: Any = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
-    with _set(torch.backends.cuda.matmul, "ieee"), _set(cpu, "ieee"):
+    cpu_convolutions: Any = torch.backends.mkldnn.conv  # type: ignore[attr-defined]
+    with (
+        _set(torch.backends.cuda.matmul, "ieee"),
+        _set(cpu, "ieee"),
+        _set(cpu_convolutions, "ieee"),
+        _cudnn(abridged=False),  # whose convolutions are abridged by default
+    ):
         yield
 
 
 @contextmanager
 def tf32() -> Iterator[None]:
-    """Inside, float32 products on CUDA are done in TF32; afterwards as before, also after an error."""
-    with _set(torch.backends.cuda.matmul, "tf32"):
+    """Inside, float32 products and convolutions on CUDA are done in TF32; afterwards as before, also after an error."""
+    with _set(torch.backends.cuda.matmul, "tf32"), _cudnn(abridged=True):
         yield
+
+
+@contextmanager
+def _cudnn(*, abridged: bool) -> Iterator[None]:
+    """Inside, cuDNN's convolutions are done in TF32 or in full. By the older name, which stands for its recurrent
+    networks too, and could not be read any more by others if the newer ones alone were written."""
+    cudnn: Any = torch.backends.cudnn
+    before = cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision
+    if (before[0] == "tf32") == abridged:
+        yield
+        return
+    cudnn.allow_tf32 = abridged
+    try:
+        yield
+    finally:
+        cudnn.allow_tf32 = not abridged
+        for kind, precision in zip((cudnn.conv, cudnn.rnn), before, strict=True):
+            if kind.fp32_precision != precision:
+                kind.fp32_precision = precision
 
 
 @contextmanager

@@ -16,12 +16,14 @@ from vae_core.numerics.random import generator_for
 
 @dataclass(frozen=True)
 class Noise:
-    """Everything random of one batch, per seed: uniforms [G, B, D], or [1, 1, 1] where no view looks at them, and
-    standard normals [G, B, L, Z]."""
+    """Everything random of one batch, per seed: uniforms [G, B, D], or [1, 1, 1] where no view looks at them, standard
+    normals [G, B, L, Z], and what networks want in training, mostly nothing: uniforms [G, B, …] and [G, B L, …]."""
 
     uniform: Tensor
     eps: Tensor
     needs_uniform: bool = True
+    of_encoder: Tensor | None = None
+    of_decoder: Tensor | None = None
 
 
 class Streams:
@@ -32,22 +34,42 @@ class Streams:
         self.order = [generator_for(device, purpose, "order", seed) for seed in seeds]
         self.uniform = [generator_for(device, purpose, "uniform", seed) for seed in seeds]
         self.eps = [generator_for(device, purpose, "eps", seed) for seed in seeds]
+        self.dropout = [generator_for(device, purpose, "dropout", seed) for seed in seeds]
 
     def keep(self, places: Sequence[int]) -> None:
         """The streams of the seeds at these places go on where they are; the others end."""
-        self.order, self.uniform, self.eps = (
-            [generators[place] for place in places] for generators in (self.order, self.uniform, self.eps)
+        self.order, self.uniform, self.eps, self.dropout = (
+            [generators[place] for place in places] for generators in (self.order, self.uniform, self.eps, self.dropout)
         )
 
     def permutations(self, count: int) -> Tensor:
         """Of 0…count−1, one a seed, [G, count]."""
         return torch.stack([torch.randperm(count, generator=g, device=self.device) for g in self.order])
 
-    def room(self, batch: int, dims: int, samples: int, latent: int, *, uniform: bool = True) -> Noise:
-        """For the noise of one batch; without uniforms where they are not looked at."""
-        shape = (len(self.uniform), batch, dims) if uniform else (1, 1, 1)
-        eps = (len(self.eps), batch, samples, latent)
-        return Noise(torch.zeros(shape, device=self.device), torch.zeros(eps, device=self.device), uniform)
+    def room(
+        self,
+        batch: int,
+        dims: int,
+        samples: int,
+        latent: int,
+        *,
+        uniform: bool = True,
+        randomness: tuple[int, int] = (0, 0),
+    ) -> Noise:
+        """For the noise of one batch; without uniforms where they are not looked at. `randomness`: uniforms a row of
+        the encoder and of the decoder."""
+        seeds = len(self.eps)
+
+        def zeros(*shape: int) -> Tensor:
+            return torch.zeros(shape, device=self.device)
+
+        return Noise(
+            zeros(seeds, batch, dims) if uniform else zeros(1, 1, 1),
+            zeros(seeds, batch, samples, latent),
+            uniform,
+            zeros(seeds, batch, randomness[0]) if randomness[0] else None,
+            zeros(seeds, batch * samples, randomness[1]) if randomness[1] else None,
+        )
 
     def noise(self, batch: int, dims: int, samples: int, latent: int) -> Noise:
         """Of one batch."""
@@ -62,6 +84,10 @@ class Streams:
                 of_seed.uniform_(generator=generator)
         for of_seed, generator in zip(noise.eps, self.eps, strict=True):
             of_seed.normal_(generator=generator)
+        for of_network in (noise.of_encoder, noise.of_decoder):
+            if of_network is not None:
+                for of_seed, generator in zip(of_network, self.dropout, strict=True):
+                    of_seed.uniform_(generator=generator)
 
 
 class Seeds:

@@ -6,8 +6,9 @@ Axes: models M, seeds G (models with one seed share all noise), batch B, samples
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,9 +16,9 @@ from torch import Tensor
 
 from vae_core.data import VIEWS, Dataset, View, threshold
 from vae_core.likelihoods import Likelihood, stack, told
-from vae_core.networks import Architecture, create_pair
+from vae_core.networks import Architecture, Stack, create_pair, places_of_each
 from vae_core.numerics.fused_functions import Sample
-from vae_core.numerics.precision import PRODUCTS, require_precision
+from vae_core.numerics.precision import PRODUCTS, Product, require_precision
 from vae_core.objectives import BOUNDS, Bound, free_bits_kl, split_posterior
 from vae_core.training.noise import Noise, Seeds
 from vae_core.training.recipe import Member, Schedule
@@ -63,7 +64,13 @@ class BundleProgram:
         self.members = [members[i] for i in self.order]  #: in the order of the models axis
 
         self.outputs = widths.pop()  #: R
-        encoder, decoder = create_pair(architecture, data.shape, self.outputs, [m.seed for m in self.members])
+        encoder, decoder = create_pair(
+            architecture,
+            data.shape,
+            self.outputs,
+            [member.seed for member in self.members],
+            lambda: places_of_each([member.likelihood for member in self.members], data.shape, data.levels),
+        )
         self.encoder, self.decoder = encoder.to(self.device), decoder.to(self.device)
         self.groups: list[Group] = []
         for _, alike in itertools.groupby(self.order, key=keys.__getitem__):
@@ -111,16 +118,21 @@ class BundleProgram:
             placed += [(tensor, group.part.start) for tensor in group.likelihood.learned()]
         return [(tensor.requires_grad_(), first) for tensor, first in placed]
 
+    @property
+    def randomness(self) -> tuple[int, int]:
+        """Uniforms a row that the encoders and the decoders want in training."""
+        return self.encoder.noise, self.decoder.noise
+
     def parameters(self) -> list[Tensor]:
         """Everything learned, each with the models axis first."""
         return [tensor for tensor, _ in self.placed_parameters()]
 
     def placed_state(self) -> list[tuple[Tensor, slice]]:
-        """All tensors that training changes, what is learned and what likelihoods keep besides, each with its part of
-        the models axis."""
-        placed = [
-            (tensor, slice(0, self.models)) for tensor in (*self.encoder.parameters(), *self.decoder.parameters())
-        ]
+        """All tensors that training changes, what is learned and what likelihoods keep besides, and what networks hold
+        besides, each with its part of the models axis."""
+        of_networks = (*self.encoder.parameters(), *self.decoder.parameters())
+        held = (*self.encoder.held().values(), *self.decoder.held().values())
+        placed = [(tensor, slice(0, self.models)) for tensor in (*of_networks, *held)]
         for group in self.groups:
             of_group = group.likelihood.learned()
             of_group += [t for t in group.likelihood.state() if all(t is not listed for listed in of_group)]
@@ -162,11 +174,16 @@ class BundleProgram:
         kept = kept or {}
         seen = {name: kept[name] if name in kept else self.see(name, k, noise.uniform) for name in self.views}
         product = PRODUCTS[self.schedule.precision if training else "float32"]
-        encoded = self.encoder(self._inputs(seen), product)
+        encoder, decoder = (
+            (self._trained(self.encoder, noise.of_encoder), self._trained(self.decoder, noise.of_decoder))
+            if training
+            else (self.encoder, self.decoder)
+        )
+        encoded = encoder(self._inputs(seen), product)
         eps = self.of_models.of(noise.eps)
         z, kl = Sample.apply(encoded, eps)
         models, batch, samples, latent = z.shape
-        raw = self.decoder(z.reshape(models, batch * samples, latent), product).reshape(models, batch, samples, -1)
+        raw = decoder(z.reshape(models, batch * samples, latent), product).reshape(models, batch, samples, -1)
 
         values = []
         for group, raw_of, kl_of in zip(self.groups, self._of_groups(raw), self._of_groups(kl), strict=True):
@@ -194,6 +211,10 @@ class BundleProgram:
             return from_q
         weight = group.kl_weight if warmed is None else group.kl_weight * warmed[group.part]
         return from_q * (weight.unsqueeze(-1) if group.bound.weighted else weight)
+
+    def _trained(self, stack: Stack, noise: Tensor | None) -> Callable[[Tensor, Product], Tensor]:
+        """A stack as it computes in training, with its part of the noise where it wants any."""
+        return functools.partial(stack.train, noise=None if noise is None else self.of_models.of(noise))
 
     def _of_groups(self, tensor: Tensor) -> Sequence[Tensor]:
         """Each group's part of the models axis."""

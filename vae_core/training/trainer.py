@@ -81,7 +81,12 @@ class Trainer:
         #: which images, and the noise
         self._index = torch.zeros(len(program.seeds), self.batch, dtype=torch.long, device=program.device)
         self._noise = self._streams.room(
-            self.batch, self.data.dims, self.schedule.train_samples, self.latent, uniform=bool(program.random_views)
+            self.batch,
+            self.data.dims,
+            self.schedule.train_samples,
+            self.latent,
+            uniform=bool(program.random_views),
+            randomness=program.randomness,
         )
         #: the training images as views without noise see them, where that is small enough to be kept
         self._kept: dict[str, Tensor] = {}

@@ -8,11 +8,10 @@ likelihood's own as `likelihood.PART.NAME`, and as `scored.SCORING.PART.NAME` wh
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,12 +23,12 @@ from vae_core import likelihoods
 from vae_core.data import VIEWS
 from vae_core.likelihoods import Likelihood
 from vae_core.likelihoods._scale import Scale
-from vae_core.networks import Architecture, create_pair
+from vae_core.networks import Architecture, Stack, create_pair, is_own, places_of_each, read_own
 from vae_core.numerics import tensor_file
 from vae_core.training.model import TrainedModel
 
 #: what a model is built from; all else in a file is about it
-FACTS = ("network", "likelihood", "shape", "view", "levels", "scorings", "format")
+FACTS = ("network", "own_network", "likelihood", "shape", "view", "levels", "scorings", "format")
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ def save_model(
         first = model.likelihood.scorings[0]
         scored = {first: model.likelihood.scored(first)}
     facts = {
-        "network": dataclasses.asdict(blueprint.architecture),
+        "network": blueprint.architecture.facts,
         "likelihood": {
             "family": blueprint.family,
             "options": dict(blueprint.options),
@@ -96,6 +95,8 @@ def save_model(
         "levels": model.levels,
         "scorings": list(scored),
     }
+    if is_own(blueprint.architecture.network):
+        facts["own_network"] = _file_of(blueprint.architecture.network)
     if taken := sorted(set(about or {}) & set(FACTS)):
         raise ValueError(f"about={taken[0]!r} is a fact of the file's own: give it another name")
     tensors = _tensors(model, scored)
@@ -156,13 +157,18 @@ def _tensors(model: TrainedModel, scored: Mapping[str, Likelihood]) -> dict[str,
     """Every number of a model by its name, without the models axis; shares no memory with it."""
     tensors: dict[str, Tensor] = {}
     for part, stack in (("encoder", model.encoder), ("decoder", model.decoder)):
-        for name, tensor in zip(stack.names(), stack.parameters(), strict=True):
-            tensors[f"{part}.{name}"] = tensor[0]
+        tensors |= {f"{part}.{name}": tensor[0] for name, tensor in _numbers(stack)}
     tensors |= {f"likelihood.{name}": tensor for name, tensor in _own_state(model.likelihood).items()}
     for scoring, likelihood in scored.items():
         if likelihood.needs_fit:
             tensors |= {f"scored.{scoring}.{name}": tensor for name, tensor in likelihood.named_state().items()}
     return {name: tensor.detach().clone() for name, tensor in tensors.items()}
+
+
+def _numbers(stack: Stack) -> Iterator[tuple[str, Tensor]]:
+    """All that a network computes with, by name."""
+    yield from zip(stack.names(), stack.parameters(), strict=True)
+    yield from stack.held().items()
 
 
 def _own_state(likelihood: Likelihood) -> dict[str, Tensor]:
@@ -171,18 +177,30 @@ def _own_state(likelihood: Likelihood) -> dict[str, Tensor]:
 
 
 def _built(tensors: Mapping[str, Tensor], facts: Mapping[str, Any], scoring: str | None) -> LoadedModel:
-    network = Architecture(**{**facts["network"], "hidden": tuple(facts["network"]["hidden"])})
+    network = Architecture.of_facts(facts["network"])
+    if (before := facts.get("own_network")) and (present := _file_of(network.network)) != before:
+        warnings.warn(
+            f"the network {present['file']} is not the code that this model was trained with (checksum "
+            f"{before['sha256'][:8]}): its numbers may differ",
+            stacklevel=4,
+        )
     said = facts["likelihood"]
     blueprint = Blueprint(network, tuple(facts["shape"]), said["family"], said["options"])
     _require_family(said)
     likelihood = likelihoods.told(blueprint.likelihood(), blueprint.shape)
     if facts.get("format") == 1:
         _read_as_before(likelihood)
-    encoder, decoder = create_pair(network, blueprint.shape, likelihood.outputs(blueprint.dims), [0])
+    outputs = likelihood.outputs(blueprint.dims)
+    encoder, decoder = create_pair(
+        network,
+        blueprint.shape,
+        outputs,
+        [0],
+        lambda: places_of_each([blueprint.likelihood()], blueprint.shape, facts["levels"]),
+    )
     places: dict[str, Tensor] = {}
     for part, stack in (("encoder", encoder), ("decoder", decoder)):
-        for name, tensor in zip(stack.names(), stack.parameters(), strict=True):
-            places[f"{part}.{name}"] = tensor[0]
+        places |= {f"{part}.{name}": tensor[0] for name, tensor in _numbers(stack)}
     places |= {f"likelihood.{name}": tensor for name, tensor in _own_state(likelihood).items()}
     wanted = facts["scorings"][0] if scoring is None else scoring
     if wanted not in facts["scorings"]:
@@ -224,6 +242,12 @@ def _fill(places: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> None:
                 f"its {name} is {given.dtype} {list(given.shape)}, where {place.dtype} {list(place.shape)} is needed"
             )
         place.copy_(given)
+
+
+def _file_of(network: str) -> dict[str, str]:
+    """Where a network of a user's own came from."""
+    source = read_own(network)
+    return {"file": source.name, "sha256": source.sha256}
 
 
 def _plugin(family: str) -> dict[str, str] | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import textwrap
 
 from bench.cli.text.table import table
-from bench.grid import lazy_torch
+from bench.grid import families, lazy_torch
 from bench.grid.errors import brief
 from bench.grid.families import registry
 from bench.grid.read import GridError, load_grid, shipped_grids
@@ -16,14 +17,19 @@ MORE = (
     "training images, and quantise = 16 joins neighbouring levels: numbers of such data are ranked apart. block = 50 "
     "keeps runs of 50 images of a path in one split. vae-bench doctor NAME_OR_PATH says what is noticed of a data set."
 )
+OWN = (
+    "The path of a .py is one too: two classes of torch.nn.Module, Encoder and Decoder, whose __init__ names what it "
+    "wants of shape, latent, outputs and the keys above. It is held to the laws of networks before a run begins, as "
+    "vae-bench run GRID --network FILE.py."
+)
 
 
 def likelihoods(width: int) -> str:
     """Every family: name, view, whether σ is an axis, and what it assumes; then what installed packages offer, which is
     not imported for that."""
     catalogue = registry()
-    families = [(name, catalogue.get(name)) for name in catalogue.known()]
-    rows = [(name, family.view, "σ" if family.takes_sigma else "", family.card.summary) for name, family in families]
+    known = [(name, catalogue.get(name)) for name in catalogue.known()]
+    rows = [(name, family.view, "σ" if family.takes_sigma else "", family.card.summary) for name, family in known]
     return table(rows, width, header=("family", "view", "", "what it assumes")) + _readings(width) + _offers(width)
 
 
@@ -67,3 +73,14 @@ def grids(width: int) -> str:
         except GridError as error:
             rows.append((name, "", str(error)))
     return table(rows, width, header=("grid", "cells", ""))
+
+
+def networks(width: int) -> str:
+    """Every network by name, what it is, and the keys of a grid that it looks at; and how to bring one's own."""
+    known = families.networks()
+    rows = []
+    for name in known.names():
+        network = known.get(name)
+        told = " ".join(str(inspect.getdoc(network)).split())
+        rows.append((name, f"{told} Keys: {listed(list(network.reads))}."))
+    return table(rows, width, header=("network", "")) + f"{textwrap.fill(OWN, width)}\n"

@@ -16,7 +16,7 @@ from bench.engine.worker.from_cell import architecture_of, compared_images, data
 from bench.grid.cell import Cell
 from bench.grid.families import registry
 from bench.grid.plan import Tuning
-from bench.grid.settings import KEYS, GridError, axis
+from bench.grid.settings import KEYS, GridError, axis, keys_of
 from bench.store import SearchResult
 from vae_core.numerics.precision import full_float32
 from vae_core.tuning import Candidate, Choice, Search, tune
@@ -24,7 +24,7 @@ from vae_core.tuning import Candidate, Choice, Search, tune
 #: the seed of all candidates; a grid cannot ask for it, so no number of theirs is ever reported as a cell's
 SEED = 2**31
 #: what changes how tight the bound is, besides how well the model fits
-TIGHTNESS = ("network", "hidden", "activation", "latent", "train_samples", "kl_weight", "kl_warmup", "free_bits")
+TIGHTNESS = (*keys_of("network"), "train_samples", "kl_weight", "kl_warmup", "free_bits")
 
 
 @full_float32()  # the choice; training takes what the cells ask for

@@ -1,5 +1,8 @@
 """The scope of what a board says (docs/RULES.md, rule 15): what was tried and what not, on which data, with which
-network, budget and seeds; and one sentence, scope included, that may be quoted."""
+network, budget and seeds; and one sentence, scope included, that may be quoted.
+
+The two sentences share nearly all of their parts, so they are one file.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from markupsafe import Markup
 
 from bench.grid.families import registry
+from bench.grid.settings import KEYS
 from bench.report.numbers import amount, listed, measured, number, several
 from bench.report.text.findings import first_of, of_one_seed, without_data
 from bench.report.text.references import above_references, to_uniform
@@ -20,6 +24,14 @@ from bench.statistics.rows import Row
 from vae_core.statistics.intervals import Verdict
 
 NETWORK = ("network", "hidden", "activation", "latent")
+#: what networks other than perceptrons have besides, and how it is said
+BESIDES = {
+    "channels": "channels {}",
+    "depth": "depth {}",
+    "kernel": "kernel {}",
+    "normalisation": "normalisation {}",
+    "dropout": "dropout {}",
+}
 
 
 def pool(board: Board) -> str:
@@ -125,12 +137,14 @@ def _network(rows: Sequence[Row], dims: int) -> str:
     """'a 64–200–10 tanh MLP'; of several, what varies: 'a tanh MLP, latent 3, with hidden layers 64–32 or 32'. What was
     tuned is named where all that was tuned is."""
     asked = {key: _several(row.settings[key] for row in rows if key not in row.tuned.candidates) for key in NETWORK}
+    besides = _besides(rows)
     if all(len(values) == 1 for values in asked.values()) and not any(key in _keys(rows) for key in NETWORK):
         network, hidden, activation, latent = (values[0] for values in asked.values())
-        return f"a {'–'.join([str(dims), *hidden.split(','), latent])} {activation} {network.upper()}"
+        if network == "mlp" and not besides:
+            return f"a {'–'.join([str(dims), *hidden.split(','), latent])} {activation} {network.upper()}"
     if not any(asked.values()):
         return "a tuned network"
-    kind = _either([name.upper() for name in asked["network"]]) or "network"
+    kind = _either(list(map(_kind, asked["network"]))) or "network"
     alike = asked["activation"] if len(asked["activation"]) == 1 else []
     head = " ".join([*alike, kind])
     said = [f"{'an' if head[0] in 'aeiou' or head.startswith('MLP') else 'a'} {head}"]
@@ -142,7 +156,31 @@ def _network(rows: Sequence[Row], dims: int) -> str:
         layers = _either([hidden.replace(",", "–") or "none" for hidden in asked["hidden"]])
         one = all(hidden.isdigit() for hidden in asked["hidden"])
         said.append(f"with {'a hidden layer of' if one else 'hidden layers'} {layers}")
-    return ", ".join(said)
+    return ", ".join([*said, *besides])
+
+
+def _kind(network: str) -> str:
+    """A network by its name as people write it: 'MLP', 'convolutional network', 'ResNet', 'network of own.py'."""
+    named = {"conv": "convolutional network", "resnet": "ResNet"}
+    return named.get(
+        network, f"network of {network.rpartition('/')[2]}" if network.endswith(".py") else network.upper()
+    )
+
+
+def _besides(rows: Sequence[Row]) -> list[str]:
+    """Of what the convolutional networks among the rows are made, and what else is not as it is unless it is said."""
+    said = []
+    for key, text in BESIDES.items():
+        of = [row for row in rows if row.settings.get(key) is not None and key not in row.tuned.candidates]
+        if key in ("channels", "kernel"):  # which a perceptron has not, and others always
+            values = _several(row.settings[key] for row in of if row.settings["network"] in ("conv", "resnet"))
+        else:
+            usual = KEYS[key].absent
+            values = _several(row.settings[key] for row in of)
+            values = [] if all(value in (str(usual), f"{usual}.0", "nan") for value in values) else values
+        if values:
+            said.append(text.format(_either([value.replace(",", "–") for value in values])))
+    return said
 
 
 def _budget(board: Board) -> str:

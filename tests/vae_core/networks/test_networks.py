@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,11 +17,22 @@ from tests.vae_core.networks.folders import ONE_MORE, beside
 from vae_core import likelihoods, networks
 from vae_core.data import Dataset
 from vae_core.evaluate import Scoring, Trained, assess, log_likelihood
-from vae_core.networks import Architecture, create_pair
+from vae_core.laws import networks as laws
+from vae_core.networks import Architecture, create_pair, model_cost
 from vae_core.training import Member, Schedule, Trainer, train
 
 #: what each network of the folder, and the one more, can be built as; a new network needs a line
-ASKED: dict[str, tuple[tuple[int, ...], str, int]] = {"mlp": ((6, 5), "relu", 3), "linear": ((), "none", 3)}
+ASKED: dict[str, tuple[tuple[int, ...], str, int]] = {
+    "mlp": ((6, 5), "relu", 3),
+    "conv": ((6, 5), "relu", 3),
+    "resnet": ((6, 5), "tanh", 3),
+    "linear": ((), "none", 3),
+}
+#: images that they can be built for: those of convolutions have sides, and are not too small for the stages
+SHAPES = [(12,), (4, 3), (2, 2, 3), (7, 5, 2)]
+OF_SIDES = {(4, 3): (5, 4), (2, 2, 3): (4,), (7, 5, 2): (4, 8, 4)}
+STAGES = {"conv": OF_SIDES, "resnet": OF_SIDES}
+BUILT = [(name, shape) for name in ASKED for shape in SHAPES if shape in STAGES.get(name, dict.fromkeys(SHAPES))]
 
 
 @pytest.fixture
@@ -34,8 +46,9 @@ def data(tiny_images: np.ndarray) -> Dataset:
     return Dataset.from_arrays("tiny", 5, tiny_images[:80], tiny_images[80:100], tiny_images[100:])
 
 
-def asked(name: str) -> Architecture:
-    return Architecture(*ASKED[name], network=name)
+def asked(name: str, shape: tuple[int, ...] = (4, 3)) -> Architecture:
+    channels = STAGES.get(name, {}).get(shape, (32, 64))
+    return Architecture(*ASKED[name], network=name, channels=channels)
 
 
 # -- the registry ------------------------------------------------------------------------------------------------------
@@ -93,15 +106,22 @@ assert "torch._C" not in sys.modules, "executed"
 # -- what every network keeps to ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ASKED)
-@pytest.mark.parametrize("shape", [(12,), (4, 3), (2, 2, 3)])
+@pytest.mark.parametrize(("name", "shape"), BUILT)
+@pytest.mark.parametrize("law", laws.LAWS, ids=lambda law: law.__name__)
+@pytest.mark.usefixtures("one_more")
+def test_every_network_obeys_the_laws(name: str, shape: tuple[int, ...], law: laws.Law) -> None:
+    law(laws.NetworkSetting(asked(name, shape), shape, 2 * math.prod(shape) + 1))
+
+
+@pytest.mark.parametrize(("name", "shape"), BUILT)
 @pytest.mark.usefixtures("one_more")
 def test_a_stack_is_its_models(name: str, shape: tuple[int, ...]) -> None:
     """Shapes; a model alone, selected or created, gives what it gives in the stack; models of one seed are equal."""
-    pair = create_pair(asked(name), shape, 24, [0, 1, 0])
-    alone = create_pair(asked(name), shape, 24, [1])
-    inputs = (torch.randn(3, 7, 12), torch.randn(3, 7, 3))
-    for stacked, single, x, width in zip(pair, alone, inputs, (6, 24), strict=True):
+    dims, architecture = math.prod(shape), asked(name, shape)
+    pair = create_pair(architecture, shape, 2 * dims, [0, 1, 0])
+    alone = create_pair(architecture, shape, 2 * dims, [1])
+    inputs = (torch.randn(3, 7, dims), torch.randn(3, 7, 3))
+    for stacked, single, x, width in zip(pair, alone, inputs, (6, 2 * dims), strict=True):
         out = stacked(x)
         assert out.shape == (3, 7, width)
         torch.testing.assert_close(single(x[1:2]), out[1:2])
@@ -114,16 +134,33 @@ def test_a_stack_is_its_models(name: str, shape: tuple[int, ...]) -> None:
         assert [t.shape for t in stacked.to("cpu").parameters()] == [t.shape for t in stacked.parameters()]
 
 
-@pytest.mark.parametrize("name", ASKED)
+@pytest.mark.parametrize(("name", "shape"), BUILT)
 @pytest.mark.usefixtures("one_more")
-def test_costs_are_what_is_there_and_what_the_profiler_counts(name: str) -> None:
-    for stacked, width in zip(create_pair(asked(name), (4, 3), 24, [0]), (12, 3), strict=True):
+def test_costs_are_what_is_there_and_what_the_profiler_counts(name: str, shape: tuple[int, ...]) -> None:
+    dims = math.prod(shape)
+    for stacked, width in zip(create_pair(asked(name, shape), shape, 2 * dims, [0]), (dims, 3), strict=True):
         cost = stacked.cost()
         assert cost.parameters == sum(tensor.numel() for tensor in stacked.parameters())
         assert cost.first_operations <= cost.operations
         with FlopCounterMode(display=False) as counter:
             stacked(torch.randn(1, 5, width), torch.baddbmm)
         assert counter.get_total_flops() == 5 * cost.operations
+
+
+@pytest.mark.parametrize(("name", "shape"), BUILT)
+@pytest.mark.usefixtures("one_more")
+def test_an_update_costs_what_the_profiler_counts(name: str, shape: tuple[int, ...]) -> None:
+    """Forward and backward of one image with L samples, of which no gradient flows into the image."""
+    dims, samples, rows = math.prod(shape), 2, 5
+    cost = model_cost(asked(name, shape), shape, 2 * dims)
+    encoder, decoder = create_pair(asked(name, shape), shape, 2 * dims, [0])
+    for tensor in (*encoder.parameters(), *decoder.parameters()):
+        tensor.requires_grad_()
+    with FlopCounterMode(display=False) as counter:
+        encoded = encoder.train(torch.randn(1, rows, dims), torch.baddbmm)
+        z = encoded[..., :3].repeat(1, samples, 1)
+        decoder.train(z, torch.baddbmm).square().sum().backward()
+    assert counter.get_total_flops() == rows * cost.update_operations(samples)
 
 
 # -- one extra file, carried through -----------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from vae_core import likelihoods
 from vae_core.data import Dataset
 from vae_core.networks import Architecture, StackedMLP
 from vae_core.numerics import precision
+from vae_core.numerics.convolutions import Convolution, Way, convolution_with
 from vae_core.numerics.precision import PRODUCTS, full_float32, require_precision, tf32
 from vae_core.training import BundleProgram, Member, Noise, Schedule, Trainer, train, validate
 
@@ -340,3 +341,47 @@ def test_a_captured_graph_holds_the_products(name: str) -> None:
 def test_cuda_training_stays_near_float32(digits: Dataset, name: str) -> None:
     full, other = (train(digits, members(), ARCHITECTURE, schedule(each), "cuda") for each in ("float32", name))
     assert other.validation == pytest.approx(full.validation, abs=0.1)
+
+
+# -- convolutions ------------------------------------------------------------------------------------------------------
+
+
+def test_convolutions_are_done_in_full_where_products_are() -> None:
+    """cuDNN abridges them by default; the older name of both its settings can be read inside and afterwards."""
+    cudnn: Any = torch.backends.cudnn
+    before = cudnn.allow_tf32
+    cudnn.allow_tf32 = True
+    try:
+        with full_float32():
+            assert cudnn.conv.fp32_precision in precision.FULL
+            assert not cudnn.allow_tf32
+            with tf32():
+                assert cudnn.conv.fp32_precision == "tf32"
+                assert cudnn.allow_tf32
+            assert cudnn.conv.fp32_precision in precision.FULL
+        assert cudnn.conv.fp32_precision == "tf32"
+        assert cudnn.allow_tf32
+    finally:
+        cudnn.allow_tf32 = before
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize(("name", "within"), [("float32", 1e-5), ("tf32", 1e-5), ("bf16", 3e-2)])
+def test_a_convolution_has_the_precision_of_its_product(name: str, within: float, transposed: bool) -> None:
+    """With its gradients, as in float64: on a CPU TF32 is float32."""
+    way = Way(stride=2, padding=1, transposed=transposed, output_padding=int(transposed))
+    generator = torch.Generator().manual_seed(0)
+    x, weight, bias = (torch.randn(*size, generator=generator) for size in ((3, 4, 6, 6), (4, 4, 3, 3), (4,)))
+
+    def made(dtype: torch.dtype, convolve: Convolution) -> list[Tensor]:
+        given = [tensor.to(dtype, copy=True).requires_grad_() for tensor in (x, weight, bias)]
+        maps = convolve(given[0], given[1], given[2], way)
+        return [maps, *torch.autograd.grad(maps.square().sum(), given)]
+
+    found = made(torch.float32, convolution_with(PRODUCTS[name]))
+    wanted = made(torch.float64, convolution_with(PRODUCTS["float32"]))
+    for ours, true in zip(found, wanted, strict=True):
+        assert ours.dtype == torch.float32
+        scale = float(true.abs().max())
+        torch.testing.assert_close(ours.double(), true, atol=within * scale, rtol=within)
+    assert found[0].shape == ((3, 4, 12, 12) if transposed else (3, 4, 3, 3))
