@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from vae_core import data
-from vae_core.data import torchvision_root
+from vae_core.data.sources import torchvision_root
 from vae_core.data.splits import order, three_ways
 
 DIGITS = "408d35dd"  # the beginnings of the checksums of splits that must never change
