@@ -66,8 +66,8 @@ class DataSpec:
 
     @property
     def key(self) -> str:
-        """By which a run file keeps its facts: `mnist quantise=16 train_images=10000`."""
-        return " ".join([self.dataset, *(f"{name}={number_text(value)}" for name, value in self.asked.items())])
+        """By which a run file keeps its facts: `mnist quantise=16 train_images=10000`; as a grid or --set writes it."""
+        return " ".join([self.dataset, *(f"{name}={_written(value)}" for name, value in self.asked.items())])
 
     @property
     def made(self) -> str:
@@ -237,6 +237,11 @@ def number_text(value: Scalar) -> str:
     return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
+def _written(value: Any) -> str:
+    """A plain value as a grid file has it, without quotes."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def short_name(dataset: str) -> str:
     """A data set's name, or the bare file name of a path, fit for an id."""
     return re.sub(r"[^A-Za-z0-9_.]+", "_", PurePath(dataset).stem or dataset)
@@ -256,7 +261,7 @@ def _label(cell: Cell, varying: list[str]) -> str:
     for name in varying:
         value = _plain(getattr(cell, name))
         nothing = "all" if name.endswith("_images") else "none"
-        text = ",".join(map(str, value)) if isinstance(value, list) else value if value is not None else nothing
+        text = ",".join(map(str, value)) if isinstance(value, list) else nothing if value is None else _written(value)
         parts.append(f"{name}={short_name(value) if isinstance(value, str) else text}")
     return " ".join(parts)
 

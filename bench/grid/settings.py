@@ -1,4 +1,7 @@
-"""The keys of a grid file: what each takes, its default, and the sentence for a value that it does not take."""
+"""The keys of a grid file: what each takes, its default, and the sentence for a value that it does not take.
+
+It is one file, for a key, what it takes and its refusal are one thought.
+"""
 
 from __future__ import annotations
 

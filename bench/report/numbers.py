@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from bench.statistics.boards import Board
 from bench.statistics.contests import Contest
 from bench.statistics.rows import Estimate, Row, Withheld
 
@@ -110,3 +111,11 @@ def tested_on(contest: Contest) -> str:
     """'300 test images', '234 test images (26 blocks)' where intervals are over blocks of images."""
     blocks = f" ({several(len(contest.blocks), 'block')})" if contest.blocks else ""
     return several(contest.images, "test image") + blocks
+
+
+def kind_of_values(board: Board) -> str:
+    """'Binary pixels', 'Grey levels', of images in colour 'Levels of each colour': what scores are of."""
+    coloured = board.scope.shape[2:] == (3,)
+    if board.levels == 2:
+        return "Binary colours" if coloured else "Binary pixels"
+    return "Levels of each colour" if coloured else "Grey levels"

@@ -53,7 +53,7 @@ class Board(Contest):
 
     @property
     def judged(self) -> bool:
-        """Whether there are images, or blocks of them, enough for intervals and verdicts."""
+        """Whether images, or blocks of them, are enough for intervals and verdicts."""
         return self.draws >= FEWEST_IMAGES
 
     @cached_property
@@ -106,10 +106,8 @@ class Board(Contest):
     def gain_over(self, row: Row, reference: Row) -> Estimate:
         """By how much a configuration is better than a reference with scores of its own, in the board's unit; the noise
         between seeds moderated over the configurations of the board."""
-        samples = list(self.samples.values())
-        place = list(self.samples).index(row.config)
-        difference = self.drawn(samples[place].nats - self.held[reference.family])
-        noise = of_values([sample.nats for sample in samples]).of([place])
+        difference = self.drawn(self.samples[row.config].nats - self.held[reference.family])
+        noise = of_values([one.nats for one in self.samples.values()]).of([list(self.samples).index(row.config)])
         return Estimate.of(compare.intervals([difference], generator(), noise=noise), 0).times(self.scale)
 
     @property
@@ -143,7 +141,7 @@ class Board(Contest):
         if not paired:
             return [None for _ in pairs]
         noise = self._noise(pairs, paired, differences)
-        leads = compare.intervals([self.drawn(nats) for nats in paired], generator(), noise=noise)
+        leads = compare.intervals([*map(self.drawn, paired)], generator(), noise=noise)
         estimates = (Estimate.of(leads, index).times(self.scale) for index in range(len(paired)))
         return [None if nats is None else next(estimates) for nats in differences]
 
@@ -155,7 +153,7 @@ class Board(Contest):
         if not paired or not self.judged:
             return [None for _ in pairs]
         noise = self._noise(pairs, paired, differences)
-        found = compare.changes([self.drawn(nats) for nats in paired], generator(), noise=noise)
+        found = compare.changes([*map(self.drawn, paired)], generator(), noise=noise)
         told = iter((found.clear & (holm(found.p) < 1 - compare.LEVEL)).tolist())
         return [None if nats is None else next(told) for nats in differences]
 
@@ -277,8 +275,7 @@ def _ranked(contest: Contest, rows: list[Row], samples: Mapping[str, Sample]) ->
     if not rows:
         return
     compared = [samples[row.config] for row in rows]
-    nats = [contest.drawn(sample.nats) for sample in compared]
-    ranking = compare.rank(nats, [sample.seeds for sample in compared], generator())
+    ranking = compare.rank([contest.drawn(one.nats) for one in compared], [one.seeds for one in compared], generator())
     for rank, index in enumerate(ranking.order, start=1):
         yield replace(
             rows[index],
