@@ -144,8 +144,8 @@ def test_the_specification_has_every_key_that_the_cell_has() -> None:
 
 
 def test_what_is_made_of_the_images_is_asked_for_again() -> None:
-    text = "family='gaussian'\ndataset='patches'\npatch_size=8\ncrop='6x4'\nresize=3\ngrey=true\nquantise=16\nseed=[0, 1]\n"
-    cells = parse_grid(f"[grid]\n{text}", "mine", "mine.toml").cells
+    text = "family='gaussian'\ndataset='patches'\npatch_size=8\ncrop='6x4'\nresize=3\n"
+    cells = parse_grid(f"[grid]\n{text}grey=true\nquantise=16\nseed=[0, 1]\n", "mine", "mine.toml").cells
     asked = grid_text(cells, {})
     for line in ('crop = "6x4"', 'resize = "3x3"', "grey = true", "patch_size = 8"):
         assert f"\n{line}\n" in asked
