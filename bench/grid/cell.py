@@ -43,25 +43,43 @@ class DataSpec:
     quantise: int | None = None
     train_images: int | None = None
     block: int | None = None
+    crop: str | None = None  # rows and columns, "28x20"
+    resize: str | None = None
+    grey: bool | None = None  # None where it is not so, as all that is not asked for
+    patch_size: int | None = None
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
-        """From the values of a cell or a row of tables, where an empty number is NaN and older ones lack some keys."""
-        numbers = {name: values.get(name) for name in ("levels", "quantise", "train_images", "block")}
-        known = {name: int(value) for name, value in numbers.items() if value is not None and value == value}
-        return cls(str(values["dataset"]), **known)
+        """From the values of a cell or a row of tables, where an empty number is NaN, what is true may be 1, and older
+        ones lack some keys."""
+        given = {item.name: values.get(item.name) for item in fields(cls)[1:]}
+        asked = {name: value for name, value in given.items() if value is not None and value == value}
+        known: dict[str, Any] = {
+            name: str(value) if name in ("crop", "resize") else int(value) for name, value in asked.items()
+        }
+        grey = True if known.pop("grey", 0) else None
+        return cls(str(values["dataset"]), grey=grey, **known)
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """What is asked for beside the data set, by the keys of the grid."""
+        given = {item.name: getattr(self, item.name) for item in fields(self)[1:]}
+        return {name: value for name, value in given.items() if value is not None}
 
     @property
     def key(self) -> str:
-        """By which a run file keeps its facts: `mnist quantise=16 train_images=10000`."""
-        given = ((item.name, getattr(self, item.name)) for item in fields(self)[1:])
-        return " ".join([self.dataset, *(f"{name}={value}" for name, value in given if value is not None)])
+        """By which a run file keeps its facts: `mnist quantise=16 train_images=10000`; as a grid or --set writes it."""
+        return " ".join([self.dataset, *(f"{name}={_written(value)}" for name, value in self.asked.items())])
 
     @property
     def made(self) -> str:
         """What was made of the data set, in words; '' where nothing was."""
         return ", ".join(
-            ([f"quantised to {self.quantise} levels"] if self.quantise else [])
+            ([f"patches of {self.patch_size}×{self.patch_size}"] if self.patch_size else [])
+            + ([f"cropped to {self.crop.replace('x', '×')}"] if self.crop else [])
+            + ([f"resized to {self.resize.replace('x', '×')}"] if self.resize else [])
+            + (["in grey"] if self.grey else [])
+            + ([f"quantised to {self.quantise} levels"] if self.quantise else [])
             + ([f"{self.train_images:,} training images"] if self.train_images else [])
             + ([f"cut in blocks of {self.block}"] if self.block else [])
         )
@@ -71,7 +89,8 @@ class Cell(Settings):
     """One value of every key of the grid, with what follows from the family; `read` makes valid ones.
 
     `options` are the family's own, σ among them under "sigma" (a float or a mode) where the family takes one.
-    `levels` and `block` are set for data given as a path only, `quantise` where levels are joined.
+    `levels` and `block` are set for data given as a path only, `patch_size` for patches, `crop`, `resize`, `grey` and
+    `quantise` where images are made others.
     `train_images=None` and `test_images=None` mean all of them. `eval_samples` is sorted.
     `tune` has the candidates of the keys that are chosen on validation data; such a key itself is as if it were not
     given, and `settled` gives the cell that was trained.
@@ -222,6 +241,11 @@ def number_text(value: Scalar) -> str:
     return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
+def _written(value: Any) -> str:
+    """A plain value as a grid file has it, without quotes."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def short_name(dataset: str) -> str:
     """A data set's name, or the bare file name of a path, fit for an id."""
     return re.sub(r"[^A-Za-z0-9_.]+", "_", PurePath(dataset).stem or dataset)
@@ -241,8 +265,8 @@ def _label(cell: Cell, varying: list[str]) -> str:
     for name in varying + [name for name in OF_KL if name not in varying and cell.tells(name)]:
         value = _plain(getattr(cell, name))
         nothing = "all" if name.endswith("_images") else "none"
-        text = ",".join(map(str, value)) if isinstance(value, list) else value if value is not None else nothing
-        text = number_text(text) if name in OF_KL else text
+        text = ",".join(map(str, value)) if isinstance(value, list) else nothing if value is None else _written(value)
+        text = number_text(value) if name in OF_KL else text
         parts.append(f"{name}={short_name(value) if isinstance(value, str) else text}")
     return " ".join(parts)
 

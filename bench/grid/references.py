@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -29,7 +29,8 @@ class ReferenceSpec:
     @property
     def spec(self) -> dict[str, Any]:
         """The whole of it as plain JSON values; `reference` tells it from the spec of a cell."""
-        data = {item.name: getattr(self.data, item.name) for item in fields(self.data)}
+        first = dict.fromkeys(("levels", "quantise", "train_images", "block"))  # later keys stand where they are given
+        data = {"dataset": self.data.dataset, **first, **self.data.asked}
         settings = [dict(sorted(setting.items())) for setting in self.settings]
         return {
             "reference": self.reference,

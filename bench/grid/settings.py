@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import json
 import math
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
@@ -88,7 +89,15 @@ WORDS: dict[str, Callable[[], Iterable[str]]] = {
 }
 
 
+def _sides(value: Any) -> Any:
+    """Rows and columns as text, "28x20", where they are written as one number of both or with another cross."""
+    match = SIDES.fullmatch(str(value).strip()) if isinstance(value, int | str) else None
+    return f"{match[1]}x{match[2] or match[1]}" if match and not isinstance(value, bool) else value
+
+
 Positive = Annotated[int, Field(ge=1)]
+SIDES = re.compile(r"([1-9][0-9]{0,4})(?:\s*[x×]\s*([1-9][0-9]{0,4}))?")
+Sides = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,4}x[1-9][0-9]{0,4}$")]
 
 
 class Settings(BaseModel):
@@ -112,6 +121,18 @@ class Settings(BaseModel):
         default=None,
         ge=1,
         description="a whole number >= 1 of consecutive images that one split has, and only for data given as a path",
+    )
+    crop: Annotated[Sides | None, BeforeValidator(_sides), Key("data")] = Field(
+        default=None, description='a whole number of pixels >= 1 a side of the middle, or rows and columns as "28x20"'
+    )
+    resize: Annotated[Sides | None, BeforeValidator(_sides), Key("data")] = Field(
+        default=None, description='a whole number of pixels >= 1 a side, or rows and columns as "28x20"'
+    )
+    grey: Annotated[bool, Key("data")] = Field(
+        default=False, description="true (for images in colour) or false, without quotes"
+    )
+    patch_size: Annotated[int | None, Key("data")] = Field(
+        default=None, ge=1, description="a whole number of pixels >= 1 a side, and only for the data set patches"
     )
     family: Annotated[str, Key("model", bundled=False)] = Field(
         description="the name of a family (vae-bench list likelihoods)"

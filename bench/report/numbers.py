@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from bench.statistics.boards import Board
+from bench.statistics.contests import Contest
 from bench.statistics.rows import Estimate, Row, Withheld
 
 DIGITS = {"bits/dim": 3, "nats": 2}
@@ -103,3 +105,17 @@ def listed(names: list[str]) -> str:
 def all_of(part: int, whole: int) -> str:
     """'all 3', 'both', '2 of 3'."""
     return (f"all {whole}" if whole > 2 else "both") if part == whole else f"{part} of {whole}"
+
+
+def tested_on(contest: Contest) -> str:
+    """'300 test images', '234 test images (26 blocks)' where intervals are over blocks of images."""
+    blocks = f" ({several(len(contest.blocks), 'block')})" if contest.blocks else ""
+    return several(contest.images, "test image") + blocks
+
+
+def kind_of_values(board: Board) -> str:
+    """'Binary pixels', 'Grey levels', of images in colour 'Levels of each colour': what scores are of."""
+    coloured = board.scope.shape[2:] == (3,)
+    if board.levels == 2:
+        return "Binary colours" if coloured else "Binary pixels"
+    return "Levels of each colour" if coloured else "Grey levels"

@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from bench.report import figures, provenance
 from bench.report.catalogue import catalogue
-from bench.report.numbers import NOTHING, number, percent, several
+from bench.report.numbers import NOTHING, kind_of_values, number, percent, several, tested_on
 from bench.report.pictures import Gallery, galleries
 from bench.report.tables.baseline import Baseline, baseline
 from bench.report.tables.diagnostics import Diagnostics, diagnostics, meanings
@@ -181,7 +181,7 @@ def _present(sections: Sequence[Section], of_run: Mapping[str, Sequence[figures.
 def _section(board: Board, tables: RunTables, looks: figures.Looks, anchor: str, most: int) -> Section:
     return Section(
         anchor=anchor,
-        title=f"Binary pixels of {board.data}" if board.levels == 2 else f"Grey levels of {board.data}",
+        title=f"{kind_of_values(board)} of {board.data}",
         about=_about(board),
         unit=board.unit,
         verdict=sentences(board),
@@ -205,6 +205,6 @@ def _about(board: Board) -> str:
         f"{board.unit}, {board.better} is better",
         several(len(board.everything), "configuration"),
         several(max(row.seeds for row in board.everything), "seed"),
-        f"{several(board.images, 'test image')} of {several(board.dims, 'value')}",
+        f"{tested_on(board)} of {several(board.dims, 'value')}",
     ]
     return " · ".join(facts + ([f"{board.binarisation} binarisation"] if board.binarisation else []))

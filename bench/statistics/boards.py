@@ -53,8 +53,8 @@ class Board(Contest):
 
     @property
     def judged(self) -> bool:
-        """Whether there are images enough for intervals and verdicts."""
-        return self.images >= FEWEST_IMAGES
+        """Whether images, or blocks of them, are enough for intervals and verdicts."""
+        return self.draws >= FEWEST_IMAGES
 
     @cached_property
     def most_seeds(self) -> int:
@@ -106,10 +106,8 @@ class Board(Contest):
     def gain_over(self, row: Row, reference: Row) -> Estimate:
         """By how much a configuration is better than a reference with scores of its own, in the board's unit; the noise
         between seeds moderated over the configurations of the board."""
-        samples = list(self.samples.values())
-        place = list(self.samples).index(row.config)
-        difference = samples[place].nats - self.held[reference.family]
-        noise = of_values([sample.nats for sample in samples]).of([place])
+        difference = self.drawn(self.samples[row.config].nats - self.held[reference.family])
+        noise = of_values([one.nats for one in self.samples.values()]).of([list(self.samples).index(row.config)])
         return Estimate.of(compare.intervals([difference], generator(), noise=noise), 0).times(self.scale)
 
     @property
@@ -142,7 +140,8 @@ class Board(Contest):
         paired = [nats for nats in differences if nats is not None]
         if not paired:
             return [None for _ in pairs]
-        leads = compare.intervals(paired, generator(), noise=self._noise(pairs, paired, differences))
+        noise = self._noise(pairs, paired, differences)
+        leads = compare.intervals([*map(self.drawn, paired)], generator(), noise=noise)
         estimates = (Estimate.of(leads, index).times(self.scale) for index in range(len(paired)))
         return [None if nats is None else next(estimates) for nats in differences]
 
@@ -153,7 +152,8 @@ class Board(Contest):
         paired = [nats for nats in differences if nats is not None]
         if not paired or not self.judged:
             return [None for _ in pairs]
-        found = compare.changes(paired, generator(), noise=self._noise(pairs, paired, differences))
+        noise = self._noise(pairs, paired, differences)
+        found = compare.changes([*map(self.drawn, paired)], generator(), noise=noise)
         told = iter((found.clear & (holm(found.p) < 1 - compare.LEVEL)).tolist())
         return [None if nats is None else next(told) for nats in differences]
 
@@ -275,7 +275,7 @@ def _ranked(contest: Contest, rows: list[Row], samples: Mapping[str, Sample]) ->
     if not rows:
         return
     compared = [samples[row.config] for row in rows]
-    ranking = compare.rank([sample.nats for sample in compared], [sample.seeds for sample in compared], generator())
+    ranking = compare.rank([contest.drawn(one.nats) for one in compared], [one.seeds for one in compared], generator())
     for rank, index in enumerate(ranking.order, start=1):
         yield replace(
             rows[index],
@@ -294,7 +294,7 @@ def _unranked(contest: Contest, rows: list[Row], samples: Mapping[str, Sample]) 
     nats = [sample.nats for sample in samples.values()]
     places = [list(samples).index(row.config) for row in rows]
     noise = of_values(nats).of(places)  # the whole board tells what is typical
-    values = compare.intervals([nats[place] for place in places], generator(), noise=noise)
+    values = compare.intervals([contest.drawn(nats[place]) for place in places], generator(), noise=noise)
     for index in np.argsort(-values.mean, kind="stable"):
         value = Estimate.of(values, index).possible()
         yield replace(rows[index], value=value.times(contest.sign * contest.scale))

@@ -7,7 +7,7 @@ Everything that compares scores, within a run or between two, groups its cells b
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import PurePath
 from typing import Any
 
@@ -15,6 +15,8 @@ import numpy as np
 import pandas as pd
 
 from bench.grid.cell import DataSpec
+from vae_core.statistics.blocks import by_block, of_some
+from vae_core.statistics.intervals import Floats
 
 LN2 = float(np.log(2))
 UNITS = {"pmf-K": "bits/dim", "pmf-2": "nats"}  # of each currency, in the order in which they are shown
@@ -32,6 +34,7 @@ class Contest:
     dims: int  # values of an image
     images: int
     made: str  # of the data set before it was used, in words: `DataSpec.made`
+    blocks: tuple[int, ...] = field(default=(), kw_only=True)  # how many images in a row are alike, block by block
 
     @property
     def data(self) -> str:
@@ -41,6 +44,15 @@ class Contest:
     @property
     def name(self) -> str:
         return f"{self.data} {self.measure}" + (f" {self.binarisation}" if self.binarisation else "")
+
+    @property
+    def draws(self) -> int:
+        """How many things were drawn to be tested on: blocks where images of one are alike, else images."""
+        return len(self.blocks) or self.images
+
+    def drawn(self, nats: Floats) -> Floats:
+        """Numbers of images [..., N] as those of what was drawn, with the same mean: what intervals are over."""
+        return by_block(nats, self.blocks)
 
     @property
     def unit(self) -> str:
@@ -83,12 +95,14 @@ def contests(
     keys = ["currency", "dataset", "measure", binarisation, pd.Series(made, cells.index, dtype=str)]
     keys.append(cells["cell"].map(images).astype(int))
     for (currency, dataset, measure, drawn, of_data, count), group in cells.groupby(keys, sort=False, observed=True):
-        yield Contest(dataset, measure, currency, drawn, _dims(meta, dataset, group), count, of_data), group
+        facts = _facts(meta, group)
+        dims, blocks = _dims(meta, dataset, group, facts), of_some(facts.get("test_blocks") or (), count)
+        yield Contest(dataset, measure, currency, drawn, dims, count, of_data, blocks=blocks), group
 
 
 def specs(cells: pd.DataFrame) -> list[DataSpec]:
     """What each cell was trained and scored on."""
-    asked = [name for name in ("dataset", "levels", "quantise", "train_images", "block") if name in cells.columns]
+    asked = [item.name for item in fields(DataSpec) if item.name in cells.columns]
     return [DataSpec.of(dict(zip(asked, row, strict=True))) for row in cells[asked].itertuples(index=False, name=None)]
 
 
@@ -107,9 +121,17 @@ def said(dataset: str, made: str) -> str:
     return f"{short(dataset)} ({made})" if made else short(dataset)
 
 
-def _dims(meta: Mapping[str, Any], dataset: str, cells: pd.DataFrame) -> int:
+def _facts(meta: Mapping[str, Any], cells: pd.DataFrame) -> Mapping[str, Any]:
+    """What a run recorded of the data of some cells, which are of one data set and what was made of it."""
+    known = meta.get("data") or {}
+    return next((known[spec.key] for spec in specs(cells) if spec.key in known), {})
+
+
+def _dims(meta: Mapping[str, Any], dataset: str, cells: pd.DataFrame, own: Mapping[str, Any]) -> int:
     """D of a data set, as the run recorded it; of exports that tell nothing of their run, as its scores in two units
-    imply."""
+    imply. own: the facts of just these data, where there are any."""
+    if "dims" in own:
+        return int(own["dims"])
     for key, facts in (meta.get("data") or {}).items():
         if facts.get("name", key) == dataset and "dims" in facts:
             return int(facts["dims"])

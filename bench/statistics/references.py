@@ -134,7 +134,7 @@ def _judged(
     """Rows with their intervals over images, and how they stand to the best configuration."""
     if not judged:
         return
-    scores = [nats for _, nats in judged]
+    scores = [contest.drawn(nats) for _, nats in judged]
     values = compare.intervals([nats[None] for nats in scores], generator())
     rows = [
         replace(row, value=Estimate.of(values, index).times(contest.sign * contest.scale))
@@ -146,7 +146,8 @@ def _judged(
         yield from rows
         return
     nats, seeds = zip(*(samples[row.config] for row in ranked), strict=True)
-    for row, against in zip(rows, versus_reference(nats, seeds, 0, scores, generator()), strict=True):
+    drawn = [contest.drawn(one) for one in nats]
+    for row, against in zip(rows, versus_reference(drawn, seeds, 0, scores, generator()), strict=True):
         deficit = Estimate.of(compare.Interval(*map(np.atleast_1d, against.interval)), 0).times(-contest.scale)
         yield replace(row, behind=deficit, p=against.p, verdict=against.verdict)
 

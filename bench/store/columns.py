@@ -55,7 +55,7 @@ class Results:
     measure: str = _word("what the score is a probability of: pmf-K, of integers with K levels")
     currency: str = _word("what it may be ranked with: pmf-2 or pmf-K")
     elbo_nats: float = _column("nats", "the ELBO of the exact mass, by the encoder's q")
-    elbo_se: float = _column("nats", "its standard error over images", "")
+    elbo_se: float = _column("nats", "its standard error over images (blocks, where those were drawn)", "")
     iw_nats: float = _column("nats", "the importance-weighted bound at iw_samples: the score")
     iw_se: float = _column("nats", "its standard error over images", "")
     iw_samples: int = _column("", "the largest L: the grid's, or the one that eval_tolerance needed", "highest")

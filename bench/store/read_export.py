@@ -14,7 +14,7 @@ from bench.store.guard.errors import shown
 from bench.store.guard.values import check_meta, check_provenance, parse
 from bench.store.migrate import bring_along_exported
 from bench.store.schema import CELL_COLUMNS, TABLES
-from bench.store.tables import RunTables, no_references, shared_names
+from bench.store.tables import RunTables, no_references
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,8 +40,7 @@ def read_exported(folder: Path) -> RunTables:
     _refuse_changed(folder, origin.pop("sha256"))
     try:
         cells, references = parted(tables["cells"])
-        images = tables["per_image"].astype({"cell": shared_names()})
-        tables = bring_along_exported(tables | {"cells": cells, "per_image": images})
+        tables = bring_along_exported(tables | {"cells": cells})
     except ValueError as error:
         raise StoreError(f"{folder / 'cells.parquet'} is damaged ({error}); export the run again.") from error
     return RunTables(

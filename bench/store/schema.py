@@ -18,10 +18,11 @@ BAD_SHARE = 0.05
 
 
 def _key_type(name: str) -> str:
-    """The type in SQLite of a grid's key; lists are text."""
+    """The type in SQLite of a grid's key; lists are text, and what is true or false is 1 or 0."""
     takes = Settings.model_fields[name].annotation
     kinds = {takes, *get_args(takes)} - {type(None)}
-    return next((sql for kind, sql in ((float, "REAL"), (int, "INTEGER")) if kinds & {kind}), "TEXT")
+    types = ((float, "REAL"), (int, "INTEGER"), (bool, "INTEGER"))
+    return next((sql for kind, sql in types if kinds & {kind}), "TEXT")
 
 
 #: one for each key of a grid

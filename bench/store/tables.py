@@ -183,17 +183,11 @@ def _images(rows: Rows, names: Collection[str]) -> pd.DataFrame:
         blobs = rows.columns[name]
         given = (blobs[index] or _nothing(count) for index, count in zip(chosen, counts, strict=True))
         columns[name] = np.frombuffer(bytearray().join(given), dtype="<f8")
-    cells = np.repeat(np.array([rows.names[index] for index in chosen], dtype=object), counts)
+    cells = pd.array([rows.names[index] for index in chosen], dtype="str").take(
+        np.repeat(np.arange(len(chosen)), counts)
+    )
     order = np.concatenate([np.arange(count) for count in counts]) if chosen else np.empty(0, dtype=int)
-    named = pd.array(cells, dtype=shared_names())
-    return pd.DataFrame({"cell": named, "image": order, **columns}, copy=False)
-
-
-def shared_names() -> pd.StringDtype:
-    """Of a column that repeats a few names: each row points to its name, which is a third of what is held otherwise."""
-    import pandas as pd
-
-    return pd.StringDtype("python", na_value=np.nan)
+    return pd.DataFrame({"cell": cells, "image": order, **columns}, copy=False)
 
 
 def _nothing(count: int) -> bytes:

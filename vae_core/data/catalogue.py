@@ -1,36 +1,43 @@
 """The data sets known by name: where each comes from and how it is split.
 
 Where there is an official test split, it is the test split, and validation is cut from the end of the training images;
-the rest is cut by `splits.three_ways`. A new data set is one more entry in `SOURCES`.
+the rest is cut by `splits.three_ways`, or into regions (`sources/photographs.py`). A new data set is one more entry
+in `SOURCES`.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 
-from vae_core.data import files, torchvision_root
-from vae_core.data.dataset import DataError, Dataset, expanded, named
+from vae_core.data import files
+from vae_core.data.dataset import DataError, Dataset, Parts, expanded, named
+from vae_core.data.pixels import sides
+from vae_core.data.sources import photographs, torchvision_root
+from vae_core.data.sources.headers import ROOM, free_memory
 from vae_core.data.splits import order, three_ways
 
-Parts = tuple[np.ndarray, np.ndarray, np.ndarray]
-"""Training, validation and test images, [N, H, W] or [N, H, W, C]."""
+Size = int | str | tuple[int, int]
+"""Rows and columns: 24 (of both), "28x20" or (28, 20)."""
 
 FREY_BLOCK = 50  # frames
 
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """A data set that is known by name; `read(root, download)` gives its parts or raises DataError."""
+    """A data set that is known by name; `read(root, download)` gives its parts or raises DataError. `sized`: the same
+    cut into images of another size, where there is such a choice."""
 
     levels: int
     about: str
     read: Callable[[Path, bool], Parts]
+    sized: Callable[[int], Source] | None = None
 
 
 def names() -> list[str]:
@@ -51,6 +58,10 @@ def load(
     quantise: int | None = None,
     train_images: int | None = None,
     block: int | None = None,
+    crop: Size | None = None,
+    resize: Size | None = None,
+    grey: bool = False,
+    patch_size: int | None = None,
     download: bool = True,
 ) -> Dataset:
     """Loads a data set by its name, or from a path to an .npz, an .npy or a folder of images (`files` has the rules).
@@ -58,19 +69,58 @@ def load(
     `root` is a torchvision root (`data_root` says which one if not given): a data set that is there is read, one that
     is not is downloaded into it, unless `download` is False. `levels` (K) is for paths; a named data set has its own.
     `block`, for paths too, has whole blocks of so many consecutive images in one split, as frames of a film should be.
-    `quantise` joins neighbouring levels to so many (`Dataset.quantised`), `train_images` keeps so many of the training
-    images and as large a share of the validation images (`Dataset.fewer`): other data, with a checksum of their own.
+    `patch_size` is for `patches` alone: how many pixels a side they have.
+
+    What is made of the images, of any data set, in this order: `train_images` keeps so many of the training images and
+    as large a share of the validation images (`Dataset.fewer`); `crop` takes their middle (24, or "28x20": rows x
+    columns), `resize` gives them another size by the mean of areas, `grey` makes one value of three colours (`pixels`);
+    `quantise` joins neighbouring levels to so many, k to k·quantise // K (`Dataset.quantised`). They are other data
+    then, with a checksum of their own.
 
     Raises DataError, one sentence with the remedy, for whatever stands in the way.
     """
-    data = _whole(name, root, levels, quantise, block, download)
+    try:
+        cropped, other_size = (None if given is None else sides(given) for given in (crop, resize))
+    except ValueError as error:
+        raise DataError(f"{named(name)}: {error}.") from None
+    data = _whole(name, root, levels, quantise, block, patch_size, download)
     data = data if train_images is None else data.fewer(train_images)
+    data = data if cropped is None else data.cropped(*cropped)
+    if other_size is not None:
+        _require_room(data, *other_size)
+        data = data.resized(*other_size)
+    data = data.in_grey() if grey else data
     return data if quantise is None else data.quantised(quantise)
 
 
+def _require_room(data: Dataset, rows: int, columns: int) -> None:
+    """Raises DataError where images of another size are more than there is room for."""
+    values = rows * columns * data.dims // math.prod(data.shape[:2])
+    count = len(data.train) + len(data.valid) + len(data.test)
+    need, room = 3 * count * values * data.train.element_size(), ROOM * free_memory()  # arrays, and as tensors
+    if need > room:
+        side = math.isqrt(max(1, int(rows * columns * room / need)))
+        raise DataError(
+            f"{named(data.name)} would take {need / 1e9:.1f} GB of memory with resize = {rows}x{columns}, and "
+            f"{room / 1e9:.1f} GB is the most that is taken: give {side}x{side}, or fewer train_images."
+        )
+
+
 def _whole(
-    name: str, root: Path | str | None, levels: int | None, quantise: int | None, block: int | None, download: bool
+    name: str,
+    root: Path | str | None,
+    levels: int | None,
+    quantise: int | None,
+    block: int | None,
+    patch_size: int | None,
+    download: bool,
 ) -> Dataset:
+    if patch_size is not None and (name not in SOURCES or SOURCES[name].sized is None):
+        cut = ", ".join(name for name, source in SOURCES.items() if source.sized)
+        raise DataError(
+            f"{named(name)} has images of one size, and patch_size = {patch_size} is for {cut} alone: leave it out; "
+            "crop and resize make images smaller."
+        )
     if name not in SOURCES and files.looks_like_path(name):
         return files.load_path(name, levels, quantise=quantise, block=block)
     source = _source(name)
@@ -84,8 +134,19 @@ def _whole(
             f"{name} has splits of its own (vae-bench list datasets), and block can be stated for paths only: leave it "
             "out."
         )
-    train, valid, test = source.read(data_root(root), download)
-    return Dataset.from_arrays(name, source.levels, train, valid, test, about=source.about)
+    if patch_size is not None and source.sized is not None:
+        source = source.sized(patch_size)
+    parts = source.read(data_root(root), download)
+    return Dataset.from_arrays(
+        name,
+        source.levels,
+        parts.train,
+        parts.valid,
+        parts.test,
+        about=source.about,
+        remarks=parts.remarks,
+        test_blocks=parts.test_blocks,
+    )
 
 
 def data_root(root: Path | str | None = None) -> Path:
@@ -109,7 +170,7 @@ def _digits(_root: Path, _download: bool) -> Parts:
 
     images = load_digits().images.astype(np.uint8)
     cut = three_ways(len(images))
-    return images[cut.train], images[cut.valid], images[cut.test]
+    return Parts(images[cut.train], images[cut.valid], images[cut.test])
 
 
 def _frey(root: Path, _download: bool) -> Parts:
@@ -122,7 +183,7 @@ def _frey(root: Path, _download: bool) -> Parts:
     images, _ = files.read_array(path)
     files.require_shape(path, images, (28, 20))
     cut = three_ways(len(images), block=FREY_BLOCK)
-    return images[cut.train], images[cut.valid], images[cut.test]
+    return Parts(images[cut.train], images[cut.valid], images[cut.test])
 
 
 def _official(name: str, reader: torchvision_root.Reader, wanted: str, *, last: int) -> Callable[[Path, bool], Parts]:
@@ -135,7 +196,7 @@ def _official(name: str, reader: torchvision_root.Reader, wanted: str, *, last: 
                 f"{name} in {root} has only {len(train)} training images, of which {last} would be the validation "
                 f"split: put the original files there ({wanted})."
             )
-        return train[:-last], train[-last:], test
+        return Parts(train[:-last], train[-last:], test)
 
     return read
 
@@ -145,7 +206,13 @@ def _omniglot(root: Path, download: bool) -> Parts:
     train, test = torchvision_root.read("omniglot", torchvision_root.omniglot, _OMNIGLOT_FILES, root, download)
     characters = order(-(-len(train) // _DRAWINGS))
     held_out = np.isin(np.arange(len(train)) // _DRAWINGS, characters[: max(1, len(characters) // 10)])
-    return train[~held_out], train[held_out], test
+    return Parts(train[~held_out], train[held_out], test)
+
+
+def _patches(size: int = photographs.SIZE) -> Source:
+    return Source(
+        photographs.LEVELS, photographs.about(size), lambda root, download: photographs.patches(size), _patches
+    )
 
 
 def _idx_files(folder: str, prefixes: tuple[str, str] = ("train", "t10k")) -> str:
@@ -214,4 +281,5 @@ SOURCES: Mapping[str, Source] = {
         "1265/350/350",
         _frey,
     ),
+    "patches": _patches(),
 }

@@ -5,15 +5,18 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
+from vae_core.data import pixels
 from vae_core.data.splits import order
 
 MOST_LEVELS = 2**16  # of 16-bit pictures
+STRETCHED = 0.02  # more of one side than of the other by so much is remarked
 
 
 class DataError(ValueError):
@@ -24,13 +27,24 @@ class DataError(ValueError):
 class Remark:
     """Something about data that a reader of their numbers should know, in one sentence.
 
-    `topic` is one word: levels, copies, neighbours, constant, shape, size or reading. A `loud` one bears on every
-    number of the data: it stands above the ranking too.
+    `topic` is one word: levels, copies, neighbours, constant, shape, size, scope or reading. A `loud` one bears on
+    every number of the data: it stands above the ranking too.
     """
 
     topic: str
     text: str
     loud: bool = False
+
+
+class Parts(NamedTuple):
+    """Images [N, H, W] or [N, H, W, C] of each split, and what there is to know of them: how many test images in a row
+    are of one block, block by block, where images of a block are alike and blocks are what was drawn."""
+
+    train: np.ndarray
+    valid: np.ndarray
+    test: np.ndarray
+    test_blocks: tuple[int, ...] = ()
+    remarks: tuple[Remark, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -41,6 +55,8 @@ class Dataset:
     channel fastest, so that `split.reshape(-1, *shape)` gives pictures. `checksum` is the SHA-256 (hex) over levels,
     shape, split sizes and the bytes of the three splits: two data sets with one checksum are the same numbers in the
     same order. `remarks` is what was noticed while they were read; `questions.remarks` asks the rest.
+    `test_blocks`: how many test images in a row are alike for one cause, block by block; then an interval is one over
+    blocks. Empty where each image stands for itself.
     """
 
     name: str
@@ -52,6 +68,7 @@ class Dataset:
     checksum: str
     about: str
     remarks: tuple[Remark, ...] = ()
+    test_blocks: tuple[int, ...] = ()
 
     @classmethod
     def from_arrays(
@@ -64,11 +81,15 @@ class Dataset:
         *,
         about: str = "",
         remarks: Iterable[Remark] = (),
+        test_blocks: tuple[int, ...] = (),
     ) -> Dataset:
         """Builds one from integer images [N, H, W] or [N, H, W, C] per split.
 
-        Raises DataError where a value lies outside 0…levels−1 or a split is empty.
+        Raises DataError where a value lies outside 0…levels−1 or a split is empty, ValueError where blocks are not all
+        of the test images.
         """
+        if test_blocks and sum(test_blocks) != len(test):
+            raise ValueError(f"blocks of {sum(test_blocks)} images in all, but {len(test)} test images")
         shape = train.shape[1:]
         dtype = np.dtype("u1" if levels <= 2**8 else "<i2" if levels <= 2**15 else "<i4")
         digest = hashlib.sha256(f"levels {levels} shape {shape} splits".encode())
@@ -84,8 +105,18 @@ class Dataset:
             flat = np.ascontiguousarray(split.reshape(len(split), math.prod(shape)), dtype=dtype)
             digest.update(flat.data)
             tensors.append(torch.from_numpy(flat.astype(dtype.newbyteorder("="), copy=not flat.flags.writeable)))
-        parts = dict(zip(("train", "valid", "test"), tensors, strict=True))
-        return cls(name, levels, shape, **parts, checksum=digest.hexdigest(), about=about, remarks=tuple(remarks))
+        return cls(
+            name,
+            levels,
+            shape,
+            train=tensors[0],
+            valid=tensors[1],
+            test=tensors[2],
+            checksum=digest.hexdigest(),
+            about=about,
+            remarks=tuple(remarks),
+            test_blocks=tuple(test_blocks),
+        )
 
     @property
     def dims(self) -> int:
@@ -121,13 +152,84 @@ class Dataset:
                 f"{named(self.name)} has {self.levels} levels, which cannot be joined evenly to quantise = {levels}: "
                 f"{_fewer_levels(self.levels, levels)}."
             )
-        splits = [self._pictures(split) // (self.levels // levels) for split in (self.train, self.valid, self.test)]
+        splits = [split // (self.levels // levels) for split in self._splits()]
         return self._as(f"quantised to {levels} levels, k·{levels} // {self.levels}", levels, *splits)
+
+    def cropped(self, rows: int, columns: int) -> Dataset:
+        """The middle of every image (`pixels`). Raises DataError where images are no larger, or would be all alike."""
+        height, width = self._height_and_width(f"crop = {rows}x{columns}")
+        if rows > height or columns > width or (rows, columns) == (height, width):
+            most = f"give {height}x{width} at most, and less of one side" if height * width > 1 else "there is no less"
+            larger = "is larger than" if rows > height or columns > width else "is all of"
+            raise DataError(
+                f"{named(self.name)} has images of {height}x{width} (rows x columns), and crop = {rows}x{columns} "
+                f"{larger} them: {most}, or leave it out."
+            )
+        return self._of_pictures(
+            f"cropped to the middle {rows}×{columns} of {height}×{width}",
+            *(pixels.middle(split, rows, columns) for split in self._splits()),
+        )
+
+    def resized(self, rows: int, columns: int) -> Dataset:
+        """Every image in another size, by the mean of areas (`pixels`): 2 levels by majority. Raises DataError where
+        that is the size that they have, or they would be all alike."""
+        asked = f"resize = {rows}x{columns}"
+        height, width = self._height_and_width(asked)
+        if (rows, columns) == (height, width):
+            raise DataError(
+                f"{named(self.name)} has images of {height}x{width} already, as {asked} says: leave it out."
+            )
+        made = self._of_pictures(
+            f"resized from {height}×{width} to {rows}×{columns} by the mean of areas, halves up",
+            *(pixels.resized(split, rows, columns) for split in self._splits()),
+        )
+        upright = max(1, round(height * columns / width)), columns
+        if abs(rows * width / (height * columns) - 1) > STRETCHED and upright[0] != rows:
+            text = f"resize stretches images of {height}×{width} to {rows}×{columns}"
+            remark = Remark("shape", f"{text}: resize = {upright[0]}x{upright[1]} keeps their proportions")
+            return dataclasses.replace(made, remarks=(*made.remarks, remark))
+        return made
+
+    def in_grey(self) -> Dataset:
+        """One grey value for each pixel in colour (`pixels`). Raises DataError where there is no colour."""
+        if len(self.shape) != 3 or self.shape[2] != len(pixels.LUMA):
+            has = "images without colour" if len(self.shape) < 3 else f"images of {self.shape[2]} channels"
+            raise DataError(
+                f"{named(self.name)} has {has} ({'×'.join(map(str, self.shape))}), of which grey = true makes nothing: "
+                "leave it out."
+            )
+        said = "made grey, 0.299 R + 0.587 G + 0.114 B rounded (ITU-R BT.601)"
+        return self._of_pictures(said, *(pixels.grey(split) for split in self._splits()))
+
+    def _height_and_width(self, asked: str) -> tuple[int, int]:
+        """Raises DataError for rows of numbers."""
+        height, width = self.shape[:2]
+        if height == 1 and width > 1:
+            raise DataError(
+                f"{named(self.name)} has rows of {width} numbers and no pictures, of which {asked} makes nothing: "
+                "leave it out, or save the array as [N, H, W]."
+            )
+        return height, width
+
+    def _of_pictures(self, said: str, train: np.ndarray, valid: np.ndarray, test: np.ndarray) -> Dataset:
+        """What was made of the pictures. Raises DataError where nothing is left to be seen."""
+        if min(int(part.min()) for part in (train, valid, test)) == max(
+            int(part.max()) for part in (train, valid, test)
+        ):
+            raise DataError(
+                f"{named(self.name)}, {said}, is {int(train.min())} everywhere: ask for more of its images."
+            )
+        return self._as(said, self.levels, train, valid, test)
 
     def _as(self, said: str, levels: int, train: np.ndarray, valid: np.ndarray, test: np.ndarray) -> Dataset:
         """What was made of it."""
-        about = f"{self.about}; {said}"
-        return Dataset.from_arrays(self.name, levels, train, valid, test, about=about, remarks=self.remarks)
+        about, remarks, blocks = f"{self.about}; {said}", self.remarks, self.test_blocks
+        return Dataset.from_arrays(
+            self.name, levels, train, valid, test, about=about, remarks=remarks, test_blocks=blocks
+        )
+
+    def _splits(self) -> Iterator[np.ndarray]:
+        return map(self._pictures, (self.train, self.valid, self.test))
 
     def _pictures(self, split: torch.Tensor) -> np.ndarray:
         """[N, *shape]"""

@@ -26,11 +26,12 @@ from pathlib import Path
 
 import numpy as np
 
-from vae_core.data import headers, pictures, questions
+from vae_core.data import pictures, questions
 from vae_core.data.arrays import FEWEST_IMAGES, as_images
 from vae_core.data.dataset import MOST_LEVELS, DataError, Dataset, Remark, expanded, named, reason
-from vae_core.data.headers import DAMAGED, ROOM
 from vae_core.data.lattice import Levels, require_levels
+from vae_core.data.sources import headers
+from vae_core.data.sources.headers import DAMAGED, ROOM
 from vae_core.data.splits import FEWEST_BLOCKS, three_ways
 
 

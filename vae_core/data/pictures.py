@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vae_core.data.dataset import DataError, Remark, expanded, named, reason
-from vae_core.data.headers import DAMAGED, ROOM, free_memory
+from vae_core.data.sources.headers import DAMAGED, ROOM, free_memory
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".pgm", ".ppm", ".webp")
 OTHERS = (".gif", ".tga", ".jp2", ".avif", ".heic", ".ico", ".dds", ".npy", ".npz")  # left out, which is said

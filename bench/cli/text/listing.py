@@ -14,8 +14,10 @@ from bench.report.numbers import listed
 
 MORE = (
     "A path to an .npz, an .npy or a folder of images is one too. In a grid, train_images = 2000 keeps so many "
-    "training images, and quantise = 16 joins neighbouring levels: numbers of such data are ranked apart. block = 50 "
-    "keeps runs of 50 images of a path in one split. vae-bench doctor NAME_OR_PATH says what is noticed of a data set."
+    'training images, crop = 24 takes the middle of images, resize = "28x20" gives them another size by the mean of '
+    "areas, grey = true makes one value of three colours, and quantise = 16 joins neighbouring levels, k to k·16 // K, "
+    "in this order: numbers of such data are ranked apart. block = 50 keeps runs of 50 images of a path in one split; "
+    "patch_size = 8 is for patches. vae-bench doctor NAME_OR_PATH says what is noticed of a data set."
 )
 OWN = (
     "The path of a .py is one too: two classes of torch.nn.Module, Encoder and Decoder, whose __init__ names what it "

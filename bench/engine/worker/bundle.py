@@ -77,7 +77,7 @@ def carry_out(bundle: Bundle, device: str, weights: Weights | None = None) -> li
                 try:
                     values |= of_fit(as_trained, model, assessment, data)
                     values |= of_reading(as_trained, model, assessment, data)
-                    row = row_of(cell, values, assessment, trained.history[index])
+                    row = row_of(cell, values, assessment, trained.history[index], data.test_blocks)
                 except ImpossibleScore as impossible:
                     row = CellResult(cell.id, "failed", str(impossible), values)
                 results.append(row)

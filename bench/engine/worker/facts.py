@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+from bench.grid.cell import DataSpec
 from vae_core import data as datasets
 from vae_core.data import Remark, questions
 from vae_core.numerics import progress
@@ -23,19 +25,15 @@ class DataFacts:
     test: int
     checksum: str
     about: str
+    test_blocks: tuple[int, ...]  # how many test images in a row are alike for one cause; none: each stands for itself
     remarks: tuple[Remark, ...]  # what was noticed, the loud ones first
 
 
-def inspect_data(
-    name: str,
-    levels: int | None,
-    quantise: int | None = None,
-    train_images: int | None = None,
-    block: int | None = None,
-) -> DataFacts:
-    """Facts of a data set. Raises vae_core.data.DataError where it cannot be had."""
+def inspect_data(name: str, *asked: Any) -> DataFacts:
+    """Facts of a data set; `asked` are the other fields of its `DataSpec`, in their order. Raises
+    vae_core.data.DataError where it cannot be had."""
     with progress.waiting():  # for a disk, or what is far behind it
-        data = datasets.load(name, levels=levels, quantise=quantise, train_images=train_images, block=block)
+        data = datasets.load(name, **DataSpec(name, *asked).asked)
     return DataFacts(
         name=data.name,
         levels=data.levels,
@@ -46,6 +44,7 @@ def inspect_data(
         test=len(data.test),
         checksum=data.checksum,
         about=data.about,
+        test_blocks=data.test_blocks,
         remarks=questions.remarks(data),
     )
 

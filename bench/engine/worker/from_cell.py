@@ -29,24 +29,17 @@ FLOAT_BYTES = 4
 
 
 @functools.lru_cache(maxsize=2)
-def load_data(
-    name: str,
-    levels: int | None,
-    device: str,
-    quantise: int | None = None,
-    train_images: int | None = None,
-    block: int | None = None,
-) -> Dataset:
-    """The data set on the device; kept for the next bundle."""
+def load_data(name: str, levels: int | None, device: str, **asked: Any) -> Dataset:
+    """The data set on the device; kept for the next bundle. `asked`: what else of `vae_core.data.load`."""
     with progress.waiting():  # for a disk, or what is far behind it
-        data = datasets.load(name, levels=levels, quantise=quantise, train_images=train_images, block=block)
+        data = datasets.load(name, levels=levels, **asked)
     return data.to(device)
 
 
 def data_of(cell: Cell, device: str) -> Dataset:
     """What the cell is trained and scored on, on the device."""
-    asked = cell.data
-    return load_data(asked.dataset, asked.levels, device, asked.quantise, asked.train_images, asked.block)
+    asked = {"levels": None, **cell.data.asked}
+    return load_data(cell.dataset, device=device, **asked)
 
 
 def member_of(cell: Cell, levels: int) -> Member:

@@ -12,6 +12,7 @@ from bench.engine.worker.from_cell import compared_images, data_of, scored_image
 from bench.grid.references import ReferenceSpec
 from bench.store import ReferenceResult
 from vae_core import references
+from vae_core.statistics.blocks import by_block, of_some
 
 LN2 = math.log(2)
 SPLITS = ("train", "valid")
@@ -37,7 +38,8 @@ def refer(spec: ReferenceSpec) -> ReferenceResult:
         "device": "cpu",
     }
     if outcome.per_image is not None and len(test) > 1:
-        error = float(np.std(outcome.per_image, ddof=1) / math.sqrt(len(test)))
+        drawn = by_block(outcome.per_image, of_some(data.test_blocks, len(test)))
+        error = float(np.std(drawn, ddof=1) / math.sqrt(len(drawn))) if len(drawn) > 1 else math.nan
         values |= {"iw_se": error, "bits_per_dim_se": error * to_bits}
     return ReferenceResult(
         spec.id,

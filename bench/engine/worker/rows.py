@@ -18,6 +18,7 @@ from bench.store import CellResult, Value
 from vae_core.data import Dataset
 from vae_core.evaluate import Assessment, Estimate, log_likelihood
 from vae_core.laws import Checked
+from vae_core.statistics.blocks import by_block, of_some
 from vae_core.training import TrainedBundle, TrainedModel
 
 FIT_SAMPLES = 10  # of z for an image's ELBO, in the scores of training and validation images
@@ -26,15 +27,21 @@ READING_SAMPLES = 100  # of z for the bound of each
 
 
 def row_of(
-    cell: Cell, of_training: dict[str, Value], assessed: Assessment, history: Sequence[tuple[int, float, float]]
+    cell: Cell,
+    of_training: dict[str, Value],
+    assessed: Assessment,
+    history: Sequence[tuple[int, float, float]],
+    blocks: Sequence[int] = (),
 ) -> CellResult:
+    """`blocks`: of its test images, where those of a block are alike (`vae_core.statistics.blocks`)."""
+    blocks = of_some(blocks, len(assessed.log_likelihood))
     return CellResult(
         cell=cell.id,
         status="done",
         values={
             **of_training,
-            **_of_encoder(assessed),
-            **_of_scores(assessed),
+            **_of_encoder(assessed, blocks),
+            **_of_scores(assessed, blocks),
             **_of_density(assessed),
             **_of_renormalised(assessed),
             **_of_gaps(assessed),
@@ -42,7 +49,7 @@ def row_of(
             **of_check(assessed.checked),
             "eval_seconds": assessed.seconds,
         },
-        bounds=list(_bounds(assessed)),
+        bounds=list(_bounds(assessed, blocks)),
         per_image=_per_image(assessed.mass, assessed.samples[-1]),
         latents=list(zip(assessed.latents.kl.tolist(), assessed.latents.mean_variance.tolist(), strict=True)),
         calibration=assessed.calibration.histogram.tolist(),
@@ -133,13 +140,13 @@ def of_check(checked: Checked) -> dict[str, Value]:
     }
 
 
-def _of_encoder(assessed: Assessment) -> dict[str, Value]:
+def _of_encoder(assessed: Assessment, blocks: Sequence[int]) -> dict[str, Value]:
     """What the encoder's own q says: the ELBO and its parts, the training objective, the bound from it alone."""
     encoder = assessed.encoder
     assert assessed.trained_on is not None  # the cell says on what
     return {
         "elbo_nats": float(encoder.elbo.mean()),
-        "elbo_se": _standard_error(encoder.elbo),
+        "elbo_se": _standard_error(encoder.elbo, blocks),
         "training_objective_nats": float(assessed.trained_on.mean()),
         "kl_nats": float(encoder.kl.mean()),
         "reconstruction_nats": float(encoder.reconstruction.mean()),
@@ -149,15 +156,16 @@ def _of_encoder(assessed: Assessment) -> dict[str, Value]:
     }
 
 
-def _of_scores(assessed: Assessment) -> dict[str, Value]:
-    """What the cell is ranked by: means over the N test images; standard errors over images unless named otherwise."""
+def _of_scores(assessed: Assessment, blocks: Sequence[int]) -> dict[str, Value]:
+    """What the cell is ranked by: means over the N test images; standard errors over images, or blocks
+    of them, unless named otherwise."""
     largest, mass, images = assessed.samples[-1], assessed.mass, assessed.log_likelihood
     return {
         "measure": f"pmf-{assessed.levels}",
         "currency": "pmf-2" if assessed.levels == 2 else "pmf-K",
         "estimator": "refined" if assessed.refined else "encoder",
         "iw_nats": float(images.mean()),
-        "iw_se": _standard_error(images),
+        "iw_se": _standard_error(images, blocks),
         "iw_samples": largest,
         "iw_mc_se": float(mass.standard_error[largest].square().sum().sqrt() / len(images)),
         "khat_median": float(mass.khat.median()),
@@ -165,7 +173,7 @@ def _of_scores(assessed: Assessment) -> dict[str, Value]:
         "ess_median": float(mass.ess.median()),
         "jackknife_nats": float(mass.jackknife.mean()),
         "bits_per_dim": assessed.bits_per_dim,
-        "bits_per_dim_se": _standard_error(images) * assessed.bits_of_a_nat,
+        "bits_per_dim_se": _standard_error(images, blocks) * assessed.bits_of_a_nat,
     }
 
 
@@ -224,19 +232,21 @@ def _of_model(assessed: Assessment) -> dict[str, Value]:
     }
 
 
-def _standard_error(per_image: Tensor) -> float:
-    """Of the mean over images."""
+def _standard_error(per_image: Tensor, blocks: Sequence[int]) -> float:
+    """Of the mean over images; over blocks, where those were drawn."""
+    if blocks:
+        per_image = torch.from_numpy(by_block(per_image.double().cpu().numpy(), blocks))
     return float(per_image.std() / math.sqrt(len(per_image))) if len(per_image) > 1 else math.nan
 
 
-def _bounds(assessed: Assessment) -> Iterator[tuple[int, float, float, float]]:
+def _bounds(assessed: Assessment, blocks: Sequence[int]) -> Iterator[tuple[int, float, float, float]]:
     """(L, mean bound, standard error of that mean over images, mean bound from the encoder's q alone: NaN at an L that
     only the score went to), at each L of the grid that the score needed."""
     for size in assessed.samples:
         bound = assessed.mass.bound[size]
         of_encoder = assessed.encoder.bound.get(size)
         from_encoder = math.nan if of_encoder is None else float(of_encoder.mean())
-        yield size, float(bound.mean()), _standard_error(bound), from_encoder
+        yield size, float(bound.mean()), _standard_error(bound, blocks), from_encoder
 
 
 def _per_image(mass: Estimate, largest: int) -> dict[str, np.ndarray]:

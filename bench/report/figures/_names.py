@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from markupsafe import Markup
 
-from bench.report.numbers import several
+from bench.report.numbers import tested_on
 from bench.report.provenance import git, invocations
 from bench.statistics.boards import Board
 from bench.store import RunTables
@@ -30,7 +30,7 @@ def origin(tables: RunTables, title: Markup, board: Board | None = None) -> str:
     """What a figure shows, and of which run, data, commits and days it is."""
     facts = [f"Run {tables.meta.get('name', 'run')}"]
     if board is not None:
-        facts.append(f"{board.name}, {several(board.images, 'test image')}")
+        facts.append(f"{board.name}, {tested_on(board)}")
     used = invocations(tables)
     facts.append(_alike("commit", [_commit(entry) for entry in used]) or "commit unknown")
     if days := _alike("", sorted({str(entry.get("time") or "")[:10] for entry in used} - {""})):

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from markupsafe import Markup
 
-from bench.report.numbers import NOTHING, bracket, measured, number
+from bench.report.numbers import NOTHING, bracket, kind_of_values, measured, number
 from bench.report.provenance import git, invocations
 from bench.report.text.decision import decision
 from bench.report.text.findings import first_of, left_out, without_data
@@ -48,7 +48,7 @@ def markdown(tables: RunTables) -> str:
 def _board(board: Board) -> list[str]:
     spoken = sentences(board)
     parts = [
-        f"### {_plain('Binary pixels' if board.levels == 2 else 'Grey levels')} of {_plain(board.data)}",
+        f"### {_plain(kind_of_values(board))} of {_plain(board.data)}",
         f"**Verdict.** {_words(spoken.headline)}." + (f" {_words(spoken.best)}." if spoken.best else ""),
     ]
     if spoken.gap:

@@ -6,7 +6,7 @@ import textwrap
 import unicodedata
 from collections.abc import Iterator, Sequence
 
-from bench.report.numbers import NOTHING, bound, bracket, measured, several
+from bench.report.numbers import NOTHING, bound, bracket, measured, several, tested_on
 from bench.report.provenance import loud
 from bench.report.terminal.notes import CELL, EDGE, Note, notes, seeds_mark
 from bench.report.text.doubts import caution
@@ -50,7 +50,7 @@ def _board(board: Board, width: int, said: set[Note]) -> Iterator[list[str]]:
         *_wrapped(f"{board.name}: {board.unit}, {board.better} is better", width),
         *_wrapped(
             f"{several(len(whole), 'configuration')}, {several(max(row.seeds for row in whole), 'seed')}, "
-            f"{several(board.images, 'test image')}",
+            f"{tested_on(board)}",
             width,
         ),
     ]

@@ -14,7 +14,7 @@ from typing import Any
 from markupsafe import Markup
 
 from bench.grid.families import registry
-from bench.report.numbers import amount, listed, measured, number, several, withheld
+from bench.report.numbers import amount, listed, measured, number, several, tested_on, withheld
 from bench.report.text.findings import first_of, without_data
 from bench.report.text.scope import untried_families
 from bench.report.text.training import failed_seeds, fewer_seeds
@@ -87,7 +87,7 @@ def _unpaired(board: Board) -> list[Row]:
 
 
 def _score(board: Board, top: Row) -> Markup:
-    where = several(board.images, "test image")
+    where = tested_on(board)
     without = f" ({said})" if (said := withheld(top.value, board.unit)) and board.judged else ""
     return Markup("{}{}, over {} and {}").format(
         amount(top.value, board.unit), without, where, several(top.seeds, "seed")
@@ -205,11 +205,11 @@ def _cautions(board: Board, top: Row) -> Iterator[Markup]:
     """What the numbers do not say."""
     if not board.judged:
         yield Markup("That it is better than the others: {} are too few for a verdict, which needs {}.").format(
-            several(board.images, "test image"), FEWEST_IMAGES
+            tested_on(board), FEWEST_IMAGES
         )
-    elif board.images < FEW_IMAGES and math.isfinite(reach := 0.5 * abs(top.value.high - top.value.low)):
+    elif board.draws < FEW_IMAGES and math.isfinite(reach := 0.5 * abs(top.value.high - top.value.low)):
         yield Markup("Anything from a last digit: {} leave a score open by {} {} either way.").format(
-            several(board.images, "test image"), measured(reach, board.unit), board.unit
+            tested_on(board), measured(reach, board.unit), board.unit
         )
     if board.unended:
         names = [Markup("<b>{}</b>").format(row.label) for row in board.unended]

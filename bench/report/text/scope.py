@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from bench.grid.families import registry
 from bench.grid.settings import KEYS
-from bench.report.numbers import amount, listed, measured, number, several
+from bench.report.numbers import amount, listed, measured, number, several, tested_on
 from bench.report.text.findings import first_of, of_one_seed, without_data
 from bench.report.text.references import above_references, to_uniform
 from bench.report.text.training import failed_seeds, of_all_kl
@@ -123,7 +123,7 @@ def _data(board: Board) -> Markup:
     if board.levels == 2 and board.binarisation and facts.levels != 2:
         levels += f" by {board.binarisation} binarisation"
     train = f"{facts.train:,} training and " if facts.train else ""
-    return Markup("{} ({}, {}; {}{})").format(board.data, shape, levels, train, several(board.images, "test image"))
+    return Markup("{} ({}, {}; {}{})").format(board.data, shape, levels, train, tested_on(board))
 
 
 def _how(board: Board) -> Markup:
@@ -233,7 +233,7 @@ def _claim(board: Board) -> Markup:
         return text.format(top.label, alone, value, above)
     if not board.judged:
         return Markup("<b>{}</b> has the best mean, {}, which {} are too few to tell from any other").format(
-            top.label, value, several(board.images, "test image")
+            top.label, value, tested_on(board)
         )
     which = "of those that can be ranked, " if board.better_unranked else ""
     if board.unpaired:

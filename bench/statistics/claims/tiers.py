@@ -38,7 +38,9 @@ def tiers(board: Board) -> Tiers | None:
     if len(rows) < 2 or not board.judged:
         return None
     samples = [board.samples[row.config] for row in rows]
-    found = all_pairs([sample.nats for sample in samples], [sample.seeds for sample in samples], BOOTSTRAP_SEED)
+    found = all_pairs(
+        [board.drawn(sample.nats) for sample in samples], [sample.seeds for sample in samples], BOOTSTRAP_SEED
+    )
     scale = board.scale
     pairs = found._replace(lead=scale * found.lead, low=scale * found.low, high=scale * found.high)
     return Tiers(rows, tuple(letters(found.apart)), pairs)

@@ -211,7 +211,8 @@ def _lines(contest: Contest, cells: pd.DataFrame, before: pd.DataFrame, pairs: M
     both = {config: np.stack([pairs[cell] for cell in group["cell"]]) for config, group in groups.items()}  # [S, 2, N]
     gains = {config: pair[:, 1] - pair[:, 0] for config, pair in both.items()}
     changed = [config for config, gain in gains.items() if gain.any()]
-    changes = compare.changes([gains[config] for config in changed], generator()) if changed else None
+    drawn = [contest.drawn(gains[config]) for config in changed]
+    changes = compare.changes(drawn, generator()) if changed else None
     for config, group in groups.items():
         was, now = factor * both[config].mean(axis=(0, 2))
         line = _Line(

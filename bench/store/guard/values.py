@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -198,8 +198,16 @@ def _data(value: Any) -> bool:
         and all(isinstance(remark, dict) and {"loud", "topic", "text"} <= remark.keys() for remark in remarks)
         and (isinstance(facts.get("dims", 1), int) and facts.get("dims", 1) > 0)
         and isinstance(facts.get("checksum", ""), str)
+        and _blocks(facts)
         for facts in value.values()
     )
+
+
+def _blocks(facts: Mapping[str, Any]) -> bool:
+    """Whether blocks of test images, where there are any, are all of these."""
+    sizes = facts.get("test_blocks") or []
+    of_numbers = isinstance(sizes, list) and all(type(size) is int and size > 0 for size in sizes)
+    return of_numbers and (not sizes or sum(sizes) == facts.get("test"))
 
 
 def _plugins(value: Any) -> bool:

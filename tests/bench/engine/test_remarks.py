@@ -62,6 +62,26 @@ def test_the_facts_of_a_path_have_its_remarks_and_its_blocks(tmp_path: Path) -> 
     assert not [image for image in data.test.numpy() if image.tobytes() in known]
 
 
+def test_the_facts_of_patches_have_their_regions_and_a_cell_has_what_it_asks_for() -> None:
+    asked = cell("categorical", dataset="patches", patch_size=12, crop=8, resize="4x6", grey=True, quantise=16)
+    facts = inspect_data(*dataclasses.astuple(asked.data))
+    assert facts.test_blocks == (16,) * 26
+    assert (facts.shape, facts.levels, facts.test) == ((4, 6), 16, 16 * 26)
+    assert next(remark.topic for remark in facts.remarks if remark.loud) == "scope"
+    data = data_of(asked, "cpu")
+    assert data.checksum == facts.checksum
+    assert inspect_data("digits", None).test_blocks == ()
+
+
+def test_standard_errors_are_over_regions() -> None:
+    asked = cell("gaussian", dataset="patches", sigma=0.1, test_images=52, train_images=300, epochs=1)
+    (row,) = carry_out(bundle_of([asked]), "cpu")
+    scores = row.per_image["iw_nats"].reshape(26, 2).mean(1)  # two patches of each region, at even spacing
+    assert row.values["iw_se"] == pytest.approx(scores.std(ddof=1) / math.sqrt(26), rel=1e-6)
+    assert row.values["iw_se"] > 1.1 * row.per_image["iw_nats"].std(ddof=1) / math.sqrt(52)
+    assert row.bounds[-1][2] == pytest.approx(row.values["iw_se"])
+
+
 def test_binary_images_kept_as_bytes_are_refused_and_score_what_they_are_worth_as_two_levels(tmp_path: Path) -> None:
     """Fair coins: ln P is −D ln 2, and no model says more. As 256 levels the binary view saw next to nothing but 0, and
     −0.93 was reported where −22.18 is right."""

@@ -232,6 +232,24 @@ def test_what_is_made_of_the_data_is_in_its_names():
     assert apart.kind == together.kind
 
 
+def test_other_pictures_of_the_data_are_axes_and_told_in_words():
+    text = "[grid]\nfamily='categorical'\ndataset='a.npy'\n"
+    cells = cells_of(text, "crop=[24, '28x20']", "resize=['14 × 10', 16]", "grey=[false, true]")
+    assert {cell.crop for cell in cells} == {"24x24", "28x20"}
+    assert {cell.resize for cell in cells} == {"14x10", "16x16"}
+    assert len({cell.id for cell in cells}) == len({cell.kind for cell in cells}) == 8
+    by_data = {cell.data.key: cell.data.made for cell in cells}
+    assert by_data["a.npy crop=24x24 resize=14x10"] == "cropped to 24×24, resized to 14×10"
+    assert by_data["a.npy crop=28x20 resize=16x16 grey=true"] == "cropped to 28×20, resized to 16×16, in grey"
+    assert describe(cells)[cells[-1].id].label == "categorical crop=28x20 resize=16x16 grey=true"
+    (same,) = cells_of(text, "crop='24x24'", "grey=false")
+    (whole,) = cells_of(text, "crop=24")
+    assert same.id == whole.id, "24 is 24x24, and false is what every cell had"
+    small, large = cells_of("[grid]\nfamily='categorical'\ndataset='patches'\n", "patch_size=[8, 16]")
+    assert (small.data.key, large.data.made) == ("patches patch_size=8", "patches of 16×16")
+    assert small.kind != large.kind
+
+
 def test_set_epochs_leaves_out_a_patience_of_the_file_that_has_no_room():
     text = "[grid]\nfamily='bernoulli'\nepochs=600\npatience=50\n"
     short = parse_grid(text, "t", "t.toml", ["epochs=20"])
@@ -444,6 +462,14 @@ WRONG = {
     "test_images = 0": "test_images = 0, but",
     "quantise = 1": "quantise = 1, but quantise takes a whole number of levels >= 2",
     "quantise = 'coarse'": 'quantise = "coarse", but quantise takes a whole number of levels >= 2',
+    "crop = 0": 'crop = 0, but crop takes a whole number of pixels >= 1 a side of the middle, or rows .* "28x20"',
+    "crop = [[24, 20]]": "but crop takes a whole number of pixels",
+    "crop = true": "crop = true, but crop takes",
+    "resize = '24x'": 'resize = "24x", but resize takes a whole number of pixels >= 1 a side, or rows and columns as',
+    "resize = 0.5": "resize = 0.5, but resize takes",
+    "grey = 'yes'": r'grey = "yes", but grey takes true \(for images in colour\) or false',
+    "grey = 1": "grey = 1, but grey takes true",
+    "patch_size = 0": "patch_size = 0, but patch_size takes a whole number of pixels >= 1",
     "block = 0": "block = 0, but block takes a whole number >= 1 of consecutive images",
     "train_images = 0": "train_images = 0, but train_images takes a whole number >= 1",
     "levels = 1": "levels = 1, but levels takes a whole number >= 2",

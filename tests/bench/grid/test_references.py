@@ -38,6 +38,7 @@ def test_seed_schedule_and_network_make_no_contest():
 def test_what_is_scored_makes_one():
     base = 'family = "categorical"\n'
     texts = ["", "quantise = 4\n", "train_images = 100\n", "test_images = 50\n"]
+    texts += ["crop = 6\n", "resize = 6\n", "grey = true\n", "patch_size = 6\n"]
     ids = [{spec.id for spec in specs(f'[grid]\ndataset = "mnist"\n{base}{more}')} for more in texts]
     assert all(one.isdisjoint(other) for n, one in enumerate(ids) for other in ids[:n])
     drawn = '[grid]\nfamily = "bernoulli"\nbinarisation = ["stochastic", "threshold"]\n'
@@ -62,3 +63,12 @@ def test_a_spec_says_what_it_is_of_and_is_none_of_a_cell():
     assert spec.spec["reference"] == "histogram"
     assert "reference" not in Cell.model_fields
     assert hash(spec) == hash(spec.id)
+
+
+def test_later_keys_of_data_change_no_name_of_before():
+    """Names of references in runs that are there are digests of these."""
+    (before,) = [spec for spec in specs('[grid]\nfamily = "categorical"\n') if spec.reference == "uniform"]
+    of_data = {"dataset": "digits", "levels": None, "quantise": None, "train_images": None, "block": None}
+    assert of_data.items() <= before.spec.items()
+    assert not {"crop", "resize", "grey", "patch_size"} & before.spec.keys()
+    assert before.id == "digits-reference-uniform-9e3b59e4"

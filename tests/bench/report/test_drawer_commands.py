@@ -141,3 +141,12 @@ def test_the_specification_has_every_key_that_the_cell_has() -> None:
         if value is not None and name not in ("options", "scored_as", "view", "tune", *cell.tune):
             assert f"\n{name} = {json.dumps(value)}" in text
     assert all(f"\n{name} = " in text for name in (*cell.options, *cell.tune))
+
+
+def test_what_is_made_of_the_images_is_asked_for_again() -> None:
+    text = "family='gaussian'\ndataset='patches'\npatch_size=8\ncrop='6x4'\nresize=3\n"
+    cells = parse_grid(f"[grid]\n{text}grey=true\nquantise=16\nseed=[0, 1]\n", "mine", "mine.toml").cells
+    asked = grid_text(cells, {})
+    for line in ('crop = "6x4"', 'resize = "3x3"', "grey = true", "patch_size = 8"):
+        assert f"\n{line}\n" in asked
+    assert [cell.id for cell in parse_grid(asked, "again", "again.toml").cells] == [cell.id for cell in cells]

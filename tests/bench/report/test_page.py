@@ -69,6 +69,20 @@ def test_headings_say_what_was_made_of_the_data(tables: RunTables) -> None:
     assert {section.title for section in found["sections"]} == {f"Grey levels of {words}", f"Binary pixels of {words}"}
 
 
+def test_images_in_colour_are_called_so_and_blocks_are_counted() -> None:
+    coloured = fake_run.tables(fake_run.few(), shape=(6, 5, 3), images=60)
+    facts = {**coloured.meta["data"]["digits"], "test_blocks": [2] * 30}
+    found = context(dataclasses.replace(coloured, meta={**coloured.meta, "data": {"digits": facts}}))
+    assert {section.title for section in found["sections"]} == {
+        "Levels of each colour of digits",
+        "Binary colours of digits",
+    }
+    for part in found["sections"]:
+        assert "60 test images (30 blocks) of 90 values" in part.about
+        assert "(6×5×3, " in part.verdict.scope
+        assert part.galleries
+
+
 def test_failed_cells_are_listed_with_their_reasons(shown: Element) -> None:
     part = section(shown, "failed")
     rows = [row for table in part.all("table") for row in table.rows()]

@@ -22,7 +22,9 @@ def tables() -> RunTables:
     return fake_run.tables(pictures=False)
 
 
-@pytest.mark.parametrize("change", ["dataset", "quantise", "train_images", "measure", "binarisation", "images"])
+@pytest.mark.parametrize(
+    "change", ["dataset", "quantise", "train_images", "crop", "grey", "measure", "binarisation", "images"]
+)
 def test_what_differs_in_data_is_ranked_apart(tables: RunTables, change: str) -> None:
     binary = fake_run.only(tables, lambda cells: cells["currency"] == "pmf-2")
     cells, images = binary.cells.copy(), binary.per_image
@@ -31,17 +33,74 @@ def test_what_differs_in_data_is_ranked_apart(tables: RunTables, change: str) ->
     if change == "images":
         images = images[~images["cell"].isin(cells.loc[other, "cell"]) | (images["image"] < 200)]
     else:
-        numbers = {"quantise": 16, "train_images": 1000}
+        numbers = {"quantise": 16, "train_images": 1000, "crop": "4x4", "grey": 1}
         cells.loc[other, change] = numbers.get(change, "pmf-3" if change == "measure" else "another")
     found = boards(dataclasses.replace(binary, cells=cells, per_image=images))
     assert sorted(len(board.ranked) for board in found) == [1, 2]
-    if change in ("quantise", "train_images"):
-        assert {board.data for board in found} == {
-            "digits",
-            "digits (quantised to 16 levels)" if change == "quantise" else "digits (1,000 training images)",
-        }
+    made = {"quantise": "quantised to 16 levels", "train_images": "1,000 training images"}
+    made |= {"crop": "cropped to 4×4", "grey": "in grey"}
+    if change in made:
+        assert {board.data for board in found} == {"digits", f"digits ({made[change]})"}
     if change != "images":
         assert len({board.name for board in found}) == 2
+
+
+def told(tables: RunTables, **facts: object) -> RunTables:
+    """With other facts of its data."""
+    data = {"digits": {**tables.meta["data"]["digits"], **facts}}
+    return dataclasses.replace(tables, meta={**tables.meta, "data": data})
+
+
+def by_blocks(tables: RunTables, blocks: int) -> RunTables:
+    """The images of a block score alike, but for a little."""
+    each = 300 // blocks
+    images = tables.per_image.copy()
+    first = images["image"] // each * each
+    of_first = images.set_index(["cell", "image"])["iw_nats"]
+    alike = of_first.loc[list(zip(images["cell"], first, strict=True))].to_numpy()
+    images["iw_nats"] = alike + 0.01 * (images["iw_nats"] - alike)
+    return dataclasses.replace(tables, per_image=images)
+
+
+def test_intervals_are_over_blocks_where_images_of_a_block_are_alike(tables: RunTables) -> None:
+    """30 blocks of 10 images that score nearly alike: over 300 images an interval would be √10 too narrow."""
+    alike = by_blocks(tables, 30)
+    plain, blocked = boards(alike)[0], boards(told(alike, test_blocks=[10] * 30))[0]
+    assert (plain.blocks, blocked.draws, blocked.images) == ((), 30, 300)
+    one = {row.config: row for row in plain.ranked}
+    for row in blocked.ranked:
+        assert row.value.mean == pytest.approx(one[row.config].value.mean)
+        wide, narrow = (ends.image_high - ends.image_low for ends in (row.value, one[row.config].value))
+        assert 2.5 < wide / narrow < 4.5
+        assert row.behind.mean == pytest.approx(one[row.config].behind.mean)
+    worse, of_images = ([row.verdict for row in board.ranked].count(Verdict.WORSE) for board in (blocked, plain))
+    assert worse <= of_images
+
+
+def test_blocks_are_those_of_the_images_that_are_scored(tables: RunTables) -> None:
+    told_of_more = told(tables, test=600, test_blocks=[20] * 30)
+    assert boards(told_of_more)[0].blocks == (10,) * 30, "every other image, at even spacing"
+
+
+def test_too_few_blocks_are_too_few_images(tables: RunTables) -> None:
+    board = boards(told(tables, test_blocks=[30] * 10))[0]
+    assert not board.judged
+    assert {row.verdict for row in board.ranked} == {Verdict.UNJUDGED}
+    assert all(np.isnan(row.value.low) for row in board.ranked)
+    assert board.leads([(board.ranked[0].config, board.ranked[1].config)])[0] is not None
+    assert board.apart([(board.ranked[0].config, board.ranked[1].config)]) == [None]
+
+
+def test_data_of_two_sizes_in_one_run_have_their_own_dimensions(tables: RunTables) -> None:
+    cells = tables.cells.copy()
+    cropped = cells["config"] == cells["config"].iloc[0]
+    cells.loc[cropped, "crop"] = "4x4"
+    facts = tables.meta["data"]["digits"]
+    data = {"digits": facts, "digits crop=4x4": {**facts, "dims": 16, "shape": [4, 4]}}
+    found = boards(dataclasses.replace(tables, cells=cells, meta={**tables.meta, "data": data}))
+    assert {board.dims for board in found if board.made} == {16}
+    assert {board.dims for board in found if not board.made} == {64}
+    assert {board.scope.shape for board in found if board.made} == {(4, 4)}
 
 
 def test_numbers_that_are_not_finite_are_failures_and_not_ranks(tables: RunTables) -> None:

@@ -219,6 +219,22 @@ def test_parts_of_one_data_set_are_told_apart(before: RunTables) -> None:
     }
 
 
+def test_changes_are_judged_over_blocks(before: RunTables) -> None:
+    """All that changes is one block of thirty: over images it would look as sure as ten of them."""
+    images = before.per_image.copy()
+    images.loc[images["image"] < 10, "iw_nats"] -= 60
+    facts = {**before.meta["data"]["digits"], "test_blocks": [10] * 30}
+    of_blocks = {**before.meta, "data": {"digits": facts}}
+    plain = differences(before, replace(before, per_image=images)).configurations
+    blocked = differences(
+        replace(before, meta=of_blocks), replace(before, meta=of_blocks, per_image=images)
+    ).configurations
+    assert blocked["difference"].to_numpy() == pytest.approx(plain["difference"].to_numpy())
+    assert ((blocked["high"] - blocked["low"]) > 2 * (plain["high"] - plain["low"])).all()
+    assert set(plain["change"]) == {Change.WORSE}
+    assert set(blocked["change"]) == {Change.NONE}
+
+
 def test_other_images_are_refused(before: RunTables) -> None:
     fewer = replace(before, per_image=before.per_image[before.per_image["image"] < 200])
     with pytest.raises(DifferencesError, match="300 test images in A and on 200 in B"):

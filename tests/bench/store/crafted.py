@@ -233,6 +233,8 @@ WRONG: dict[str, Craft] = {
     "data that are a list": meta("data", "'[]'"),
     "data of no facts": meta("data", "'{\"digits\": 7}'"),
     "remarks that are none": meta("data", '\'{"digits": {"remarks": [1]}}\''),
+    "blocks of other images": meta("data", '\'{"digits": {"test": 300, "test_blocks": [9, 9]}}\''),
+    "blocks that are none": meta("data", '\'{"digits": {"test": 3, "test_blocks": [4, -1]}}\''),
     "dimensions that are none": meta("data", '\'{"digits": {"dims": "many"}}\''),
     "no dimensions": meta("data", '\'{"digits": {"dims": 0}}\''),
     "cards that are a list": meta("cards", "'[]'"),

@@ -148,6 +148,7 @@ def test_a_grid_says_which_are_of_it(run):
 def test_a_row_holds_all_that_is_made_of_the_data():
     """Without one of it a reference would be of another contest than the cells that it is for."""
     whole = DataSpec("faces.npy", levels=17, quantise=None, train_images=40, block=4)
+    whole = dataclasses.replace(whole, crop="8x9", resize="4x5", grey=True, patch_size=8)
     assert all(getattr(whole, item.name) for item in dataclasses.fields(whole) if item.name != "quantise")
     for data in (whole, DataSpec("faces.npy", quantise=16), DataSpec("digits")):
         spec = dataclasses.replace(specs()["histogram"], data=data)

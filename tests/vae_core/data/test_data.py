@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from vae_core import data
-from vae_core.data import torchvision_root
+from vae_core.data.sources import torchvision_root
 from vae_core.data.splits import order, three_ways
 
 DIGITS = "408d35dd"  # the beginnings of the checksums of splits that must never change
@@ -134,6 +134,18 @@ def test_to_moves_all_three_splits() -> None:
     moved = data.load("digits").to("meta")
     assert {split.device.type for split in (moved.train, moved.valid, moved.test)} == {"meta"}
     assert moved.checksum.startswith(DIGITS)
+
+
+def test_fashion_mnist_is_there_in_full() -> None:
+    """Where its files lie in the data root; elsewhere it is another test's tiny ones."""
+    if not (data.data_root() / "FashionMNIST" / "raw" / "train-images-idx3-ubyte").exists():
+        pytest.skip("needs FashionMNIST in the data root (set VAE_BENCH_DATA)")
+    fashion = data.load("fashion_mnist", download=False)
+    assert [len(split) for split in (fashion.train, fashion.valid, fashion.test)] == [50_000, 10_000, 10_000]
+    assert (fashion.shape, fashion.levels) == ((28, 28), 256)
+    assert fashion.checksum.startswith("40645c38")
+    small = data.load("fashion_mnist", download=False, train_images=600, crop=24, resize=12, quantise=16)
+    assert (small.shape, small.levels, len(small.test)) == ((12, 12), 16, 10_000)
 
 
 # ---------------------------------------------------------------- splits

@@ -140,7 +140,7 @@ class _Held:
         self.means = {row.config: board.samples[row.config].nats.mean(axis=0) for row in board.ranked}
         # compared with the average configuration; a board of one has none but itself
         self.average: Floats | None = np.mean(list(self.means.values()), axis=0) if len(self.means) > 1 else None
-        scores = [(seed, sample.nats[[at]]) for config in configs for sample in [board.samples[config]]
+        scores = [(seed, board.drawn(sample.nats[[at]])) for config in configs for sample in [board.samples[config]]
                   for at, seed in enumerate(sample.cells)]  # fmt: skip
         found = compare.intervals([nats for _, nats in scores], generator()) if scores else None
         self.scores = {

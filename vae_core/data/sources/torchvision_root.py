@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from vae_core.data.dataset import DataError, reason
-from vae_core.data.headers import DAMAGED, require_idx
+from vae_core.data.sources.headers import DAMAGED, require_idx
 from vae_core.numerics.progress import waiting
 
 Reader = Callable[[Path, bool], tuple[np.ndarray, np.ndarray]]

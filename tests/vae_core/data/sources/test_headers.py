@@ -20,7 +20,8 @@ import pytest
 from PIL import Image
 
 from vae_core import data
-from vae_core.data import files, headers, pictures
+from vae_core.data import files, pictures
+from vae_core.data.sources import headers
 
 RNG = np.random.default_rng(3)
 GREY = RNG.integers(0, 256, size=(12, 5, 4), dtype=np.uint8)
@@ -152,7 +153,7 @@ def test_memory_does_not_rise_where_a_process_may_have_little_of_it(tmp_path: Pa
         """
         import resource, sys
         from vae_core import data
-        from vae_core.data import headers
+        from vae_core.data.sources import headers
         used = 4096 * int(open("/proc/self/statm").read().split()[0])
         resource.setrlimit(resource.RLIMIT_AS, (used + 400 * 2**20,) * 2)
         assert headers.free_memory() <= 400 * 2**20
