@@ -69,6 +69,10 @@ def _carried_out(arguments: list[str]) -> int:
         return _refuse(_os_sentence(error))
     except UserError as error:
         return _refuse(str(error))
+    except Exception:
+        if unsaid():  # an import that a signal broke off may raise anything
+            return _refuse("interrupted.", exit_code())
+        raise
     if code == INTERRUPTED and unsaid():  # what typer makes of a KeyboardInterrupt
         return _refuse("interrupted.", exit_code())
     return int(code or 0)
