@@ -17,7 +17,7 @@ from typing import Any
 from bench.grid.cell import Cell
 from bench.grid.families import registry
 from bench.grid.read import GridError, parse_grid, shipped_grids
-from bench.grid.settings import KEYS
+from bench.grid.settings import KEYS, keys_of, network_named
 from bench.grid.tune import SET
 from bench.store import RunTables
 
@@ -111,7 +111,21 @@ def asked(cells: Sequence[Cell]) -> dict[str, Any]:
     values["seed"] = [cell.seed for cell in cells] if len(cells) > 1 else first.seed
     if not first.patience:
         del values["tolerance"]  # which ends no training then, and a grid may not give it
+    for name in _unread(first):  # nor what its network does not look at
+        values.pop(name, None)
     return {name: value for name, value in values.items() if value is not None}
+
+
+def _unread(cell: Cell) -> list[str]:
+    """The keys of networks that the cell's own does not look at; of a file that is not here, those left as they are."""
+    if "network" in cell.tune:
+        return []
+    keys = [key for key in keys_of("network") if key not in ("network", "latent")]
+    try:
+        reads = network_named("grid", cell.network).reads
+    except GridError:
+        return [key for key in keys if not cell.tells(key)]
+    return [key for key in keys if key not in reads]
 
 
 def grid_text(cells: Sequence[Cell], chosen: Mapping[str, Any]) -> str:
