@@ -102,7 +102,7 @@ def write(template: str, shown: Mapping[str, Any], out: Path) -> Path:
 
 def _short(row: re.Match[str]) -> str:
     """A row without the tags that HTML lets one leave out: a cell ends where the next begins, or its row ends."""
-    return re.sub(r"</t[dh]>\s*(?=<t[dh]|</tr>)", "", row[0])
+    return re.sub(r"</t[dh]>\s*(?=<t[dh]|</tr>)", "", row[0].replace('style="--hue: ', 'style="--hue:', 1))
 
 
 def context(tables: RunTables, ranked: Sequence[Board] | None = None) -> dict[str, Any]:
