@@ -27,7 +27,7 @@ class OfMaps(Network):
     @classmethod
     @abstractmethod
     def down(cls, architecture: Architecture, sides: Sequence[Sides], channels: int) -> list[Layer]:
-        """From maps of an image with so many channels to those of the last stage; `sides` before each, and after all."""
+        """From maps of an image with so many channels to those of the last stage; `sides` before each and at last."""
 
     @classmethod
     @abstractmethod
