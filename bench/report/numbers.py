@@ -113,6 +113,11 @@ def tested_on(contest: Contest) -> str:
     return several(contest.images, "test image") + blocks
 
 
+def drawn_by(contest: Contest) -> str:
+    """What intervals are over."""
+    return "blocks of test images" if contest.blocks else "test images"
+
+
 def kind_of_values(board: Board) -> str:
     """'Binary pixels', 'Grey levels', of images in colour 'Levels of each colour': what scores are of."""
     coloured = board.scope.shape[2:] == (3,)

@@ -78,7 +78,9 @@ def train(
         if (schedule.patience or rivals) and (due or on_cpu):  # elsewhere a look at the device costs a wait
             _note_divergence(trainer, [courses[member] for member in stack])
         if due:
-            _validate_all(trainer, best, [courses[member] for member in stack], epoch, masses=bool(rivals))
+            judged = [members[member] for member in stack if any(member in among for among in rivals)]
+            masses = any(one.objective == "dequantised" or not one.raises_bound for one in judged)
+            _validate_all(trainer, best, [courses[member] for member in stack], epoch, masses=masses)
         if schedule.patience and epoch % every == 0:  # the limit's own look ends nobody: it would depend on the limit
             for course in (courses[member] for member in stack if courses[member].ended_by is None):
                 if course.has_ended(epoch):
@@ -156,8 +158,7 @@ def _validate_all(
     batches = list(_validated(trainer.shown, trainer.data.valid))
     means, each = _mean(batches).tolist(), torch.cat(batches, 1).cpu()
     judged: Sequence[Tensor | None] = [None] * len(courses)
-    raised = trainer.program.members
-    if masses and any(one.objective == "dequantised" or not one.raises_bound for one in raised):
+    if masses:
         judged = list(torch.cat(list(_validated(trainer.shown, trainer.data.valid, masses=True)), 1).cpu())
     training = trainer.mean_objective()
     better = [

@@ -77,8 +77,9 @@ class Schedule:
     `precision` is that of the networks' products in training (vae_core.numerics.precision).
 
     With `patience` 0 every model is trained for `epochs` epochs. With more, `epochs` is a limit on which nothing
-    depends but where training stops at the latest: a model ends when its validation objective has not risen by more
-    than `tolerance` bits/dim over the last `patience` epochs (vae_core.training.course).
+    depends but where training stops at the latest, and a warm-up that is given as a share: a model ends when its
+    validation objective has not risen by more than `tolerance` bits/dim over the last `patience` epochs
+    (vae_core.training.course).
 
     With `averaging` above 0 what is validated, kept and returned are exponentially averaged weights e, of all that
     training changes: after each step, of weights w, e ← d e + (1 − d) w with d = min(averaging, (1 + t) / (10 + t)),

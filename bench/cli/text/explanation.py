@@ -26,9 +26,9 @@ COUPLED = "coupled: each channel of a pixel is scored given the earlier ones; it
 #: what `kl_weight` does, to every family alike
 WEIGHED = (
     "kl_weight = w raises E ln p − w KL in training, kl_warmup lets w rise from 0 over the first epochs, free_bits "
-    "leaves so many nats of each latent dimension free; every score has the KL as it is. Of a Gaussian with a number "
-    "for σ, w is that σ over again: σ√w at w = 1 is the same training (of a Laplace σw); beta of beta_mse is w beside "
-    "Σ (x−μ)²"
+    "leaves so many nats of each latent dimension free; every score has the KL as it is. Of a Gaussian's density "
+    "with a number for σ, w is that σ over again: σ√w at w = 1 is the same training (of a Laplace σw; of its "
+    "bins it is not); beta of beta_mse is w beside Σ (x−μ)²"
 )
 LOSS = "A loss for your own code:"  #: stands above it
 

@@ -7,15 +7,16 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from bench.report.numbers import listed, measured, several, withheld
+from bench.report.numbers import drawn_by, listed, measured, several, withheld
 from bench.report.text.findings import first_of, two_levels
 from bench.report.text.references import SHORT_MARKS, mark
 from bench.report.text.training import fewer_seeds, lost_seeds
 from bench.report.text.tuning import remedy, words
 from bench.statistics.boards import Board
 from bench.statistics.references import in_short
-from bench.statistics.rows import Row, Withheld
+from bench.statistics.rows import Row
 from bench.statistics.trust import Against
+from vae_core.statistics.intervals import FEWEST_IMAGES
 
 CELL = "a cell is one configuration with one seed"
 EDGE = "*"  # of what was tuned and lies at the edge of its range
@@ -58,7 +59,7 @@ def _scores(board: Board) -> Iterator[Note]:
     bound = f"a lower bound on ln P from L = {samples.replace(' and ', ' or ')} samples of z"
     bound += f", {which}refined" if refined else ""
     if not board.judged:
-        yield Note(board.unit, f"{bound}; no intervals and no verdicts: {Withheld.FEW_IMAGES}")
+        yield Note(board.unit, f"{bound}; no intervals and no verdicts: fewer than {FEWEST_IMAGES} {drawn_by(board)}")
         return
     yield Note(board.unit, bound)
     hidden = [row for row in board.ranked if row.value.withheld]

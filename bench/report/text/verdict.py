@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup, escape
 
-from bench.report.numbers import amount, bracket, count, listed, measured, withheld
+from bench.report.numbers import amount, bracket, count, drawn_by, listed, measured, withheld
 from bench.report.text.comparisons import learned_sigma, recipes, twins
 from bench.report.text.ends import end_bins
 from bench.report.text.findings import (
@@ -105,8 +105,8 @@ def _who(board: Board) -> Markup:
     ranked, top = board.ranked, board.ranked[0]
     behind = board.unbeaten or not board.beats_uniform(top)
     if not board.judged and (behind or len(ranked) > 1):
-        few = Markup("too few test images to rank by: {}, and a verdict needs {}")
-        return few.format(board.images, FEWEST_IMAGES) + _ahead_by_mean(board)
+        few = Markup("too few {} to rank by: {}, and a verdict needs {}")
+        return few.format(drawn_by(board), board.draws, FEWEST_IMAGES) + _ahead_by_mean(board)
     if behind:
         return _behind_references(board)
     if len(ranked) == 1:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from bench.report import ranking
+from bench.report.text.verdict import sentences
 from bench.statistics.boards import boards
 from bench.statistics.rows import Estimate, Withheld, matched
 from bench.statistics.scored import unusable
@@ -89,6 +90,8 @@ def test_too_few_blocks_are_too_few_images(tables: RunTables) -> None:
     assert all(np.isnan(row.value.low) for row in board.ranked)
     assert board.leads([(board.ranked[0].config, board.ranked[1].config)])[0] is not None
     assert board.apart([(board.ranked[0].config, board.ranked[1].config)]) == [None]
+    said = sentences(board).headline.striptags().lower()
+    assert said.startswith("too few blocks of test images to rank by: 10, and a verdict needs 20")
 
 
 def test_data_of_two_sizes_in_one_run_have_their_own_dimensions(tables: RunTables) -> None:

@@ -19,7 +19,7 @@ from vae_core import likelihoods
 from vae_core.data import Dataset
 from vae_core.likelihoods import Likelihood
 from vae_core.objectives import BOUNDS, Posterior, free_bits_kl, split_posterior
-from vae_core.training import BundleProgram, Member, Noise, Schedule, Trainer, train, validate
+from vae_core.training import BundleProgram, Member, Noise, Schedule, Trainer, loop, train, validate
 from vae_core.training.capture import WARM_UP, Replay
 from vae_core.training.course import Course
 
@@ -84,6 +84,21 @@ def test_variance_and_weight_are_one_knob_of_a_gaussian(data: Dataset, sigma: fl
     other = gradients(data, gaussian(sigma, kl_weight=2 * weight))
     with pytest.raises(AssertionError):  # where it does not, they do not
         assert_proportional(other, plain, 0.04 / sigma**2)
+
+
+@pytest.mark.parametrize("bins", [0.5, 2.0, 20.0])
+def test_on_bins_they_are_two(data: Dataset, bins: float) -> None:
+    """Neither where σ is narrow beside a bin nor where the tails beyond the data count."""
+
+    def off(objective: str) -> float:
+        """How far from proportional the gradients are, as a share."""
+        sigma, weight = bins / data.levels, 4.0
+        members = (gaussian(sigma, objective, kl_weight=weight), gaussian(sigma * weight**0.5, objective))
+        weighed, plain = (torch.cat([part.double().flatten() for part in gradients(data, one)]) for one in members)
+        return float((weighed - (weighed @ plain) / (plain @ plain) * plain).norm() / weighed.norm())
+
+    assert off("dequantised") < 1e-3
+    assert off("binned") > 0.01
 
 
 @pytest.mark.parametrize("beta", [0.1, 4.0])
@@ -316,11 +331,29 @@ def test_free_bits_keep_a_latent_alive(data: Dataset) -> None:
     assert float(rates[1].max()) < 0.35  # beyond what is free the weight is felt
 
 
-def test_no_free_bits_among_others_move_no_bit(data: Dataset) -> None:
+def test_no_free_bits_among_others_move_nothing_but_rounding(data: Dataset) -> None:
     plain, among = (
         train(data, [gaussian(), gaussian(0.3, **kl)], EVEN, SCHEDULE) for kl in (AS_IT_IS, {"free_bits": 0.5})
     )
     torch.testing.assert_close(plain.validation[0], among.validation[0], rtol=1e-6, atol=0)
+
+
+def test_the_bound_is_looked_at_for_rivals_alone(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose own objective is that bound need no second look, whoever is trained beside them."""
+    looks: list[bool] = []
+    validated = loop._validated
+
+    def counted(*given: Any, masses: bool = False) -> Any:
+        looks.append(masses)
+        return validated(*given, masses=masses)
+
+    monkeypatch.setattr(loop, "_validated", counted)
+    bins = [gaussian(0.3, "binned", learning_rate=rate) for rate in (1e-3, 2e-3)]
+    weighed = [gaussian(0.3, "binned", kl_weight=weight) for weight in (2.0, 3.0)]
+    for rivals, wanted in (([[0, 1]], False), ([[2, 3]], True), ([], False)):
+        looks.clear()
+        train(data, [*bins, *weighed], EVEN, SCHEDULE, rivals=rivals)
+        assert any(looks) is wanted
 
 
 # -- what epochs are chosen by -----------------------------------------------------------------------------------------
