@@ -27,6 +27,7 @@ from bench.engine.lock import Lock, locked
 from bench.engine.provenance import provenance
 from bench.grid.cell import Cell
 from bench.grid.errors import UserError
+from bench.grid.families import networks
 from bench.grid.read import Grid
 from bench.store import RunFile, replaceable
 from bench.store.guard import places
@@ -81,6 +82,7 @@ class Opened:
         self._lock = lock
         self.plugins = plugins.facts(grid.cells)
         self.networks = plugins.network_facts(grid.cells)
+        self._cards = plugins.network_cards(grid.cells, self.networks)
         #: what a worker does before all else, so that it knows the plug-ins, and which code is meant by networks
         self.first = plugins.task(plugins.origins(self.plugins), self.networks)
 
@@ -113,7 +115,7 @@ class Opened:
             self._refuse_changed(
                 f"the data set {key}", "data", stored.get(key, {}).get("checksum"), facts[key]["checksum"]
             )
-            if asking := [cell for cell in cells if cell.data == asked and _networks_of(cell)]:
+            if asking := [cell for cell in cells if cell.data == asked and _choosy(cell)]:
                 self.ask(pool, self.checks.networks, asking, facts[key]["shape"], facts[key]["levels"])
         return stored | facts
 
@@ -144,7 +146,7 @@ class Opened:
             "grid": self.grid.text,
             "overrides": list(self.grid.overrides),
             "cells": len(self.grid.cells),
-            "networks": self._stored("networks") | self.networks,
+            "networks": self._stored("networks") | self._cards,
         }
 
     def refuse_changed_code(self) -> None:
@@ -170,10 +172,11 @@ class Opened:
             )
 
 
-def _networks_of(cell: Cell) -> set[str]:
-    """The network of a cell, or those that it may have where that is tuned, but for perceptrons: they are built for
-    images of any shape."""
-    return {cell.network, *cell.tune.get("network", ())} - {"mlp"}
+def _choosy(cell: Cell) -> bool:
+    """Whether a network of a cell must be looked at before there is work: a user's own, which is held to laws, or one
+    that says of which images it cannot be built."""
+    known, names = networks(), plugins.networks_of([cell])
+    return any(known.is_own(name) or known.get(name).fit is not known.Network.fit for name in names)
 
 
 def remark_lines(name: str, facts: Mapping[str, Any], width: int) -> list[str]:

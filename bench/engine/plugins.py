@@ -11,11 +11,12 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bench.engine.local import Pool, Task, TaskFailed
 from bench.grid.cell import Cell
 from bench.grid.errors import MOST, UserError, brief
-from bench.grid.families import networks, registry, trial
+from bench.grid.families import architectures, networks, registry, trial
 
 
 class PluginError(UserError):
@@ -82,9 +83,19 @@ def facts(cells: Iterable[Cell]) -> dict[str, dict[str, str]]:
 def network_facts(cells: Iterable[Cell]) -> dict[str, dict[str, str]]:
     """What a run file says of each network of a user's own among the cells': its file's name and its checksum, by its
     path."""
-    asked = {name for cell in cells for name in (cell.network, *cell.tune.get("network", ()))}
-    read = {name: networks().read_own(name) for name in sorted(asked) if networks().is_own(name)}
+    read = {name: networks().read_own(name) for name in networks_of(cells) if networks().is_own(name)}
     return {name: {"file": source.name, "sha256": source.sha256} for name, source in read.items()}
+
+
+def network_cards(cells: Iterable[Cell], own: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, Any]]:
+    """What a run file says of every network among the cells', so that a report knows how it is spoken of; of users'
+    own what `network_facts` gave besides."""
+    return {name: {**own.get(name, {}), **said} for name, said in architectures.facts(networks_of(cells)).items()}
+
+
+def networks_of(cells: Iterable[Cell]) -> list[str]:
+    """The networks of cells, those that one may have where that is tuned among them, in order."""
+    return sorted({name for cell in cells for name in (cell.network, *cell.tune.get("network", ()))})
 
 
 def task(wanted: tuple[Origin, ...], own: Mapping[str, Mapping[str, str]] | None = None) -> Task | None:

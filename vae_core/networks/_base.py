@@ -144,6 +144,10 @@ class Network(ABC):
 
     #: the fields of an Architecture that it looks at; a grid leaves the others out of its cells' names
     reads: ClassVar[tuple[str, ...]] = ("hidden", "activation", "latent")
+    #: as people write it, such as "MLP"; "" for its name and "network". Said of the class itself, not of those below it
+    spoken: ClassVar[str] = ""
+    #: whether it is dense layers alone, so that D, `hidden` and Z say its shape; of the class itself too
+    dense: ClassVar[bool] = False
     #: whether `create` is given besides where in the image each model's outputs belong, `places`
     placed: ClassVar[bool] = False
 

@@ -15,6 +15,7 @@ class Convolutional(OfMaps):
     """Stages of `channels`, each a strided convolution and depth − 1 others, then the dense layers -> 2 Z; Z -> the
     dense layers mirrored, then the stages mirrored, the last of which gives what each pixel has of the R outputs."""
 
+    spoken: ClassVar[str] = "convolutional network"
     usual: ClassVar[str] = "none"
 
     @classmethod

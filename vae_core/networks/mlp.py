@@ -42,6 +42,8 @@ class MLP(Network):
     """D -> hidden -> 2 Z, and Z -> hidden mirrored -> R; pixels in no order."""
 
     reads: ClassVar[tuple[str, ...]] = ("hidden", "activation", "latent", "dropout")
+    spoken: ClassVar[str] = "MLP"
+    dense: ClassVar[bool] = True
 
     @staticmethod
     def require(architecture: Architecture) -> None:

@@ -16,6 +16,7 @@ class ResNet(OfMaps):
     -> 2 Z. Z -> the dense layers mirrored, then the stages mirrored, each of which doubles the sides (nearest
     neighbour) before its blocks; a last convolution gives what each pixel has of the R outputs."""
 
+    spoken: ClassVar[str] = "ResNet"
     usual: ClassVar[str] = "group"
 
     @classmethod

@@ -216,6 +216,15 @@ def _plugins(value: Any) -> bool:
     )
 
 
+def _networks(value: Any) -> bool:
+    return _plugins(value) and all(
+        isinstance(facts.get("spoken", ""), str)
+        and isinstance(reads := facts.get("reads", []), list)
+        and _of_texts(reads)
+        for facts in value.values()
+    )
+
+
 #: of every fact of a run that others read: the kind of its JSON, and what else must hold
 META: dict[str, tuple[type, Callable[[Any], bool]]] = {
     "name": (str, lambda value: True),
@@ -227,6 +236,7 @@ META: dict[str, tuple[type, Callable[[Any], bool]]] = {
     "cells": (int, lambda value: 0 <= value < MOST),
     "cards": (dict, _of_facts),
     "plugins": (dict, _plugins),
+    "networks": (dict, _networks),
     "data": (dict, _data),
 }
 

@@ -29,6 +29,7 @@ from vae_core.numerics import tensor_file
 TASKS = Tasks(
     device="tests.bench.engine.fake_worker:device",
     inspect="tests.bench.engine.fake_worker:inspect",
+    networks="tests.bench.engine.fake_worker:networks",
     carry_out="tests.bench.engine.fake_worker:carry_out",
     measure="tests.bench.engine.fake_worker:measure",
     refer="tests.bench.engine.fake_worker:refer",
@@ -52,6 +53,10 @@ def inspect(name: str, *_: int | None) -> dict[str, Any]:
         raise ValueError(f"unknown data set {name!r}; give digits.")
     _note("inspect")
     return {"name": name, "levels": 17, "checksum": os.environ.get("FAKE_CHECKSUM", "c0ffee00"), "shape": (8, 8)}
+
+
+def networks(*_: Any) -> dict[str, int]:
+    return {}
 
 
 def carry_out(bundle: Bundle, device: str, weights: Weights) -> list[CellResult]:

@@ -157,11 +157,12 @@ def test_what_was_tuned_is_named_and_an_edge_qualifies_the_quote() -> None:
         ),
         (
             {"network": ["mlp", "resnet"], "channels": ["32,64", "8"], "kernel": [3, 5], "dropout": [0.0, 0.1]},
-            "a tanh MLP or ResNet, latent 16, with hidden layers 256–256, channels 8, kernel 5, dropout 0.0 or 0.1",
+            "a tanh MLP or ResNet, latent 16, with hidden layers 256–256, channels 8 (ResNet), "
+            "kernel 5 (ResNet), dropout 0.0 or 0.1",
         ),
         (
             {"network": ["a/own.py", "a/own.py"]},
-            "a tanh network of own.py, latent 16, with hidden layers 256–256",
+            "a network of own.py, latent 16, with hidden layers 256–256",  # of a run that did not record what it reads
         ),
     ],
 )

@@ -10,12 +10,13 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from bench.grid.cell import Cell
 from bench.grid.families import registry
+from bench.grid.families.architectures import spoken
 from bench.grid.read import GridError, parse_grid, shipped_grids
 from bench.grid.settings import KEYS, keys_of, network_named
 from bench.grid.tune import SET
@@ -41,6 +42,7 @@ class Source:
     overrides: tuple[str, ...]
     plugins: Mapping[str, str]  # the file of each family that came with one
     specs: Mapping[str, tuple[Mapping[str, Any], ...]]  # of the cells of each configuration
+    networks: Mapping[str, Any] = field(default_factory=dict)  # what the run recorded of its networks
 
     @classmethod
     def of(cls, tables: RunTables) -> Source:
@@ -56,6 +58,7 @@ class Source:
             overrides=tuple(map(str, meta.get("overrides") or ())),
             plugins=plugins,
             specs={config: tuple(own) for config, own in specs.items()},
+            networks=dict(meta.get("networks") or {}),
         )
 
     def cells(self, config: str) -> tuple[Cell, ...]:
@@ -80,7 +83,7 @@ class Source:
         cells = self.cells(config)
         if not cells:
             return None
-        specification = grid_text(cells, chosen)
+        specification = grid_text(cells, chosen, self.networks)
         file, out = f"{config}.toml", ["--out", f"results/{config}.sqlite"]
         if cells[0].family not in registry().names() and cells[0].family in self.plugins:
             plugin = ["--plugin", self.plugins[cells[0].family]]
@@ -94,7 +97,7 @@ class Source:
 
     def _overrides(self, cells: Sequence[Cell]) -> Iterator[list[str]]:
         """KEY=VALUE texts that may make a grid that of one configuration, the shortest first."""
-        whole = asked(cells)
+        whole = asked(cells, self.networks)
         needed = {"family", *cells[0].options, *self.varying} - {"seed", *cells[0].tune}
         kept = [text for text in self.overrides if text.partition("=")[0].strip() not in needed]
         few = [*kept, *_set({key: value for key, value in whole.items() if key in needed})]
@@ -103,35 +106,38 @@ class Source:
         yield _set(whole | {f"{SET}{key}": list(values) for key, values in cells[0].tune.items()})
 
 
-def asked(cells: Sequence[Cell]) -> dict[str, Any]:
-    """Every key that the cells of one configuration have, but for what is tuned, as a grid gives it."""
+def asked(cells: Sequence[Cell], recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """Every key that the cells of one configuration have, but for what is tuned, as a grid gives it. `recorded`: what
+    the run recorded of its networks."""
     first = cells[0]
     values = {name: first.spec[name] for name in ("dataset", "family")} | dict(first.options)
     values |= {name: first.spec[name] for name in KEYS if name not in first.tune}
     values["seed"] = [cell.seed for cell in cells] if len(cells) > 1 else first.seed
     if not first.patience:
         del values["tolerance"]  # which ends no training then, and a grid may not give it
-    for name in _unread(first):  # nor what its network does not look at
+    for name in _unread(first, recorded):  # nor what its network does not look at
         values.pop(name, None)
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _unread(cell: Cell) -> list[str]:
-    """The keys of networks that the cell's own does not look at; of a file that is not here, those left as they are."""
-    if "network" in cell.tune:
-        return []
-    keys = [key for key in keys_of("network") if key not in ("network", "latent")]
-    try:
-        reads = network_named("grid", cell.network).reads
-    except GridError:
-        return [key for key in keys if not cell.tells(key)]
-    return [key for key in keys if key not in reads]
+def _unread(cell: Cell, recorded: Mapping[str, Any]) -> list[str]:
+    """The keys of networks that the cell's own does not look at, nor any that it may have where that is tuned. Of a
+    network of which the run recorded nothing, and whose file is not here, those that are left as they are."""
+    read = {"network", "latent"}
+    for name in cell.tune.get("network", (cell.network,)):
+        reads = spoken(name, recorded).reads
+        try:
+            read |= set(network_named("grid", name).reads if reads is None else reads)
+        except GridError:
+            read |= {key for key in keys_of("network") if cell.tells(key)}
+    return [key for key in keys_of("network") if key not in read]
 
 
-def grid_text(cells: Sequence[Cell], chosen: Mapping[str, Any]) -> str:
-    """A grid file of one configuration, with what follows from it, and what was chosen, as comments."""
+def grid_text(cells: Sequence[Cell], chosen: Mapping[str, Any], recorded: Mapping[str, Any] | None = None) -> str:
+    """A grid file of one configuration, with what follows from it, and what was chosen, as comments. `recorded`: what
+    the run recorded of its networks."""
     first = cells[0]
-    lines = ["[grid]", *(f"{name} = {_toml(value)}" for name, value in asked(cells).items())]
+    lines = ["[grid]", *(f"{name} = {_toml(value)}" for name, value in asked(cells, recorded or {}).items())]
     lines += [f"# sees the data as: {first.view}"]
     if first.scored_as != "itself":
         lines.append(f"# read as: {first.scored_as}, beside the other readings of the same training")

@@ -6,15 +6,15 @@ The two sentences share nearly all of their parts, so they are one file.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from markupsafe import Markup
 
 from bench.grid.families import registry
-from bench.grid.settings import KEYS
 from bench.report.numbers import amount, listed, measured, number, several, tested_on
 from bench.report.text.findings import first_of, of_one_seed, without_data
 from bench.report.text.references import above_references, to_uniform
+from bench.report.text.scope.network import distinct, either, network, tuned_keys
 from bench.report.text.training import failed_seeds, of_all_kl
 from bench.report.text.tuning import at_stake, words
 from bench.statistics.boards import Board
@@ -22,16 +22,6 @@ from bench.statistics.claims.spread import may_owe_to_objective
 from bench.statistics.failed import BINARY, Failed
 from bench.statistics.rows import Row
 from vae_core.statistics.intervals import Verdict
-
-NETWORK = ("network", "hidden", "activation", "latent")
-#: what networks other than perceptrons have besides, and how it is said
-BESIDES = {
-    "channels": "channels {}",
-    "depth": "depth {}",
-    "kernel": "kernel {}",
-    "normalisation": "normalisation {}",
-    "dropout": "dropout {}",
-}
 
 
 def pool(board: Board) -> str:
@@ -129,58 +119,14 @@ def _data(board: Board) -> Markup:
 def _how(board: Board) -> Markup:
     """Network, budget, what was made of the KL, what was tuned, seeds."""
     rows = board.everything
-    said = (_network(rows, board.dims), _budget(board), of_all_kl(rows), _tuned(rows), _seeds(rows))
-    return Markup(", ").join(text for text in said if text)
-
-
-def _network(rows: Sequence[Row], dims: int) -> str:
-    """'a 64–200–10 tanh MLP'; of several, what varies: 'a tanh MLP, latent 3, with hidden layers 64–32 or 32'. What was
-    tuned is named where all that was tuned is."""
-    asked = {key: _several(row.settings[key] for row in rows if key not in row.tuned.candidates) for key in NETWORK}
-    besides = _besides(rows)
-    if all(len(values) == 1 for values in asked.values()) and not any(key in _keys(rows) for key in NETWORK):
-        network, hidden, activation, latent = (values[0] for values in asked.values())
-        if network == "mlp" and not besides:
-            return f"a {'–'.join([str(dims), *hidden.split(','), latent])} {activation} {network.upper()}"
-    if not any(asked.values()):
-        return "a tuned network"
-    kind = _either(list(map(_kind, asked["network"]))) or "network"
-    alike = asked["activation"] if len(asked["activation"]) == 1 else []
-    head = " ".join([*alike, kind])
-    said = [f"{'an' if head[0] in 'aeiou' or head.startswith('MLP') else 'a'} {head}"]
-    if not alike and asked["activation"]:
-        said.append(f"activation {_either(asked['activation'])}")
-    if asked["latent"]:
-        said.append(f"latent {_either(asked['latent'])}")
-    if asked["hidden"]:
-        layers = _either([hidden.replace(",", "–") or "none" for hidden in asked["hidden"]])
-        one = all(hidden.isdigit() for hidden in asked["hidden"])
-        said.append(f"with {'a hidden layer of' if one else 'hidden layers'} {layers}")
-    return ", ".join([*said, *besides])
-
-
-def _kind(network: str) -> str:
-    """A network by its name as people write it: 'MLP', 'convolutional network', 'ResNet', 'network of own.py'."""
-    named = {"conv": "convolutional network", "resnet": "ResNet"}
-    return named.get(
-        network, f"network of {network.rpartition('/')[2]}" if network.endswith(".py") else network.upper()
+    said = (
+        network(rows, board.dims, board.scope.networks),
+        _budget(board),
+        of_all_kl(rows),
+        _tuned(rows),
+        _seeds(rows),
     )
-
-
-def _besides(rows: Sequence[Row]) -> list[str]:
-    """Of what the convolutional networks among the rows are made, and what else is not as it is unless it is said."""
-    said = []
-    for key, text in BESIDES.items():
-        of = [row for row in rows if row.settings.get(key) is not None and key not in row.tuned.candidates]
-        if key in ("channels", "kernel"):  # which a perceptron has not, and others always
-            values = _several(row.settings[key] for row in of if row.settings["network"] in ("conv", "resnet"))
-        else:
-            usual = KEYS[key].absent
-            values = _several(row.settings[key] for row in of)
-            values = [] if all(value in (str(usual), f"{usual}.0", "nan") for value in values) else values
-        if values:
-            said.append(text.format(_either([value.replace(",", "–") for value in values])))
-    return said
+    return Markup(", ").join(text for text in said if text)
 
 
 def _budget(board: Board) -> str:
@@ -199,19 +145,15 @@ def _budget(board: Board) -> str:
 
 def _tuned(rows: Sequence[Row]) -> str:
     """What was tuned, 'learning rate tuned'; or the rate that all were given."""
-    keys = _keys(rows)
+    keys = tuned_keys(rows)
     texts = []
     if keys:
         alike = all(set(row.tuned.candidates) == set(keys) for row in rows)
         texts.append(f"{listed([words(key) for key in keys])} tuned{'' if alike else ' for some'}")
     if "learning_rate" not in keys:
-        rates = _several(f"{float(row.settings['learning_rate']):.12g}" for row in rows)
-        texts.append(f"learning rate {_either(rates)}, not tuned")
+        rates = distinct(f"{float(row.settings['learning_rate']):.12g}" for row in rows)
+        texts.append(f"learning rate {either(rates)}, not tuned")
     return ", ".join(texts)
-
-
-def _keys(rows: Sequence[Row]) -> list[str]:
-    return list(dict.fromkeys(key for row in rows for key in row.tuned.candidates))
 
 
 def _seeds(rows: Sequence[Row]) -> str:
@@ -328,11 +270,3 @@ def _not_beaten(board: Board) -> Markup:
 
 def _names(rows: Sequence[Row]) -> Markup:
     return first_of([Markup("<b>{}</b>").format(row.label) for row in rows])
-
-
-def _several(values: Iterable[object]) -> list[str]:
-    return list(dict.fromkeys(map(str, values)))
-
-
-def _either(values: Sequence[str]) -> str:
-    return listed(list(values)).replace(" and ", " or ")
