@@ -67,6 +67,7 @@ def grid_of(grid: str, overrides: list[str] | None) -> Grid:
 def tables_of(run: str) -> RunTables:
     """The tables of a run given by name, by file, or by the folder that it was exported to."""
     from bench.store import read_run
+    from bench.store.guard.errors import shown
     from bench.store.read_export import read_exported
 
     is_folder = Path(run).is_dir() and not (Path("results") / f"{run}.sqlite").is_file()
@@ -74,8 +75,13 @@ def tables_of(run: str) -> RunTables:
     tables = read_exported(path) if is_folder else read_run(path)
     say_damaged(tables)
     if tables.cells.empty:
-        raise Refused(f"{path} has no cells yet, so there is nothing to compare.")
+        raise Refused(f"{shown(path)} has {no_cell(tables)}, so there is nothing to compare.")
     return tables
+
+
+def no_cell(tables: RunTables) -> str:
+    """What a run has that has no cell to be shown: those that it had may all be damaged."""
+    return "no cell that is in order" if tables.damaged else "no cells yet"
 
 
 def say_damaged(tables: RunTables) -> None:
