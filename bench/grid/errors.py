@@ -8,9 +8,9 @@ from collections.abc import Iterable
 MOST = 280  # letters of a sentence; the command line puts its own name before it, and 300 are what a reader takes
 QUOTED = 60  # letters of a name or a value in a sentence
 LISTED = 100  # letters of a list in a sentence
-#: what no name and no value may have: controls, ends of lines, halves of letters. (`printable` shows more than these
-#: as it is written: a label may have an odd space, and a terminal need not get it.)
-UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+#: what no name and no value may have: controls, those of the direction of letters among them, ends of lines, halves of
+#: letters. (`printable` writes out more than these: a label may have an odd space, and a terminal need not get it.)
+UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class UserError(Exception):
