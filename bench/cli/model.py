@@ -45,8 +45,6 @@ def verb(
 
     path = run_file(run)
     chosen = _the_cell(cells_of(path), cell, seed, path)
-    if to.is_dir():
-        raise Refused(f"--to {shown(to)} is a folder; give a file in it, such as model.safetensors.")
     places.written_over(to, "--to", is_one, "file of weights")
     folders = [to.parent, Path(os.path.realpath(to)).parent]
     own = os.path.realpath(folder_of(path)) in map(os.path.realpath, folders)
