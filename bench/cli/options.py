@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.grid.errors import UserError, brief
+from bench.grid.errors import UserError, brief, quoted
 
 if TYPE_CHECKING:
     from bench.grid.read import Grid
@@ -84,6 +84,19 @@ def no_cell(tables: RunTables) -> str:
     return "no cell that is in order" if tables.damaged else "no cells yet"
 
 
+def again(tables: RunTables, run: Path) -> str:
+    """What computes the cells that a run lacks: the command where it is known, the subject of a sentence."""
+    from bench.grid.document import read_text
+    from bench.grid.read import shipped_grids
+
+    name, meta = run.stem, tables.meta
+    grid = shipped_grids().get(name)
+    usual = run == Path("results") / f"{name}.sqlite" and meta.get("grid_name") == name and not meta.get("overrides")
+    if grid and usual and meta.get("grid") == read_text(grid):
+        return f"vae-bench run {name}"
+    return "running its grid again"
+
+
 def say_damaged(tables: RunTables) -> None:
     """What is not in the tables of a run because it is damaged, on stderr."""
     for sentence in tables.damaged:
@@ -92,6 +105,7 @@ def say_damaged(tables: RunTables) -> None:
 
 def run_file(run: str) -> Path:
     """The file of a run given by name or by path."""
+    from bench.grid.read import shipped_grids
     from bench.store.guard.places import what_it_is
 
     if run.endswith(".sqlite") or os.sep in run:
@@ -104,6 +118,7 @@ def run_file(run: str) -> Path:
     path = Path("results") / f"{run}.sqlite"
     if not path.is_file():
         near = difflib.get_close_matches(run[:100], [file.stem for file in Path("results").glob("*.sqlite")], n=1)
-        hint = f"did you mean {brief(near[0])!r}?" if near else f"vae-bench run {brief(run)} makes it"
+        makes = f"vae-bench run {run} makes it" if run in shipped_grids() else "vae-bench run makes one"
+        hint = f"did you mean {quoted(near[0])}?" if near else makes
         raise Refused(f"there is no run {brief(path, 100)} ({hint}).")
     return path

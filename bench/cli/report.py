@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.options import RUN_NAME, WIDEST, Refused, columns, no_cell, run_file, say_damaged
+from bench.cli.options import RUN_NAME, WIDEST, Refused, again, columns, no_cell, run_file, say_damaged
 from bench.grid.errors import printable
 
 
@@ -54,7 +54,7 @@ def verb(
     tables = read_run(path)
     say_damaged(tables)
     if tables.cells.empty:
-        raise Refused(f"{shown(path)} has {no_cell(tables)}; running its grid again computes them.")
+        raise Refused(f"{shown(path)} has {no_cell(tables)}; {again(tables, path)} computes them.")
     if figures is not None:
         guard.folder(figures, "--figures")
     target, moved = places.page_of(path) if out is None and form is Format.html else (out, "")
@@ -80,7 +80,7 @@ def verb(
         target.write_text(pages.markdown(tables), encoding="utf-8")
     missing = int(tables.meta.get("cells", 0)) - len(tables.cells)
     if missing > 0:
-        said = f"unfinished: {missing} cells are missing; running its grid again computes them."
+        said = f"unfinished: {missing} cells are missing; {again(tables, path)} computes them."
         typer.echo(said, err=target is None)
     if target is not None:
         typer.echo(printable(target))

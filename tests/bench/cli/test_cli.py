@@ -365,7 +365,7 @@ def test_model_writes_over_no_other_file(vae_bench, workplace, with_weights):
     before = Path(own).read_bytes()
     for to, sentence in {
         "notes.txt": "is a file that is no file of weights, so nothing is written over it; give another --to.",
-        "folder": "is a folder; give a file in it, such as model.safetensors.",
+        "folder": "is a folder, not a file that could be written; give another --to.",
         own: "lies in the run's own folder of weights; give another --to.",
     }.items():
         code, out, err = vae_bench("model", "small", cell, "--to", to)
@@ -453,7 +453,7 @@ WRONG = {
     ("model", "nothing", "x", "--to", "m"): r"there is no run results/nothing.sqlite",
     ("model", "nothing"): "Missing argument",
     ("run", "../small.toml", "--out", "/proc/none/r.sqlite"): "/proc/none/r.sqlite could not be written",
-    ("report", "nothing"): r"there is no run results/nothing.sqlite \(vae-bench run nothing makes it\)",
+    ("report", "nothing"): r"there is no run results/nothing.sqlite \(vae-bench run makes one\)",
     ("report", "no/where.sqlite"): "there is no run file no/where.sqlite",
     ("export", "nothing", "--to", "x"): "there is no run",
     ("export", "nothing"): "Missing option '--to'",
@@ -463,7 +463,7 @@ WRONG = {
     ("explain", "discretized_logistic"): r"did you mean 'discretised_logistic'\?",
     ("run", "../small.toml", "--set", "objective=bined"): r"did you mean 'binned'\?",
     ("compare", "a"): "Missing argument",
-    ("compare", "a", "b"): r"there is no run results/a.sqlite \(vae-bench run a makes it\)",
+    ("compare", "a", "b"): r"there is no run results/a.sqlite \(vae-bench run makes one\)",
     ("compare", "a.sqlite", "b.sqlite"): "there is no run file a.sqlite",
     ("compare", "a", "b", "--threshold", "-1"): "--threshold and --threshold-nats: give numbers >= 0",
     ("compare", "a", "b", "--threshold-nats", "nan"): "--threshold and --threshold-nats: give numbers >= 0",
