@@ -232,7 +232,7 @@ def copy_out(run: Path, cell: OfCell, target: Path) -> dict[str, str] | None:
         raise StoreError(f"{whose} has no weights of {name}: {detail(why)}; {again}.")
     source = folder_of(run) / cell.weights
     if not source.is_file():
-        raise StoreError(f"the weights of {name} are not where they were written ({shown(source)}); {again}.")
+        raise StoreError(f"the weights of {name} are not where they were written ({shown(source, 90)}); {again}.")
     try:
         arrays, facts = tensor_file.read(source)
     except ValueError as error:

@@ -20,7 +20,7 @@ def regular(path: Path) -> Iterator[BinaryIO | None]:
         yield None
         return
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
+    with open(descriptor, "rb") as file:  # noqa: PTH123  it is open already
         yield file if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
 
 
