@@ -15,7 +15,7 @@ from typing import Annotated, NoReturn, cast
 import typer
 
 from bench.engine.interrupt import exit_code, heard, leave, unsaid
-from bench.grid.errors import UserError, brief
+from bench.grid.errors import UserError, brief, printable
 
 VERBS = (
     "run",
@@ -59,7 +59,7 @@ def _carried_out(arguments: list[str]) -> int:
     try:
         code = app(arguments, prog_name="vae-bench", standalone_mode=False)
     except UsageProblem as problem:
-        return _refuse(f"{problem.format_message()} (vae-bench --help)")
+        return _refuse(f"{printable(problem.format_message())} (vae-bench --help)")
     except (KeyboardInterrupt, typer.Abort):
         return _refuse("interrupted.", exit_code())
     except BrokenPipeError:  # as in `vae-bench list grids | head -1`

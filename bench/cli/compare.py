@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from bench.cli.options import WIDEST, Refused, columns, tables_of
+from bench.grid.errors import printable
 
 
 def verb(
@@ -70,22 +71,22 @@ def verb(
     changed = retrained(paired, after, found, pairing.ignored) if pairing else None
     hint = remedy(apart(before, after)) if found.configurations.empty else ""
     width = min(columns(), WIDEST)
-    text = differences_text(found, origin(a, before), origin(b, after), width, thresholds, changed, hint)
+    origins = origin(printable(a), before), origin(printable(b), after)
+    text = differences_text(found, *origins, width, thresholds, changed, hint)
     typer.echo(text, nl=False)
     if html:
         page.build(Compared((_shown(a), _shown(b)), (before, after), found, thresholds, changed, hint), html)
-        typer.echo(f"\n{html}")
+        typer.echo(f"\n{printable(html)}")
     return 1 if found.regressed else 0
 
 
 def _refuse_page(page: Path) -> None:
     """Raises Refused for what a page cannot be written to, before anything is read; StoreError for somebody's file."""
     from bench.store.guard import places
+    from bench.store.guard.errors import shown
 
-    if page.exists() and not page.is_file():
-        raise Refused(f"--html {page}: it is not a file that a page could be written to; give a name like change.html.")
     if page.suffix.lower() not in (".html", ".htm"):
-        raise Refused(f"--html {page}: a page's name ends in .html, so that no run or table is written over.")
+        raise Refused(f"--html {shown(page)}: a page's name ends in .html, so that no run or table is written over.")
     places.written_over(page, "--html", places.is_page, "page")
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from bench.cli.options import RUN_NAME, run_file, say_damaged
+from bench.grid.errors import printable
 
 
 def verb(
@@ -28,5 +29,5 @@ def verb(
     tables = read_run(run_file(run))
     say_damaged(tables)
     for path in write(tables, to):
-        typer.echo(str(path))
+        typer.echo(printable(path))
     return 0

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.grid.errors import UserError, brief
+from bench.grid.errors import UserError, brief, quoted
 
 if TYPE_CHECKING:
     from bench.grid.read import Grid
@@ -67,6 +67,7 @@ def grid_of(grid: str, overrides: list[str] | None) -> Grid:
 def tables_of(run: str) -> RunTables:
     """The tables of a run given by name, by file, or by the folder that it was exported to."""
     from bench.store import read_run
+    from bench.store.guard.errors import shown
     from bench.store.read_export import read_exported
 
     is_folder = Path(run).is_dir() and not (Path("results") / f"{run}.sqlite").is_file()
@@ -74,8 +75,26 @@ def tables_of(run: str) -> RunTables:
     tables = read_exported(path) if is_folder else read_run(path)
     say_damaged(tables)
     if tables.cells.empty:
-        raise Refused(f"{path} has no cells yet, so there is nothing to compare.")
+        raise Refused(f"{shown(path)} has {no_cell(tables)}, so there is nothing to compare.")
     return tables
+
+
+def no_cell(tables: RunTables) -> str:
+    """What a run has that has no cell to be shown: those that it had may all be damaged."""
+    return "no cell that is in order" if tables.damaged else "no cells yet"
+
+
+def again(tables: RunTables, run: Path) -> str:
+    """What computes the cells that a run lacks: the command where it is known, the subject of a sentence."""
+    from bench.grid.document import read_text
+    from bench.grid.read import shipped_grids
+
+    name, meta = run.stem, tables.meta
+    grid = shipped_grids().get(name)
+    usual = run == Path("results") / f"{name}.sqlite" and meta.get("grid_name") == name and not meta.get("overrides")
+    if grid and usual and meta.get("grid") == read_text(grid):
+        return f"vae-bench run {name}"
+    return "running its grid again"
 
 
 def say_damaged(tables: RunTables) -> None:
@@ -86,6 +105,7 @@ def say_damaged(tables: RunTables) -> None:
 
 def run_file(run: str) -> Path:
     """The file of a run given by name or by path."""
+    from bench.grid.read import shipped_grids
     from bench.store.guard.places import what_it_is
 
     if run.endswith(".sqlite") or os.sep in run:
@@ -98,6 +118,7 @@ def run_file(run: str) -> Path:
     path = Path("results") / f"{run}.sqlite"
     if not path.is_file():
         near = difflib.get_close_matches(run[:100], [file.stem for file in Path("results").glob("*.sqlite")], n=1)
-        hint = f"did you mean {brief(near[0])!r}?" if near else f"vae-bench run {brief(run)} makes it"
+        makes = f"vae-bench run {run} makes it" if run in shipped_grids() else "vae-bench run makes one"
+        hint = f"did you mean {quoted(near[0])}?" if near else makes
         raise Refused(f"there is no run {brief(path, 100)} ({hint}).")
     return path

@@ -13,6 +13,7 @@ import re
 from pathlib import Path
 
 from bench.grid.errors import brief
+from bench.store.guard.header import head
 
 LONGEST = 100  # letters of a folder's name
 HEAD = 4096  # bytes of a page in which it says whose it is
@@ -72,7 +73,7 @@ def _taken(page: Path, run: Path, whose: str) -> str:
     there = _of(page)
     if there == whose or (there is None and run == Path("results") / f"{run.stem}.sqlite"):
         return ""  # of before pages said whose they are, and of the run that has this name
-    return f"{page} is the page of {brief(there) if there else 'another run'}"
+    return f"{brief(str(page), 100)} is the page of {brief(there) if there else 'another run'}"
 
 
 def _beside(folder: Path) -> list[Path]:
@@ -86,6 +87,5 @@ def _beside(folder: Path) -> list[Path]:
 
 def _of(page: Path) -> str | None:
     """Of which run file a page says that it is; None where it does not say."""
-    with page.open("rb") as file:
-        found = OF.search(file.read(HEAD))
+    found = OF.search(head(page, HEAD) or b"")
     return html.unescape(found[1].decode("utf-8", "replace")) if found else None

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.options import RUN_NAME, WIDEST, Refused, columns, run_file, say_damaged
-from bench.grid.errors import brief
+from bench.cli.options import RUN_NAME, WIDEST, Refused, again, columns, no_cell, run_file, say_damaged
+from bench.grid.errors import printable
 
 
 class Format(StrEnum):
@@ -48,20 +48,17 @@ def verb(
     from bench.statistics.boards import boards
     from bench.store import read_run
     from bench.store.guard import places as guard
+    from bench.store.guard.errors import shown
 
     path = run_file(run)
     tables = read_run(path)
     say_damaged(tables)
     if tables.cells.empty:
-        raise Refused(f"{path} has no cells yet; vae-bench run {brief(path.stem)} computes them.")
-    if figures is not None and figures.exists() and not figures.is_dir():
-        raise Refused(f"{figures} is no folder that figures could be written to; give another --figures.")
+        raise Refused(f"{shown(path)} has {no_cell(tables)}; {again(tables, path)} computes them.")
     if figures is not None:
         guard.folder(figures, "--figures")
     target, moved = places.page_of(path) if out is None and form is Format.html else (out, "")
     if target is not None:
-        if target.exists() and not target.is_file():
-            raise Refused(f"{target} is not a file that a {NAMES[form]} could be written to; give another --out.")
         if out is None:
             guard.itself(target)
         else:
@@ -83,11 +80,11 @@ def verb(
         target.write_text(pages.markdown(tables), encoding="utf-8")
     missing = int(tables.meta.get("cells", 0)) - len(tables.cells)
     if missing > 0:
-        grid = brief(tables.meta.get("grid_name", path.stem))
-        typer.echo(f"unfinished: {missing} cells are missing; vae-bench run {grid} goes on.", err=target is None)
+        said = f"unfinished: {missing} cells are missing; {again(tables, path)} computes them."
+        typer.echo(said, err=target is None)
     if target is not None:
-        typer.echo(str(target))
+        typer.echo(printable(target))
     if figures is not None:
         written = pages.write_figures(tables, figures)
-        typer.echo(f"{figures}: {len(written)} files of figures", err=target is None)
+        typer.echo(f"{printable(figures)}: {len(written)} files of figures", err=target is None)
     return 0

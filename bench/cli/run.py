@@ -19,6 +19,7 @@ from bench.cli.options import (
     Refused,
     RunFileOption,
 )
+from bench.grid.errors import printable
 
 
 def verb(
@@ -91,13 +92,13 @@ def verb(
                     reporter.say(stop.log)
                 return exit_code()
     terminal = surely(sys.stderr)
-    typer.echo(f"{summary.done} done, {summary.failed} failed, {duration(summary.seconds)}, {path}")
+    typer.echo(f"{summary.done} done, {summary.failed} failed, {duration(summary.seconds)}, {printable(path)}")
     if summary.lost:
         print(f"{summary.lost} of the failed were lost from outside; running again tries them again", file=terminal)
     if summary.failed > summary.lost and not retry_failed:
         print("the report says why cells failed; --retry-failed tries them again", file=terminal)
     run = path.stem if path == Path("results") / f"{path.stem}.sqlite" else path
-    print(f"vae-bench report {run} ranks them, with a page to look at", file=terminal)
+    print(f"vae-bench report {printable(run)} ranks them, with a page to look at", file=terminal)
     if summary.log:
         print(summary.log, file=terminal)
     return 1 if summary.failed else 0

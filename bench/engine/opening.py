@@ -26,11 +26,12 @@ from bench.engine.local import Pool, TaskFailed
 from bench.engine.lock import Lock, locked
 from bench.engine.provenance import provenance
 from bench.grid.cell import Cell
-from bench.grid.errors import UserError
+from bench.grid.errors import UserError, brief
 from bench.grid.families import networks
 from bench.grid.read import Grid
 from bench.store import RunFile, replaceable
 from bench.store.guard import places
+from bench.store.guard.errors import shown
 
 COLUMNS = 80
 
@@ -59,7 +60,7 @@ def opening(grid: Grid, path: Path, checks: Checks, *, fresh: bool = False) -> I
     """
     with locked(path) as lock:
         if fresh and not replaceable(lock.path):
-            raise RunError(f"{path} is not a run file, so --fresh does not write over it; give another --out.")
+            raise RunError(f"{shown(path)} is not a run file, so --fresh does not write over it; give another --out.")
         if fresh or not lock.path.exists():
             places.stale_companions(lock.path)
         file = RunFile.open(lock.path) if lock.path.exists() and not fresh else None
@@ -113,7 +114,7 @@ class Opened:
             key = asked.key
             facts[key] = self.ask(pool, self.checks.inspect, *dataclasses.astuple(asked))
             self._refuse_changed(
-                f"the data set {key}", "data", stored.get(key, {}).get("checksum"), facts[key]["checksum"]
+                f"the data set {brief(key)}", "data", stored.get(key, {}).get("checksum"), facts[key]["checksum"]
             )
             if asking := [cell for cell in cells if cell.data == asked and _choosy(cell)]:
                 self.ask(pool, self.checks.networks, asking, facts[key]["shape"], facts[key]["levels"])
@@ -155,7 +156,7 @@ class Opened:
             stored = self._stored(meta)
             for name, one in facts.items():
                 before = stored.get(name, {}).get("sha256")
-                self._refuse_changed(f"the {what} {one['file']}", "file", before, one["sha256"])
+                self._refuse_changed(f"the {what} {brief(one['file'])}", "file", before, one["sha256"])
 
     def all_plugins(self) -> dict[str, Any]:
         """Facts of the grid's plug-ins, and of those that the file knows from grids before."""
@@ -167,8 +168,8 @@ class Opened:
     def _refuse_changed(self, what: str, noun: str, before: str | None, now: str) -> None:
         if before not in (None, now):
             raise RunError(
-                f"{what} is not what {self.path} was begun with (checksum {now[:8]}, then {before[:8]}); restore the "
-                f"{noun}, or run with --fresh or another --out."
+                f"{what} is not what {shown(self.path)} was begun with (checksum {now[:8]}, then {before[:8]}); "
+                f"restore the {noun}, or run with --fresh or another --out."
             )
 
 

@@ -12,7 +12,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from bench.grid.errors import brief, quoted
+from bench.grid.errors import UNSEEN, brief, quoted
 from bench.grid.settings import GridError
 
 MOST_CELLS = 10_000  #: of a grid, before its exclusions; also the most values that a list may have
@@ -36,7 +36,6 @@ _TOKEN = re.compile(
     re.DOTALL,
 )
 _LIST = re.compile(r"\[[^\[\]\"'#{}]*+\]")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def read_text(path: Path) -> str:
@@ -65,7 +64,7 @@ def read_text(path: Path) -> str:
 
 def _require_name(path: Path) -> None:
     """Raises GridError for a name that no run file and no page can have."""
-    if _CONTROL.search(path.stem):
+    if UNSEEN.search(path.stem):
         raise GridError(f"{brief(path.name)}: a grid's name is the run's, and has no control characters; rename it.")
 
 
@@ -163,7 +162,7 @@ def _require_text(what: str, key: str, text: str) -> None:
     if len(text) > LONGEST:
         said = "a key" if key is text else _name(key)
         raise GridError(f"{what}: {said} has {len(text):,} letters ({quoted(text)}), and {LONGEST:,} is the most.")
-    if _CONTROL.search(text):
+    if UNSEEN.search(text):
         raise GridError(f"{what}: {quoted(text)} has a control character, which no key and no value has; remove it.")
 
 

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 MOST = 280  # letters of a sentence; the command line puts its own name before it, and 300 are what a reader takes
 QUOTED = 60  # letters of a name or a value in a sentence
 LISTED = 100  # letters of a list in a sentence
+#: what no name and no value may have: controls, those of the direction of letters among them, ends of lines, halves of
+#: letters. (`printable` writes out more than these: a label may have an odd space, and a terminal need not get it.)
+UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class UserError(Exception):
     """Something that a person asked for and that cannot be done: the message is one sentence, with the remedy."""
 
 
+def printable(text: object) -> str:
+    """A text in one line, whole: what a terminal would obey and not show, an override of the direction of letters among
+    it, is written as Python writes it (`\\x1b`)."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in str(text))
+
+
 def brief(text: object, most: int = QUOTED) -> str:
-    """A text in one line of at most so many letters, a longer one cut in its middle; what a terminal would obey and not
-    show is written as Python writes it (`\\x1b`)."""
+    """`printable`, of at most so many letters, a longer one cut in its middle."""
     whole = str(text)
     if len(whole) > most:  # before anything else: it may be a megabyte
         whole = _cut(whole, most)
-    shown = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in whole)
+    shown = printable(whole)
     return shown if len(shown) <= most else _cut(shown, most)
 
 
@@ -29,13 +38,15 @@ def quoted(text: str) -> str:
 
 
 def some(words: Iterable[str], most: int = LISTED) -> str:
-    """`a, b, c`, of many those that have room, and how many more there are."""
+    """`a, b, c`, each `brief`, of many those that have room, and how many more there are."""
     words = list(words)
-    kept = 0
-    while kept < len(words) and len(", ".join(words[: kept + 1])) <= most:
-        kept += 1
-    rest = f" and {len(words) - kept:,} more" if kept < len(words) else ""
-    return (", ".join(words[:kept]) if kept else brief(words[0], most)) + rest if words else "none"
+    line, kept = "none", 0
+    for word in words:
+        longer = f"{line}, {brief(word, most)}" if kept else brief(word, most)
+        if len(longer) > most:
+            break
+        line, kept = longer, kept + 1
+    return f"{line} and {len(words) - kept:,} more" if kept < len(words) else line
 
 
 def _cut(text: str, most: int) -> str:

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.grid.errors import some
 from bench.store.guard import connection as guarded
 from bench.store.guard import content, digests, places, schema
 from bench.store.guard.connection import cannot_write, connect, distrust, only_reading, reading, transaction
 from bench.store.guard.content import Content, Part
-from bench.store.guard.errors import StoreError, damaged, shown, some
+from bench.store.guard.errors import ELSEWHERE, StoreError, damaged, shown
 from bench.store.guard.header import begins_as_run
 from bench.store.migrate import bring_along, is_current
 from bench.store.schema import DIGESTED, RESULT_TABLES, TABLES
@@ -95,11 +96,11 @@ def replaceable(path: Path) -> bool:
 
 def _look_at(path: Path) -> None:
     """Raises StoreError for what SQLite is not to touch."""
-    found = places.run_file(path)
+    found = places.run_file(path, "")
     if not found.exists():
         raise StoreError(f"there is no run file {shown(path)}; vae-bench run makes one.")
     if found.stat().st_size == 0:
-        raise StoreError(f"{shown(path)} is empty, not a run file; run with --fresh or another --out.")
+        raise StoreError(f"{shown(path)} is empty, not a run file; {ELSEWHERE}, or --fresh.")
     guarded.refuse_foreign_journal(found)
 
 
@@ -175,8 +176,8 @@ def _sentences(path: Path, wrong: Mapping[Part, str]) -> list[str]:
         names = sorted(name for what, name in wrong if what == kind)
         if not names:
             continue
-        it = "it" if len(names) == 1 else "them"
-        what = f"the {one} {some(names)} is" if len(names) == 1 else f"{len(names)} {many} ({some(names)}) are"
+        it, listed = "it" if len(names) == 1 else "them", some(shown(name, 60) for name in names)
+        what = f"the {one} {listed} is" if len(names) == 1 else f"{len(names):,} {many} ({listed}) are"
         if kind == "curves of speed":
             what, it = f"{one} are", "them"
         sentences.append(

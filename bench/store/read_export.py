@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.grid.errors import brief
 from bench.store.database import StoreError
 from bench.store.export import ORIGIN, PARQUET, file_digest, origin_digest
-from bench.store.guard import places
-from bench.store.guard.errors import shown
+from bench.store.guard.errors import detail, shown
 from bench.store.guard.values import check_meta, check_provenance, parse
 from bench.store.migrate import bring_along_exported
 from bench.store.schema import CELL_COLUMNS, TABLES
@@ -42,7 +42,8 @@ def read_exported(folder: Path) -> RunTables:
         cells, references = parted(tables["cells"])
         tables = bring_along_exported(tables | {"cells": cells})
     except ValueError as error:
-        raise StoreError(f"{folder / 'cells.parquet'} is damaged ({error}); export the run again.") from error
+        cells = shown(folder / "cells.parquet")
+        raise StoreError(f"{cells} is damaged ({detail(error)}); export the run again.") from error
     return RunTables(
         **tables,
         pictures={},
@@ -74,16 +75,15 @@ def _table(path: Path, *, needed: bool = True) -> pd.DataFrame:
     if not path.is_file():
         if not needed:
             return _empty()
-        raise StoreError(f"there is no {path}; vae-bench export RUN --to {path.parent} writes it.")
+        raise StoreError(f"there is no {shown(path)}; vae-bench export RUN --to FOLDER writes it.")
     import pyarrow
 
-    places.itself(path, "the table")
     try:
         table = pd.read_parquet(path)
     except (OSError, ValueError, KeyError, TypeError, pyarrow.ArrowException) as error:  # whatever pyarrow says of it
         raise StoreError(f"{shown(path)} is damaged or not a Parquet file; export the run again.") from error
     if lacking := sorted(NEEDED.get(path.stem, set()) - set(table.columns)):
-        raise StoreError(f"{path} is not a run's table: it has no column {lacking[0]!r}; export the run again.")
+        raise StoreError(f"{shown(path)} is not a run's table: it has no column {lacking[0]!r}; export the run again.")
     _refuse_other_types(path, table)
     return table
 
@@ -128,7 +128,7 @@ def _refuse_changed(folder: Path, digests: Mapping[str, str]) -> None:
         if path.is_file() and file_digest(path) != digest:
             raise StoreError(
                 f"{shown(path)} is not as it was exported; export the run again, or, if it was changed on purpose, "
-                f"take {name} out of sha256 in {ORIGIN}."
+                f"take {brief(name)} out of sha256 in {ORIGIN}."
             )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -16,7 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.grid.errors import printable
 from bench.store.database import StoreError, open_to_read
+from bench.store.guard.errors import detail, shown
 from bench.store.run_file import CellResult, RunFile
 
 MEGABYTES = 256.0  #: that a run's folder may hold, unless the run is told otherwise
@@ -34,6 +37,19 @@ def folder_of(run: Path) -> Path:
     own, before = (run.with_name(f"{run.name}{end}") for end in (".run.weights", ".weights"))
     alone = before.exists() and not own.exists() and not run.with_name(f"{run.name}.sqlite").exists()
     return before if alone else own  # where such runs kept them before
+
+
+def whose_folder(folder: Path) -> Path | None:
+    """The run file whose folder of weights this is, by whatever names; None of any other folder. What lies in one and
+    is named by no cell goes when the run goes on (`Weights.sweep`)."""
+    real = os.path.realpath(folder)
+    for name in (Path(os.path.abspath(folder)), Path(real)):  # noqa: PTH100  links stay: such a folder may be one
+        stem = name.name.removesuffix(".weights")
+        runs = [name.parent / run for run in (f"{stem}.sqlite", stem, stem.removesuffix(".run"))]
+        for run in runs if stem != name.name else ():
+            if run.is_file() and os.path.realpath(folder_of(run)) == real:
+                return run
+    return None
 
 
 def file_name(cells: Sequence[str], model: str) -> str:
@@ -207,22 +223,23 @@ def copy_out(run: Path, cell: OfCell, target: Path) -> dict[str, str] | None:
     """
     from vae_core.numerics import tensor_file
 
+    name, whose = shown(cell.cell, 60), shown(run)
     again = f"vae-bench run with another --out and --weights {2 * MEGABYTES:g} trains it again and keeps them"
     if cell.status != "done":
-        raise StoreError(f"{cell.cell} ended without a model ({cell.status}: {cell.reason}), so it has no weights.")
+        raise StoreError(f"{name} ended without a model ({cell.status}: {detail(cell.reason)}), so it has no weights.")
     if cell.weights is None:
         why = cell.weights_reason or "the run is from before they were kept"
-        raise StoreError(f"{run} has no weights of {cell.cell}: {why}; {again}.")
+        raise StoreError(f"{whose} has no weights of {name}: {detail(why)}; {again}.")
     source = folder_of(run) / cell.weights
     if not source.is_file():
-        raise StoreError(f"the weights of {cell.cell} are not where they were written ({source}); {again}.")
+        raise StoreError(f"the weights of {name} are not where they were written ({shown(source, 90)}); {again}.")
     try:
         arrays, facts = tensor_file.read(source)
     except ValueError as error:
-        raise StoreError(f"{error}; {again}.") from None
+        raise StoreError(f"{printable(error)}; {again}.") from None
     own = _own(facts, cell.cell)
     if own is None:
-        raise StoreError(f"{source} does not hold {cell.cell}; {again}.")
+        raise StoreError(f"{shown(source)} does not hold {name}; {again}.")
     scoring = own["scored_as"]
     chosen = {
         name: array for name, array in arrays.items() if not name.startswith("scored.") or name.split(".")[1] == scoring

@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from bench.grid.errors import printable
 from bench.speed.survey import Survey
 
 WIDTH = 80
@@ -139,12 +140,14 @@ def _suggestion(bundle_sizes: Mapping[str, Any]) -> str:
 def _where(survey: Survey, path: Path, grid: str) -> str:
     if not survey.rows:
         return ""
-    run = path.stem if path.parent == Path("results") else str(path)
+    run = printable(path.stem if path.parent == Path("results") else path)
     shown = f"vae-bench report {run} shows them."
     if survey.has_cells:
-        return f"{path} holds these speeds; {shown}"
-    out = "" if path == Path("results") / f"{Path(grid).stem}.sqlite" else f" --out {path}"
-    return f"{path} holds these speeds and no results yet: after vae-bench run {grid}{out}, {shown}"
+        return f"{printable(path)} holds these speeds; {shown}"
+    out = "" if path == Path("results") / f"{Path(grid).stem}.sqlite" else f" --out {printable(path)}"
+    return (
+        f"{printable(path)} holds these speeds and no results yet: after vae-bench run {printable(grid)}{out}, {shown}"
+    )
 
 
 def _shares(row: Mapping[str, Any], prefix: str) -> tuple[str, str]:

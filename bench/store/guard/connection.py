@@ -17,7 +17,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bench.store.guard import places
-from bench.store.guard.errors import StoreError, damaged, detail, shown
+from bench.store.guard.errors import ELSEWHERE, StoreError, damaged, detail, shown
+from bench.store.guard.header import regular
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 #: seconds that another program may hold the file while it is opened, and while a run that has begun writes to it
@@ -163,13 +164,11 @@ def _cannot_read(path: Path, error: Exception) -> StoreError:
     if _is_busy(error):
         return held(path)
     if code == sqlite3.SQLITE_INTERRUPT:
-        return StoreError(f"{name} takes longer to read than any run file of its size does; give another --out.")
+        return StoreError(f"{name} takes longer to read than any run file of its size does; {ELSEWHERE}.")
     if code == sqlite3.SQLITE_TOOBIG:
-        return StoreError(
-            f"{name} is no run file: it holds a value that is larger than any of a run; give another --out."
-        )
+        return StoreError(f"{name} is no run file: it holds a value that is larger than any of a run; {ELSEWHERE}.")
     if code in (sqlite3.SQLITE_AUTH, sqlite3.SQLITE_PERM):
-        return StoreError(f"{name} is no run file: its tables ask for more than to be read; give another --out.")
+        return StoreError(f"{name} is no run file: its tables ask for more than to be read; {ELSEWHERE}.")
     if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR):
         return StoreError(
             f"{name} cannot be read as it is ({detail(error)}): see to its permissions, its folder's and the disk, and "
@@ -189,7 +188,7 @@ def held(path: Path) -> StoreError:
 def cannot_write(path: Path, error: Exception) -> StoreError:
     """What a failed write means to a person."""
     if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL or getattr(error, "errno", None) in FULL:
-        return StoreError(f"the disk is full: {path} could not be written; free some space and run again.")
+        return StoreError(f"the disk is full: {shown(path)} could not be written; free some space and run again.")
     if _is_busy(error):
         return held(path)
     return StoreError(f"{shown(path)} could not be written ({detail(error)}); give another --out.")
@@ -203,11 +202,11 @@ def refuse_foreign_journal(path: Path) -> None:
     """Raises StoreError where the journal beside a file speaks of other files: SQLite would look at them, and may
     remove one. A run's own never does (https://sqlite.org/fileformat2.html#the_rollback_journal)."""
     journal = path.with_name(path.name + "-journal")
-    with suppress(FileNotFoundError), journal.open("rb") as file:
-        if file.seek(0, os.SEEK_END) > 16:
+    with suppress(FileNotFoundError), regular(journal) as file:
+        if file and file.seek(0, os.SEEK_END) > 16:
             file.seek(-8, os.SEEK_END)
             if file.read(8) == places.COMPANIONS["-journal"][0]:
                 raise StoreError(
                     f"{shown(journal)} is no journal of a run file, for it speaks of other files; move it away, or "
-                    "give another --out."
+                    f"{ELSEWHERE}."
                 )

@@ -1,7 +1,7 @@
 """What may be written where: nothing is made, opened or written over before its place has been looked at.
 
-Only the names of things are asked for here (stat), so that looking cannot wait for ever (a FIFO) or do anything (a
-device, a tape that winds back).
+What stands at a name is asked for first (stat), and only a regular file is opened then, to read how it begins (`head`):
+so that looking cannot wait for ever (a FIFO) or do anything (a device, a tape that winds back).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.store.guard.errors import StoreError, detail, shown
+from bench.store.guard.header import head
 
 KINDS = {
     stat.S_IFDIR: "a folder",
@@ -30,19 +31,21 @@ COMPANIONS = {
 
 
 def itself(path: Path, option: str = "--out") -> Path:
-    """The file that a name leads to, by no link: a regular file, or nothing. Raises StoreError for all else."""
-    name = f"{option} {shown(path)}"
+    """The file that a name leads to, by no link: a regular file, or nothing. Raises StoreError for all else.
+
+    `option` is the one that it was given as; "" where the file is to be read, and no option of the verb gives it.
+    """
+    name = _name(path, option)
     try:
         found = _looked_up(path, name)
         if found is None and path.is_symlink():
             raise StoreError(
-                f"{name} is a link to {shown(path.readlink())}, which is not there; give another {option}, or mend "
-                "the link."
+                f"{name} is a link to {shown(path.readlink())}, which is not there; {_other(option)}, or mend the link."
             )
         if found is not None and not stat.S_ISREG(found.st_mode):
+            kind = KINDS.get(stat.S_IFMT(found.st_mode), "no file")
             raise StoreError(
-                f"{name} is {KINDS.get(stat.S_IFMT(found.st_mode), 'no file')}, not a file that could be written; "
-                f"give another {option}."
+                f"{name} is {kind}, not a file that could be {'written' if option else 'read'}; {_other(option)}."
             )
         real = Path(os.path.realpath(path))
         return path if real == Path(os.path.abspath(path)) else real  # noqa: PTH100  as it was given, where it can be
@@ -50,32 +53,31 @@ def itself(path: Path, option: str = "--out") -> Path:
         raise _refused(name, option, error) from error
 
 
-def run_file(path: Path) -> Path:
+def run_file(path: Path, option: str = "--out") -> Path:
     """`itself`, for a run: what SQLite would read beside it must be regular files, too. Raises StoreError."""
-    found = itself(path)
+    found = itself(path, option)
     for ending in COMPANIONS:
-        itself(found.with_name(found.name + ending))
+        itself(found.with_name(found.name + ending), option)
     return found
 
 
-def written_over(path: Path, option: str, ours: Callable[[Path], bool], what: str) -> Path:
-    """`itself`, of which what is there already is empty, or one of `ours`. Raises StoreError."""
+def written_over(path: Path, option: str, ours: Callable[[Path], bool], what: str) -> None:
+    """Raises StoreError as `itself` does, and where what is there already is neither empty nor one of `ours`."""
     found = itself(path, option)
     try:
         size = found.stat().st_size
     except FileNotFoundError:
-        return path
+        return
     except OSError as error:
         raise _refused(f"{option} {shown(path)}", option, error) from error
     if size and not ours(found):
         raise StoreError(
             f"{option} {shown(path)} is a file that is no {what}, so nothing is written over it; give another {option}."
         )
-    return path
 
 
-def folder(path: Path, option: str) -> Path:
-    """A folder, or nothing that could not become one. Raises StoreError."""
+def folder(path: Path, option: str) -> None:
+    """Raises StoreError for what is neither a folder nor nothing that could become one."""
     name = f"{option} {shown(path)}"
     try:
         found = _looked_up(path, name)
@@ -85,20 +87,15 @@ def folder(path: Path, option: str) -> Path:
         raise StoreError(f"{name} is a link to a folder that is not there; give another {option}, or mend the link.")
     if found is not None and not stat.S_ISDIR(found.st_mode):
         raise StoreError(f"{name} is no folder that files could be written to; give another {option}.")
-    return path
 
 
 def begins(path: Path, *beginnings: bytes) -> bool:
     """Whether a regular file begins with one of these, capitals and leading white space apart."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        found = (head(path, 256) or b"").lstrip().lower()
     except OSError:
         return False
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return False
-        head = file.read(256).lstrip().lower()
-    return any(head.startswith(beginning.lower()) for beginning in beginnings)
+    return any(found.startswith(beginning.lower()) for beginning in beginnings)
 
 
 def is_page(path: Path) -> bool:
@@ -125,13 +122,12 @@ def stale_companions(path: Path) -> list[Path]:
     for ending, beginnings in COMPANIONS.items():
         companion = path.with_name(path.name + ending)
         try:
-            with companion.open("rb") as file:
-                head = file.read(8)
+            begun = head(companion, 8)
         except FileNotFoundError:
             continue
         except OSError as error:
             raise _refused(shown(companion), "--out", error) from error
-        if head and not head.startswith(beginnings):
+        if begun is None or (begun and not begun.startswith(beginnings)):
             raise StoreError(
                 f"{shown(companion)} lies where SQLite keeps what belongs to a run file, and is not of that kind, so "
                 "it is not written over; give another --out."
@@ -152,6 +148,15 @@ def what_it_is(path: Path) -> str:
     return "" if mode == stat.S_IFREG else KINDS.get(mode, "no file")
 
 
+def _name(path: Path, option: str) -> str:
+    return f"{option} {shown(path)}" if option else shown(path)
+
+
+def _other(option: str) -> str:
+    """A remedy."""
+    return f"give another {option}" if option else "move it away, or give another file"
+
+
 def _looked_up(path: Path, name: str) -> os.stat_result | None:
     """What is there, links followed; None for nothing. Raises OSError, StoreError."""
     if "\0" in str(path):
@@ -168,4 +173,4 @@ def _refused(name: str, option: str, error: OSError) -> StoreError:
         errno.ENOTDIR: "lies in something that is no folder",
         errno.ENAMETOOLONG: "is too long for a file's name",
     }.get(error.errno or 0, f"cannot be looked at ({detail(error.strerror)})")
-    return StoreError(f"{name} {why}; give another {option}.")
+    return StoreError(f"{name} {why}; give another {option or 'file'}.")

@@ -10,7 +10,7 @@ import sqlite3
 from pathlib import Path
 
 from bench.store.columns import FORMAT, RESULT_COLUMNS
-from bench.store.guard.errors import StoreError, damaged, shown
+from bench.store.guard.errors import ELSEWHERE, StoreError, damaged, shown
 from bench.store.schema import APPLICATION_ID, DIGESTED, INDEXED, KEY_COLUMNS, TABLES
 
 OLDEST = 3  #: formats from here on can be brought along
@@ -36,16 +36,16 @@ def check(connection: sqlite3.Connection, path: Path) -> int:
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if application != APPLICATION_ID:
-        raise StoreError(f"{shown(path)} is another program's database, not a run file; give another --out.")
+        raise StoreError(f"{shown(path)} is another program's database, not a run file; {ELSEWHERE}.")
     if version > FORMAT:
         raise StoreError(
             f"{shown(path)} was written by a newer version (its format is {version}, this one's {FORMAT}); read it "
-            "with that version, or give another --out."
+            f"with that version, or {ELSEWHERE}."
         )
     if version < OLDEST:
         raise StoreError(
             f"{shown(path)} was written by an older version (its format is {version}, and from {OLDEST} on they can "
-            "be brought along); read it with that version, or give another --out."
+            f"be brought along); read it with that version, or {ELSEWHERE}."
         )
     tables = _tables(connection, path)
     if ("digests" in tables) != (version >= DIGESTED):
@@ -62,7 +62,7 @@ def _tables(connection: sqlite3.Connection, path: Path) -> list[str]:
         f"SELECT type, name, tbl_name, sql FROM sqlite_master LIMIT {MOST_ENTRIES + 1}"  # noqa: S608  own number
     ).fetchall()
     if len(entries) > MOST_ENTRIES:
-        raise StoreError(f"{shown(path)} is no run file: it has more tables than any; give another --out.")
+        raise StoreError(f"{shown(path)} is no run file: it has more tables than any; {ELSEWHERE}.")
     tables = []
     for kind, name, table, sql in entries:
         virtual = isinstance(sql, str) and sql.lstrip()[:14].upper().startswith("CREATE VIRTUAL")
@@ -75,8 +75,8 @@ def _tables(connection: sqlite3.Connection, path: Path) -> list[str]:
         elif kind != "index" or not own_index:
             what = "virtual table" if virtual else kind
             raise StoreError(
-                f"{shown(path)} is no run file: it holds the {shown(what, 20)} {shown(name, 40)!r}, and a run file has "
-                "its own tables only; give another --out."
+                f"{shown(path)} is no run file: it holds the {shown(what, 20)} '{shown(name, 40)}', and a run file has "
+                f"its own tables only; {ELSEWHERE}."
             )
     return tables
 
@@ -86,7 +86,7 @@ def _check_columns(connection: sqlite3.Connection, path: Path, table: str, versi
     facts = connection.execute(f"PRAGMA table_xinfo({table})").fetchall()
     names = {name for _, name, *_ in facts}
     if any(hidden for *_, hidden in facts):
-        raise StoreError(f"{shown(path)} is no run file: its table {table!r} computes a column; give another --out.")
+        raise StoreError(f"{shown(path)} is no run file: its table {table!r} computes a column; {ELSEWHERE}.")
     declared = set(TABLES[table])
     lacking, unknown = declared - names, names - declared
     fixed = {name for name in lacking if table != "cells" or name not in FREE}

@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from bench.grid.cell import Cell
+from bench.grid.errors import UNSEEN
 from bench.store.schema import TABLES
 
 MOST = 2**53  # below it a float holds every whole number
@@ -26,7 +27,6 @@ TYPES = {"TEXT": (str,), "REAL": (float,), "INTEGER": (int,), "BLOB": (bytes,)}
 #: columns of cells whose words a terminal is shown
 WORDS = ("cell", "config", "label", "kind", "family", "status", "measure", "currency", "scored_as", "view", "search")
 CURRENCIES = (None, "", "pmf-2", "pmf-K")
-UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _SEED = re.compile(r'"seed": (?:0|[1-9][0-9]{0,8})(?=[,}])')
 WEIGHTS = re.compile(r"[^/\\\x00-\x1f]{1,250}\.safetensors")
 
@@ -247,7 +247,9 @@ def check_meta(key: str, text: Any) -> Any:
     value = parse(text, kind)
     if not holds(value):
         raise Wrong("it is of another kind")
-    return UNSEEN.sub("?", value) if key in ("name", "grid_name") else value
+    if key in ("name", "grid_name"):
+        return "".join(letter if letter.isprintable() else "?" for letter in value)
+    return value
 
 
 def check_provenance(text: Any) -> dict[str, Any]:

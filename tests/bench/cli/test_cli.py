@@ -19,6 +19,7 @@ from bench.cli.app import VERBS
 from bench.grid.families import registry
 from bench.grid.read import describe, load_grid, shipped_grids
 from bench.store import read_run
+from bench.store.guard.errors import shown
 from bench.store.read_export import read_exported
 from bench.store.weights import cells_of
 from tests.bench.engine import fake_worker
@@ -85,7 +86,8 @@ def test_run_resume_report_export(vae_bench, workplace, monkeypatch):
     assert (workplace / "elsewhere/page.html").read_text() == "6 cells"
     Path("folder").mkdir()
     code, _, err = vae_bench("report", "small", "--out", "folder")
-    assert (code, err) == (2, "vae-bench: folder is not a file that a page could be written to; give another --out.\n")
+    no_file = "is a folder, not a file that could be written"
+    assert (code, err) == (2, f"vae-bench: --out folder {no_file}; give another --out.\n")
 
     code, out, _ = vae_bench("export", "results/small.sqlite", "--to", "tables")
     assert code == 0
@@ -191,10 +193,11 @@ def test_compare_writes_a_page_beside_what_it_prints(vae_bench, workplace):
     assert "What changed from <bdi>before.sqlite</bdi> to <bdi>after.sqlite</bdi>?" in page
     assert str(workplace) not in page, "no folders of this machine"
     size = Path("after.sqlite").stat().st_size
-    for file, said in (("after.sqlite", "a page's name ends in .html"), ("new", "it is not a file that a page could")):
+    Path("folder.html").mkdir()
+    for file, said in (("after.sqlite", ": a page's name ends in .html"), ("folder.html", " is a folder, not a file")):
         code, out, err = vae_bench("compare", "before.sqlite", "after.sqlite", "--html", file)
         assert (code, out) == (2, "")
-        assert err.startswith(f"vae-bench: --html {file}: {said}")
+        assert err.startswith(f"vae-bench: --html {file}{said}")
         assert err.count("\n") == 1
     assert Path("after.sqlite").stat().st_size == size
 
@@ -209,7 +212,7 @@ def test_compare_refuses_what_cannot_be_paired(vae_bench, workplace):
     Path("empty").mkdir()
     code, out, err = vae_bench("compare", "a.sqlite", "empty")
     assert (code, out) == (2, "")
-    assert err == "vae-bench: there is no empty/cells.parquet; vae-bench export RUN --to empty writes it.\n"
+    assert err == "vae-bench: there is no empty/cells.parquet; vae-bench export RUN --to FOLDER writes it.\n"
 
 
 def test_ends_are_an_axis_of_a_grid(vae_bench, workplace):
@@ -241,7 +244,7 @@ def test_the_report_says_what_is_missing(vae_bench, workplace, monkeypatch):
     file.close()
     code, out, _ = vae_bench("report", "half.sqlite")
     assert code == 0
-    assert "unfinished: 8 cells are missing; vae-bench run small goes on." in out
+    assert "unfinished: 8 cells are missing; running its grid again computes them." in out
 
 
 def test_a_report_that_fails_leaves_the_older_one(vae_bench, workplace, monkeypatch):
@@ -346,9 +349,7 @@ def test_model_says_which_cells_there_are(vae_bench, workplace, with_weights):
         ("gausian σ=0.1",): rf"{whose} no cell 'gausian σ=0.1' \(did you mean 'gaussian σ=0.1' or .*\?\)\.",
         ("xyz",): rf"{whose} no cell 'xyz' \(vae-bench report shows the labels\)\.",
         ("",): rf"{whose} no cell '' .*",
-        (
-            "digits-g",
-        ): r"'digits-g' begins the ids of 4 cells of .* \(digits-.*, digits-.*, digits-.*, …\); give more .*",
+        ("digits-g",): r"'digits-g' begins the ids of 4 cells of .* \(digits-.* and \d more\); give more of one\.",
     }.items():
         code, out, err = vae_bench("model", "small", *arguments, "--to", "m.safetensors")
         assert (code, out) == (2, "")
@@ -363,12 +364,12 @@ def test_model_writes_over_no_other_file(vae_bench, workplace, with_weights):
     own = f"results/small.weights/{cell}.safetensors"
     before = Path(own).read_bytes()
     for to, sentence in {
-        "notes.txt": "notes.txt is not a file of weights, so nothing is written over it; give another --to.",
-        "folder": "folder is a folder; give a file, such as --to folder/model.safetensors.",
-        own: "results/small.weights is the run's own folder of weights; give another --to.",
+        "notes.txt": "is a file that is no file of weights, so nothing is written over it; give another --to.",
+        "folder": "is a folder, not a file that could be written; give another --to.",
+        own: "lies in the run's own folder of weights; give another --to.",
     }.items():
         code, out, err = vae_bench("model", "small", cell, "--to", to)
-        assert (code, out, err) == (2, "", f"vae-bench: {sentence}\n")
+        assert (code, out, err) == (2, "", f"vae-bench: --to {shown(to)} {sentence}\n")
     assert Path("notes.txt").read_text() == "a year of notes"
     assert Path(own).read_bytes() == before
 
@@ -452,7 +453,7 @@ WRONG = {
     ("model", "nothing", "x", "--to", "m"): r"there is no run results/nothing.sqlite",
     ("model", "nothing"): "Missing argument",
     ("run", "../small.toml", "--out", "/proc/none/r.sqlite"): "/proc/none/r.sqlite could not be written",
-    ("report", "nothing"): r"there is no run results/nothing.sqlite \(vae-bench run nothing makes it\)",
+    ("report", "nothing"): r"there is no run results/nothing.sqlite \(vae-bench run makes one\)",
     ("report", "no/where.sqlite"): "there is no run file no/where.sqlite",
     ("export", "nothing", "--to", "x"): "there is no run",
     ("export", "nothing"): "Missing option '--to'",
@@ -462,7 +463,7 @@ WRONG = {
     ("explain", "discretized_logistic"): r"did you mean 'discretised_logistic'\?",
     ("run", "../small.toml", "--set", "objective=bined"): r"did you mean 'binned'\?",
     ("compare", "a"): "Missing argument",
-    ("compare", "a", "b"): r"there is no run results/a.sqlite \(vae-bench run a makes it\)",
+    ("compare", "a", "b"): r"there is no run results/a.sqlite \(vae-bench run makes one\)",
     ("compare", "a.sqlite", "b.sqlite"): "there is no run file a.sqlite",
     ("compare", "a", "b", "--threshold", "-1"): "--threshold and --threshold-nats: give numbers >= 0",
     ("compare", "a", "b", "--threshold-nats", "nan"): "--threshold and --threshold-nats: give numbers >= 0",

@@ -66,10 +66,10 @@ def test_a_summary_is_written_where_it_is_asked_for(report: Call) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--figures", "results/fake.sqlite"), "is no folder that figures could be written to; give another --figures"),
+        (("--figures", "results/fake.sqlite"), "is no folder that files could be written to; give another --figures"),
         (
             ("--format", "md", "--out", "results"),
-            "is not a file that a summary could be written to; give another --out",
+            "is a folder, not a file that could be written; give another --out",
         ),
     ],
 )

@@ -261,4 +261,5 @@ WRONG: dict[str, Craft] = {
     "more of a speed, a list": everywhere("throughput", "extra", "'[]'"),
     "a text for a rate": everywhere("scaling", "rate", "'fast'"),
     "a negative size": everywhere("scaling", "size", "-1"),
+    "a name that turns a line round": cell("label", "'a' || char(8238) || 'b'"),
 }

@@ -340,3 +340,89 @@ def test_weights_are_found_by_every_name_of_a_run(tmp_path: Path) -> None:
     real.touch()
     (tmp_path / "r.sqlite").symlink_to(real)
     assert folder_of(tmp_path / "r.sqlite") == folder_of(real) == real.with_name("real.weights")
+
+
+# -- folders of weights ------------------------------------------------------------------------------------------------
+
+
+def with_weights(path: Path, run: Path, name: str = "w.safetensors") -> str:
+    """A copy of a run with the weights of one cell, which it gives."""
+    shutil.copy(run, path)
+    tables = read_run(path).cells
+    cell = str(tables.loc[tables["status"] == "done", "cell"].iloc[0])
+    file = RunFile.open(path)
+    file._connection.execute("UPDATE cells SET weights = ? WHERE cell = ?", (name, cell))
+    digest_cell(file._connection, cell)
+    file.close()
+    folder_of(path).mkdir()
+    facts = {"cells": [{"cell": cell, "scored_as": "itself"}], "likelihood": {"plugin": None}}
+    tensor_file.write(folder_of(path) / name, {"w": np.zeros(3)}, facts)
+    return cell
+
+
+def a_link_to_the_folder(target: Path) -> str:
+    Path("link").symlink_to(target, target_is_directory=True)
+    return "link/m.safetensors"
+
+
+def a_link_to_a_file_in_it(target: Path) -> str:
+    (target / "m.safetensors").touch()
+    Path("m.safetensors").symlink_to(target / "m.safetensors")
+    return "m.safetensors"
+
+
+def by_a_folder_above(target: Path) -> str:
+    Path("deep/er").mkdir(parents=True)
+    Path("above").symlink_to(target.parent, target_is_directory=True)
+    return f"deep/er/../../above/./{target.name}/m.safetensors"
+
+
+INTO: dict[str, Callable[[Path], str]] = {
+    "by its name": lambda target: f"{target}/m.safetensors",
+    "by its whole name": lambda target: f"{target.absolute()}/m.safetensors",
+    "by a link": a_link_to_the_folder,
+    "by a link to a file": a_link_to_a_file_in_it,
+    "by a folder above": by_a_folder_above,
+    "over a model of it": lambda target: f"{target}/w.safetensors",
+}
+
+
+@pytest.mark.parametrize("way", INTO)
+@pytest.mark.parametrize("other", [None, "results/other.sqlite", "results/other", "results/other.db"])
+def test_a_model_goes_into_no_folder_of_weights(
+    workplace: Path, run: Path, capsys: pytest.CaptureFixture[str], way: str, other: str | None
+) -> None:
+    """What lies there and is no cell's goes when that run goes on, so it would be lost; and one that is, is not to be
+    written over."""
+    Path("results").mkdir()
+    cell = with_weights(Path("results/run.sqlite"), run)
+    if other:
+        with_weights(Path(other), run)
+    to = INTO[way](folder_of(Path(other or "results/run.sqlite")))
+    before = lies(workplace)
+    assert carry_out(["model", "run", cell, "--to", to]) == 2
+    out, err = capsys.readouterr()
+    whose = "another run's" if other else "the run's own"
+    assert out == ""
+    assert err.endswith(f"{Path(to).name} lies in {whose} folder of weights; give another --to.\n")
+    assert lies(workplace) == before
+
+
+def test_a_folder_that_is_kept_elsewhere_is_the_run_s_too(
+    workplace: Path, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The folder of weights is a link itself: to a larger disk, say."""
+    cell = with_weights(Path("run.sqlite"), run)
+    Path("run.weights").rename("disk")
+    Path("run.weights").symlink_to("disk", target_is_directory=True)
+    for to in ("run.weights/m.safetensors", "disk/m.safetensors"):
+        assert carry_out(["model", "run.sqlite", cell, "--to", to]) == 2
+        assert "lies in the run's own folder of weights" in capsys.readouterr().err
+    assert carry_out(["model", "run.sqlite", cell, "--to", "disk/of/mine.safetensors"]) == 0
+
+
+def test_a_folder_that_is_no_run_s_takes_a_model(workplace: Path, run: Path) -> None:
+    cell = with_weights(Path("run.sqlite"), run)
+    for to in ("m.safetensors", "mine.weights/m.safetensors", "run.sqlite.weights/m.safetensors", "my/run.weights/m"):
+        assert carry_out(["model", "run.sqlite", cell, "--to", to]) == 0
+        assert Path(to).is_file()

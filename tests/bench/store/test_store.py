@@ -358,8 +358,8 @@ def damaged(path: Path, *, keep: float = 1.0, garble: slice | None = None) -> No
 FILES = {
     "text": (lambda path: path.write_text("not a database at all, but long enough " * 9), "damaged or not a run file"),
     "empty": (lambda path: path.write_bytes(b""), "is empty"),
-    "another program's": (other_program, "another program's database.*give another --out"),
-    "a newer version's": (other_version, r"newer version \(its format is 99.*give another --out"),
+    "another program's": (other_program, "another program's database.*give vae-bench run another --out"),
+    "a newer version's": (other_version, r"newer version \(its format is 99.*give vae-bench run another --out"),
     "a much older version's": (lambda path: other_version(path, 2), r"older version \(its format is 2,.*another --out"),
     "cut to half": (lambda path: damaged(path, keep=0.5), "damaged.*--fresh"),
     "cut by a little": (lambda path: damaged(path, keep=0.97), "damaged.*--fresh"),
