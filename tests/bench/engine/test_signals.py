@@ -186,6 +186,24 @@ def test_a_thread_that_a_plug_in_leaves_in_the_run_s_own_process_does_not_block_
 # -- the notes that are taken ------------------------------------------------------------------------------------------
 
 
+class Clock:
+    """A clock that goes on when a test says so, however long the machine stands still meanwhile."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """That of the notes; the module alone has it, and not all that else looks at the time."""
+    clock = Clock()
+    monkeypatch.setattr(interrupt, "time", clock)
+    return clock
+
+
 def test_sigterm_is_raised_as_ctrl_c_is_and_as_before_afterwards():
     before = [signal.getsignal(number) for number in interrupt.SIGNALS]
     for number in interrupt.SIGNALS:
@@ -196,7 +214,7 @@ def test_sigterm_is_raised_as_ctrl_c_is_and_as_before_afterwards():
     assert [signal.getsignal(number) for number in interrupt.SIGNALS] == before
 
 
-def test_the_rest_of_a_burst_is_part_of_the_first():
+def test_the_rest_of_a_burst_is_part_of_the_first(clock):
     with heard():
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
@@ -206,11 +224,11 @@ def test_the_rest_of_a_burst_is_part_of_the_first():
         assert interrupt.exit_code() == 130
 
 
-def test_a_signal_long_after_one_that_was_swallowed_is_raised_again(monkeypatch):
+def test_a_signal_long_after_one_that_was_swallowed_is_raised_again(clock):
     with heard():
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
-        monkeypatch.setattr(interrupt, "IMPATIENCE", 0.0)
+        clock.now += 1.25 * interrupt.IMPATIENCE
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
 
@@ -231,19 +249,19 @@ def test_behind_a_shield_it_waits_for_the_end():
     assert done == ["inner", "outer"]
 
 
-def test_while_a_run_is_being_ended_and_just_after_nothing_is_raised(monkeypatch):
-    monkeypatch.setattr(interrupt, "IMPATIENCE", 0.2)
+def test_while_a_run_is_being_ended_and_just_after_nothing_is_raised(clock):
     before = signal.default_int_handler
     signal.signal(signal.SIGINT, before)
     with heard(to_the_end=True):
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
         ending()
-        time.sleep(0.25)
+        clock.now += 1.25 * interrupt.IMPATIENCE
         signal.raise_signal(signal.SIGINT)
         raise_again()
+    clock.now += 0.75 * interrupt.IMPATIENCE
     signal.raise_signal(signal.SIGINT)  # the third of an impatient burst
-    time.sleep(0.25)
+    clock.now += 0.5 * interrupt.IMPATIENCE
     with pytest.raises(KeyboardInterrupt):  # another one is for whoever listened before
         signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before
