@@ -180,9 +180,11 @@ class Watch:
             return Failure("timeout", f"hung: computed for {computing:g} s without progress{self._at()}")
         if self._stopped >= limits.stopped:
             return Failure("timeout", f"the worker process was stopped for {limits.stopped:g} s", outside=True)
-        if self.silence >= limits.silent * (_WAITS if self._board.waiting else 1.0):
-            reason = f"no progress for {limits.silent:g} s, for most of which it got no processor or disk{self._at()}"
-            return Failure("timeout", reason, outside=True)
+        waiting = self._board.waiting
+        silent = limits.silent * (_WAITS if waiting else 1.0)
+        if self.silence >= silent:
+            manner = "waiting for data" if waiting else "for most of which it got no processor or disk"
+            return Failure("timeout", f"no progress for {silent:g} s, {manner}{self._at()}", outside=True)
         return None
 
     def _longer_than_expected(self) -> Failure | None:

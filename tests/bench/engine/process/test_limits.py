@@ -98,8 +98,18 @@ def test_who_waits_for_data_is_not_asleep(monkeypatch):
 
 def test_without_a_processor_for_an_hour_it_came_from_outside(monkeypatch):
     failure, when = Told(monkeypatch).goes_on(9000, share=0.0, awake=True)
-    assert failure.outside
+    reason = "no progress for 3600 s, for most of which it got no processor or disk (plugin.py:3)"
+    assert failure == Failure("timeout", reason, outside=True)
     assert 3600 <= when <= 3605
+
+
+@pytest.mark.parametrize(("silent", "limit"), [(3600.0, 14400), (10.0, 40)])
+def test_who_waits_for_data_is_told_so_with_the_limit_that_it_was_held_to(monkeypatch, silent, limit):
+    told = Told(monkeypatch, silent=silent)
+    told.board.waiting = True
+    failure, when = told.goes_on(20000, share=0.0)
+    assert failure == Failure("timeout", f"no progress for {limit} s, waiting for data (plugin.py:3)", outside=True)
+    assert limit <= when <= limit + 5
 
 
 def test_stopped_for_ten_minutes_it_came_from_outside(monkeypatch):
