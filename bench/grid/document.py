@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import stat
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,25 @@ def loads(text: str, what: str) -> dict[str, Any]:
 def text_of(text: str) -> str:
     """A text as a TOML document has it, in quotes."""
     return '"' + re.sub(r'[\x00-\x1f\x7f"\\]', lambda found: f"\\u{ord(found[0]):04x}", text) + '"'
+
+
+def override(text: str, options: Mapping[str, str]) -> tuple[str, Any]:
+    """The key and the value of KEY=VALUE. Errors name --set, or the option that the key has in `options`. Raises
+    GridError."""
+    key, equals, value = text.partition("=")
+    key, value = key.strip(), value.strip()
+    said = options.get(key, f"--set {brief(text)}")
+    if not equals or not key or not value:
+        raise GridError(f"{said}: write it as KEY=VALUE, such as --set epochs=10.")
+    try:
+        parsed = loads(f"value = {value}", said)
+    except tomllib.TOMLDecodeError as error:
+        if re.search(r"[\[\]{}\"'\n]", value):
+            raise GridError(f'{said}: not a TOML value (words in a list need quotes: ["a", "b"]).') from error
+        parsed = loads(f"value = {text_of(value)}", said)
+    if set(parsed) != {"value"}:
+        raise GridError(f"{said}: give one key at a time.")
+    return key, parsed["value"]
 
 
 def _too_long(text: str, what: str) -> str:

@@ -136,6 +136,26 @@ def test_what_is_printed_is_told_and_left_out(
     assert out.startswith("tent: ")
 
 
+@pytest.mark.parametrize("installed", [True, False])
+def test_a_run_tells_it_on_the_terminal_and_not_in_its_log(
+    install: Callable, line: Line, tmp_path: Path, installed: bool
+) -> None:
+    text = GOOD.replace(
+        "from __future__ import annotations\n", f"from __future__ import annotations\n{GOOD_BUT['prints']}"
+    )
+    if installed:
+        install("tent", text)
+    else:
+        (tmp_path / "tent.py").write_text(text)
+    given = () if installed else ("--plugin", "../tent.py")
+    code, out, err = line("run", "tents.toml", "--workers", "1", *given)
+    assert code == 0
+    who = "the installed plug-in my_package.tent of my-package" if installed else "the plug-in tent.py"
+    assert err.count(f"{who} prints while it is imported, which is left out (welcome to tents).\n") == 1
+    assert "prints while" not in out
+    assert not any("prints while" in path.read_text() for path in Path("results").glob("*.log"))
+
+
 def test_nothing_is_imported_that_no_grid_names(install: Callable, line: Line, tmp_path: Path) -> None:
     install("tent", f"open({str(tmp_path / 'met')!r}, 'w').close()\nraise SystemExit\n")
     Path("other.toml").write_text("[grid]\nfamily = 'gaussian'\n")
