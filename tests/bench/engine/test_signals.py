@@ -79,7 +79,7 @@ def test_each_ends_a_run_with_the_sentence_and_its_exit_code(started, number):
     process = started.begin()
     wait_for(lambda: rows(started.path) > 0)
     process.send_signal(number)  # to the run alone, as kill and a service manager do it
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=120)
     assert process.returncode == 128 + number
     started.ended_well(said)
 
@@ -96,7 +96,7 @@ def test_three_in_a_row_are_one(started, apart):
         except ProcessLookupError:
             break
         time.sleep(apart)
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=120)
     assert process.returncode == 130
     started.ended_well(said)
 
@@ -108,7 +108,7 @@ def test_many_of_several_kinds_at_once(started):
     wait_for(lambda: rows(started.path) > 0)
     for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT, signal.SIGTERM, signal.SIGINT):
         process.send_signal(number)
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=120)
     assert process.returncode in (128 + signal.SIGHUP, 130, 143)  # which of them comes first is the kernel's choice
     started.ended_well(said)
 
@@ -137,7 +137,7 @@ def test_nohup_goes_on(started, monkeypatch):
     process = started.begin()
     wait_for(lambda: rows(started.path) > 0)
     os.killpg(process.pid, signal.SIGHUP)
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=120)
     assert process.returncode == 0
     assert out.startswith("54 done, 0 failed")
 
@@ -161,7 +161,7 @@ def test_before_there_is_anything_to_keep_it_is_one_word(started, number):
     process = started.begin()
     time.sleep(0.7)  # somewhere in imports, grid, checks
     process.send_signal(number)
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=120)
     if process.returncode == -number:
         pytest.skip("it came before Python had begun")
     assert process.returncode == 128 + number
@@ -178,7 +178,7 @@ def test_a_thread_that_a_plug_in_leaves_in_the_run_s_own_process_does_not_block_
     started.command += ["--plugin", str(plugin)]
     (tmp_path / "large.toml").write_text("[grid]\nfamily='leaves'\n")
     process = started.begin()
-    out, said = process.communicate(timeout=90)
+    out, said = process.communicate(timeout=120)
     assert process.returncode == 0, said
     assert out.startswith("1 done, 0 failed")
 

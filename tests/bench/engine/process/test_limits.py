@@ -270,7 +270,7 @@ def test_what_a_worker_has_started_ends_with_it():
     with Pool(1, 1) as pool:
         child = pool.call(f"{HERE}:start_a_process")
         assert sight.look(child)
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while (state := sight._fields(sight.PROC / str(child) / "stat")) and state[0] != "Z":
         assert time.monotonic() < until
         time.sleep(0.01)
