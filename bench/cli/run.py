@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from pathlib import Path
@@ -60,6 +59,7 @@ def verb(
     from bench.engine.process.printed import aside, surely
     from bench.engine.progress import Reporter, duration
     from bench.engine.run import Interrupted, Options, run_grid
+    from bench.grid.document import text_of
     from bench.grid.read import find_grid, load_grid
 
     if timeout is not None and not timeout > 0:
@@ -67,17 +67,17 @@ def verb(
     if not 0 <= weights < math.inf:
         raise Refused(f"--weights {weights:g}: give a number of megabytes, 0 or more; 0 keeps none.")
     with aside() as printed:  # a plug-in's module, which this process imports too, may print
-        given = plugins.add(plugin or [])
-        named = [f"network={json.dumps(network)}"] if network else []
+        given = plugins.add(plugin or [], printed.say)
+        named = [f"network=[{', '.join(map(text_of, network))}]"] if network else []
         if network and any(text.partition("=")[0].strip() == "network" for text in set_ or ()):
             raise Refused("--network and --set network both name networks; give one of them.")
-        loaded = load_grid(find_grid(grid), [*(set_ or []), *named])
+        loaded = load_grid(find_grid(grid), [*(set_ or []), *named], {"network": "--network"} if network else {})
         if unused := sorted(set(given) - {cell.family for cell in loaded.cells}):
             raise Refused(
                 f"--plugin: no cell of the grid is of the family {unused[0]}; name it under family in the grid."
             )
         for line in (*loaded.notes, *cautions(loaded.cells)):
-            print(line, file=printed.terminal)
+            printed.say(line)
         path = out or Path("results") / f"{loaded.name}.sqlite"
         options = Options(
             device.value, retry_failed, fresh, timeout, workers, weights, sys.argv[1:], overheard=printed.take

@@ -1,6 +1,6 @@
 """How work on a run file begins, whatever the work is: the lock, the file, and all that must hold before it is written.
 
-    with opening(grid, path) as opened:            # the lock; opened.file is what lies there
+    with opening(grid, path, checks) as opened:    # the lock; opened.file is what lies there
         with Pool(..., opened.first) as pool:      # workers that know the grid's plug-ins
             device = opened.device(pool, "auto")
             data = opened.examine(pool, device["kind"], cells)
@@ -31,6 +31,7 @@ from bench.grid.families import networks
 from bench.grid.read import Grid
 from bench.store import RunFile, replaceable
 from bench.store.guard import places
+from bench.store.guard.connection import Say, on_stderr
 from bench.store.guard.errors import shown
 
 COLUMNS = 80
@@ -52,8 +53,9 @@ class Checks:
 
 
 @contextmanager
-def opening(grid: Grid, path: Path, checks: Checks, *, fresh: bool = False) -> Iterator[Opened]:
+def opening(grid: Grid, path: Path, checks: Checks, *, fresh: bool = False, say: Say = on_stderr) -> Iterator[Opened]:
     """Hold the file for this process; the one that is there is opened, unless `fresh` begins a new one in its place.
+    `say` tells a person when another program that has the file is waited for.
 
     Raises RunError where `fresh` would write over something else than a run file, or a plug-in is another than the file
     was begun with; StoreError where what is there, or lies beside it, is nothing that could be a run file.
@@ -63,8 +65,8 @@ def opening(grid: Grid, path: Path, checks: Checks, *, fresh: bool = False) -> I
             raise RunError(f"{shown(path)} is not a run file, so --fresh does not write over it; give another --out.")
         if fresh or not lock.path.exists():
             places.stale_companions(lock.path)
-        file = RunFile.open(lock.path) if lock.path.exists() and not fresh else None
-        opened = Opened(grid, lock, checks, file)
+        file = RunFile.open(lock.path, say) if lock.path.exists() and not fresh else None
+        opened = Opened(grid, lock, checks, file, say)
         try:
             opened.refuse_changed_code()
             yield opened
@@ -77,10 +79,10 @@ class Opened:
     """A grid and its file, `None` until it may be made. `damaged`: what was not as it had been written and is gone from
     the file, so that it is computed again, a sentence each."""
 
-    def __init__(self, grid: Grid, lock: Lock, checks: Checks, file: RunFile | None) -> None:
+    def __init__(self, grid: Grid, lock: Lock, checks: Checks, file: RunFile | None, say: Say) -> None:
         self.grid, self.path, self.checks, self.file = grid, lock.path, checks, file
         self.damaged = file.damaged if file else ()
-        self._lock = lock
+        self._lock, self._say = lock, say
         self.plugins = plugins.facts(grid.cells)
         self.networks = plugins.network_facts(grid.cells)
         self._cards = plugins.network_cards(grid.cells, self.networks)
@@ -128,7 +130,7 @@ class Opened:
     def keep(self, meta: Mapping[str, Any]) -> RunFile:
         """The file; a new one with these facts where there is none."""
         if self.file is None:
-            self.file = RunFile.create(self.path, meta)
+            self.file = RunFile.create(self.path, meta, self._say)
             self._lock.hold_file()
         return self.file
 

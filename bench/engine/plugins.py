@@ -7,7 +7,6 @@ are still what they were when the run began.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from bench.engine.local import Pool, Task, TaskFailed
 from bench.grid.cell import Cell
 from bench.grid.errors import MOST, UserError, brief
 from bench.grid.families import architectures, networks, registry, trial
+from bench.store.guard.connection import Say, on_stderr
 
 
 class PluginError(UserError):
@@ -32,9 +32,9 @@ class Origin:
     sha256: str
 
 
-def add(files: Iterable[Path]) -> list[str]:
+def add(files: Iterable[Path], say: Say = on_stderr) -> list[str]:
     """Take plug-ins into this process's registry, their laws untried; gives the families of the files. Each is imported
-    in a process of its own first, and what it prints is told on stderr. Raises PluginError."""
+    in a process of its own first, and `say` tells a person what it prints. Raises PluginError."""
     registry()
     from vae_core.plugins import register  # without torch, as the registry is read by now
 
@@ -47,23 +47,21 @@ def add(files: Iterable[Path]) -> list[str]:
     except ValueError as error:
         raise PluginError(brief(f"{error}.", MOST)) from None
     finally:
-        _tell(said)
+        for sentence in said:
+            say(sentence)
     return families
 
 
 def named(family: str) -> None:
-    """Take in the family of an installed package, where it is one. Raises PluginError."""
+    """Take in the family of an installed package, where it is one; what it prints is told on stderr. Raises
+    PluginError."""
     said = list[str]()
     try:
         trial.take_in(family, said)
     except ValueError as error:
         raise PluginError(brief(f"{error}.", MOST)) from None
-    _tell(said)
-
-
-def _tell(said: Iterable[str]) -> None:
     for sentence in said:
-        print(sentence, file=sys.stderr)
+        on_stderr(sentence)
 
 
 def origins(families: Iterable[str]) -> tuple[Origin, ...]:

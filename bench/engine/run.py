@@ -69,7 +69,7 @@ def run_grid(grid: Grid, path: Path, options: Options, reporter: Reporter, tasks
     """
     begun = time.monotonic()
     tasks = tasks or Tasks()
-    with heard(), opening(grid, path, tasks, fresh=options.fresh) as opened:
+    with heard(), opening(grid, path, tasks, fresh=options.fresh, say=reporter.say) as opened:
         for line in opened.damaged:
             reporter.say(line)
         run = _Run(opened, options, reporter, tasks)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import stat
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +19,18 @@ from bench.grid.settings import GridError
 MOST_CELLS = 10_000  #: of a grid, before its exclusions; also the most values that a list may have
 MOST_CANDIDATES = 1_000  # of a cell that is tuned
 MOST_TABLES = 1_000  # [[cells]], and [[exclude]]
+MOST_SECTIONS = 2 * MOST_TABLES + 2  # those, [grid] and [tune]: what more there are is counted and not parsed
 MOST_BYTES = 1_000_000  # of a file
 COUNTED_BYTES = 16 * MOST_BYTES  # of a larger file, in which the values of its longest list are still counted
 DEEPEST = 10  # tables and lists inside one another; a grid needs four
 LONGEST = 4096  # letters of a text, the most that a path may have
 LARGEST = 2**63 - 1  # of TOML's whole numbers, and of the run file's
 
-_TOKEN = re.compile(
-    r'"""(?:[^"\\]++|\\.|"{1,2}(?!"))*+"{3,5}'
-    r"|'''(?:[^']++|'{1,2}(?!'))*+'{3,5}"
-    r'|"(?:[^"\\\n]++|\\.)*+"'
-    r"|'[^'\n]*+'"
+_TOKEN = re.compile(  # a text that is not closed goes on to its line's end or the file's: none is looked through twice
+    r'"""(?:[^"\\]++|\\.|"{1,2}(?!"))*+(?:"{3,5})?+'
+    r"|'''(?:[^']++|'{1,2}(?!'))*+(?:'{3,5})?+"
+    r'|"(?:[^"\\\n]++|\\.)*+"?+'
+    r"|'[^'\n]*+'?+"
     r"|(?P<comment>\#[^\n]*+)"
     r"|(?P<opened>[\[{])|(?P<closed>[\]}])|(?P<dot>\.)"
     r"|(?P<next>[,=\n][^\[\]{}\"'\#.]*+)"
@@ -73,7 +75,12 @@ def loads(text: str, what: str) -> dict[str, Any]:
     tomllib's error for what is no TOML."""
     if len(text) > MOST_BYTES:
         raise GridError(_too_long(text, what))
-    deep, dotted = _nesting(text)
+    deep, dotted, sections = _outline(text)
+    if sections > MOST_SECTIONS:
+        raise GridError(
+            f"{what} has {sections:,} sections, and a grid has {MOST_SECTIONS:,} at most: [grid], [tune], [[cells]] "
+            "and [[exclude]]; give fewer, or make several grids of it."
+        )
     if max(deep, dotted) > DEEPEST:
         kind = f"is nested {deep:,} deep" if deep > DEEPEST else f"has a key of {dotted + 1:,} parts"
         raise GridError(f"{what} {kind}, and a grid has {DEEPEST} levels at most: give each key a value or a list.")
@@ -93,6 +100,25 @@ def text_of(text: str) -> str:
     return '"' + re.sub(r'[\x00-\x1f\x7f"\\]', lambda found: f"\\u{ord(found[0]):04x}", text) + '"'
 
 
+def override(text: str, options: Mapping[str, str]) -> tuple[str, Any]:
+    """The key and the value of KEY=VALUE. Errors name --set, or the option that the key has in `options`. Raises
+    GridError."""
+    key, equals, value = text.partition("=")
+    key, value = key.strip(), value.strip()
+    said = options.get(key, f"--set {brief(text)}")
+    if not equals or not key or not value:
+        raise GridError(f"{said}: write it as KEY=VALUE, such as --set epochs=10.")
+    try:
+        parsed = loads(f"value = {value}", said)
+    except tomllib.TOMLDecodeError as error:
+        if re.search(r"[\[\]{}\"'\n]", value):
+            raise GridError(f'{said}: not a TOML value (words in a list need quotes: ["a", "b"]).') from error
+        parsed = loads(f"value = {text_of(value)}", said)
+    if set(parsed) != {"value"}:
+        raise GridError(f"{said}: give one key at a time.")
+    return key, parsed["value"]
+
+
 def _too_long(text: str, what: str) -> str:
     longest = max((found[0].count(",") + 1 for found in _LIST.finditer(text)), default=0)
     if longest > MOST_CELLS:
@@ -103,22 +129,32 @@ def _too_long(text: str, what: str) -> str:
     return f"{what} holds more than {MOST_BYTES:,} letters, which is no grid; give less, or make several grids of it."
 
 
-def _nesting(text: str) -> tuple[int, int]:
-    """How deep brackets stand inside one another at the most, and the most dots of a key."""
-    depth = deepest = dots = most = 0
+def _outline(text: str) -> tuple[int, int, int]:
+    """How deep brackets stand inside one another at the most, the most dots of a key, and how many sections there are:
+    brackets with which a line begins, outside of all others."""
+    depth = deepest = dots = most = sections = 0
+    begins = True  # whether nothing but blanks stands on the line so far
     for token in _TOKEN.finditer(text):
         kind = token.lastgroup
-        if kind == "dot":
-            dots += 1
-            most = max(most, dots)
+        if kind == "next":
+            dots = 0
+            if not depth:
+                begins = not token[0].rpartition("\n")[2].strip(" \t")
         elif kind == "opened":
             depth, dots = depth + 1, 0
-            deepest = max(deepest, depth)
+            if depth > deepest:
+                deepest = depth
+            sections += begins
+            begins = False
         elif kind == "closed":
             depth, dots = max(depth - 1, 0), 0
+        elif kind == "dot":
+            dots += 1
+            if dots > most:
+                most = dots
         elif kind:
             dots = 0
-    return deepest, most
+    return deepest, most, sections
 
 
 def _require_values(document: dict[str, Any], what: str) -> None:

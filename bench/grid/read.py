@@ -32,16 +32,16 @@ any cell of its block is an error. `family = "discretised_logistic"` is another 
 from __future__ import annotations
 
 import math
-import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from bench.grid import old
 from bench.grid.cell import Cell, Described, labels
-from bench.grid.document import MOST_CANDIDATES, MOST_CELLS, loads, read_text, text_of
+from bench.grid.document import MOST_CANDIDATES, MOST_CELLS, loads, override, read_text
 from bench.grid.errors import brief, quoted, some
 from bench.grid.expand import Block, exclusion, expand, matches, most_cells, require_read
 from bench.grid.families import option_names, registry, trial
@@ -88,28 +88,33 @@ def _is_there(path: Path) -> bool:
     return True
 
 
-def load_grid(path: Path, overrides: Sequence[str] = ()) -> Grid:
-    """Read a grid file; `overrides` are KEY=VALUE texts that replace a key in [grid] and in every block.
+def load_grid(path: Path, overrides: Sequence[str] = (), options: Mapping[str, str] = MappingProxyType({})) -> Grid:
+    """Read a grid file; `overrides` are KEY=VALUE texts that replace a key in [grid] and in every block. They are of
+    --set, but for those of a key in `options`, which an option of its own gave.
 
     Raises GridError.
     """
-    return parse_grid(read_text(path), path.stem, brief(path.name), overrides)
+    return parse_grid(read_text(path), path.stem, brief(path.name), overrides, options)
 
 
-def parse_grid(text: str, name: str, file: str, overrides: Sequence[str] = ()) -> Grid:
+def parse_grid(
+    text: str, name: str, file: str, overrides: Sequence[str] = (), options: Mapping[str, str] = MappingProxyType({})
+) -> Grid:
     """The grid in a TOML text; `file` is what errors call it. Raises GridError."""
     try:
         document = loads(text, file)
     except tomllib.TOMLDecodeError as error:
         raise GridError(f"{file} is not valid TOML: {error}.") from error
     about, shared, tables, exclusions = _sections(document, file)
-    given = dict(_override(text) for text in overrides)
+    given = dict(override(text, options) for text in overrides)
     of_plugins = _take_in_plugins(file, [shared, *tables, *exclusions, given])
-    tune = _tuned(file, document.get("tune"), given)
+    tune = _tuned(file, document.get("tune"), given, options)
     for number, table in enumerate(exclusions, 1):
         require_one_role(f"{file}, [[exclude]] {number}", table, tune, "[tune]")
     given = {key: value for key, value in given.items() if not key.startswith(SET)}
-    blocks, notes = _blocks(file, shared, tables, given, tune)
+    over = {"--set": {key: value for key, value in given.items() if key not in options}}
+    over |= {option: {key: given[key]} for key, option in options.items() if key in given}
+    blocks, notes = _blocks(file, shared, tables, over, tune)
     blocks, no_room = _with_room(blocks, given)
     notes += no_room
     _require_size(file, blocks)
@@ -181,29 +186,16 @@ def _take_in_plugins(file: str, tables: Iterable[Mapping[str, Any]]) -> list[str
     return said
 
 
-def _override(text: str) -> tuple[str, Any]:
-    key, equals, value = text.partition("=")
-    key, value, said = key.strip(), value.strip(), f"--set {brief(text)}"
-    if not equals or not key or not value:
-        raise GridError(f"{said}: write it as KEY=VALUE, such as --set epochs=10.")
-    try:
-        parsed = loads(f"value = {value}", said)
-    except tomllib.TOMLDecodeError as error:
-        if re.search(r"[\[\]{}\"'\n]", value):
-            raise GridError(f'{said}: not a TOML value (words in a list need quotes: ["a", "b"]).') from error
-        parsed = loads(f"value = {text_of(value)}", said)
-    if set(parsed) != {"value"}:
-        raise GridError(f"{said}: give one key at a time.")
-    return key, parsed["value"]
-
-
-def _tuned(file: str, table: dict[str, Any] | None, given: dict[str, Any]) -> dict[str, tuple[Any, ...]]:
+def _tuned(
+    file: str, table: dict[str, Any] | None, given: dict[str, Any], options: Mapping[str, str]
+) -> dict[str, tuple[Any, ...]]:
     """The candidates of what is tuned: those of [tune], `--set tune.KEY=[…]` in their place, and nothing for a key that
     --set gives a value."""
     asked = {key.removeprefix(SET): value for key, value in given.items() if key.startswith(SET)}
     axes = {} if table is None else tune_axes(f"{file}, [tune]", table)
     axes |= tune_axes("--set", asked) if asked else {}
-    require_one_role("--set", given, asked, "another --set")
+    for key in given:
+        require_one_role(options.get(key, "--set"), [key], asked, "--set" if key in options else "another --set")
     return {key: values for key, values in axes.items() if key not in given}
 
 
@@ -211,16 +203,18 @@ def _blocks(
     file: str,
     shared: dict[str, Any],
     tables: list[dict[str, Any]],
-    given: dict[str, Any],
+    over: dict[str, dict[str, Any]],
     tune: dict[str, tuple[Any, ...]],
 ) -> tuple[list[Block], list[str]]:
-    """[grid] and --set merged into every block, all axes valid, options only where some family takes them; and a
-    sentence for each of them that is written otherwise now."""
+    """[grid], and `over`, what options of the command line give, by their names, merged into every block, all axes
+    valid, options of families only where some family takes them; and a sentence for each of these places in which
+    something is written otherwise now."""
     single = tables == [{}]
     sources = {f"{file}, [grid]": shared}
     if not single:
         sources |= {f"{file}, [[cells]] {number}": table for number, table in enumerate(tables, 1)}
-    sources["--set"] = given
+    sources |= over
+    given = {key for table in over.values() for key in table}
     axes: dict[str, dict[str, tuple[Any, ...]]] = {}
     for source, table in sources.items():
         require_one_role(source, table, tune, "[tune]")
@@ -231,7 +225,9 @@ def _blocks(
     blocks = []
     for number, table in enumerate(tables, 1):
         where = f"{file}, [grid]" if single else f"{file}, [[cells]] {number}"
-        merged, pairs = old.merged((axes[f"{file}, [grid]"], {} if single else axes[where], axes["--set"]))
+        merged, pairs = old.merged(
+            (axes[f"{file}, [grid]"], {} if single else axes[where], *(axes[option] for option in over))
+        )
         if "family" not in merged:
             raise GridError(f"{where}: the key 'family' is missing; give one or a list (vae-bench list likelihoods).")
         blocks.append(Block(where, merged, pairs, tune))
@@ -240,9 +236,9 @@ def _blocks(
             if "network" not in given:
                 require_read(where, {key: value for key, value in table.items() if key not in given}, blocks[-1:])
     everywhere = {family for block in blocks for family in block.axes["family"]}
-    for source in (f"{file}, [grid]", "--set"):
+    for source in (f"{file}, [grid]", *over):
         _check_options_are_taken(source, sources[source], sorted(everywhere))
-        if source == "--set" or "network" not in given:  # which may look at less than the file has keys for
+        if source in over or "network" not in given:  # which may look at less than the file has keys for
             require_read(source, sources[source], blocks)
     require_read(f"{file}, [tune]", tune, blocks)
     return blocks, list(old.notes(sources))

@@ -103,11 +103,10 @@ def survey_grid(grid: Grid, path: Path, options: Options, reporter: Reporter, ta
     named = kinds(grid.cells)
     reference = chosen(named, options.kind)
     threads = options.threads or cores()
-    log = Log(path)
     with (
         heard(),
-        opening(grid, path, tasks) as opened,
-        _said_at_last(log, reporter),
+        opening(grid, path, tasks, say=reporter.say) as opened,
+        _logged(opened.path, reporter) as log,
         Pool(1, threads, opened.first, log=log) as pool,
     ):
         for line in opened.damaged:
@@ -129,10 +128,12 @@ def survey_grid(grid: Grid, path: Path, options: Options, reporter: Reporter, ta
 
 
 @contextmanager
-def _said_at_last(log: Log, reporter: Reporter) -> Iterator[None]:
-    """Says where is what was printed, however it ended."""
+def _logged(run: Path, reporter: Reporter) -> Iterator[Log]:
+    """The log of a run file, which is the file itself and no link to it, so that it has one log by whatever name; says
+    where is what was printed, however it ended."""
+    log = Log(run)
     try:
-        yield
+        yield log
     finally:
         if where := log.close():
             reporter.say(where)

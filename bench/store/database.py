@@ -12,7 +12,17 @@ from typing import Any
 from bench.grid.errors import some
 from bench.store.guard import connection as guarded
 from bench.store.guard import content, digests, places, schema
-from bench.store.guard.connection import cannot_write, connect, distrust, only_reading, reading, transaction
+from bench.store.guard.connection import (
+    Connection,
+    Say,
+    cannot_write,
+    connect,
+    distrust,
+    on_stderr,
+    only_reading,
+    reading,
+    transaction,
+)
 from bench.store.guard.content import Content, Part
 from bench.store.guard.errors import ELSEWHERE, StoreError, damaged, shown
 from bench.store.guard.header import begins_as_run
@@ -61,11 +71,12 @@ def open_to_read(path: Path, tables: Sequence[str] = tuple(content.PARTS)) -> It
         connection.close()
 
 
-def open_to_write(path: Path) -> tuple[sqlite3.Connection, list[str]]:
+def open_to_write(path: Path, say: Say = on_stderr) -> tuple[Connection, list[str]]:
     """A run file to be gone on with, and what in it was damaged, a sentence each: that is gone from it, so that it is
-    computed again. An older one is changed into one of this format, wholly or not at all. Raises StoreError."""
+    computed again. An older one is changed into one of this format, wholly or not at all. `say` tells a person for
+    whom it is waited, now and in every transaction. Raises StoreError."""
     _look_at(path)
-    connection = connect(path, create=False)
+    connection = connect(path, create=False, say=say)
     try:
         with only_reading(connection, path):
             guarded.begin_to_read(connection, path)

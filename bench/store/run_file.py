@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -27,6 +26,7 @@ from bench.store.database import (
     transaction,
 )
 from bench.store.guard import content, places
+from bench.store.guard.connection import Connection, Say, on_stderr
 from bench.store.guard.values import check_meta
 from bench.store.plain import Value, as_json, cleaned, meta_rows, spec_row, tuples
 from bench.store.reference_rows import ReferenceResult, row_of
@@ -84,13 +84,13 @@ class RunFile:
     `damaged`: what was not as it had been written when the file was opened, and is gone from it, a sentence each.
     """
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, damaged: Sequence[str] = ()) -> None:
+    def __init__(self, path: Path, connection: Connection, damaged: Sequence[str] = ()) -> None:
         self.path = path
         self.damaged = tuple(damaged)
         self._connection = connection
 
     @classmethod
-    def create(cls, path: Path, meta: Mapping[str, Any]) -> RunFile:
+    def create(cls, path: Path, meta: Mapping[str, Any], say: Say = on_stderr) -> RunFile:
         """Make a new run file at `path`, in place of whatever is there, in one atomic step.
 
         It is written beside its place and moved there when it is whole, so a full disk leaves no stump and an older run
@@ -101,7 +101,7 @@ class RunFile:
         try:
             for stump in (part, part.with_name(part.name + "-journal")):
                 stump.unlink(missing_ok=True)
-            connection = database.connect(part, create=True)
+            connection = database.connect(part, create=True, say=say)
             try:
                 with transaction(connection, path):
                     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -124,14 +124,15 @@ class RunFile:
         finally:
             for stump in (part, part.with_name(part.name + "-journal")):
                 stump.unlink(missing_ok=True)
-        return cls.open(path)
+        return cls.open(path, say)
 
     @classmethod
-    def open(cls, path: Path) -> RunFile:
+    def open(cls, path: Path, say: Say = on_stderr) -> RunFile:
         """Open a run file to read and write it; one of an older format is brought along, and cells that are damaged are
         taken out. Raises StoreError if it is damaged as a whole, or no run file of a format that can be brought along.
+        `say` tells a person for whom it is waited, then and whenever it is written to.
         """
-        return cls(path, *open_to_write(path))
+        return cls(path, *open_to_write(path, say))
 
     def close(self) -> None:
         self._connection.close()

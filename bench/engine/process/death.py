@@ -39,7 +39,7 @@ class Failure:
     outside: bool = False
 
     def final(self, times: int) -> Failure:
-        """As it is told once it was tried so many times."""
+        """As it is told once it was tried so many times: the one place where the words on another try are put."""
         if not self.outside:
             return self
         reason = self.reason + (", twice" if times == 2 else f", {times} times" if times > 2 else "")
@@ -65,7 +65,7 @@ def of_error(error: BaseException, place: str) -> Failure:
     said = words if isinstance(error, ValueError | OSError) else None
     reason = f"{type(error).__name__}: {words} ({place})"
     outside = isinstance(error, OSError) and error.errno in _TROUBLE
-    return Failure("oom" if memory else "failed", f"{reason}; {AGAIN}" if outside else reason, said)
+    return Failure("oom" if memory else "failed", reason, said, outside)
 
 
 def of_exit(code: int | None, *, begun: bool, evidence: str | None) -> Failure:

@@ -7,8 +7,9 @@ anew with each report:
 - *asleep*: no thread of it, nor of what it started, computes or waits for a processor or a disk (Linux's /proc), and it
   uses less than a fifth of a processor. Honest work is not asleep for a minute between two steps.
 - *computing*: seconds of processor time, so that a loaded machine makes nobody late.
-- *silent*: all seconds, those without a processor or a disk too. Who had neither for an hour, or was stopped (SIGSTOP)
-  for ten minutes, did not fail by itself: that counts as coming from outside.
+- *silent*: all seconds but those in which data are waited for (four hours of these are too many), those without a
+  processor or a disk too. Who had neither for most of an hour, or of twice what it may compute, or was stopped
+  (SIGSTOP) for ten minutes, did not fail by itself: that counts as coming from outside.
 
 Whole tasks are held to a multiple of what tasks of their kind took in this run, trainings to a multiple of what their
 first epoch predicts: fifty times, since refining a score may well take twenty times what another cell of the kind took.
@@ -89,7 +90,7 @@ class Watch:
         self.silence = 0.0  #: since it last reported progress
         self.manner = ""  #: in which it is silent: "asleep", "computing", "stopped", "waiting"
         self.resident = 0  #: bytes of memory, when they were seen last
-        self._asleep = self._computing = self._stopped = 0.0
+        self._asleep = self._computing = self._stopped = self._waited = 0.0
         self._training, self._trained = 0.0, 0.0
         self._last, self._done = now, board.done
         self._seen: tuple[float, sight.Seen] | None = None
@@ -126,7 +127,7 @@ class Watch:
         self.resident = sight.resident(self._process) or self.resident
 
     def _fresh(self) -> None:
-        self.silence = self._asleep = self._computing = self._stopped = 0.0
+        self.silence = self._asleep = self._computing = self._stopped = self._waited = 0.0
         self.manner, self._seen = "", None
 
     def _look_at_training(self, passed: float) -> None:
@@ -156,6 +157,7 @@ class Watch:
             self._stopped += passed
         elif self._board.waiting:
             self.manner = "waiting"
+            self._waited += passed
         elif seen.awake or used >= _SHARE * passed:
             self.manner = "computing"
             self._computing += used
@@ -180,9 +182,11 @@ class Watch:
             return Failure("timeout", f"hung: computed for {computing:g} s without progress{self._at()}")
         if self._stopped >= limits.stopped:
             return Failure("timeout", f"the worker process was stopped for {limits.stopped:g} s", outside=True)
-        if self.silence >= limits.silent * (_WAITS if self._board.waiting else 1.0):
-            reason = f"no progress for {limits.silent:g} s, for most of which it got no processor or disk{self._at()}"
-            return Failure("timeout", reason, outside=True)
+        waiting = self._board.waiting
+        silent = _WAITS * limits.silent if waiting else max(limits.silent, 2 * computing)  # so that the words are true
+        if self.silence - (0.0 if waiting else self._waited) >= silent:
+            manner = "waiting for data" if waiting else "for most of which it got no processor or disk"
+            return Failure("timeout", f"no progress for {silent:g} s, {manner}{self._at()}", outside=True)
         return None
 
     def _longer_than_expected(self) -> Failure | None:

@@ -21,7 +21,7 @@ HEAD = b"# What plug-ins and libraries printed during vae-bench run.\n"
 
 
 class Log:
-    """What was printed in the course of one run on `run`."""
+    """What was printed in the course of one run on `run`, the file itself and no link to it."""
 
     def __init__(self, run: Path, most: int = MOST) -> None:
         self._run, self._most = run, most
@@ -162,6 +162,10 @@ class Aside:
         """All of it, for a log; whoever takes it answers for it."""
         self._taken = True
         return self._read()
+
+    def say(self, sentence: str) -> None:
+        """A line of the run's own, on the terminal."""
+        print(sentence, file=self.terminal)
 
     @property
     def left(self) -> bytes:

@@ -17,12 +17,13 @@ import sysconfig
 import threading
 import time
 import traceback
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from types import FrameType
 from typing import Any
 
 from bench.engine.process.board import Board
-from bench.engine.process.death import AGAIN, Failure, of_error, place_of
+from bench.engine.process.death import Failure, of_error, place_of
 from bench.engine.process.memory import keep_freed_memory
 from bench.engine.process.messages import receive, send
 
@@ -62,7 +63,7 @@ def serve(channel: socket.socket, board: Board, printed: Connection | None, pare
         except Exception as error:
             failure = _told(error)
             if first:  # no fault of the task's
-                failure = Failure("failed", f"{failure.reason}; {AGAIN}", failure.said)
+                failure = replace(failure, outside=True)
             send(channel, (RAISED, failure))
         finally:
             ctypes.CDLL(None).fflush(None)

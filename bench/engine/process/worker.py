@@ -118,7 +118,9 @@ class Worker:
                     continue
                 if word in (ENDED, LEFT_OVER):
                     peers.took(task, watch.elapsed)
-                return self._over(task, value, spent=word in (LEFT_OVER, RAISED), failed=word == RAISED)
+                if word == RAISED:
+                    return self._over(task, value.final(task.lost + 1), spent=True, failed=True)
+                return self._over(task, value, spent=word == LEFT_OVER, failed=False)
         except Exception as error:  # whatever unpickling may raise
             failure = Failure("failed", f"the worker's answer could not be read: {error}")
             return self._over(task, failure, spent=True, failed=True)

@@ -12,7 +12,7 @@ import os
 import sqlite3
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -51,8 +51,22 @@ ALLOWED = (
 )
 
 
-def connect(path: Path, *, create: bool) -> sqlite3.Connection:
-    """A connection in autocommit mode that trusts nothing of the file, of which nothing is looked at yet.
+Say = Callable[[str], None]
+
+
+def on_stderr(sentence: str) -> None:
+    print(sentence, file=sys.stderr, flush=True)
+
+
+class Connection(sqlite3.Connection):
+    """A connection that knows where a person is told that another program is waited for."""
+
+    say: Say = staticmethod(on_stderr)
+
+
+def connect(path: Path, *, create: bool, say: Say = on_stderr) -> Connection:
+    """A connection in autocommit mode that trusts nothing of the file, of which nothing is looked at yet. `say` tells a
+    person whom it waits for: a run keeps its standard error for a log, and gives its terminal.
 
     Raises StoreError.
     """
@@ -61,7 +75,8 @@ def connect(path: Path, *, create: bool) -> sqlite3.Connection:
     mode = "rwc" if create else "rw" if writable else "ro"
     uri = f"{path.absolute().as_uri()}?mode={mode}"
     try:
-        connection = sqlite3.connect(uri, uri=True, timeout=FIRST_WAIT, isolation_level=None)
+        connection = sqlite3.connect(uri, uri=True, timeout=FIRST_WAIT, isolation_level=None, factory=Connection)
+        connection.say = say
         distrust(connection)
     except sqlite3.Error as error:
         raise (cannot_write if create else _cannot_read)(path, error) from error
@@ -104,8 +119,8 @@ def only_reading(connection: sqlite3.Connection, path: Path) -> Iterator[None]:
             connection.set_progress_handler(None, 0)
 
 
-def patiently(connection: sqlite3.Connection, statement: str, path: Path, seconds: float) -> None:
-    """Carry out a statement that takes a lock; where another program has it, wait for so long, and say so.
+def patiently(connection: Connection, statement: str, path: Path, seconds: float) -> None:
+    """Carry out a statement that takes a lock; where another program has it, wait for so long, and say so once.
 
     Raises StoreError where it is still held then, sqlite3.Error for all else.
     """
@@ -121,19 +136,18 @@ def patiently(connection: sqlite3.Connection, statement: str, path: Path, second
                 raise held(path) from error
         if not said:
             said = True
-            line = f"{shown(path)} is held by another program; waiting for it, {seconds:g} s at most"
-            print(line, file=sys.stderr, flush=True)
+            connection.say(f"{shown(path)} is held by another program; waiting for it, {seconds:g} s at most")
         time.sleep(0.1)
 
 
-def begin_to_read(connection: sqlite3.Connection, path: Path) -> None:
+def begin_to_read(connection: Connection, path: Path) -> None:
     """One snapshot from here on, though a run may be writing. Raises StoreError, sqlite3.Error."""
     connection.execute("BEGIN")
     patiently(connection, "SELECT 1 FROM sqlite_master LIMIT 1", path, WAIT_TO_OPEN)  # the first look takes the lock
 
 
 @contextmanager
-def transaction(connection: sqlite3.Connection, path: Path, seconds: float | None = None) -> Iterator[None]:
+def transaction(connection: Connection, path: Path, seconds: float | None = None) -> Iterator[None]:
     """All that is written inside, or nothing; another program that holds the file is waited for. Raises StoreError."""
     seconds = WAIT_TO_WRITE if seconds is None else seconds
     try:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from bench.cli.app import VERBS
 from bench.grid.families import registry
 from bench.grid.read import describe, load_grid, shipped_grids
 from bench.store import read_run
+from bench.store.guard import connection as guarded
 from bench.store.guard.errors import shown
 from bench.store.read_export import read_exported
 from bench.store.weights import cells_of
@@ -122,6 +125,23 @@ def test_a_note_on_the_overrides_is_said_once_on_stderr(vae_bench, workplace):
     )
     assert err.count("patience of 50") == 1
     assert set(read_run(Path("results/patient.sqlite")).cells["patience"]) == {0}
+
+
+@pytest.mark.parametrize("how", ["EXCLUSIVE", "IMMEDIATE"])
+def test_a_run_that_waits_for_another_program_tells_the_person(vae_bench, workplace, monkeypatch, how):
+    """And not the log, which takes what a plug-in prints: to read the file is waited for, or only to write it."""
+    assert vae_bench("run", "../small.toml")[0] == 0
+    for name in ("WAIT_TO_OPEN", "WAIT_TO_WRITE"):
+        monkeypatch.setattr(guarded, name, 0.3)
+    monkeypatch.setattr(guarded, "FIRST_WAIT", 0.1)
+    with closing(sqlite3.connect("results/small.sqlite", isolation_level=None)) as browser:
+        browser.execute(f"BEGIN {how}")
+        code, out, err = vae_bench("run", "../small.toml", "--set", "seed=[0, 1, 2]")
+    assert (code, out) == (2, "")
+    assert err.count("results/small.sqlite is held by another program; waiting for it, 0.3 s at most\n") == 1
+    assert "vae-bench: results/small.sqlite is held by another program" in err
+    assert "what plug-ins and libraries printed" not in err
+    assert files(workplace) == ["results/small.sqlite"]
 
 
 def test_compare_ends_with_1_on_a_regression_and_with_0_otherwise(vae_bench, workplace):

@@ -30,3 +30,29 @@ def test_networks_are_named_in_one_place(tmp_path: Path) -> None:
     with pytest.raises(GridError, match=r"there is no network 'none\.py': give the path of a \.py that is there"):
         run.verb("digits", network=["none.py"], out=tmp_path / "r.sqlite")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("", r'--network: network = "", but network takes'),
+        ("none", r'--network: network = "none", but network takes one of conv, mlp'),
+        ("a\x7f.py", r"--network: 'a\\x7f\.py' has a control character"),
+        ("a\udcff.py", r"--network: 'a\\udcff\.py' has a control character"),
+        ("a😀.py", r"--network: there is no network 'a😀\.py'"),
+        ("x" * 5000, r"--network: value has 5,000 letters"),
+        ('a"b\\', r'--network: network = "a\\"b\\\\", but network takes one of'),
+        ("mlp", r"--network: network lists .*mlp.* twice"),
+    ],
+)
+def test_what_is_wrong_with_a_network_names_the_option_that_gave_it(tmp_path: Path, name: str, said: str) -> None:
+    with pytest.raises(GridError, match=said) as caught:
+        run.verb("digits", network=["mlp", name], set_=["seed=[0, 1]"], out=tmp_path / "r.sqlite")
+    assert "--set" not in str(caught.value)
+    assert len(str(caught.value)) <= 300
+
+
+def test_what_is_tuned_is_given_by_no_option_besides(tmp_path: Path) -> None:
+    with pytest.raises(GridError, match=r"--network") as caught:
+        run.verb("digits", network=["mlp"], set_=["tune.network=['mlp', 'conv']"], out=tmp_path / "r.sqlite")
+    assert "another --set" not in str(caught.value)

@@ -166,7 +166,7 @@ def _sent(process: int, number: signal.Signals) -> bool:
 
 
 def _all_gone(workers: list[int]) -> None:
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while any(map(_is_worker, workers)):
         assert time.monotonic() < until, "a worker outlived its run"
         time.sleep(0.05)

@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -63,11 +62,6 @@ GOOD_BUT = {
 Line = Callable[..., tuple[int, str, str]]
 
 
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trial, "SECONDS", HANGING)
-
-
 @pytest.fixture
 def line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Line:
     """Carry out a command line in an empty folder: (exit code, stdout, stderr)."""
@@ -84,6 +78,12 @@ def line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureF
     return call
 
 
+def impatient_with(said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What does not end is given up soon; all else has its time, as a person's has: the machine may be busy."""
+    if "within" in said:
+        monkeypatch.setattr(trial, "SECONDS", HANGING)
+
+
 def one_sentence(err: str) -> None:
     assert err.startswith("vae-bench: ")
     assert err.count("\n") == 1
@@ -92,23 +92,24 @@ def one_sentence(err: str) -> None:
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_an_installed_plug_in_that_misbehaves_is_named_in_a_sentence(install: Callable, line: Line, case: str) -> None:
+def test_an_installed_plug_in_that_misbehaves_is_named_in_a_sentence(
+    install: Callable, line: Line, monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
     text, said = BAD[case]
+    impatient_with(said, monkeypatch)
     install("tent", f"{text}\n")
-    begun = time.monotonic()
     code, out, err = line("run", "tents.toml")
     assert (code, out) == (2, "")
     one_sentence(err)
     assert re.search(rf"the installed plug-in my_package\.tent of my-package {said}", err), err
     assert "uninstall it" in err or len(err) > 270
     assert not list(Path("results").glob("*"))
-    if "within" in said:
-        assert time.monotonic() - begun < 60, "it was given up"
 
 
 @pytest.mark.parametrize("case", ["leaves for good", "ends in a fault", "hangs"])
-def test_so_is_a_file(line: Line, tmp_path: Path, case: str) -> None:
+def test_so_is_a_file(line: Line, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str) -> None:
     text, said = BAD[case]
+    impatient_with(said, monkeypatch)
     (tmp_path / "tent.py").write_text(text)
     for verb in (["run", "tents.toml"], ["list", "likelihoods"]):
         code, out, err = line(*verb, "--plugin", "../tent.py")
@@ -134,6 +135,26 @@ def test_what_is_printed_is_told_and_left_out(
     assert err == f"{who} prints while it is imported, which is left out (welcome to tents).\n"
     assert "welcome" not in out
     assert out.startswith("tent: ")
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_a_run_tells_it_on_the_terminal_and_not_in_its_log(
+    install: Callable, line: Line, tmp_path: Path, installed: bool
+) -> None:
+    text = GOOD.replace(
+        "from __future__ import annotations\n", f"from __future__ import annotations\n{GOOD_BUT['prints']}"
+    )
+    if installed:
+        install("tent", text)
+    else:
+        (tmp_path / "tent.py").write_text(text)
+    given = () if installed else ("--plugin", "../tent.py")
+    code, out, err = line("run", "tents.toml", "--workers", "1", *given)
+    assert code == 0
+    who = "the installed plug-in my_package.tent of my-package" if installed else "the plug-in tent.py"
+    assert err.count(f"{who} prints while it is imported, which is left out (welcome to tents).\n") == 1
+    assert "prints while" not in out
+    assert not any("prints while" in path.read_text() for path in Path("results").glob("*.log"))
 
 
 def test_nothing_is_imported_that_no_grid_names(install: Callable, line: Line, tmp_path: Path) -> None:

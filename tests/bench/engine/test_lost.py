@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import io
 import os
 import signal
@@ -163,10 +164,35 @@ def changed() -> None:
 
 def test_what_keeps_a_worker_from_beginning_is_no_failure_of_the_cell():
     failure = end_of(Task("os:getpid", ()), Task(f"{HERE}:changed", ()))
-    assert failure.reason.endswith(AGAIN)
+    assert failure.reason.endswith(f"), twice; {AGAIN}")
+    assert failure.outside
     assert failure.said == "the plug-in was changed while it was in use; begin again"
     failure = end_of(Task("os:getpid", ()), Task("os:_exit", (5,)))
     assert failure.reason == f"the worker process ended by itself (exit code 5) before it began, twice; {AGAIN}"
+
+
+def in_trouble() -> None:
+    raise OSError(errno.EIO, "Input/output error")
+
+
+def without_memory() -> None:
+    raise MemoryError("no room")
+
+
+@pytest.mark.parametrize("first", [None, Task(f"{HERE}:in_trouble", ())], ids=["the task", "what comes before it"])
+def test_trouble_of_the_machine_is_tried_once_more_and_that_is_said_once(first):
+    failure = end_of(Task(f"{HERE}:in_trouble", ()), first)
+    assert (failure.status, failure.outside) == ("failed", True)
+    assert failure.reason.startswith("OSError: [Errno 5] Input/output error (test_lost.py:")
+    assert failure.reason.endswith(f"), twice; {AGAIN}")
+    assert failure.reason.count(AGAIN) == 1
+
+
+def test_memory_that_ran_out_before_the_task_is_oom():
+    failure = end_of(Task("os:getpid", ()), Task(f"{HERE}:without_memory", ()))
+    assert (failure.status, failure.outside) == ("oom", True)
+    assert failure.reason.startswith("MemoryError: no room (test_lost.py:")
+    assert failure.reason.endswith("), twice")
 
 
 def test_a_call_is_tried_more_often_and_then_said():

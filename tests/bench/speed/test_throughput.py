@@ -312,6 +312,31 @@ def test_results_stay_where_a_run_was_made(
     assert set(after.scaling["label"]) == {"mse_sum"}
 
 
+def prints_and_makes_up(*arguments: Any) -> dict[str, Any]:
+    print("which was printed")
+    return makes_up(*arguments)
+
+
+def test_a_file_has_one_log_by_whatever_name(
+    workplace: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made_up = survey.Tasks(
+        inspect="tests.bench.speed.test_throughput:looks_at_what_the_fake_run_saw",
+        kind="tests.bench.speed.test_throughput:prints_and_makes_up",
+        curve="tests.bench.speed.test_throughput:makes_up_a_curve",
+    )
+    monkeypatch.setattr("bench.speed.survey.Tasks", lambda: made_up)
+    Path("elsewhere").mkdir()
+    path = fake_run.write(Path("elsewhere/fake.sqlite"), fake_run.few(), images=40)
+    Path("link.sqlite").symlink_to(path)
+    arguments = ["throughput", "tiny.toml", "--quick", "--threads", "1", "--kind", "mse", "--out"]
+    for name in ("link.sqlite", str(path)):
+        assert cli.carry_out([*arguments, name]) == 0
+        assert re.search(r"what plug-ins and libraries printed is in .*elsewhere/fake\.log\n", capfd.readouterr().err)
+    assert path.with_suffix(".log").read_text().count("which was printed") == 6, "three kinds, twice"
+    assert not Path("link.log").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

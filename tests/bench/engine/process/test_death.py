@@ -151,5 +151,7 @@ class Nasty(Exception):
 def test_errors(error, status, again):
     failure = of_error(error, "a.py:1")
     assert failure.status == status
-    assert came_from_outside(failure.reason) == again
+    assert failure.outside == again
+    assert AGAIN not in failure.reason, "said once, when it was tried for the last time"
+    assert came_from_outside(failure.final(2).reason) == again
     assert "(a.py:1)" in failure.reason

@@ -98,8 +98,38 @@ def test_who_waits_for_data_is_not_asleep(monkeypatch):
 
 def test_without_a_processor_for_an_hour_it_came_from_outside(monkeypatch):
     failure, when = Told(monkeypatch).goes_on(9000, share=0.0, awake=True)
-    assert failure.outside
+    reason = "no progress for 3600 s, for most of which it got no processor or disk (plugin.py:3)"
+    assert failure == Failure("timeout", reason, outside=True)
     assert 3600 <= when <= 3605
+
+
+@pytest.mark.parametrize(("silent", "limit"), [(3600.0, 14400), (10.0, 40)])
+def test_who_waits_for_data_is_told_so_with_the_limit_that_it_was_held_to(monkeypatch, silent, limit):
+    told = Told(monkeypatch, silent=silent)
+    told.board.waiting = True
+    failure, when = told.goes_on(20000, share=0.0)  # which is not asleep
+    assert failure == Failure("timeout", f"no progress for {limit} s, waiting for data (plugin.py:3)", outside=True)
+    assert limit <= when <= limit + 5
+
+
+def test_after_a_wait_for_data_it_is_given_as_long_as_any_other(monkeypatch):
+    told = Told(monkeypatch)
+    told.board.waiting = True
+    assert told.goes_on(7200, share=0.0) is None
+    told.board.waiting = False
+    failure, when = told.goes_on(9000, share=0.0, awake=True)
+    assert "for most of which it got no processor or disk" in failure.reason
+    assert 7200 + 3595 <= when <= 7200 + 3605
+
+
+@pytest.mark.parametrize(
+    ("share", "reason"), [(0.9, "hung: computed for 3600 s"), (0.4, "no progress for 7200 s, for")]
+)
+def test_a_patient_task_that_computes_is_not_told_that_it_got_no_processor(monkeypatch, share, reason):
+    """As of references, of which a step may take an hour: the processor was theirs all the time."""
+    failure, _ = Told(monkeypatch, Task("", (), patience=6.0)).goes_on(20000, share=share, awake=True)
+    assert failure.reason.startswith(reason)
+    assert failure.outside == (share < 0.5)
 
 
 def test_stopped_for_ten_minutes_it_came_from_outside(monkeypatch):
@@ -240,7 +270,7 @@ def test_what_a_worker_has_started_ends_with_it():
     with Pool(1, 1) as pool:
         child = pool.call(f"{HERE}:start_a_process")
         assert sight.look(child)
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while (state := sight._fields(sight.PROC / str(child) / "stat")) and state[0] != "Z":
         assert time.monotonic() < until
         time.sleep(0.01)
