@@ -19,28 +19,13 @@ from bench.grid.plan import plan
 from bench.grid.read import GridError, describe, load_grid, parse_grid
 from bench.grid.settings import axis
 from tests.bench.grid.mutants import mutants, through_the_command_line
+from tests.calls import calls_of
 
 ROOT = Path(__file__).parents[3]
 GRID = "[grid]\nfamily = 'gaussian'\n"
 MOST = 300  # letters of what a person reads
 #: of functions until it is there, at most: in any case, and for each letter; a loaded machine takes any time
 CALLS = 100_000, 25
-
-
-def calls_of(function: Callable[[], object]) -> tuple[int, object]:
-    """How many functions it calls, those of C too, and what it gives: a number that no other program changes."""
-    made = 0
-
-    def counted(frame: object, event: str, _: object) -> None:
-        nonlocal made
-        made += event in ("call", "c_call")
-
-    sys.setprofile(counted)
-    try:
-        given = function()
-    finally:
-        sys.setprofile(None)
-    return made, given
 
 
 def listed(count: int, start: int = 0) -> str:

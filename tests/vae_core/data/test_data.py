@@ -24,6 +24,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from tests.calls import calls_of
 from vae_core import data
 from vae_core.data.sources import torchvision_root
 from vae_core.data.splits import order, three_ways
@@ -83,9 +84,8 @@ def test_mnist_is_the_original_files_byte_for_byte(mnist_root: Path) -> None:
 
 def test_mnist_loads_in_a_moment(mnist_root: Path) -> None:
     data.load("mnist", root=mnist_root)  # imports torchvision
-    start = time.perf_counter()
-    data.load("mnist", root=mnist_root)
-    assert time.perf_counter() - start < 2
+    made, _ = calls_of(lambda: data.load("mnist", root=mnist_root))
+    assert made < 20_000, "no image is read by itself"
 
 
 def test_frey_splits_keep_neighbouring_frames_together(frey_root: Path) -> None:
@@ -412,7 +412,7 @@ def test_a_server_that_never_answers_is_given_up(tmp_path: Path, monkeypatch: py
         start = time.perf_counter()
         with pytest.raises(data.DataError, match=r"cannot be downloaded .*timed out"):
             data.load("mnist", root=tmp_path)
-    assert time.perf_counter() - start < 10
+    assert time.perf_counter() - start < 60  # as long as a busy machine may take
     assert not list(tmp_path.iterdir())
     assert socket.getdefaulttimeout() is None
 
