@@ -26,7 +26,7 @@ from bench.report.text.findings import (
 )
 from bench.report.text.references import above_references, not_held, to_uniform
 from bench.report.text.scope import better_bound, pool, quote, scope, shares_no_seed
-from bench.report.text.spread import as_trained, made_of
+from bench.report.text.claims.spread import as_trained, made_of
 from bench.report.text.training import lost_seeds, never_scored, not_ended, training
 from bench.report.text.tuning import at_edge, tuning
 from bench.statistics.boards import Board

@@ -1,4 +1,4 @@
-"""Whether a ranking carries over from one network to another, and from one data set to another (docs/RULES.md, rule 18).
+"""Whether a ranking carries over to another network, and to another data set (docs/RULES.md, rule 18).
 
 A context is a data set with a network, both with their settings. A configuration is the same one in two contexts if all
 else that a grid asks of it is equal; what was tuned agrees where the candidates do, whatever was chosen, and a recipe
@@ -194,20 +194,17 @@ def _carried(found: Sequence[Context]) -> Carried:
 def _pairs(context: Context, keys: Sequence[str]) -> Pairs:
     """Every pair of configurations in a context, in nats; NaN of those that it lacks."""
     have = [place for place, key in enumerate(keys) if key in context.rows]
-    size = len(keys)
-    wide = [np.full((size, size), np.nan) for _ in range(4)]
-    if not have:
-        nothing = np.zeros((size, size), dtype=bool)
-        return Pairs(*wide, nothing, nothing.astype(np.int64))
-    samples = [context.board.samples[context.rows[keys[place]].config] for place in have]
-    drawn = [context.board.drawn(sample.nats) for sample in samples]
-    found = all_pairs(drawn, [sample.seeds for sample in samples], BOOTSTRAP_SEED)
-    where = np.ix_(have, have)
-    for part, field in zip(wide, (found.lead, found.low, found.high, found.p), strict=True):
-        part[where] = field
-    apart, seeds = np.zeros((size, size), dtype=bool), np.zeros((size, size), dtype=np.int64)
-    apart[where], seeds[where] = found.apart, found.seeds
-    return Pairs(*wide, apart, seeds)
+    size = (len(keys), len(keys))
+    lead, low, high, p = (np.full(size, np.nan) for _ in range(4))
+    apart, seeds = np.zeros(size, dtype=bool), np.zeros(size, dtype=np.int64)
+    if have:
+        samples = [context.board.samples[context.rows[keys[place]].config] for place in have]
+        drawn = [context.board.drawn(sample.nats) for sample in samples]
+        found = all_pairs(drawn, [sample.seeds for sample in samples], BOOTSTRAP_SEED)
+        where = np.ix_(have, have)
+        lead[where], low[where], high[where], p[where] = found.lead, found.low, found.high, found.p
+        apart[where], seeds[where] = found.apart, found.seeds
+    return Pairs(lead, low, high, p, apart, seeds)
 
 
 def _compared(
@@ -248,8 +245,8 @@ def _verdict(low: float, high: float, turned: int) -> Verdict:
 
 def _lead(pairs: Pairs, one: int, other: int, context: Context) -> Estimate:
     """By how much one is better than the other, in the context's unit."""
-    ends = (float(field[one, other]) for field in (pairs.lead, pairs.low, pairs.high))
-    return Estimate(*ends, seeds=int(pairs.seeds[one, other])).times(context.board.scale)
+    mean, low, high = (float(field[one, other]) for field in (pairs.lead, pairs.low, pairs.high))
+    return Estimate(mean, low, high, seeds=int(pairs.seeds[one, other])).times(context.board.scale)
 
 
 def _places(found: Sequence[Context], keys: Sequence[str]) -> dict[str, tuple[int | None, ...]]:

@@ -33,8 +33,10 @@ def the(tables: RunTables) -> Comparison:
 def numbers(found: Carried) -> list[tuple[object, ...]]:
     """What is found, but for the boards that it was found in."""
     return [
-        (one.one.name, one.other.name, one.shared, one.verdict, one.tau, one.low, one.high, one.kept, one.open)
-        + tuple((turn.better, turn.worse, round(turn.lead.mean, 9), round(turn.lag.low, 9)) for turn in one.turned)
+        (
+            *(one.one.name, one.other.name, one.shared, one.verdict, one.tau, one.low, one.high, one.kept, one.open),
+            *((turn.better, turn.worse, round(turn.lead.mean, 9), round(turn.lag.low, 9)) for turn in one.turned),
+        )
         for one in found.comparisons
     ]
 
