@@ -75,10 +75,16 @@ def test_what_carries_over_is_said_first_with_its_interval(tmp_path: Path) -> No
 
 def test_networks_and_data_are_told_apart_and_what_turns_round_is_named() -> None:
     network, data, both = said(several())
-    assert network.startswith("To another network on the same data (digits: conv and mlp) the ranking carries over in part")
+    assert network.startswith(
+        "To another network on the same data (digits: conv and mlp) the ranking carries over in part"
+    )
     assert network.endswith("What turns round: gaussian σ=pixel and gaussian σ=shared.")
-    assert data.startswith("To other data with the same network the ranking turns round in 1 and is not compared in 2 of 3")
-    assert both.startswith("To another network and other data the ranking turns round in 1 and is not compared in 1 of 2")
+    assert data.startswith(
+        "To other data with the same network the ranking turns round in 1 and is not compared in 2 of 3"
+    )
+    assert both.startswith(
+        "To another network and other data the ranking turns round in 1 and is not compared in 1 of 2"
+    )
 
 
 def test_the_pairs_that_turn_round_have_both_differences(shown: Element) -> None:
@@ -87,7 +93,7 @@ def test_the_pairs_that_turn_round_have_both_differences(shown: Element) -> None
     assert len(rows) == 1 + 15 + 14
     better, worse, one, lead, other, lag = rows[0]
     assert (better, worse, one, other) == ("gaussian σ=shared", "gaussian σ=pixel", "digits, conv", "digits, mlp")
-    assert lead.startswith("0.") and lag.startswith("0.") and "[0." in lead and "[0." in lag
+    assert all(by.startswith("0.") and "[0." in by for by in (lead, lag))
 
 
 def test_too_little_to_compare_is_said_in_words(shown: Element) -> None:

@@ -87,7 +87,8 @@ def noisy(tables: RunTables, noise: float, draw: int) -> RunTables:
     rng = np.random.default_rng(draw)
     level = -tables.cells["valid_bits_per_dim"].to_numpy() * 64 * fake_run.LN2  # what the fake was told to score
     rows = tables.per_image.groupby("cell", sort=False).indices
-    scored, means, own = tables.per_image["iw_nats"].to_numpy(copy=True), [], {}
+    scored, means = tables.per_image["iw_nats"].to_numpy(copy=True), []
+    own: dict[str, np.ndarray] = {}
     for nats, cell, config in zip(level, tables.cells["cell"], tables.cells["config"], strict=True):
         count = len(rows[cell])
         taste = own.setdefault(config, noise * rng.standard_normal(count))

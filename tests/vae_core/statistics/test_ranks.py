@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -38,9 +40,9 @@ def test_one_order_and_the_opposite_one() -> None:
 
 @given(st.lists(st.integers(-30, 30), min_size=3, max_size=7, unique=True), st.randoms(use_true_random=False))
 @settings(max_examples=25, deadline=None)
-def test_it_is_scipy_s_tau_within_its_interval(values: list[int], random: object) -> None:
+def test_it_is_scipy_s_tau_within_its_interval(values: list[int], chance: random.Random) -> None:
     means = np.array(values, dtype=float)
-    other = np.array(random.sample(values, len(values)), dtype=float)  # type: ignore[attr-defined]
+    other = np.array(chance.sample(values, len(values)), dtype=float)
     rng = np.random.default_rng(5)
     one, two = place(means, rng), place(other, rng)
     found = agreement(one, two)
