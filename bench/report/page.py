@@ -18,6 +18,8 @@ from bench.report.catalogue import catalogue
 from bench.report.numbers import NOTHING, kind_of_values, number, percent, several, tested_on
 from bench.report.pictures import Gallery, galleries
 from bench.report.tables.baseline import Baseline, baseline
+from bench.report.tables.claims.carry import carry
+from bench.report.tables.claims.spread import Spread, spread_table
 from bench.report.tables.diagnostics import Diagnostics, diagnostics, meanings
 from bench.report.tables.drawers import Drawers, drawers, shares
 from bench.report.tables.entries import MOST, known
@@ -25,7 +27,6 @@ from bench.report.tables.failures import failures
 from bench.report.tables.ranking import LeftOut, Ranking, left_out, ranking
 from bench.report.tables.references import References, kinds, references
 from bench.report.tables.speeds import Timed, speed_columns, speeds
-from bench.report.tables.spread import Spread, spread_table
 from bench.report.tables.tuning import tuning
 from bench.report.tables.unranked import density_lines, recipe_lines
 from bench.report.tables.whiskers import DRAWN
@@ -128,6 +129,7 @@ def context(tables: RunTables, ranked: Sequence[Board] | None = None) -> dict[st
         "notices": notices(tables, failed),
         "sections": sections,
         "figures": of_run,
+        "carried": carry(ranked),
         "speed_columns": speed_columns(tables.throughput),
         "tuning": tuning(tables, ranked, looks),
         "recipes": recipe_lines(ranked),

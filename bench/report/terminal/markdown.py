@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from bench.report.numbers import NOTHING, bracket, kind_of_values, measured, number
 from bench.report.provenance import git, invocations
+from bench.report.text.claims.carry import sentences as carry_over
 from bench.report.text.decision import decision
 from bench.report.text.findings import first_of, left_out, without_data
 from bench.report.text.references import mark, tag
@@ -18,6 +19,7 @@ from bench.report.text.run import headline_facts, notices
 from bench.report.text.training import fewer_seeds
 from bench.report.text.verdict import sentences
 from bench.statistics.boards import Board, boards
+from bench.statistics.claims.carry import carried
 from bench.statistics.contests import said, specs
 from bench.statistics.references import in_short
 from bench.statistics.rows import Row
@@ -42,6 +44,8 @@ def markdown(tables: RunTables) -> str:
         parts += _board(board)
     if not ranked:
         parts.append(f"Nothing can be ranked: none of the {len(tables.cells)} cells gave a log-likelihood.")
+    for found in carried(ranked):
+        parts += ["### Does the ranking carry over?", *map(_words, carry_over(found))]
     return "\n\n".join([*parts, _provenance(tables)]) + "\n"
 
 

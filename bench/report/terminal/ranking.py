@@ -9,12 +9,14 @@ from collections.abc import Iterator, Sequence
 from bench.report.numbers import NOTHING, bound, bracket, measured, several, tested_on
 from bench.report.provenance import loud
 from bench.report.terminal.notes import CELL, EDGE, Note, notes, seeds_mark
+from bench.report.text.claims.carry import short
 from bench.report.text.doubts import caution
 from bench.report.text.references import SHORT_MARKS, crown, distance, mark
 from bench.report.text.run import DIFFER, by_reason
 from bench.report.text.tuning import value_text, words
 from bench.report.text.verdict import sentences
 from bench.statistics.boards import Board, boards
+from bench.statistics.claims.carry import carried
 from bench.statistics.rows import Row, Withheld
 from bench.statistics.scored import unusable
 from bench.store import RunTables
@@ -36,6 +38,7 @@ def ranking_text(tables: RunTables, width: int = 80, ranked: Sequence[Board] | N
     blocks += [block for board in ranked for block in _board(board, width, said)]
     if not ranked:
         blocks.append(["Nothing can be ranked: no cell has usable numbers."])
+    blocks += [_wrapped(short(found), width) for found in carried(ranked)]
     blocks.append(_failures(tables, width, alone=not ranked))
     text = "\n\n".join("\n".join(block) for block in blocks if block)
     for shown, typed in TYPED.items():

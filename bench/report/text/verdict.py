@@ -11,6 +11,7 @@ import numpy as np
 from markupsafe import Markup, escape
 
 from bench.report.numbers import amount, bracket, count, drawn_by, listed, measured, withheld
+from bench.report.text.claims.spread import as_trained, made_of
 from bench.report.text.comparisons import learned_sigma, recipes, twins
 from bench.report.text.ends import end_bins
 from bench.report.text.findings import (
@@ -26,7 +27,6 @@ from bench.report.text.findings import (
 )
 from bench.report.text.references import above_references, not_held, to_uniform
 from bench.report.text.scope import better_bound, pool, quote, scope, shares_no_seed
-from bench.report.text.spread import as_trained, made_of
 from bench.report.text.training import lost_seeds, never_scored, not_ended, training
 from bench.report.text.tuning import at_edge, tuning
 from bench.statistics.boards import Board

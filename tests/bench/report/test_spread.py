@@ -11,7 +11,7 @@ import pytest
 
 from bench.grid.read import parse_grid
 from bench.report.numbers import measured
-from bench.report.text.spread import TOPIC, has_bins
+from bench.report.text.claims.spread import TOPIC, has_bins
 from bench.statistics.claims.spread import spread
 from tests.bench.report.fake_run import Setting
 from tests.bench.report.planted import grey, of, planted, twins

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.report.numbers import NOTHING, bracket, measured, number, several
-from bench.report.text.spread import name
+from bench.report.text.claims.spread import name
 from bench.statistics.boards import Board
 from bench.statistics.claims.spread import Axis, Effect, spread, tuning
 from bench.statistics.tuning import Search
