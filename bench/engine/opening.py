@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import json
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ from bench.engine.lock import Lock, locked
 from bench.engine.provenance import provenance
 from bench.grid.cell import Cell
 from bench.grid.errors import UserError
+from bench.grid.families import make, registry
 from bench.grid.read import Grid
 from bench.store import RunFile, replaceable
 from bench.store.guard import places
@@ -115,6 +117,7 @@ class Opened:
             )
             if asking := [cell for cell in cells if cell.data == asked and _networks_of(cell)]:
                 self.ask(pool, self.checks.networks, asking, facts[key]["shape"], facts[key]["levels"])
+        _refuse_shapes(cells, facts)
         return stored | facts
 
     def remarked(self, data: Mapping[str, Mapping[str, Any]], cells: Iterable[Cell]) -> list[str]:
@@ -174,6 +177,15 @@ def _networks_of(cell: Cell) -> set[str]:
     """The network of a cell, or those that it may have where that is tuned, but for perceptrons: they are built for
     images of any shape."""
     return {cell.network, *cell.tune.get("network", ())} - {"mlp"}
+
+
+def _refuse_shapes(cells: Iterable[Cell], facts: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raises RunError for a cell whose likelihood has no probability for images of its data's shape."""
+    asked = {(cell.family, cell.data.key, json.dumps(dict(cell.options), sort_keys=True)): cell for cell in cells}
+    for cell in asked.values():
+        likelihood = make(cell.family, cell.options)
+        if why := registry().refusal(likelihood, tuple(facts[cell.data.key].get("shape", ()))):
+            raise RunError(f"{cell.data.dataset}: {why}, or other data.")
 
 
 def remark_lines(name: str, facts: Mapping[str, Any], width: int) -> list[str]:
