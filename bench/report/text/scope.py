@@ -26,7 +26,7 @@ from vae_core.statistics.intervals import Verdict
 NETWORK = ("network", "hidden", "activation", "latent")
 #: what networks other than perceptrons have besides, and how it is said
 BESIDES = {
-    "channels": "channels {}",
+    "widths": "channels {}",
     "depth": "depth {}",
     "kernel": "kernel {}",
     "normalisation": "normalisation {}",
@@ -172,7 +172,7 @@ def _besides(rows: Sequence[Row]) -> list[str]:
     said = []
     for key, text in BESIDES.items():
         of = [row for row in rows if row.settings.get(key) is not None and key not in row.tuned.candidates]
-        if key in ("channels", "kernel"):  # which a perceptron has not, and others always
+        if key in ("widths", "kernel"):  # which a perceptron has not, and others always
             values = _several(row.settings[key] for row in of if row.settings["network"] in ("conv", "resnet"))
         else:
             usual = KEYS[key].absent
