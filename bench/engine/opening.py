@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import json
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,7 +28,7 @@ from bench.engine.lock import Lock, locked
 from bench.engine.provenance import provenance
 from bench.grid.cell import Cell
 from bench.grid.errors import UserError, brief
-from bench.grid.families import networks
+from bench.grid.families import make, networks, registry
 from bench.grid.read import Grid
 from bench.store import RunFile, replaceable
 from bench.store.guard import places
@@ -120,6 +121,7 @@ class Opened:
             )
             if asking := [cell for cell in cells if cell.data == asked and _choosy(cell)]:
                 self.ask(pool, self.checks.networks, asking, facts[key]["shape"], facts[key]["levels"])
+        _refuse_shapes(cells, facts)
         return stored | facts
 
     def remarked(self, data: Mapping[str, Mapping[str, Any]], cells: Iterable[Cell]) -> list[str]:
@@ -180,6 +182,15 @@ def _choosy(cell: Cell) -> bool:
     that says of which images it cannot be built."""
     known, names = networks(), plugins.networks_of([cell])
     return any(known.is_own(name) or known.get(name).fit is not known.Network.fit for name in names)
+
+
+def _refuse_shapes(cells: Iterable[Cell], facts: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raises RunError for a cell whose likelihood has no probability for images of its data's shape."""
+    asked = {(cell.family, cell.data.key, json.dumps(dict(cell.options), sort_keys=True)): cell for cell in cells}
+    for cell in asked.values():
+        likelihood = make(cell.family, cell.options)
+        if why := registry().refusal(likelihood, tuple(facts[cell.data.key].get("shape", ()))):
+            raise RunError(f"{cell.data.dataset}: {why}, or other data.")
 
 
 def remark_lines(name: str, facts: Mapping[str, Any], width: int) -> list[str]:

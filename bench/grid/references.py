@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from bench.grid.cell import Cell, DataSpec, short_name
-from bench.grid.families import Scalar, references, registry, views
+from bench.grid.families import Scalar, make, references, registry, views
 
 
 @dataclass(frozen=True)
@@ -66,12 +66,14 @@ def of_grid(cells: Iterable[Cell]) -> list[ReferenceSpec]:
 
 
 def _named(cells: Iterable[Cell]) -> Iterable[tuple[str, tuple[Mapping[str, Scalar], ...]]]:
-    """The names of a contest's references, each with the settings that it is tried at."""
+    """The names of a contest's references, each with the settings that it is tried at. One of a family is a table of
+    each dimension's own masses: of settings that couple the channels of a pixel there is none."""
     tried: dict[str, dict[str, Mapping[str, Scalar]]] = {}
     for cell in cells:
         if not registry().get(cell.family).recipe:
             setting = json.dumps(dict(cell.options), sort_keys=True)
-            tried.setdefault(cell.family, {})[setting] = cell.options
+            if setting not in tried.get(cell.family, {}) and not make(cell.family, cell.options).couples_channels:
+                tried.setdefault(cell.family, {})[setting] = cell.options
     for name in references().names():
         if references().get(name).of_families:
             for family, settings in tried.items():

@@ -21,7 +21,7 @@ from typing import Any
 
 from vae_core.likelihoods import _module, _plugins
 from vae_core.likelihoods._base import Card, Density, Layout, Likelihood, Mass, Recipe, Seen, stack
-from vae_core.likelihoods._channels import told
+from vae_core.likelihoods._channels import refusal, told
 from vae_core.likelihoods._plugins import Offer, Plugin
 
 __all__ = [
@@ -44,6 +44,7 @@ __all__ = [
     "names",
     "offers",
     "plugins",
+    "refusal",
     "stack",
     "told",
 ]

@@ -162,7 +162,8 @@ class Likelihood(_Module, metaclass=_Making):
     examples: ClassVar[tuple[dict[str, Any], ...]] = ({},)  #: options besides σ at which the laws are tested
     sigma_modes: ClassVar[tuple[str, ...]] = ()  #: the learned scales that it offers, where it takes σ
     #: whether a dimension's masses depend on the levels of the earlier channels of its pixel (see _channels)
-    couples_channels: ClassVar[bool] = False
+    couples_channels: bool = False
+    coupled_channels: int | None = None  #: how many channels it couples; None: however many there are
     channels_last: bool = False  #: whether flat data have the channel fastest, (H, W, C), and not slowest, (C, H, W)
     models: int | None = None  #: M for a stacked likelihood, None for a single one
     made_of: tuple[dict[str, Any], ...] = ()  #: the options, one set a model
@@ -358,7 +359,7 @@ class Likelihood(_Module, metaclass=_Making):
 
     has_density: bool = False  #: whether `log_density` exists
     open_ends: bool = False  #: whether the end bins of its masses reach to ±∞ (families on the real line)
-    closes_ends: ClassVar[bool] = False  #: whether it gives renormalised masses where `open_ends` is set to False
+    closes_ends: bool = False  #: whether it gives renormalised masses where `open_ends` is set to False
 
     def renormalised(self) -> Self | None:
         """The same, sharing what it has learned, with closed end bins and each mass divided by the sum over the levels;

@@ -3,6 +3,9 @@
 Such a family gives ln P(k_c | z, k_0 … k_{c−1}), the channels of one pixel in their order, so that the sum over all
 dimensions is the pixel's joint log-probability (Salimans et al. 2017, PixelCNN++, section 2.2, couples means so). Its
 `log_masses` are [..., D] as any other's; the laws hold the earlier channels while they sum one over its levels.
+
+The shipped ones couple red, green and blue by three numbers a pixel, one in the place of each channel: how much green
+moves with red, blue with red, and blue with green (`moved`).
 """
 
 from __future__ import annotations
@@ -12,6 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+INDEPENDENT, COUPLED = "independent", "coupled"
+COLOURS = 3  #: red, green and blue
+#: which channel moves with which earlier one, by the place of the number that says how much
+PAIRS = ((1, 0), (2, 0), (2, 1))
 
 
 def by_channel(lik: Any, flat: Tensor) -> Tensor:
@@ -30,17 +38,60 @@ def from_channels(lik: Any, each: Tensor) -> Tensor:
 
 
 def count(lik: Any) -> int:
-    """C. Raises ValueError where the likelihood was not told the shape."""
+    """C. Raises ValueError where the likelihood was not told the shape, or couples other channels than it has."""
     if lik.shape is None:
         raise ValueError(f"{lik.name} couples the channels of a pixel: tell it shape=(channels, rows, columns)")
     channels: int = lik.shape[0]
+    if lik.coupled_channels not in (None, channels):
+        raise ValueError(_other_channels(lik, channels))
     return channels
+
+
+def refusal(lik: Any, shape: tuple[int, ...]) -> str:
+    """Why a likelihood has no probability for data of the shape (H, W) or (H, W, C), "" where it has."""
+    channels = _planes(shape)[0]
+    if not lik.couples_channels or lik.coupled_channels in (None, channels):
+        return ""
+    return _other_channels(lik, channels)
+
+
+def _other_channels(lik: Any, channels: int) -> str:
+    return (
+        f"{lik.name} with channels='{lik.channels}' couples red, green and blue, and these data have {channels} "
+        f"channel{'s' if channels > 1 else ''}: take channels='{INDEPENDENT}'"
+    )
 
 
 def told(lik: Any, shape: tuple[int, ...]) -> Any:
     """Tells a family that couples channels the shape (H, W) or (H, W, C) of data whose channel is fastest, as a Dataset
-    has them; any other is as it was."""
+    has them; any other is as it was. Raises ValueError where it couples other channels than these data have."""
     if lik.couples_channels:
-        rows, columns, *channels = (*shape, 1)[:3] if len(shape) >= 2 else (1, math.prod(shape), 1)
-        lik.shape, lik.channels_last = (channels[0], rows, columns), True
+        if why := refusal(lik, shape):
+            raise ValueError(why)
+        lik.shape, lik.channels_last = _planes(shape), True
     return lik
+
+
+def _planes(shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """(C, H, W) of data of the shape (H, W) or (H, W, C)."""
+    rows, columns, *channels = (*shape, 1)[:3] if len(shape) >= 2 else (1, math.prod(shape), 1)
+    return channels[0], rows, columns
+
+
+def checked_channels(channels: Any, allowed: tuple[str, ...]) -> str:
+    """The word; raises ValueError for one that is none of those allowed."""
+    if channels not in allowed:
+        raise ValueError(f"channels={channels!r} is unknown (allowed: {', '.join(allowed)})")
+    word: str = channels
+    return word
+
+
+def moved(coefficients: Tensor, before: list[Tensor], channel: int) -> Tensor | None:
+    """By how much a channel moves, [..., P], for where the earlier ones of its pixel are, each [..., P]; coefficients
+    [..., C, P] in the order of PAIRS. None for the first channel, which moves with none."""
+    total: Tensor | None = None
+    for place, (later, earlier) in enumerate(PAIRS):
+        if later == channel:
+            step = coefficients[..., place, :] * before[earlier]
+            total = step if total is None else total + step
+    return total

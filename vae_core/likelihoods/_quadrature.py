@@ -30,5 +30,5 @@ def _hermite(count: int) -> Rule:
 
 
 #: made where the module is read, and not where a program is traced
-_LEGENDRE = {count: _legendre(count) for count in (6, 8, 10, 12, 14, 24)}
+_LEGENDRE = {count: _legendre(count) for count in (4, 6, 8, 10, 12, 14, 24)}
 _HERMITE = {count: _hermite(count) for count in (64,)}

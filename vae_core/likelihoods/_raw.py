@@ -19,11 +19,11 @@ def logits(probs: str) -> Layout:
     return Layout(("logits = raw", f"probs = torch.sigmoid(raw)  # {probs}"), (("logits", "probs"),))
 
 
-def of_decoder(shape: str, floor: float, sharpness: float) -> Layout:
-    """All raw outputs behind the first D as σ, `shape` of them, above e^floor (_scale.py has the formula, here without
-    its logarithm)."""
+def of_decoder(shape: str, floor: float, sharpness: float, start: str = "D") -> Layout:
+    """All raw outputs behind the first D, or `start`, as σ, `shape` of them, above e^floor (_scale.py has the formula,
+    here without its logarithm)."""
     lines = (
         f"floor = 1 / {math.exp(-floor):.9g}  # of σ, 1/(64 K): a 64th of a bin",
-        f"sigma = (torch.exp({sharpness:g} * raw[..., D:]) + floor**{sharpness:g}) ** {1 / sharpness:g}  # {shape}",
+        f"sigma = (torch.exp({sharpness:g} * raw[..., {start}:]) + floor**{sharpness:g}) ** {1 / sharpness:g}  # {shape}",
     )
     return Layout(lines, (tuple(SIGMA),), ("A raw output of sigma is ln σ, but near that floor",))

@@ -1,7 +1,8 @@
 """Gaussian on the real line: ln p(x|z) = −½ ((x−μ)/σ)² − ln σ − ½ ln 2π per dimension.
 
 With sigma="pixel" it is the "Gaussian MLP" decoder of Kingma & Welling (2014, appendix C.2); with σ² = ½ and no
-normaliser it is the folk "MSE + KL" (see mse_sum).
+normaliser it is the folk "MSE + KL" (see mse_sum). With channels="coupled" it has a full covariance of each pixel's red,
+green and blue (see _coupled_gaussian).
 """
 
 from __future__ import annotations
@@ -11,9 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from vae_core.likelihoods._base import Card
+from vae_core.likelihoods import _coupled_gaussian
+from vae_core.likelihoods._base import Card, Layout
+from vae_core.likelihoods._channels import COLOURS, COUPLED, INDEPENDENT, checked_channels
 from vae_core.likelihoods._location_scale import BEYOND, LocationScale
 from vae_core.likelihoods._logspace import choose, choose_above
+from vae_core.likelihoods._parameters import as_it_is, probability
 from vae_core.numerics.elementwise import log1p, sum_squares
 from vae_core.numerics.visible import visible
 
@@ -24,17 +28,97 @@ _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 _LOG_HALF_ROOT = _HALF_LOG_2PI - math.log(2)
 
 
+#: its own among the entries of the location-scale families' docstring
+_CHANNELS = """        channels: "independent" (the default) or "coupled": a full 3 x 3 covariance of each pixel's red, green and
+            blue, whose masses are integrals over the cube of their bins; D coefficients more among the raw outputs, and
+            σ is what the earlier channels leave of each. For data of three channels, with open ends, and σ a number,
+            shared, image or pixel (which a full covariance of its own for every pixel takes).
+"""
+
+
+def _documented(base: str) -> str:
+    before, raw, after = base.partition("\n    Raw outputs:")
+    return f"{before}{_CHANNELS}{raw}{after}" if raw else base
+
+
 class Gaussian(LocationScale):
-    __doc__ = LocationScale.__doc__
+    __doc__ = _documented(LocationScale.__doc__ or "")
     card = Card(
         title="Gaussian",
         summary="Symmetric noise with light tails: squared error weighted by 1/(2σ²), and ln σ, the weight's price.",
         formula="ln p(x|z) = −(x−μ)²/(2σ²) − ln σ − ½ ln 2π",
         support="the real line (view real: dequantised levels (k+u)/K), whose tails the end bins have",
-        parameters="μ: D outputs; σ: a number, or learned (shared, image: +1 output, pixel: +D outputs, optimal)",
+        parameters="μ: D outputs; σ: a number, or learned (shared, image: +1 output, pixel: +D outputs, optimal); "
+        "channels coupled: +D outputs",
         source="Kingma & Welling 2014, Auto-Encoding Variational Bayes, appendix C.2; σ-VAE: Rybkin et al. 2021, eq. 6",
         users="the default of most VAE code for real-valued data, nearly always with σ fixed unawares",
     )
+    examples = (*LocationScale.examples, {"sigma": "pixel", "channels": COUPLED}, {"channels": COUPLED})
+
+    def __init__(
+        self,
+        sigma: float | str = "shared",
+        link: str = "identity",
+        ends: str = "open",
+        levels: int | None = None,
+        channels: str = INDEPENDENT,
+    ) -> None:
+        super().__init__(sigma, link, ends, levels)
+        self.channels = checked_channels(channels, (INDEPENDENT, COUPLED))
+        if channels == COUPLED:
+            if sigma == "optimal":
+                raise ValueError(
+                    "sigma='optimal' has no closed form with channels='coupled': take sigma='shared', which learns the "
+                    "same scalar by gradient, or channels='independent'"
+                )
+            if not self.open_ends:
+                raise ValueError(
+                    "channels='coupled' has masses with open ends only: take ends='open', or channels='independent'"
+                )
+            self.couples_channels, self.coupled_channels, self.closes_ends = True, COLOURS, False
+
+    # -- with coupled channels ---------------------------------------------------------------------------------------
+
+    def outputs(self, dims: int) -> int:
+        return _coupled_gaussian.outputs(self, dims) if self.couples_channels else super().outputs(dims)
+
+    def layout(self) -> Layout:
+        return _coupled_gaussian.layout(self) if self.couples_channels else super().layout()
+
+    def log_prob(self, x: Tensor, raw: Tensor) -> Tensor:
+        return _coupled_gaussian.log_prob(self, x, raw) if self.couples_channels else super().log_prob(x, raw)
+
+    def log_masses(self, k: Tensor, raw: Tensor, levels: int) -> Tensor:
+        if self.couples_channels:
+            return _coupled_gaussian.log_masses(self, k, raw, levels)
+        return super().log_masses(k, raw, levels)
+
+    def _sum_log_masses(self, k: Tensor, raw: Tensor, levels: int) -> Tensor:
+        if self.couples_channels:
+            return _coupled_gaussian.sum_log_masses(self, k, raw, levels)
+        return super()._sum_log_masses(k, raw, levels)
+
+    def mean(self, raw: Tensor) -> Tensor:
+        return super().mean(_coupled_gaussian.own(self, raw)[0] if self.couples_channels else raw)
+
+    def sample(self, raw: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        if self.couples_channels:
+            return _coupled_gaussian.sample(self, raw, generator)
+        return super().sample(raw, generator)
+
+    def sigma_in_use(self, raw: Tensor) -> Tensor | None:
+        return super().sigma_in_use(_coupled_gaussian.own(self, raw)[0] if self.couples_channels else raw)
+
+    def raw(self, **parameters: Any) -> Tensor:
+        """As of any location-scale family; where channels are coupled also `coefficients` [..., D]: of a pixel what
+        green moves with red, blue with red and blue with green, in the places of its red, green and blue; `sigma` is
+        then what is left of each. Or `covariance` [..., P, 3, 3] in place of both, of sigma="pixel", told its shape."""
+        if not self.couples_channels:
+            return super().raw(**parameters)
+        mean_of = as_it_is if self.link == "identity" else probability("mean")
+        return _coupled_gaussian.raw(self, parameters, mean_of)
+
+    # -- the standard distribution -----------------------------------------------------------------------------------
 
     def _log_standard(self, z: Tensor) -> Tensor:
         return -0.5 * z.square() - _HALF_LOG_2PI

@@ -1,7 +1,8 @@
 """Mixture of discretised logistics: P(k|z) = Σ_i π_i [F((k+1−m_i)/s_i) − F((k−m_i)/s_i)], F the sigmoid.
 
-The likelihood of PixelCNN++ (Salimans et al. 2017), the first and the last bin open to −∞ and +∞, but with one mixture
-for each dimension alone: no colour channel is conditioned on another, as PixelCNN++ does between its three.
+The likelihood of PixelCNN++ (Salimans et al. 2017), the first and the last bin open to −∞ and +∞. By default each
+dimension has a mixture of its own; with channels = "coupled" or "joint" green is conditioned on red, and blue on both, as
+PixelCNN++ does (see _coupled_mixture).
 
 With ends = "renormalised" the end bins are closed and the masses are divided by their sum: with M_i what component i
 has in [0, K], P(k|z) = Σ_i w_i m_i(k)/M_i, w_i ∝ π_i M_i, where no ratio is of numbers that vanish.
@@ -15,7 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from vae_core.likelihoods import _coupled_mixture
 from vae_core.likelihoods._base import Card, Layout
+from vae_core.likelihoods._channels import COLOURS, COUPLED, INDEPENDENT, checked_channels
+from vae_core.likelihoods._coupled_mixture import JOINT
 from vae_core.likelihoods._ends import RENORMALISED, checked_ends
 from vae_core.likelihoods._integers import IntegerMass
 from vae_core.likelihoods._parameters import Parameters, as_it_is, positive, probabilities, together
@@ -45,9 +49,21 @@ class LogisticMixture(IntegerMass):
         ends: how far the first and the last bin reach: "open" (the default: to −∞ and +∞, so that they have the whole
             tails) or "renormalised" (the masses of closed bins are divided by their sum over the K bins). Raises
             ValueError for another word.
+        channels: "independent" (the default), or, for data of three channels, "coupled": the locations of green move
+            linearly with red's level, and those of blue with red's and green's, by coefficients of each component, n D
+            more among the raw outputs; or "joint": the same, and a pixel draws one component for its three channels, as
+            the program of PixelCNN++ does. Raises ValueError for another word.
     """
 
-    examples = ({}, {"components": 1}, {"ends": RENORMALISED})
+    examples = (
+        {},
+        {"components": 1},
+        {"ends": RENORMALISED},
+        {"channels": COUPLED},
+        {"channels": JOINT},
+        {"channels": COUPLED, "ends": RENORMALISED},
+        {"channels": JOINT, "ends": RENORMALISED},
+    )
     open_ends = True
     closes_ends = True
     card = Card(
@@ -55,31 +71,46 @@ class LogisticMixture(IntegerMass):
         summary="Several bells on the levels' own bins: asymmetric, many-peaked, with spikes at black and white.",
         formula="ln P(k|z) = ln Σ_i π_i [F((k+1−m_i)/s_i) − F((k−m_i)/s_i)], F(t) = 1/(1+e^{−t}), end bins open",
         support="the integers 0…K−1 (view levels), of which the first and the last have the whole tails",
-        parameters="3 n D outputs (n = components, 5): ln π up to a constant, m (location), ln s (s > 1/16 of a bin)",
-        source="Salimans et al. 2017, PixelCNN++, section 2.1; without its coupling of colour channels",
+        parameters="3 n D outputs (n = components, 5): ln π up to a constant, m (location), ln s (s > 1/16 of a bin); "
+        "channels coupled or joint: n D more, what green's m moves with red, blue's with red and with green",
+        source="Salimans et al. 2017, PixelCNN++, sections 2.1 and, where channels are coupled, 2.2",
         users="PixelCNN++ and deep hierarchical VAEs (VDVAE) on 8-bit images",
     )
 
-    def __init__(self, levels: int, components: int = 5, ends: str = "open") -> None:
+    def __init__(self, levels: int, components: int = 5, ends: str = "open", channels: str = INDEPENDENT) -> None:
         super().__init__(levels)
         if isinstance(components, bool) or not isinstance(components, int) or components < 1:
             raise ValueError(f"components={components!r} is no number of components: give an integer of 1 or more")
         self.components = components
         self.open_ends = checked_ends(ends)
+        self.channels = checked_channels(channels, (INDEPENDENT, COUPLED, JOINT))
+        if channels != INDEPENDENT:
+            self.couples_channels, self.coupled_channels = True, COLOURS
 
     def outputs(self, dims: int) -> int:
-        return 3 * self.components * dims
+        return (4 if self.couples_channels else 3) * self.components * dims
 
     def layout(self) -> Layout:
         n, finest = self.components, round(math.exp(-_LOG_FLOOR)) * self.levels
         lines = (
             f"n, floor = {n}, 1 / {finest}  # components; a {round(math.exp(-_LOG_FLOOR))}th of a bin",
-            "logits, b, c = raw.unflatten(-1, (3, n, D)).unbind(-3)  # [..., n, D]",
+            "logits, b, c = raw.unflatten(-1, (3, n, D)).unbind(-3)  # [..., n, D]"
+            if not self.couples_channels
+            else "logits, b, c, coefficients = raw.unflatten(-1, (4, n, D)).unbind(-3)  # [..., n, D]",
             "start = (torch.arange(n).to(raw) + 0.5).unsqueeze(-1) / n  # side by side",
             "mean = b + start  # in units of the data's range",
             "scale = torch.exp(c) / (2 * n) + floor  # the logistic's",
         )
-        return Layout(lines, (("logits", "weights"), ("mean",), ("scale", "log_scale")))
+        names: tuple[tuple[str, ...], ...] = (("logits", "weights"), ("mean",), ("scale", "log_scale"))
+        if not self.couples_channels:
+            return Layout(lines, names)
+        one = "; a pixel's logits are the mean of its channels'" if self.channels == JOINT else ""
+        beside = (
+            "Channels are coupled: mean is where red, green and blue of mid-grey pixels lie; of a pixel, coefficients "
+            "are in the place of red what green's mean moves with red's (k + 1/2)/K - 1/2, of green what blue's moves "
+            f"with red's, of blue what blue's moves with green's{one}"
+        )
+        return Layout(lines, (*names, ("coefficients",)), (beside,))
 
     def _split(self, raw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """raw [..., 3 n D] -> logits of π, m and ln s in units of a bin (level k is [k, k+1]), each [..., n, D].
@@ -95,7 +126,8 @@ class LogisticMixture(IntegerMass):
 
     def raw(self, **parameters: Any) -> Tensor:
         """Raw outputs [..., 3 n D] of the components' `logits` or `weights`, their locations `mean` and their
-        logistic scales `scale` or `log_scale`, each [..., n, D], the latter two in units of the data's range [0, 1].
+        logistic scales `scale` or `log_scale`, each [..., n, D], the latter two in units of the data's range [0, 1];
+        where channels are coupled [..., 4 n D], with `coefficients` [..., n, D] too (as `layout` has them).
         Raises ValueError for an unknown or missing parameter, another n, weights that are not > 0 or whose sum over n
         is off 1 by 1e-4 (what is less is normalised), and scales that are not above a 16th of a bin, 1/(16 K), or not
         below e^60 bins."""
@@ -103,9 +135,10 @@ class LogisticMixture(IntegerMass):
         logits = given.need(logits=as_it_is, weights=probabilities("weights", "n components", -2))
         mean = given.need(mean=as_it_is)
         log_scale = given.need(scale=positive("scale"), log_scale=as_it_is) + math.log(self.levels)
+        coupling = {"coefficients": given.need(coefficients=as_it_is)} if self.couples_channels else {}
         given.done()
         n = self.components
-        parts = together(weights=logits, mean=mean, scale=log_scale)
+        parts = together(weights=logits, mean=mean, scale=log_scale, **coupling)
         if parts[0].ndim < 2 or parts[0].shape[-2] != n:
             raise ValueError(f"the parameters of {n} components are [..., {n}, D], not {list(parts[0].shape)}")
         excess = parts[2] - _LOG_FLOOR
@@ -116,53 +149,66 @@ class LogisticMixture(IntegerMass):
             )
         start = (torch.arange(n, dtype=mean.dtype, device=mean.device).unsqueeze(-1) + 0.5) / n
         width = excess + torch.log(-torch.expm1(-excess)) - (math.log(self.levels / (2 * n)) - _LOG_FLOOR)
-        return torch.stack([parts[0], parts[1] - start, width], -3).flatten(-3)
+        return torch.stack([parts[0], parts[1] - start, width, *parts[3:]], -3).flatten(-3)
 
     def _log_masses(self, k: Tensor, raw: Tensor) -> Tensor:
         """F(b) − F(a) = (1 − e^{−(b−a)}) F(b) F(−a), which subtracts no near-equal numbers; here b − a = 1/s. The first
         bin is F(b) alone and the last F(−a): their outer edges are a number so far out that its factor is 1."""
+        if self.couples_channels:
+            return _coupled_mixture.log_masses(self, k, raw)
+        return self.mixture_log_masses(k.to(raw.dtype).unsqueeze(-2), *self._split(raw))
+
+    def mixture_log_masses(self, k: Tensor, logits: Tensor, location: Tensor, log_scale: Tensor) -> Tensor:
+        """ln P(k) of mixtures: k [..., 1, D], the parameters as `_split` gives them, [..., n, D] -> [..., D]."""
         if not self.open_ends:
-            return self._renormalised_log_masses(k, raw)
-        logits, location, log_scale = self._split(raw)
-        k = k.to(raw.dtype).unsqueeze(-2)
-        first, last = (k == 0).to(raw.dtype), (k == self.levels - 1).to(raw.dtype)
+            log_weights, log_share, _ = self._shares(k, k + 1, 1.0, (logits, location, log_scale))
+            return (log_weights + log_share).logsumexp(-2)
+        weighted = logits + self.component_log_masses(k, location, log_scale)
+        return weighted.logsumexp(-2) - logits.logsumexp(-2)
+
+    def component_log_masses(self, k: Tensor, location: Tensor, log_scale: Tensor) -> Tensor:
+        """ln of what each component has in the bin of k, with closed ends before division by what all levels have."""
+        if not self.open_ends:
+            _, log_share, log_whole = self._shares(k, k + 1, 1.0, (torch.zeros_like(location), location, log_scale))
+            return log_share + log_whole
+        first, last = (k == 0).to(location.dtype), (k == self.levels - 1).to(location.dtype)
         per_bin = torch.exp(-log_scale)
         above = (k + 1 + _OUTSIDE * last - location) * per_bin
         below = (location - (k - _OUTSIDE * first)) * per_bin
         logsigmoid = torch.nn.functional.logsigmoid
         inner = (1 - first - last) * torch.log(-torch.expm1(-per_bin))
-        weighted = logits + inner + logsigmoid(above) + logsigmoid(below)
-        return weighted.logsumexp(-2) - logits.logsumexp(-2)
+        return inner + logsigmoid(above) + logsigmoid(below)
 
-    def _renormalised_log_masses(self, k: Tensor, raw: Tensor) -> Tensor:
-        k = k.to(raw.dtype).unsqueeze(-2)
-        log_weights, log_share = self._shares(k, k + 1, 1.0, raw)
-        return (log_weights + log_share).logsumexp(-2)
-
-    def _shares(self, low: Tensor, high: Tensor, width: float, raw: Tensor) -> tuple[Tensor, Tensor]:
-        """ln w_i, w_i ∝ π_i M_i with M_i what component i has in [0, K], and ln of what it has in [low, high] over M_i,
-        each [..., n, D]; width = high − low, in units of a bin. Of each ln F(t) = min(t, 0) + ln F(|t|) in the latter
+    def _shares(
+        self, low: Tensor, high: Tensor, width: float, mixture: tuple[Tensor, Tensor, Tensor]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """ln w_i, w_i ∝ π_i M_i with M_i what component i has in [0, K], ln of what it has in [low, high] over M_i, and
+        ln M_i, each [..., n, D]; width = high − low, in units of a bin. Of each ln F(t) = min(t, 0) + ln F(|t|) in the latter
         the first parts, which may be large, are taken off as edges less edges."""
-        logits, location, log_scale = self._split(raw)
+        logits, location, log_scale = mixture
         per_bin = torch.exp(-log_scale)
         bottom, top = location.clamp(min=0), location.clamp(max=self.levels)
         rest = logsigmoid(location.abs() * per_bin) + logsigmoid((self.levels - location).abs() * per_bin)
         rest = rest + torch.log(-torch.expm1(-self.levels * per_bin))
-        log_weights = (logits + rest + (location - bottom + (top - location)) * per_bin).log_softmax(-2)
+        log_whole = rest + (location - bottom + (top - location)) * per_bin
+        log_weights = (logits + log_whole).log_softmax(-2)
         linear = torch.minimum(high, location) - top + (bottom - torch.maximum(low, location))
         own = logsigmoid((low - location).abs() * per_bin) + logsigmoid((high - location).abs() * per_bin)
         own = own + torch.log(-torch.expm1(-width * per_bin))
-        return log_weights, linear * per_bin + (own - rest)
+        return log_weights, linear * per_bin + (own - rest), log_whole
 
     def _at_least(self, raw: Tensor) -> Iterator[Tensor]:
         """P(k ≥ j) with renormalised ends for j = 1 … K−1, each [..., D]."""
         top = torch.full((), float(self.levels), dtype=raw.dtype, device=raw.device)
         for edge in range(1, self.levels):
-            log_weights, log_share = self._shares(top - (self.levels - edge), top, float(self.levels - edge), raw)
+            bins = float(self.levels - edge)
+            log_weights, log_share, _ = self._shares(top - bins, top, bins, self._split(raw))
             yield (log_weights + log_share).logsumexp(-2).exp()
 
     def mean(self, raw: Tensor) -> Tensor:
         """Σ_{j=1}^{K−1} P(k ≥ j), one level at a time since there is no closed form: K−1 sigmoids a component."""
+        if self.couples_channels:
+            return _coupled_mixture.mean(self, raw)
         if not self.open_ends:
             total = torch.zeros_like(self._split(raw)[1][..., 0, :])
             for at_least in self._at_least(raw):
@@ -178,6 +224,8 @@ class LogisticMixture(IntegerMass):
     def sample(self, raw: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """A component, a logistic draw from it, the level whose bin holds it; with renormalised ends by the inverse of
         the distribution function, over all levels."""
+        if self.couples_channels:
+            return _coupled_mixture.sample(self, raw, generator)
         if not self.open_ends:
             shape = self._split(raw)[1][..., 0, :].shape
             v = torch.rand(shape, generator=generator, dtype=raw.dtype, device=raw.device)

@@ -30,12 +30,14 @@ class Case:
         return laws.Setting(likelihoods.get(self.family), dict(self.options))(levels)
 
 
-def cases() -> list[Case]:
-    """Every family at each of its examples, with every scale that it takes."""
+def cases(coupled: bool = False) -> list[Case]:
+    """Every family at each of its examples, with every scale that it takes: those whose dimensions are independent
+    given z, or those that couple the channels of a pixel, which are told a shape before they are used."""
     return [
         Case(name, tuple(setting.options.items()))
         for name in likelihoods.names()
         for setting in laws.settings(likelihoods.get(name))
+        if bool(setting(2).couples_channels) is coupled
     ]
 
 

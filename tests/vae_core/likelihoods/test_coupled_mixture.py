@@ -1,0 +1,152 @@
+"""The mixture of logistics with coupled channels: against PixelCNN++'s equations written out, number by number."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy import special
+
+from tests.vae_core.likelihoods.cases import Case, cases
+from vae_core import likelihoods
+from vae_core.laws import setting
+
+MIXTURES = [case for case in cases(coupled=True) if case.family == "logistic_mixture"]
+OF_PAPER = pytest.mark.parametrize("channels", ["coupled", "joint"])
+N, PIXELS = 3, 2
+
+
+def drawn(levels: int, seed: int = 0) -> dict[str, torch.Tensor]:
+    """Weights, locations, scales and coefficients of N components for PIXELS pixels, [1, N, 3 PIXELS]."""
+    rng = np.random.default_rng(seed)
+    shape = (1, N, 3 * PIXELS)
+    weights = rng.gamma(1.0, size=shape) + 1e-2
+    weights = (weights.reshape(1, N, 3, PIXELS)[:, :, :1].repeat(3, 2)).reshape(shape)  # one a pixel, for "joint" too
+    return {
+        "weights": torch.tensor(weights / weights.sum(1, keepdims=True)),
+        "mean": torch.tensor(rng.uniform(-0.2, 1.2, shape)),
+        "scale": torch.tensor(np.exp(rng.uniform(math.log(0.5 / levels), math.log(0.3), shape))),
+        "coefficients": torch.tensor(rng.normal(0, 0.8, shape)),
+    }
+
+
+def made(levels: int, channels: str, **options: Any) -> Any:
+    return likelihoods.make(
+        "logistic_mixture", levels=levels, components=N, channels=channels, shape=(3, 1, PIXELS), **options
+    )
+
+
+def by_the_paper(given: dict[str, torch.Tensor], levels: int, pixel: int, colour: tuple[int, ...], joint: bool) -> Any:
+    """P(r), P(g|r), P(b|r,g) of eqs. 2 and 3 in float64: bins of [0, 1] of width 1/K, the first from −∞, the last to
+    +∞; levels enter a mean as where they lie in [−½, ½]."""
+    of = {name: value.numpy()[0].reshape(N, 3, PIXELS)[:, :, pixel] for name, value in given.items()}
+    x = [(k + 0.5) / levels - 0.5 for k in colour]
+    alpha, beta, gamma = of["coefficients"].T
+    means = [
+        of["mean"][:, 0],
+        of["mean"][:, 1] + alpha * x[0],
+        of["mean"][:, 2] + beta * x[0] + gamma * x[1],
+    ]
+    known, found = of["weights"][:, 0], []
+    for c, k in enumerate(colour):
+        low = -np.inf if k == 0 else k / levels
+        high = np.inf if k == levels - 1 else (k + 1) / levels
+        s = of["scale"][:, c]
+        a, b = (low - means[c]) / s, (high - means[c]) / s
+        mass = np.where(a > 0, special.expit(-a) - special.expit(-b), special.expit(b) - special.expit(a))
+        weights = known / known.sum() if joint else of["weights"][:, c]
+        found.append((weights * mass).sum())
+        known = known * mass
+    return np.array(found)
+
+
+@OF_PAPER
+@pytest.mark.parametrize("levels", [2, 17, 256])
+def test_masses_are_those_of_the_paper(channels: str, levels: int) -> None:
+    lik, given = made(levels, channels), drawn(levels)
+    raw = lik.raw(**given)
+    rng = np.random.default_rng(1)
+    for colour in [(0, 0, 0), (levels - 1,) * 3, (levels - 1, 0, 1), *map(tuple, rng.integers(0, levels, (40, 3)))]:
+        k = torch.tensor(colour).repeat_interleave(PIXELS).unsqueeze(0)
+        found = lik.log_masses(k, raw, levels).reshape(3, PIXELS)
+        for pixel in range(PIXELS):
+            expected = by_the_paper(given, levels, pixel, colour, channels == "joint")
+            kept = expected > 1e-12  # below it the differences of sigmoids are rounding
+            np.testing.assert_allclose(found[:, pixel].exp().numpy()[kept], expected[kept], rtol=1e-8)
+
+
+@pytest.mark.parametrize("case", MIXTURES, ids=str)
+@pytest.mark.parametrize("levels", [2, 17, 256])
+def test_each_conditional_sums_to_one(case: Case, levels: int) -> None:
+    lik = case.make(levels)
+    dims = setting.sized(lik, 2)
+    for kind in ("random", "wide", "extreme"):
+        raw = setting.raw_outputs(lik, dims, 20, kind, torch.float64)
+        for seed in range(2):
+            held = torch.randint(levels, (20, dims), generator=torch.Generator().manual_seed(seed))
+            total = setting.every_level(lik, raw, levels, dims, held).logsumexp(1).exp()
+            assert (total - 1).abs().max() < 1e-9
+
+
+@pytest.mark.parametrize("ends", ["open", "renormalised"])
+@pytest.mark.parametrize("levels", [2, 17, 256])
+def test_without_coefficients_it_is_the_mixture_of_independent_channels(ends: str, levels: int) -> None:
+    plain = likelihoods.make("logistic_mixture", levels=levels, ends=ends)
+    coupled = likelihoods.make("logistic_mixture", levels=levels, ends=ends, channels="coupled", shape=(3, 2, 2))
+    raw = torch.randn(7, plain.outputs(12), generator=torch.Generator().manual_seed(0))
+    k = torch.randint(levels, (7, 12), generator=torch.Generator().manual_seed(1))
+    both = torch.cat([raw, torch.zeros(7, coupled.outputs(12) - plain.outputs(12))], -1)
+    torch.testing.assert_close(coupled.log_masses(k, both, levels), plain.log_masses(k, raw, levels))
+
+
+def test_one_component_drawn_a_pixel_is_that_of_each_channel_where_there_is_one_alone() -> None:
+    one, other = (
+        likelihoods.make("logistic_mixture", levels=9, components=1, channels=word, shape=(3, 1, 2))
+        for word in ("coupled", "joint")
+    )
+    raw = torch.randn(5, one.outputs(6), generator=torch.Generator().manual_seed(0))
+    k = torch.randint(9, (5, 6), generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(one.log_masses(k, raw, 9), other.log_masses(k, raw, 9))
+
+
+@OF_PAPER
+@pytest.mark.parametrize("ends", ["open", "renormalised"])
+def test_mean_and_draws_are_those_of_all_colours(channels: str, ends: str) -> None:
+    levels = 5
+    lik, given = made(levels, channels, ends=ends), drawn(levels, 3)
+    raw = lik.raw(**given)
+    colours = torch.tensor(list(itertools.product(range(levels), repeat=3)))
+    k = colours.repeat_interleave(PIXELS, 1)
+    joint = lik.log_masses(k, raw.expand(len(k), -1), levels).reshape(-1, 3, PIXELS).sum(1).exp()
+    torch.testing.assert_close(joint.sum(0), torch.ones(PIXELS, dtype=torch.float64))
+    expected = torch.einsum("np,nc->cp", joint, colours.double())
+    torch.testing.assert_close(lik.mean(raw).reshape(3, PIXELS), expected)
+    draws = lik.sample(raw.expand(20_000, -1), torch.Generator().manual_seed(0)).reshape(-1, 3, PIXELS)
+    for pixel in range(PIXELS):
+        place = (draws[:, :, pixel].long() * torch.tensor([levels**2, levels, 1])).sum(-1)
+        seen = torch.bincount(place, minlength=levels**3).double() / len(draws)
+        error = (joint[:, pixel] * (1 - joint[:, pixel]) / len(draws)).sqrt() + 1e-4
+        assert ((seen - joint[:, pixel]).abs() / error).max() < 5
+
+
+@OF_PAPER
+def test_the_mean_of_many_levels_is_that_of_draws(channels: str) -> None:
+    levels = 256
+    lik, given = made(levels, channels), drawn(levels, 5)
+    raw = lik.raw(**given)
+    draws = lik.sample(raw.expand(20_000, -1), torch.Generator().manual_seed(1))
+    error = draws.std(0) / math.sqrt(len(draws))
+    off = (draws.mean(0) - lik.mean(raw)[0]).abs()
+    assert (off < 4.5 * error + 0.25).all(), off / error  # a quarter of a level for the strata
+
+
+@OF_PAPER
+def test_gradients_agree_with_finite_differences(channels: str) -> None:
+    lik = made(17, channels)
+    raw = torch.randn(2, lik.outputs(6), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    k = torch.randint(17, (2, 6), generator=torch.Generator().manual_seed(1))
+    assert torch.autograd.gradcheck(lambda r: lik.log_mass(k, r, 17), raw.requires_grad_(), eps=1e-6, atol=1e-5)

@@ -1,0 +1,181 @@
+"""The Gaussian whose channels are coupled: a full 3 × 3 covariance a pixel, by its regressions of a channel on earlier
+ones (Pourahmadi 1999, Joint mean-covariance models, section 2): x_c = μ_c + Σ_j φ_cj (x_j − μ_j) + σ_c ε_c, of which any
+numbers φ and any σ > 0 make a covariance, and any covariance is made. Functions of a `Gaussian` and its raw outputs
+[..., R]: μ [..., D], φ [..., D] in the order of `_channels.PAIRS`, then what σ has.
+
+A mass is the integral of the joint density over the pixel's bins (see _cube): conditioning on the middles of bins in
+their place is off by 0.3 nats a pair at σ = 0.3 bins and a correlation of 0.9.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+
+from vae_core.likelihoods import _cube
+from vae_core.likelihoods._base import Layout
+from vae_core.likelihoods._channels import COLOURS, by_channel, from_channels, moved
+from vae_core.likelihoods._parameters import SIGMA, Parameters, as_it_is, positive
+from vae_core.likelihoods._raw import location, of_decoder
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+#: σ is held below e^18 of the data's range, at which a bin's mass is as good as none: its square is a number then
+_LOG_CEILING = 18.0
+COEFFICIENTS = "coefficients = raw[..., D : 2 * D]  # of a pixel: of green on red, of blue on red, of blue on green"
+BESIDE = (
+    "Channels are coupled: green is mean + coefficient (red − its mean) + sigma ε, and blue so with red and green, sigma "
+    "being what is left of each. A covariance=[..., P, 3, 3] a pixel stands for sigma and coefficients, P = H W of "
+    "shape=(3, H, W)"
+)
+
+
+class Parts(NamedTuple):
+    """Of raw outputs, by channel: μ and φ [..., C, P], ln σ broadcastable against them."""
+
+    mean: Tensor
+    coefficients: Tensor
+    log_scale: Tensor
+
+
+def outputs(lik: Any, dims: int) -> int:
+    each: int = lik.scale.outputs(dims) + dims
+    return each
+
+
+def own(lik: Any, raw: Tensor) -> tuple[Tensor, Tensor]:
+    """Raw outputs as a Gaussian without coupling has them, and φ [..., D]."""
+    dims = math.prod(lik.shape) if lik.shape is not None else 0
+    by_channel(lik, raw[..., :dims])  # which says what is missing
+    return torch.cat([raw[..., :dims], raw[..., 2 * dims :]], -1), raw[..., dims : 2 * dims]
+
+
+def split(lik: Any, raw: Tensor) -> Parts:
+    rest, coefficients = own(lik, raw)
+    mean, log_scale = lik._split(rest)
+    mean, coefficients = by_channel(lik, mean), by_channel(lik, coefficients)
+    log_scale = log_scale.clamp(max=_LOG_CEILING)
+    if log_scale.ndim:
+        each = log_scale.shape[-1] == mean.shape[-1] * mean.shape[-2]
+        log_scale = by_channel(lik, log_scale) if each else log_scale.unsqueeze(-1)
+    return Parts(mean, coefficients, log_scale)
+
+
+def log_prob(lik: Any, x: Tensor, raw: Tensor) -> Tensor:
+    """ln of the joint density: of each channel's about where the earlier ones move it."""
+    mean, coefficients, log_scale = split(lik, raw)
+    apart = by_channel(lik, x) - mean
+    left = torch.stack([_less(apart[..., c, :], moved(coefficients, _rows(apart), c)) for c in range(COLOURS)], -2)
+    constant = 0.5 * math.log(2 * math.pi)
+    each: Tensor = -0.5 * (left * torch.exp(-log_scale)).square() - (log_scale + constant)
+    return each.sum((-2, -1))
+
+
+def _rows(each: Tensor) -> list[Tensor]:
+    return list(each.unbind(-2))
+
+
+def _less(value: Tensor, step: Tensor | None) -> Tensor:
+    return value if step is None else value - step
+
+
+def log_masses(lik: Any, k: Tensor, raw: Tensor, levels: int) -> Tensor:
+    """ln P(k_c | the earlier channels' bins) [..., D]: what boxes of one, two and three dimensions have, less each
+    other."""
+    box = _box(lik, k, raw, levels)
+    i1, i2, i3 = (torch.exp(-each) for each in (box.log_s1, box.log_s2, box.log_s3))
+    red, beyond = _cube.scaled_interval(box.low1 * i1, box.high1 * i1)
+    pair = {"low3": box.low2, "high3": box.high2, "log_s3": box.log_s2, "b": box.a}
+    none = dict.fromkeys(("low2", "high2", "log_s2", "a", "c", "zero2"), torch.zeros_like(box.low1))
+    pairs = _cube.Box(**{**box.tensors(), **pair, **none}, two=True)
+    two, three = _cube.masses(pairs), _cube.masses(box)
+    # of squares that are large and nearly equal the difference is taken first
+    nearest = torch.minimum(torch.maximum(torch.zeros_like(box.low1), box.low1), box.high1)
+    green = (
+        two.over_peak - red - 0.5 * ((two.u - nearest) * (two.u + nearest) * i1.square() + (two.rest3 * i2).square())
+    )
+    blue = three.over_peak - two.over_peak - 0.5 * (three.rest3 * i3).square()
+    moved_on = (three.v - two.w) - box.a * (three.u - two.u)
+    blue = blue - 0.5 * (three.u - two.u) * (three.u + two.u) * i1.square()
+    blue = blue - 0.5 * moved_on * (three.rest2 + two.rest3) * i2.square()
+    each = torch.stack(torch.broadcast_tensors(red - 0.5 * beyond.square(), green, blue), -2)
+    return from_channels(lik, each).to(raw.dtype)
+
+
+def sum_log_masses(lik: Any, k: Tensor, raw: Tensor, levels: int) -> Tensor:
+    return _cube.log_masses(_box(lik, k, raw, levels)).sum(-1).to(raw.dtype)
+
+
+def _box(lik: Any, k: Tensor, raw: Tensor, levels: int) -> _cube.Box:
+    """The bins of a pixel less their means, in bins, [..., P] each."""
+    mean, coefficients, log_scale = split(lik, raw)
+    k = by_channel(lik, k).double()
+    place = levels * mean.double()
+    low, zero = k - place, place.detach() - place
+    high = low + 1
+    beyond = low.new_full((), _cube.BEYOND)
+    low = torch.where(k == 0, -beyond, low)
+    high = torch.where(k == levels - 1, beyond, high)
+    log_s = (log_scale.double() + math.log(levels)).expand_as(low[..., :1, :] if log_scale.ndim == 0 else mean)
+    sides = {f"{name}{c + 1}": side[..., c, :] for name, side in (("low", low), ("high", high)) for c in range(COLOURS)}
+    widths = {f"log_s{c + 1}": log_s[..., c if log_s.shape[-2] > 1 else 0, :] for c in range(COLOURS)}
+    a, b, c = coefficients.double().unbind(-2)
+    return _cube.Box(**sides, **widths, a=a, b=b, c=c, zero1=zero[..., 0, :], zero2=zero[..., 1, :])
+
+
+def sample(lik: Any, raw: Tensor, generator: torch.Generator | None) -> Tensor:
+    """One channel after the other."""
+    mean, coefficients, log_scale = split(lik, raw)
+    noise = torch.exp(log_scale) * torch.randn(mean.shape, generator=generator, dtype=mean.dtype, device=mean.device)
+    apart: list[Tensor] = []
+    for channel in range(COLOURS):
+        step = moved(coefficients, apart, channel)
+        apart.append(noise[..., channel, :] if step is None else noise[..., channel, :] + step)
+    return from_channels(lik, mean + torch.stack(apart, -2))
+
+
+def layout(lik: Any) -> Layout:
+    said = location("μ, in units of the data's range", lik.link)
+    said = said + Layout((COEFFICIENTS,), (("coefficients",),), (BESIDE,))
+    scale = lik.scale
+    if not scale.per:
+        return said + Layout(beside=(f"sigma is {scale.said}, no raw output: set by {scale.way}",))
+    return said + of_decoder(scale.per, scale.floor, scale.sharpness, start="2 * D")
+
+
+def raw(lik: Any, parameters: dict[str, Any], mean_of: Any) -> Tensor:
+    """Raw outputs of `mean`, `coefficients` and σ, or of `mean` and `covariance`. Raises ValueError as `Gaussian.raw`
+    does, and for a covariance that is none, or that a σ which is no number a dimension cannot have."""
+    given = Parameters(lik.name, parameters)
+    mean = given.need(mean=mean_of)
+    covariance = given.one({"covariance": as_it_is}, needed=False)
+    if covariance is None:
+        coefficients, log_sigma = given.need(coefficients=as_it_is), given.one(SIGMA, needed=False)
+    else:
+        coefficients, log_sigma = _regressions(lik, covariance)
+    given.done()
+    joined: Tensor = lik.scale.join(mean, log_sigma)
+    dims = mean.shape[-1] if lik.shape is None else math.prod(lik.shape)
+    wide = torch.broadcast_shapes(joined.shape[:-1], coefficients.shape[:-1])
+    if coefficients.shape[-1] not in (1, dims):
+        raise ValueError(f"coefficients are a number or [..., {dims}], not {list(coefficients.shape)}")
+    joined, coefficients = joined.expand(*wide, -1), coefficients.expand(*wide, dims)
+    return torch.cat([joined[..., :dims], coefficients, joined[..., dims:]], -1)
+
+
+def _regressions(lik: Any, covariance: Tensor) -> tuple[Tensor, Tensor]:
+    """φ and ln σ, [..., D], of covariances [..., P, 3, 3]. Raises ValueError where they are none."""
+    if covariance.ndim < 3 or covariance.shape[-2:] != (COLOURS, COLOURS):
+        raise ValueError(f"covariance is [..., P, 3, 3], one a pixel, not {list(covariance.shape)}")
+    factor, info = torch.linalg.cholesky_ex(covariance)
+    if bool(info.any()) or not bool(torch.allclose(covariance, covariance.mT)):
+        raise ValueError("covariance must be symmetric and positive definite, and some are not")
+    sigma = factor.diagonal(dim1=-2, dim2=-1)
+    of_two = factor[..., 2, 1] / sigma[..., 1]
+    of_one = factor[..., 1, 0] / sigma[..., 0]
+    of_three = (factor[..., 2, 0] - of_two * factor[..., 1, 0]) / sigma[..., 0]
+    coefficients = torch.stack([of_one, of_three, of_two], -2)
+    return from_channels(lik, coefficients), from_channels(lik, positive("covariance")(sigma.mT))

@@ -1,0 +1,167 @@
+"""The mixture of discretised logistics whose channels are coupled (Salimans et al. 2017, PixelCNN++, eqs. 2 and 3):
+the location of green's component i moves by α_i times red's level, that of blue's by β_i times red's and γ_i times
+green's. Levels are taken as (k + ½)/K − ½ there, from the middle of the range, so that a coefficient turns a location
+about mid-grey. P(k_c | the earlier channels) is a mixture of logistics on bins as without coupling, with open ends at
+the first and the last of the K levels, and sums to one over them whatever the earlier levels are.
+
+With "coupled" every channel draws its own component, as eqs. 2 and 3 read: with coefficients of 0 it is the mixture
+without coupling. With "joint" a pixel draws one component for its three channels, as the paper's text and its program do
+("the mixture indicator is shared"): then the earlier levels also tell which component it was,
+
+    P(k_c | …) = Σ_i w_i P_i(k_c | …),  w_i ∝ π_i Π_{j<c} P_i(k_j | …).
+
+Functions of a `LogisticMixture` and its raw outputs [..., 4 n D], read as [..., 4, n, D]: logits of π, location, scale,
+coefficients in the order of `_channels.PAIRS`. With "joint" a pixel's logits are the mean of its channels' three.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+
+from vae_core.likelihoods._channels import COLOURS, by_channel, from_channels, moved
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+JOINT = "joint"
+#: up to so many levels the mean goes through all of them; of more it takes so many strata of equal probability, and
+#: more where what an earlier level tells of the component cannot be told apart from what it moves
+_ALL, _STRATA, _MANY = 32, 8, 32
+
+
+class Parts(NamedTuple):
+    """By channel, in units of a bin, [..., n, C, P] each."""
+
+    logits: Tensor
+    location: Tensor
+    log_scale: Tensor
+    coefficients: Tensor
+
+
+def split(lik: Any, raw: Tensor) -> Parts:
+    n = lik.components
+    own = raw.unflatten(-1, (4, -1))
+    mixture = lik._split(own[..., :3, :].flatten(-2))
+    coefficients = own[..., 3, :].unflatten(-1, (n, -1))
+    logits, location, log_scale, coefficients = (by_channel(lik, each) for each in (*mixture, coefficients))
+    if lik.channels == JOINT:
+        logits = logits.mean(-2, keepdim=True).expand_as(logits)
+    return Parts(logits, location, log_scale, coefficients)
+
+
+class _Walk:
+    """From the first channel of a pixel to the last: what each adds for those after it. Tensors are [..., n, P], and
+    levels [..., P]."""
+
+    def __init__(self, lik: Any, parts: Parts) -> None:
+        self._lik, self._parts = lik, parts
+        self._before: list[Tensor] = []
+        self._known: Tensor | None = None  #: ln Π_j P_i(k_j | …), where one component is drawn a pixel
+
+    @property
+    def channel(self) -> int:
+        return len(self._before)
+
+    def mixture(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits of the weights, location and ln scale of the channel that is next."""
+        c = self.channel
+        logits, location, log_scale = (each[..., c, :] for each in self._parts[:3])
+        step = moved(self._parts.coefficients, self._before, c)
+        if self._known is not None:
+            logits = (logits + self._known).log_softmax(-2)
+        return logits, location if step is None else location + step, log_scale
+
+    def go_on(self, k: Tensor) -> None:
+        """k: the level of the channel that is next, [..., P]."""
+        if self._lik.channels == JOINT:
+            _, location, log_scale = self.mixture()
+            own = self._lik.component_log_masses(k.unsqueeze(-2), location, log_scale)
+            self._known = own if self._known is None else self._known + own
+        self._before.append((k + (0.5 - 0.5 * self._lik.levels)).unsqueeze(-2))
+
+
+def log_masses(lik: Any, k: Tensor, raw: Tensor) -> Tensor:
+    walk, given = _Walk(lik, split(lik, raw)), by_channel(lik, k.to(raw.dtype))
+    each = []
+    for channel in range(COLOURS):
+        each.append(lik.mixture_log_masses(given[..., channel, :].unsqueeze(-2), *walk.mixture()))
+        if channel + 1 < COLOURS:
+            walk.go_on(given[..., channel, :])
+    return from_channels(lik, torch.stack(each, -2))
+
+
+def sample(lik: Any, raw: Tensor, generator: torch.Generator | None) -> Tensor:
+    """One channel after the other, each by the inverse of its distribution function given the earlier ones, over all
+    levels."""
+    parts = split(lik, raw)
+    shape = parts.location[..., 0, :, :].shape
+    v = torch.rand(shape, generator=generator, dtype=raw.dtype, device=raw.device)
+    walk, drawn = _Walk(lik, parts), []
+    for channel in range(COLOURS):
+        mixture = walk.mixture()
+        level, upto = torch.zeros_like(v[..., channel, :]), torch.zeros_like(v[..., channel, :])
+        for value in range(lik.levels - 1):
+            upto = upto + lik.mixture_log_masses(torch.full_like(upto, value).unsqueeze(-2), *mixture).exp()
+            level = level + (v[..., channel, :] >= upto)
+        drawn.append(level)
+        walk.go_on(level)
+    return from_channels(lik, torch.stack(drawn, -2))
+
+
+def mean(lik: Any, raw: Tensor) -> Tensor:
+    """E[k_c] by what the earlier channels may be: all their levels up to K = 32. Of more levels strata of equal
+    probability stand for them, each at its mean: exact where a channel's mean is linear in the earlier levels, and so but
+    for what the ends cut off. Where a pixel draws one component, which earlier levels tell of, that is so given the
+    component, and the strata are those of each."""
+    parts = split(lik, raw)
+    wanted = torch.zeros_like(parts.location[..., 0, :, :])
+    one = torch.ones_like(wanted[..., 0, :])
+    if lik.channels != JOINT or lik.levels <= _ALL or not lik.open_ends:
+        _add_means(lik, parts, [], one, wanted)
+        return from_channels(lik, wanted)
+    weights = parts.logits[..., 0, :].softmax(-2)
+    for component in range(lik.components):
+        alone = Parts(*(each[..., component : component + 1, :, :] for each in parts))
+        _add_means(lik, alone, [], weights[..., component, :], wanted)
+    return from_channels(lik, wanted)
+
+
+def _add_means(lik: Any, parts: Parts, before: list[Tensor], weight: Tensor, wanted: Tensor) -> None:
+    """Adds the means of the channels behind `before`, whose levels these are, by the weight that they have."""
+    walk = _Walk(lik, parts)
+    for k in before:
+        walk.go_on(k)
+    channel, mixture = walk.channel, walk.mixture()
+    masses = torch.stack(
+        [
+            lik.mixture_log_masses(torch.full_like(weight, value).unsqueeze(-2), *mixture).exp()
+            for value in range(lik.levels)
+        ]
+    )
+    levels = torch.arange(lik.levels, dtype=weight.dtype, device=weight.device).reshape(-1, *(1,) * weight.ndim)
+    wanted[..., channel, :] += weight * (masses * levels).sum(0)
+    if channel + 1 == COLOURS:
+        return
+    if lik.levels <= _ALL:
+        shares, places = masses, levels.expand_as(masses)
+    else:
+        shares, places = _strata(masses, levels, _STRATA if lik.channels != JOINT or lik.open_ends else _MANY)
+    for share, place in zip(shares, places, strict=True):
+        _add_means(lik, parts, [*before, place], weight * share, wanted)
+
+
+def _strata(masses: Tensor, levels: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Of a distribution [K, …] strata of equal probability, and the mean level of each."""
+    upto = masses.cumsum(0)
+    total = upto[-1]
+    below, sums = torch.zeros_like(upto), []
+    for edge in range(1, count + 1):
+        now = torch.minimum(upto, total * (edge / count))
+        each = torch.diff(now - below, dim=0, prepend=torch.zeros_like(now[:1]))
+        sums.append((each, now))
+        below = now
+    shares = torch.stack([each.sum(0) for each, _ in sums])
+    places = torch.stack([(each * levels).sum(0) for each, _ in sums]) / shares.clamp(min=1e-30)
+    return shares, places
