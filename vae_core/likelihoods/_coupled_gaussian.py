@@ -1,6 +1,6 @@
 """The Gaussian whose channels are coupled: a full 3 × 3 covariance a pixel, by its regressions of a channel on earlier
-ones (Pourahmadi 1999, Joint mean-covariance models, section 2): x_c = μ_c + Σ_j φ_cj (x_j − μ_j) + σ_c ε_c, of which any
-numbers φ and any σ > 0 make a covariance, and any covariance is made. Functions of a `Gaussian` and its raw outputs
+ones (Pourahmadi 1999, Joint mean-covariance models, section 2): x_c = μ_c + Σ_j φ_cj (x_j − μ_j) + σ_c ε_c, of which
+any numbers φ and any σ > 0 make a covariance, and any covariance is made. Functions of a `Gaussian` and its raw outputs
 [..., R]: μ [..., D], φ [..., D] in the order of `_channels.PAIRS`, then what σ has.
 
 A mass is the integral of the joint density over the pixel's bins (see _cube): conditioning on the middles of bins in
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 _LOG_CEILING = 18.0
 COEFFICIENTS = "coefficients = raw[..., D : 2 * D]  # of a pixel: of green on red, of blue on red, of blue on green"
 BESIDE = (
-    "Channels are coupled: green is mean + coefficient (red − its mean) + sigma ε, and blue so with red and green, sigma "
-    "being what is left of each. A covariance=[..., P, 3, 3] a pixel stands for sigma and coefficients, P = H W of "
+    "Channels are coupled: green is mean + coefficient (red − its mean) + sigma ε, and blue so with red and "
+    "green, sigma being what is left of each. A covariance=[..., P, 3, 3] a pixel stands for sigma and coefficients, P = H W of "
     "shape=(3, H, W)"
 )
 
@@ -90,7 +90,7 @@ def log_masses(lik: Any, k: Tensor, raw: Tensor, levels: int) -> Tensor:
     red, beyond = _cube.scaled_interval(box.low1 * i1, box.high1 * i1)
     pair = {"low3": box.low2, "high3": box.high2, "log_s3": box.log_s2, "b": box.a}
     none = dict.fromkeys(("low2", "high2", "log_s2", "a", "c", "zero2"), torch.zeros_like(box.low1))
-    pairs = _cube.Box(**{**box.tensors(), **pair, **none}, two=True)
+    pairs = _cube.replaced(box, {**pair, **none}, two=True)
     two, three = _cube.masses(pairs), _cube.masses(box)
     # of squares that are large and nearly equal the difference is taken first
     nearest = torch.minimum(torch.maximum(torch.zeros_like(box.low1), box.low1), box.high1)

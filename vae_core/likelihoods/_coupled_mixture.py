@@ -5,8 +5,8 @@ about mid-grey. P(k_c | the earlier channels) is a mixture of logistics on bins 
 the first and the last of the K levels, and sums to one over them whatever the earlier levels are.
 
 With "coupled" every channel draws its own component, as eqs. 2 and 3 read: with coefficients of 0 it is the mixture
-without coupling. With "joint" a pixel draws one component for its three channels, as the paper's text and its program do
-("the mixture indicator is shared"): then the earlier levels also tell which component it was,
+without coupling. With "joint" a pixel draws one component for its three channels, as the paper's text and its program
+do ("the mixture indicator is shared"): then the earlier levels also tell which component it was,
 
     P(k_c | …) = Σ_i w_i P_i(k_c | …),  w_i ∝ π_i Π_{j<c} P_i(k_j | …).
 
@@ -112,8 +112,8 @@ def sample(lik: Any, raw: Tensor, generator: torch.Generator | None) -> Tensor:
 
 def mean(lik: Any, raw: Tensor) -> Tensor:
     """E[k_c] by what the earlier channels may be: all their levels up to K = 32. Of more levels strata of equal
-    probability stand for them, each at its mean: exact where a channel's mean is linear in the earlier levels, and so but
-    for what the ends cut off. Where a pixel draws one component, which earlier levels tell of, that is so given the
+    probability stand for them, each at its mean: exact where a channel's mean is linear in the earlier levels, and so
+    but for what the ends cut off. Where a pixel draws one component, which earlier levels tell of, that is so given the
     component, and the strata are those of each."""
     parts = split(lik, raw)
     wanted = torch.zeros_like(parts.location[..., 0, :, :])

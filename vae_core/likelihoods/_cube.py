@@ -9,9 +9,9 @@ over the bins of the first two: separation of variables as in Genz 1992 (Numeric
 probabilities), of which only the last is done in closed form. Differences of distribution functions at corners (Genz
 2004) leave nothing of a bin that is far out. The integrand is log-concave, so that its peak is known exactly, and
 whatever is far below it, too: a rectangle is halved until a Gauss–Legendre rule holds on it, and left out where a bound
-says that it has less than e^{−FAR} of the peak; where that takes too many of them (narrow ridges across a wide bin), the
-integrals are taken one in the other, over pieces between the places where the integrand bends. Bounds and places have no
-gradient; the integrand at the nodes has.
+says that it has less than e^{−FAR} of the peak; where that takes too many of them (narrow ridges across a wide bin),
+the integrals are taken one in the other, over pieces between the places where the integrand bends. Bounds and places
+have no gradient; the integrand at the nodes has.
 
 All is in float64, in bins, and over the peak: exponents are differences from its own, which may be 10¹⁵, taken before
 anything is squared. It is one file: one integral.
@@ -20,8 +20,8 @@ anything is squared. It is one file: one integral.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import torch
@@ -41,7 +41,7 @@ FAR = 22.0
 _GENTLE = (0.8, 1.6, 4)
 _STEEP = (2.5, 5.0, 6)
 #: nodes a side where numbers cannot be looked at
-_BLIND = 14
+_BLIND = 12
 _HALVINGS = 200
 _MOST = 300  # rectangles a box, as a rule: beyond, and where they cannot be counted, it is taken in pieces
 _PIECE = 8  # nodes of a piece
@@ -76,16 +76,21 @@ class Box:
         return {item.name: getattr(self, item.name) for item in fields(self) if item.name != "two"}
 
     def at(self, index: Tensor) -> Box:
-        return replace(self, **{name: each.index_select(0, index) for name, each in self.tensors().items()})
+        return replaced(self, {name: each.index_select(0, index) for name, each in self.tensors().items()})
 
     def detached(self) -> Box:
-        return replace(self, **{name: each.detach() for name, each in self.tensors().items()})
+        return replaced(self, {name: each.detach() for name, each in self.tensors().items()})
+
+
+def replaced(box: Box, others: Mapping[str, Tensor], two: bool | None = None) -> Box:
+    """The box with other tensors."""
+    return Box(**{**box.tensors(), **others}, two=box.two if two is None else two)
 
 
 @dataclass(frozen=True)
 class Mass:
-    """ln of a mass over the peak of its integrand, and that peak (u, v, w) with what the regressions of v and of w leave
-    there: of which ln of the mass, or of its ratio to another, is made."""
+    """ln of a mass over the peak of its integrand, and that peak (u, v, w) with what the regressions of v and of w
+    leave there: of which ln of the mass, or of its ratio to another, is made."""
 
     over_peak: Tensor
     u: Tensor
@@ -106,7 +111,7 @@ def masses(box: Box) -> Mass:
     """The mass in each box."""
     broadcast = torch.broadcast_tensors(*box.tensors().values())
     shape = broadcast[0].shape
-    flat = replace(box, **{name: each.reshape(-1) for name, each in zip(box.tensors(), broadcast, strict=True)})
+    flat = replaced(box, {name: each.reshape(-1) for name, each in zip(box.tensors(), broadcast, strict=True)})
     with torch.no_grad():
         geometry = _Shape.of(flat.detached())
         u, v, _ = geometry.peak()
@@ -231,8 +236,8 @@ class _Shape:
         s2, s3 = torch.exp(2 * box.log_s2), torch.exp(2 * box.log_s3)
         slope = box.b + box.c * box.a
         places = [torch.zeros_like(box.low1)]
-        for edge3 in (box.low3, box.high3):
-            places.append(slope * edge3 / ((s3 + box.c.square() * s2) * self.p1 + slope.square()))
+        spread = (s3 + box.c.square() * s2) * self.p1 + slope.square()
+        places += [slope * edge3 / spread for edge3 in (box.low3, box.high3)]
         for edge2 in () if box.two else (box.low2, box.high2):
             pull = box.a * edge2 * self.p2
             places.append(pull / (self.p1 + box.a.square() * self.p2))
@@ -343,9 +348,7 @@ def _over_peak(box: Box, shape: _Shape, peak: _Peak) -> Tensor:
     """ln of the masses over their peaks, [n]. Where numbers cannot be looked at one rule of many nodes about the peak
     serves all; elsewhere few nodes where the whole box is gentle, rectangles as they are needed, or pieces."""
     if not readable(box.low1):
-        with torch.no_grad():
-            sides = shape.around(peak.u, peak.v)
-        return _logarithm(box, _integral(box, peak, sides, _BLIND))
+        return _logarithm(box, _blind(box, shape, peak))
     with torch.no_grad():
         still = _Peak(peak.u.detach(), peak.v.detach())
         whole = [
@@ -379,8 +382,8 @@ def _in_rectangles(box: Box, shape: _Shape, peak: _Peak) -> Tensor:
 
 
 def _rectangles(shape: _Shape, peak: _Peak) -> tuple[Tensor, list[Tensor], Tensor]:
-    """Which box each is of, and its sides in steps from the peak: halved until a rule holds, those that have nothing left out; and the boxes
-    that would take too many."""
+    """Which box each is of, and its sides in steps from the peak: halved until a rule holds, those that have
+    nothing left out; and the boxes that would take too many."""
     sides = shape.around(peak.u, peak.v)
     owner = torch.arange(len(peak.u), device=peak.u.device)
     count = torch.zeros_like(owner)
@@ -486,11 +489,40 @@ def _reached(place: Tensor, slope: Tensor, least: Tensor, end: Tensor, sign: int
 
 
 def _shrunk(rise: Callable[[Tensor], Tensor], end: Tensor) -> Tensor:
-    """A step from a least point halved as long as ½Q has risen by FAR there already: it is convex."""
-    for _ in range(_HALVINGS):
-        shorter = 0.5 * end
-        beyond = rise(shorter) > FAR
-        if not beyond.any():
-            break
-        end = torch.where(beyond, shorter, end)
+    """A step from a least point halved as often as ½Q has risen by FAR there still: it is convex."""
+    for halvings in (32, 16, 8, 4, 2, 1):
+        shorter = end * 2.0**-halvings
+        end = torch.where(rise(shorter) > FAR, shorter, end)
     return end
+
+
+def _blind(box: Box, shape: _Shape, peak: _Peak) -> Tensor:
+    """As pieces, with no more cuts than at the peaks."""
+    nodes, weights = _rule(_BLIND, box.low1)
+    with torch.no_grad():
+        still = _Peak(peak.u.detach().unsqueeze(-1), peak.v.detach().unsqueeze(-1))
+        own = replaced(shape.box, {name: each.unsqueeze(-1) for name, each in shape.box.tensors().items()})
+        along = _Shape.of(own)
+
+        def beside(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+            ends = torch.stack([low, high], -1).unsqueeze(-1)
+            return (ends * nodes).flatten(-2), (ends.abs() * weights).flatten(-2)
+
+        low, high = (
+            _shrunk(lambda du: along.rise(still, du, along.best_v(still.u + du)[0] - still.v), end)
+            for end in along.around(still.u, still.v)[:2]
+        )
+        du, weight = beside(low.squeeze(-1), high.squeeze(-1))
+        if not box.two:
+            u = still.u + du
+            v, _ = along.best_v(u)
+            slope, own_peak = along.half_square(u, v)[2], _Peak(u, v)
+            low, high = (
+                _shrunk(lambda dv: along.rise(own_peak, torch.zeros_like(dv), dv), end)
+                for end in (_reached(v, slope, along.p2, own.low2, -1), _reached(v, slope, along.p2, own.high2, 1))
+            )
+            dv, inner = beside(low, high)
+            dv = dv + (v - still.v).unsqueeze(-1)
+            weight = (inner * weight.unsqueeze(-1)).flatten(-2)
+            du, dv = du.unsqueeze(-1).expand_as(dv).flatten(-2), dv.flatten(-2)
+    return (_height(box, peak, du, None if box.two else dv) * weight).sum(-1)

@@ -24,6 +24,7 @@ def of_decoder(shape: str, floor: float, sharpness: float, start: str = "D") -> 
     here without its logarithm)."""
     lines = (
         f"floor = 1 / {math.exp(-floor):.9g}  # of σ, 1/(64 K): a 64th of a bin",
-        f"sigma = (torch.exp({sharpness:g} * raw[..., {start}:]) + floor**{sharpness:g}) ** {1 / sharpness:g}  # {shape}",
+        f"sigma = (torch.exp({sharpness:g} * raw[..., {start}:]) + floor**{sharpness:g}) "
+        f"** {1 / sharpness:g}  # {shape}",
     )
     return Layout(lines, (tuple(SIGMA),), ("A raw output of sigma is ln σ, but near that floor",))

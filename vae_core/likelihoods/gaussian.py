@@ -1,8 +1,8 @@
 """Gaussian on the real line: ln p(x|z) = −½ ((x−μ)/σ)² − ln σ − ½ ln 2π per dimension.
 
 With sigma="pixel" it is the "Gaussian MLP" decoder of Kingma & Welling (2014, appendix C.2); with σ² = ½ and no
-normaliser it is the folk "MSE + KL" (see mse_sum). With channels="coupled" it has a full covariance of each pixel's red,
-green and blue (see _coupled_gaussian).
+normaliser it is the folk "MSE + KL" (see mse_sum). With channels="coupled" it has a full covariance of each pixel's
+red, green and blue (see _coupled_gaussian).
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _LOG_HALF_ROOT = _HALF_LOG_2PI - math.log(2)
 
 
 #: its own among the entries of the location-scale families' docstring
-_CHANNELS = """        channels: "independent" (the default) or "coupled": a full 3 x 3 covariance of each pixel's red, green and
-            blue, whose masses are integrals over the cube of their bins; D coefficients more among the raw outputs, and
-            σ is what the earlier channels leave of each. For data of three channels, with open ends, and σ a number,
-            shared, image or pixel (which a full covariance of its own for every pixel takes).
+_CHANNELS = """        channels: "independent" (the default) or "coupled": a full 3 x 3 covariance of each pixel's red,
+            green and blue, whose masses are integrals over the cube of their bins; D coefficients more among the
+            raw outputs, and σ is what the earlier channels leave of each. For data of three channels, with open
+            ends, and σ a number, shared, image or pixel (which a full covariance of its own for every pixel takes).
 """
 
 

@@ -1,8 +1,8 @@
 """Mixture of discretised logistics: P(k|z) = Σ_i π_i [F((k+1−m_i)/s_i) − F((k−m_i)/s_i)], F the sigmoid.
 
 The likelihood of PixelCNN++ (Salimans et al. 2017), the first and the last bin open to −∞ and +∞. By default each
-dimension has a mixture of its own; with channels = "coupled" or "joint" green is conditioned on red, and blue on both, as
-PixelCNN++ does (see _coupled_mixture).
+dimension has a mixture of its own; with channels = "coupled" or "joint" green is conditioned on red, and blue on both,
+as PixelCNN++ does (see _coupled_mixture).
 
 With ends = "renormalised" the end bins are closed and the masses are divided by their sum: with M_i what component i
 has in [0, K], P(k|z) = Σ_i w_i m_i(k)/M_i, w_i ∝ π_i M_i, where no ratio is of numbers that vanish.
@@ -183,8 +183,8 @@ class LogisticMixture(IntegerMass):
         self, low: Tensor, high: Tensor, width: float, mixture: tuple[Tensor, Tensor, Tensor]
     ) -> tuple[Tensor, Tensor, Tensor]:
         """ln w_i, w_i ∝ π_i M_i with M_i what component i has in [0, K], ln of what it has in [low, high] over M_i, and
-        ln M_i, each [..., n, D]; width = high − low, in units of a bin. Of each ln F(t) = min(t, 0) + ln F(|t|) in the latter
-        the first parts, which may be large, are taken off as edges less edges."""
+        ln M_i, each [..., n, D]; width = high − low, in units of a bin. Of each ln F(t) = min(t, 0) + ln F(|t|) in
+        the shares the first parts, which may be large, are taken off as edges less edges."""
         logits, location, log_scale = mixture
         per_bin = torch.exp(-log_scale)
         bottom, top = location.clamp(min=0), location.clamp(max=self.levels)

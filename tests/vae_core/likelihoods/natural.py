@@ -33,6 +33,7 @@ OPTIONS: dict[str, tuple[Any, ...] | None] = {
     "df": (0.1, 2.5, 200.0, "shared"),
     "beta": (0.1, 4.0),
     "components": (1, 5),
+    "channels": ("independent",),  # coupled ones have tests of their own
 }
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tests.vae_core.likelihoods.coupled import Coupled, GivesMore, LooksAhead, NextPixel, Unordered
-from vae_core import laws
+from vae_core import laws, likelihoods
 from vae_core.data import Dataset
 from vae_core.evaluate import Scoring, assess
 from vae_core.likelihoods import Likelihood
@@ -101,3 +101,23 @@ def test_it_trains_and_scores_on_colour_and_is_worth_what_channels_tell_of_each_
         )[0]
         found[family.__name__] = float(scored.log_likelihood.mean())
     assert found["Coupled"] > found["Apart"] + 5
+
+
+@pytest.mark.parametrize(("family", "options"), [("gaussian", {}), ("logistic_mixture", {"levels": 8})])
+@pytest.mark.parametrize(
+    ("shape", "words"), [((8, 8), "1 channel:"), ((8, 8, 2), "2 channels:"), ((64,), "1 channel:")]
+)
+def test_data_that_are_not_red_green_and_blue_are_refused(family: str, options: Any, shape: Any, words: str) -> None:
+    """In one sentence, by which a grid is refused and an image when it is scored."""
+    lik = likelihoods.make(family, channels="coupled", **options)
+    why = likelihoods.refusal(lik, shape)
+    assert words in why
+    assert why.endswith("take channels='independent'")
+    assert len(why) < 200
+    with pytest.raises(ValueError, match=words):
+        likelihoods.told(lik, shape)
+    assert not likelihoods.refusal(lik, (8, 8, 3))
+    assert not likelihoods.refusal(likelihoods.make(family, **options), shape)
+    grey = likelihoods.make(family, channels="coupled", shape=(1, 8, 8), **options)
+    with pytest.raises(ValueError, match="1 channel:"):
+        grey.log_mass(torch.zeros(1, 64).long(), torch.zeros(1, grey.outputs(64)), 8)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from scipy import special, stats
+from scipy import optimize, special, stats
 
 from vae_core import likelihoods
 from vae_core.likelihoods._cube import log_interval
@@ -25,16 +25,14 @@ def covariance(sigma: tuple[float, ...], rho: tuple[float, float, float]) -> np.
     return np.diag(sigma) @ r @ np.diag(sigma)
 
 
-def axis(low: float, high: float, peak: float, narrow: float) -> tuple[np.ndarray, np.ndarray]:
-    """Nodes and weights of a composite rule, its panels ever shorter towards `peak` and both ends, none wider than
-    `narrow` within 12 of it."""
-    x, w = np.polynomial.legendre.leggauss(10)
+def axis(low: float, high: float, narrow: float) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes and weights of a composite rule: panels no wider than `narrow`, and ever shorter towards the ends."""
+    x, w = np.polynomial.legendre.leggauss(8)
     span = high - low
-    cuts = [low, high]
-    for place in (low, high, min(max(peak, low), high)):
-        cuts += [place + sign * span * 2.0**-j for j in range(1, 40) for sign in (-1, 1)]
-        cuts += [place + 0.5 * narrow * j for j in range(-40, 41)]
-    cuts = np.unique(np.clip(cuts, low, high))
+    cuts = np.linspace(low, high, 2 + int(span / narrow))
+    cuts = np.unique(
+        [*cuts, *(end + sign * span * 2.0**-j for end, sign in ((low, 1), (high, -1)) for j in range(1, 30))]
+    )
     half, middle = np.diff(cuts) / 2, (cuts[1:] + cuts[:-1]) / 2
     return (middle[:, None] + half[:, None] * x).ravel(), (half[:, None] * w).ravel()
 
@@ -44,10 +42,11 @@ def by_quadrature(mean: np.ndarray, cov: np.ndarray, k: tuple[int, ...], levels:
     sd = np.sqrt(np.diag(cov))
     low = np.array([-np.inf if each == 0 else each / levels for each in k])
     high = np.array([np.inf if each == levels - 1 else (each + 1) / levels for each in k])
-    ends = [(max(a, m - 40 * s), min(b, m + 40 * s)) for a, b, m, s in zip(low, high, mean, sd, strict=True)]
-    narrow = 1 / np.sqrt(np.diag(np.linalg.inv(cov)))
-    r, wr = axis(*ends[0], mean[0], narrow[0])
-    g, wg = axis(*ends[1], mean[1], narrow[1])
+    factor = np.linalg.inv(np.linalg.cholesky(cov))
+    peak = optimize.lsq_linear(factor, factor @ mean, (low, high), tol=1e-14).x
+    ends = [(max(a, p - 8 * s), min(b, p + 8 * s)) for a, b, p, s in zip(low, high, peak, sd, strict=True)]
+    narrow = 1.5 / np.sqrt(np.diag(np.linalg.inv(cov)))
+    (r, wr), (g, wg) = (axis(*ends[c], narrow[c]) for c in range(2))
     grid = np.stack(np.broadcast_arrays(r[:, None], g[None]), -1) - mean[:2]
     inverse = np.linalg.inv(cov[:2, :2])
     slope = cov[2, :2] @ inverse
@@ -132,7 +131,8 @@ def test_without_coefficients_it_is_the_gaussian_of_independent_channels(sigma: 
     plain = likelihoods.make("gaussian", sigma=sigma, levels=17)
     coupled = made(sigma=sigma, levels=17, shape=(3, 2, 2))
     if sigma == "shared":
-        plain.set_sigma(0.07), coupled.set_sigma(0.07)
+        plain.set_sigma(0.07)
+        coupled.set_sigma(0.07)
     raw = torch.randn(7, plain.outputs(12), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     both = torch.cat([raw[:, :12], torch.zeros(7, 12), raw[:, 12:]], -1)
     k = torch.randint(17, (7, 12), generator=torch.Generator().manual_seed(1))

@@ -43,7 +43,7 @@ def every() -> list[Any]:
         scales = [{"sigma": one} for one in (0.1, *family.sigma_modes)] if family.takes_sigma else [{}]
         for options in family.examples:
             for scale in scales:
-                if scale.get("sigma") == "optimal" and options.get("ends", "open") != "open":
+                if scale.get("sigma") == "optimal" and {"ends", "channels"} & set(options):
                     continue
                 levels = [{"levels": K}, {}] if family.option_defaults().get("levels", 0) is None else [{"levels": K}]
                 for told in levels if family.takes_levels else [{}]:
