@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 _LOG_CEILING = 18.0
 COEFFICIENTS = "coefficients = raw[..., D : 2 * D]  # of a pixel: of green on red, of blue on red, of blue on green"
 BESIDE = (
-    "Channels are coupled: green is mean + coefficient (red − its mean) + sigma ε, and blue so with red and "
-    "green, sigma being what is left of each. A covariance=[..., P, 3, 3] a pixel stands for sigma and coefficients, P = H W of "
-    "shape=(3, H, W)"
+    "Channels are coupled: green is mean + coefficient (red − its mean) + sigma ε, and blue so with red and green, "
+    "sigma being what is left of each. A covariance=[..., P, 3, 3], one a pixel, stands for sigma and coefficients, "
+    "P = H W of shape=(3, H, W)"
 )
 
 
@@ -120,10 +120,12 @@ def _box(lik: Any, k: Tensor, raw: Tensor, levels: int) -> _cube.Box:
     low = torch.where(k == 0, -beyond, low)
     high = torch.where(k == levels - 1, beyond, high)
     log_s = (log_scale.double() + math.log(levels)).expand_as(low[..., :1, :] if log_scale.ndim == 0 else mean)
-    sides = {f"{name}{c + 1}": side[..., c, :] for name, side in (("low", low), ("high", high)) for c in range(COLOURS)}
-    widths = {f"log_s{c + 1}": log_s[..., c if log_s.shape[-2] > 1 else 0, :] for c in range(COLOURS)}
+    low1, low2, low3 = low.unbind(-2)
+    high1, high2, high3 = high.unbind(-2)
+    s1, s2, s3 = log_s.expand(*log_s.shape[:-2], COLOURS, -1).unbind(-2)
     a, b, c = coefficients.double().unbind(-2)
-    return _cube.Box(**sides, **widths, a=a, b=b, c=c, zero1=zero[..., 0, :], zero2=zero[..., 1, :])
+    zeros = zero[..., 0, :], zero[..., 1, :]
+    return _cube.Box(low1, high1, low2, high2, low3, high3, s1, s2, s3, a, b, c, *zeros)
 
 
 def sample(lik: Any, raw: Tensor, generator: torch.Generator | None) -> Tensor:
