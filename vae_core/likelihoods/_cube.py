@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from vae_core.likelihoods._logspace import log_sinhc
+from vae_core.likelihoods._logspace import choose, choose_above, log_sinhc
 from vae_core.likelihoods._quadrature import gauss_legendre
 from vae_core.numerics.visible import readable
 
@@ -47,6 +47,7 @@ _MOST = 300  # rectangles a box, as a rule: beyond, and where they cannot be cou
 _PIECE = 8  # nodes of a piece
 _PIXELS, _RECTANGLES, _PIECED = 1 << 12, 1 << 12, 256  # worked on at once, for their memory
 _NARROW = 1e-3
+_LAST = 20.0  # standard deviations, up to which erfc is a number far from underflow
 _ROUNDING = 1e-12  # of what is large and nearly equal
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
@@ -141,15 +142,26 @@ def scaled_interval(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
     n = near.clamp(min=0)
     width = high - low
     root, tiny = math.sqrt(0.5), torch.finfo(low.dtype).tiny
-    fall = torch.exp(-0.5 * (far - n) * (far + n))
-    beyond = 0.5 * (torch.special.erfcx(n * root) - fall * torch.special.erfcx(far.clamp(min=0) * root))
-    around = 0.5 * (torch.erf(far * root) - torch.erf(near.clamp(max=0) * root))
-    wide = torch.log(torch.where(near > 0, beyond, around).clamp(min=tiny))
-    small = width.clamp(max=2 * _NARROW)
-    inward = 0.5 * small + near.clamp(min=-2 * _NARROW, max=0)  # the middle less n
-    tilt = 0.5 * small * (n + inward)
-    narrow = torch.log(small) - 0.5 * inward * (2 * n + inward) - _HALF_LOG_2PI + log_sinhc(tilt)
-    return torch.where(width < _NARROW, narrow - small.square() / 24, wide), n
+
+    def close() -> Tensor:
+        m = n.clamp(max=_LAST + 1)
+        difference = torch.erfc(near.clamp(max=_LAST + 1) * root) - torch.erfc(far.clamp(max=_LAST + 8) * root)
+        return torch.log((0.5 * difference).clamp(min=tiny)) + 0.5 * m.square()
+
+    def distant() -> Tensor:
+        m = n.clamp(min=_LAST - 1)
+        rest = torch.special.erfcx(m * root)
+        fall = torch.exp(-0.5 * (far - n) * (far + n))
+        return torch.log((0.5 * (rest - fall * torch.special.erfcx(far.clamp(min=_LAST - 1) * root))).clamp(min=tiny))
+
+    def narrow() -> Tensor:
+        small = width.clamp(max=2 * _NARROW)
+        inward = 0.5 * small + near.clamp(min=-2 * _NARROW, max=0)  # the middle less n
+        tilt = log_sinhc(0.5 * small * (n + inward))
+        flat = torch.log(small) - 0.5 * inward * (2 * n + inward) - _HALF_LOG_2PI
+        return flat + tilt - small.square() / 24
+
+    return choose(width < _NARROW, narrow, lambda: choose_above(n, _LAST, distant, close)), n
 
 
 # -- where the mass lies -----------------------------------------------------------------------------------------------
