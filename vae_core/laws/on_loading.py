@@ -190,8 +190,9 @@ def samples_follow_the_masses(make: Setting) -> None:
             f"let sample stay within 0…K−1 = {levels - 1}, or clamp in level_of",
         )
     frequency = torch.stack([torch.bincount(k[:, dim], minlength=levels) for dim in range(dims)], 1).double() / len(k)
-    each = raw.expand(len(k) if lik.couples_channels else 1, -1)
-    expected = every_level(lik, each, levels, dims, held=k).double().exp().mean(0)
+    given, times = k.unique(dim=0, return_counts=True) if lik.couples_channels else (k[:1], torch.ones(1))
+    each = every_level(lik, raw.expand(len(given), -1), levels, dims, held=given).double().exp()
+    expected = (each * (times / times.sum()).double().reshape(-1, 1, 1)).sum(0)
     error = (expected * (1 - expected) / len(k)).sqrt() + 1e-4
     off = float(((frequency - expected).abs() / error).max())
     if not off < 6:
