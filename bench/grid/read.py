@@ -18,7 +18,7 @@
     learning_rate = [1e-3, 3e-3, 1e-2, 3e-2]
 
 The keys and their defaults are those of `settings.Settings`; the rest are options of the families (σ among them), which
-go to those families of the block that take them. `hidden` and `channels` are one list (a list of lists is an axis),
+go to those families of the block that take them. `hidden` and `widths` are one list (a list of lists is an axis),
 `eval_samples` always one. A key that a cell's network does not look at is as if it were not given.
 
 `objective` says on what a density is trained: on dequantised data, or with "binned" on the exact masses of its bins,

@@ -21,7 +21,7 @@ from bench.grid.families import Scalar, bounds, networks, objectives, option_nam
 
 DEFAULT_SIGMA = "shared"  # for families with a σ, where the grid names none
 ONE_VALUE = ("eval_samples",)  # a list is the value itself
-LIST_VALUES = ("hidden", "channels")  # a list of numbers is the value itself, a list of lists an axis
+LIST_VALUES = ("hidden", "widths")  # a list of numbers is the value itself, a list of lists an axis
 LONGEST_VALUE = 100  # numbers in a value that is a list
 #: in the order in which labels show what varies
 GROUPS = ("model", "training", "data", "network", "schedule", "evaluation", "seed")
@@ -167,7 +167,7 @@ class Settings(BaseModel):
     )
     activation: Annotated[str, _one_of(WORDS["activation"]), Key("network", tunable=True)] = "tanh"
     latent: Annotated[Positive, Key("network", tunable=True)] = Field(default=10, description="a whole number >= 1")
-    channels: Annotated[tuple[Positive, ...], BeforeValidator(_listed), Key("network", tunable=True)] = Field(
+    widths: Annotated[tuple[Positive, ...], BeforeValidator(_listed), Key("network", tunable=True)] = Field(
         default=(32, 64), min_length=1, description="a list of channels >= 1, one a stage, such as [32, 64]"
     )
     depth: Annotated[Positive, Key("network", tunable=True)] = Field(

@@ -18,7 +18,7 @@ from bench.grid.settings import KEYS, shown
 from bench.store import RunTables
 
 #: keys with which the shapes of what is drawn at random change: models that differ in one share no random numbers
-SHAPING = ("network", "hidden", "latent", "channels", "depth", "kernel", "batch_size", "train_samples")
+SHAPING = ("network", "hidden", "latent", "widths", "depth", "kernel", "batch_size", "train_samples")
 BEHIND = "behind"  # ended by: it could not reach a rival any more
 DIVERGED = "diverged"
 

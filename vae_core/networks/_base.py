@@ -43,7 +43,7 @@ class Architecture:
     activation: between layers.
     latent: Z.
     network: a name of this folder, or a path to a .py with a user's own.
-    channels: of the feature maps of each stage; a stage halves the sides of an image.
+    widths: the channels of the feature maps of each stage; a stage halves the sides of an image.
     depth: layers, or residual blocks, a stage.
     kernel: side of a convolution's kernel.
     normalisation: "usual" is what the network has where nothing is said, "none", "group" (Wu & He 2018), "layer" (all
@@ -57,7 +57,7 @@ class Architecture:
     activation: str
     latent: int
     network: str = "mlp"
-    channels: tuple[int, ...] = (32, 64)
+    widths: tuple[int, ...] = (32, 64)
     depth: int = 1
     kernel: int = 3
     normalisation: str = "usual"

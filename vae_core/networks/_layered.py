@@ -127,10 +127,10 @@ class LayeredStack(Stack):
 
 def require_maps(architecture: Architecture, *, normalised: bool) -> None:
     """Raises ValueError for what no network of convolutions can be built from."""
-    channels, hidden, latent = architecture.channels, architecture.hidden, architecture.latent
-    if not channels or any(width < 1 for width in (*channels, *hidden, latent)):
+    widths, hidden, latent = architecture.widths, architecture.hidden, architecture.latent
+    if not widths or any(width < 1 for width in (*widths, *hidden, latent)):
         raise ValueError(
-            f"widths must be 1 or more, of one stage at least, given channels={list(channels)} hidden={list(hidden)} "
+            f"widths must be 1 or more, of one stage at least, given widths={list(widths)} hidden={list(hidden)} "
             f"latent={latent}"
         )
     if architecture.activation not in ACTIVATIONS:
@@ -140,9 +140,9 @@ def require_maps(architecture: Architecture, *, normalised: bool) -> None:
             f"depth must be 1 or more and kernel 2 or more, given depth={architecture.depth} "
             f"kernel={architecture.kernel}"
         )
-    if normalised and min(channels) < LEAST_OF_GROUP:
+    if normalised and min(widths) < LEAST_OF_GROUP:
         raise ValueError(
-            f"channels={list(channels)} are too few to be normalised: give each stage {LEAST_OF_GROUP} or more, or "
+            f"widths={list(widths)} are too few to be normalised: give each stage {LEAST_OF_GROUP} or more, or "
             "normalisation = 'none'"
         )
 
@@ -150,13 +150,13 @@ def require_maps(architecture: Architecture, *, normalised: bool) -> None:
 def require_sides(architecture: Architecture, shape: Sequence[int]) -> None:
     """Raises ValueError for images that the stages make a single row or column of before the last of them."""
     height, width, _ = sides_and_channels(shape)
-    stages = len(architecture.channels)
+    stages = len(architecture.widths)
     able = (min(height, width) - 1).bit_length()
     if able < stages:
-        remedy = f"list {able} channels at most" if able else "take network = 'mlp'"
+        remedy = f"list {able} widths at most" if able else "take network = 'mlp'"
         raise ValueError(
             f"images of {height} x {width} are too small for network = {architecture.network!r} with {stages} stages "
-            f"(channels = {list(architecture.channels)}), each of which halves them: {remedy}"
+            f"(widths = {list(architecture.widths)}), each of which halves them: {remedy}"
         )
 
 

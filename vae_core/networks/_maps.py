@@ -1,4 +1,4 @@
-"""What networks of maps share: stages of `channels` that halve the sides on the way down and double them on the way
+"""What networks of maps share: stages of `widths` that halve the sides on the way down and double them on the way
 up, with dense layers between them and z."""
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class OfMaps(Network):
 
     reads: ClassVar[tuple[str, ...]] = (
         *("hidden", "activation", "latent"),
-        *("channels", "depth", "kernel", "normalisation", "dropout"),
+        *("widths", "depth", "kernel", "normalisation", "dropout"),
     )
     placed: ClassVar[bool] = True
     usual: ClassVar[str]  #: its normalisation, where an architecture asks for the usual one
@@ -60,7 +60,7 @@ class OfMaps(Network):
         places: Sequence[Places] | None = None,
     ) -> tuple[LayeredStack, LayeredStack]:
         height, width, channels = sides_and_channels(shape)
-        sides = halvings((height, width), len(architecture.channels))
+        sides = halvings((height, width), len(architecture.widths))
         places = places or [in_blocks(shape, outputs)] * len(seeds)
         down = [
             ToMaps(sides[0], channels),
@@ -74,14 +74,14 @@ class OfMaps(Network):
 
 def _to_code(architecture: Architecture, sides: Sides) -> list[Layer]:
     """Maps of the last stage -> 2 Z."""
-    widths = (math.prod(sides) * architecture.channels[-1], *architecture.hidden)
+    widths = (math.prod(sides) * architecture.widths[-1], *architecture.hidden)
     dense = dense_layers(widths, architecture.activation, architecture.dropout)
     return [ToRow(), *dense, Dense(widths[-1], 2 * architecture.latent)]
 
 
 def _from_code(architecture: Architecture, sides: Sides) -> list[Layer]:
     """Z -> maps of the last stage."""
-    widths, last = (architecture.latent, *reversed(architecture.hidden)), architecture.channels[-1]
+    widths, last = (architecture.latent, *reversed(architecture.hidden)), architecture.widths[-1]
     dense = dense_layers(widths, architecture.activation, architecture.dropout)
     into = [Dense(widths[-1], math.prod(sides) * last), Activation(architecture.activation), ToMaps(sides, last)]
     return [*dense, *into]

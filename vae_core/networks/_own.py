@@ -9,7 +9,7 @@
         def forward(self, z): ...                   # [B, Z] -> [B, R], R = outputs, in the likelihood's own order;
                                                     # or maps, [B, R / (H W), H, W], each of a pixel's numbers
 
-A class is given what its __init__ names: these, and of the grid's keys `hidden`, `activation`, `channels`, `depth`,
+A class is given what its __init__ names: these, and of the grid's keys `hidden`, `activation`, `widths`, `depth`,
 `kernel`, `normalisation` and `dropout`. An encoder may give mean and ln variance as two tensors.
 
 The models of a bundle are called one after the other, by torch.func.functional_call on their part of the stacked

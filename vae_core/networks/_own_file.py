@@ -15,7 +15,7 @@ from types import ModuleType
 from vae_core.likelihoods._plugins import importing
 
 PARTS = ("Encoder", "Decoder")
-SETTINGS = ("hidden", "activation", "channels", "depth", "kernel", "normalisation", "dropout")
+SETTINGS = ("hidden", "activation", "widths", "depth", "kernel", "normalisation", "dropout")
 LARGEST = 10_000_000  # bytes of a file
 
 

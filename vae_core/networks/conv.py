@@ -12,7 +12,7 @@ from vae_core.networks._maps import OfMaps
 
 
 class Convolutional(OfMaps):
-    """Stages of `channels`, each a strided convolution and depth − 1 others, then the dense layers -> 2 Z; Z -> the
+    """Stages of `widths`, each a strided convolution and depth − 1 others, then the dense layers -> 2 Z; Z -> the
     dense layers mirrored, then the stages mirrored, the last of which gives what each pixel has of the R outputs."""
 
     spoken: ClassVar[str] = "convolutional network"
@@ -21,7 +21,7 @@ class Convolutional(OfMaps):
     @classmethod
     def down(cls, architecture: Architecture, sides: Sequence[Sides], channels: int) -> list[Layer]:
         layers: list[Layer] = []
-        for out, (before, after) in zip(architecture.channels, itertools.pairwise(sides), strict=True):
+        for out, (before, after) in zip(architecture.widths, itertools.pairwise(sides), strict=True):
             layers += [Conv(channels, out, architecture.kernel, before, stride=2), *cls._after(architecture, out)]
             layers += cls._alike(architecture, out, after)
             channels = out
@@ -30,8 +30,8 @@ class Convolutional(OfMaps):
     @classmethod
     def up(cls, architecture: Architecture, sides: Sequence[Sides], maps: int) -> list[Layer]:
         layers: list[Layer] = []
-        ups = list(zip(reversed(architecture.channels), itertools.pairwise(reversed(sides)), strict=True))
-        into = [*reversed(architecture.channels[:-1]), maps]
+        ups = list(zip(reversed(architecture.widths), itertools.pairwise(reversed(sides)), strict=True))
+        into = [*reversed(architecture.widths[:-1]), maps]
         for (channels, (small, large)), out in zip(ups, into, strict=True):
             layers += cls._alike(architecture, channels, small)
             layers += [Transposed(channels, out, architecture.kernel, small, large)]

@@ -12,7 +12,7 @@ from vae_core.networks._maps import OfMaps
 
 
 class ResNet(OfMaps):
-    """Stages of `channels`, each of `depth` residual blocks, the first of which halves the sides; then the dense layers
+    """Stages of `widths`, each of `depth` residual blocks, the first of which halves the sides; then the dense layers
     -> 2 Z. Z -> the dense layers mirrored, then the stages mirrored, each of which doubles the sides (nearest
     neighbour) before its blocks; a last convolution gives what each pixel has of the R outputs."""
 
@@ -22,7 +22,7 @@ class ResNet(OfMaps):
     @classmethod
     def down(cls, architecture: Architecture, sides: Sequence[Sides], channels: int) -> list[Layer]:
         layers: list[Layer] = []
-        for out, (before, after) in zip(architecture.channels, itertools.pairwise(sides), strict=True):
+        for out, (before, after) in zip(architecture.widths, itertools.pairwise(sides), strict=True):
             layers += cls._block(architecture, channels, out, before, stride=2)
             layers += cls._blocks(architecture, out, after)
             channels = out
@@ -31,8 +31,8 @@ class ResNet(OfMaps):
     @classmethod
     def up(cls, architecture: Architecture, sides: Sequence[Sides], maps: int) -> list[Layer]:
         layers: list[Layer] = []
-        channels = architecture.channels[-1]
-        for out, large in zip(reversed(architecture.channels), reversed(sides[:-1]), strict=True):
+        channels = architecture.widths[-1]
+        for out, large in zip(reversed(architecture.widths), reversed(sides[:-1]), strict=True):
             layers += [Upsample(large), *cls._block(architecture, channels, out, large)]
             layers += cls._blocks(architecture, out, large)
             channels = out

@@ -24,8 +24,8 @@ def cells_of(text: str, *overrides: str) -> tuple[Cell, ...]:
 
 def test_what_a_network_does_not_look_at_makes_no_cells() -> None:
     """A perceptron among networks of several channels is one cell, and the one that it was before."""
-    cells = cells_of(PLAIN + 'network = ["mlp", "conv"]\nchannels = [[8], [8, 16]]\nkernel = 5\n')
-    assert [(cell.network, cell.channels, cell.kernel) for cell in cells] == [
+    cells = cells_of(PLAIN + 'network = ["mlp", "conv"]\nwidths = [[8], [8, 16]]\nkernel = 5\n')
+    assert [(cell.network, cell.widths, cell.kernel) for cell in cells] == [
         ("mlp", (32, 64), 3),
         ("conv", (8,), 5),
         ("conv", (8, 16), 5),
@@ -36,7 +36,7 @@ def test_what_a_network_does_not_look_at_makes_no_cells() -> None:
 
 
 def test_every_key_reaches_the_network() -> None:
-    given = {"hidden": [9], "channels": [4, 8], "depth": 2, "kernel": 5, "normalisation": "layer", "dropout": 0.25}
+    given = {"hidden": [9], "widths": [4, 8], "depth": 2, "kernel": 5, "normalisation": "layer", "dropout": 0.25}
     (cell,) = cells_of(PLAIN, 'network="resnet"', *(f"{key}={json.dumps(value)}" for key, value in given.items()))
     asked = architecture_of(cell)
     assert {key: getattr(asked, key) for key in given} == {
@@ -48,16 +48,16 @@ def test_every_key_reaches_the_network() -> None:
     ("lines", "said"),
     [
         ("kernel = 5", r'kernel = 5 changes nothing of network = "mlp"; remove it, or take a network that looks at it'),
-        ("channels = [8, 8]", r'channels = \[8, 8\] changes nothing of network = "mlp"'),
+        ("widths = [8, 8]", r'widths = \[8, 8\] changes nothing of network = "mlp"'),
         (f'network = "{SMALL}"\nkernel = 5', "kernel = 5 changes nothing of network = .*small.py"),
         ('network = "cnv"', "network takes one of conv, mlp, resnet, or the path of a .py with your own"),
         ('network = "none.py"', "there is no network 'none.py': give the path of a .py that is there, or a name"),
-        ('network = "conv"\nchannels = []', r"channels = \[\], but channels takes a list of channels"),
+        ('network = "conv"\nwidths = []', r"widths = \[\], but widths takes a list of channels"),
         ('network = "conv"\nkernel = 1', "kernel = 1, but kernel takes a whole number of pixels from 2 to 100"),
         ('network = "conv"\ndepth = 0', "depth = 0, but depth takes a whole number of layers a stage from 1 to 100"),
         ('network = "mlp"\ndropout = 1.0', "dropout = 1.0, but dropout takes a number from 0 .none. to below 1"),
         ('network = "resnet"\nnormalisation = "batch"', "normalisation takes one of usual, none, group, layer"),
-        ('network = "resnet"\nchannels = [2]', r"channels=\[2\] are too few to be normalised"),
+        ('network = "resnet"\nwidths = [2]', r"widths=\[2\] are too few to be normalised"),
         ("[tune]\ndepth = [1, 2]", r'\[tune\]: depth = \[1, 2\] changes nothing of network = "mlp"'),
     ],
 )  # fmt: skip
@@ -86,8 +86,8 @@ def test_a_network_can_be_tuned() -> None:
 @pytest.mark.parametrize(
     ("lines", "shape", "said"),
     [
-        ('network = "conv"\nchannels = [4, 4, 4, 4]', (8, 8), "images of 8 x 8 are too small .*: list 3"),
-        ('[tune]\nnetwork = ["mlp", "resnet"]\nchannels = [[4], [4, 4, 4]]', (4, 9), "images of 4 x 9 are too small"),
+        ('network = "conv"\nwidths = [4, 4, 4, 4]', (8, 8), "images of 8 x 8 are too small .*: list 3"),
+        ('[tune]\nnetwork = ["mlp", "resnet"]\nwidths = [[4], [4, 4, 4]]', (4, 9), "images of 4 x 9 are too small"),
     ],
 )  # fmt: skip
 def test_images_too_small_are_refused_before_there_is_work(lines: str, shape: tuple[int, ...], said: str) -> None:

@@ -138,7 +138,7 @@ def test_the_specification_has_every_key_that_the_cell_has() -> None:
     cell = load_grid(find_grid("digits")).cells[0]
     text = grid_text([cell], {})
     for name, value in cell.spec.items():
-        if name in ("channels", "depth", "kernel", "normalisation"):
+        if name in ("widths", "depth", "kernel", "normalisation"):
             assert f"\n{name} = " not in text, "which a perceptron does not look at, so that a grid may not give it"
         elif value is not None and name not in ("options", "scored_as", "view", "tune", *cell.tune):
             assert f"\n{name} = {json.dumps(value)}" in text

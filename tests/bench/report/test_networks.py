@@ -47,7 +47,7 @@ class Gated(MLP):
 from vae_core.networks.conv import Convolutional
 
 class UNet(Convolutional):
-    reads = ("latent", "channels", "dropout")
+    reads = ("latent", "widths", "dropout")
     spoken = "U-Net"
 """,
     "affine": """
@@ -96,7 +96,7 @@ def trained(cells: tuple[Cell, ...], *, recorded: bool = True) -> RunTables:
     tables = planted([of("categorical", 2.0), of("beta_binomial", 2.1)])
     first, last = cells[0], cells[-1]
     columns: dict[str, Any] = {}
-    for key in ("network", "hidden", "activation", "latent", "channels", "depth", "kernel", "normalisation", "dropout"):
+    for key in ("network", "hidden", "activation", "latent", "widths", "depth", "kernel", "normalisation", "dropout"):
         values = [getattr(cell, key) for cell in (first, last)]
         texts = [",".join(map(str, value)) if isinstance(value, tuple) else value for value in values]
         columns[key] = np.where(tables.cells["family"] == "categorical", *texts)
@@ -120,7 +120,7 @@ def sentence(tables: RunTables) -> str:
         ("network = 'gated'\ndepth = 3\nhidden = [64, 32]\nactivation = 'relu'",
          "a relu gated network, latent 10, with hidden layers 64–32, depth 3"),
         ("network = 'unet'", "a U-Net, latent 10, channels 32–64"),
-        ("network = 'unet'\nchannels = [8]\ndropout = 0.25\nlatent = 3", "a U-Net, latent 3, channels 8, dropout 0.25"),
+        ("network = 'unet'\nwidths = [8]\ndropout = 0.25\nlatent = 3", "a U-Net, latent 3, channels 8, dropout 0.25"),
         ("network = 'affine'", "an affine map, latent 10"),
         ("network = 'mlp'", "a 64–200–10 tanh MLP"),
         ("network = 'mlp'\nhidden = []", "a 64–10 tanh MLP"),
@@ -148,7 +148,7 @@ def test_a_network_of_the_folder_is_said_as_its_file_says(lines: str, text: str,
         ((), "", "a network of mine.py, latent 10"),
         (("hidden",), "hidden = [9, 8]", "a network of mine.py, latent 10, with hidden layers 9–8"),
         (("kernel", "depth"), "kernel = 5\ndepth = 2", "a network of mine.py, latent 10, depth 2, kernel 5"),
-        (("activation", "channels"), "", "a tanh network of mine.py, latent 10, channels 32–64"),
+        (("activation", "widths"), "", "a tanh network of mine.py, latent 10, channels 32–64"),
     ],
 )
 def test_of_ones_own_network_no_more_is_said_than_it_looks_at(
@@ -166,7 +166,7 @@ def test_of_several_networks_a_setting_is_said_of_those_that_look_at_it(folder: 
     assert sentence(trained((first, last))) == (
         "an MLP or network of mine.py, activation tanh (MLP), latent 10, with hidden layers 64–32 (MLP)"
     )
-    first, *_, last = cells_of("network = ['gated', 'unet']\nchannels = [8]\ndropout = 0.1\ndepth = 2")
+    first, *_, last = cells_of("network = ['gated', 'unet']\nwidths = [8]\ndropout = 0.1\ndepth = 2")
     assert sentence(trained((first, last))) == (
         "a gated network or U-Net, activation tanh (gated network), latent 10, with a hidden layer of 200 (gated "
         "network), channels 8 (U-Net), depth 2 (gated network), dropout 0.1 (U-Net)"
@@ -192,7 +192,7 @@ def test_one_of_nowhere_is_said_by_its_name() -> None:
 
 
 def test_of_a_tuned_network_all_are_known(folder: Path) -> None:
-    tables = trained(cells_of("[tune]\nnetwork = ['affine', 'unet']\nchannels = [[8], [16]]"))
+    tables = trained(cells_of("[tune]\nnetwork = ['affine', 'unet']\nwidths = [[8], [16]]"))
     assert sentence(tables) == "a network, latent 10"
     assert "network and channels tuned" in plain(said(tables).scope)
 
@@ -201,7 +201,7 @@ def test_what_a_run_records_goes_through_its_file_as_plain_values(folder: Path, 
     path = own(tmp_path, "mine.py", "depth")
     cells = cells_of(f"network = ['unet', 'mlp', '{path}']")
     facts = json.loads(json.dumps(network_cards(cells, network_facts(cells))))
-    assert facts["unet"] == {"spoken": "U-Net", "reads": ["latent", "channels", "dropout"], "dense": False}
+    assert facts["unet"] == {"spoken": "U-Net", "reads": ["latent", "widths", "dropout"], "dense": False}
     assert facts["mlp"]["dense"]
     assert len(facts[path]["sha256"]) == 64
     assert architectures.spoken(path, facts).reads == frozenset({"latent", "depth"})
@@ -216,7 +216,7 @@ def test_what_a_run_records_goes_through_its_file_as_plain_values(folder: Path, 
 @pytest.mark.parametrize(
     "lines",
     [
-        "network = ['gated', 'unet', 'affine']\nchannels = [8]\ndepth = [1, 2]\ndropout = 0.1",
+        "network = ['gated', 'unet', 'affine']\nwidths = [8]\ndepth = [1, 2]\ndropout = 0.1",
         "network = ['mlp', '{own}']\nkernel = 5\nhidden = [[9], [8, 7]]",
         "network = '{own}'",
         "depth = 2\n[tune]\nnetwork = ['gated', 'affine']\nlatent = [2, 3]",
@@ -240,19 +240,19 @@ def test_the_command_gives_what_a_network_looks_at_and_nothing_else(
         assert found.id == cell.id
         given = {line.partition(" = ")[0] for line in again.specification.splitlines()}
         reads = {key for name in cell.tune.get("network", (cell.network,)) for key in networks.get(name).reads}
-        settings = {"hidden", "activation", "channels", "depth", "kernel", "normalisation", "dropout"}
+        settings = {"hidden", "activation", "widths", "depth", "kernel", "normalisation", "dropout"}
         assert given & settings == reads & settings
 
 
 def test_the_specification_is_that_of_the_run_where_the_file_is_gone(tmp_path: Path) -> None:
-    path = own(tmp_path, "mine.py", "channels", "dropout")
+    path = own(tmp_path, "mine.py", "widths", "dropout")
     grid = parse_grid(f"[grid]\nfamily = 'categorical'\nnetwork = '{path}'\n", "own", "own.toml")
     cards = network_cards(grid.cells, network_facts(grid.cells))
     Path(path).unlink()
     (cell,) = grid.cells
     again = Source(grid.name, grid.text, (), {}, {cell.config: (cell.spec,)}, cards).again(cell.config, {})
     assert again is not None
-    assert "\nchannels = [32, 64]\n" in again.specification, "which it looks at, though it is as it always is"
+    assert "\nwidths = [32, 64]\n" in again.specification, "which it looks at, though it is as it always is"
     assert "\ndropout = 0.0\n" in again.specification
     assert "\nhidden = " not in again.specification
     assert again.command == "", "which nobody could carry out here"

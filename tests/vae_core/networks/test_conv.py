@@ -28,7 +28,7 @@ LEVELS = 5
 
 
 def architecture(network: str, **others: object) -> Architecture:
-    return Architecture((9,), "tanh", 3, network, **{"channels": (8, 4), **others})  # type: ignore[arg-type]
+    return Architecture((9,), "tanh", 3, network, **{"widths": (8, 4), **others})  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,7 @@ def test_images_of_any_sides_come_back_in_their_sides(network: str, height: int,
 @pytest.mark.parametrize("network", OF_MAPS)
 def test_a_pixel_is_made_from_its_surroundings(network: str) -> None:
     """The top left of an image enters the top left of the maps of the first stage, and no more of them."""
-    encoder, _ = create_pair(architecture(network, channels=(4,), normalisation="none"), (8, 8), 64, [0])
+    encoder, _ = create_pair(architecture(network, widths=(4,), normalisation="none"), (8, 8), 64, [0])
     moved = torch.zeros(1, 2, 64)
     moved[0, 1, 0] = 1.0  # the pixel at (0, 0)
     chain = encoder.chain  # type: ignore[attr-defined]
@@ -269,35 +269,35 @@ def test_training_by_replays_is_training(data: Dataset, network: str) -> None:
 
 @pytest.mark.parametrize("network", OF_MAPS)
 @pytest.mark.parametrize(
-    ("shape", "channels", "said"),
+    ("shape", "widths", "said"),
     [
-        ((8, 8), (4, 4, 4, 4), "images of 8 x 8 are too small .* with 4 stages .*: list 3 channels at most$"),
-        ((28, 3, 3), (4, 4, 4), "images of 28 x 3 are too small .* with 3 stages .*: list 2 channels at most$"),
+        ((8, 8), (4, 4, 4, 4), "images of 8 x 8 are too small .* with 4 stages .*: list 3 widths at most$"),
+        ((28, 3, 3), (4, 4, 4), "images of 28 x 3 are too small .* with 3 stages .*: list 2 widths at most$"),
         ((1, 28), (4,), "images of 1 x 28 are too small .* with 1 stages .*: take network = 'mlp'$"),
         ((64,), (4,), r"need images of height and width, and these are of shape \(64,\): take network = 'mlp'"),
     ],
 )
 def test_images_too_small_for_the_depth_are_refused(
-    network: str, shape: tuple[int, ...], channels: tuple[int, ...], said: str
+    network: str, shape: tuple[int, ...], widths: tuple[int, ...], said: str
 ) -> None:
     """In one sentence that names the shapes, whose remedy works to the letter."""
     with pytest.raises(ValueError, match=said) as refused:
-        create_pair(architecture(network, channels=channels), shape, math.prod(shape), [0])
+        create_pair(architecture(network, widths=widths), shape, math.prod(shape), [0])
     assert len(str(refused.value)) <= 280
     if "at most" in said:
-        able = channels[: int(str(refused.value).split("list ")[1][0])]
-        check(NetworkSetting(architecture(network, channels=able), shape, math.prod(shape)))
+        able = widths[: int(str(refused.value).split("list ")[1][0])]
+        check(NetworkSetting(architecture(network, widths=able), shape, math.prod(shape)))
 
 
 @pytest.mark.parametrize("network", OF_MAPS)
 @pytest.mark.parametrize(
     ("others", "said"),
     [
-        ({"channels": ()}, r"widths must be 1 or more, of one stage at least, given channels=\[\]"),
-        ({"channels": (8, 0)}, r"given channels=\[8, 0\]"),
+        ({"widths": ()}, r"widths must be 1 or more, of one stage at least, given widths=\[\]"),
+        ({"widths": (8, 0)}, r"given widths=\[8, 0\]"),
         ({"depth": 0}, "depth must be 1 or more and kernel 2 or more, given depth=0 kernel=3"),
         ({"kernel": 1}, "given depth=1 kernel=1"),
-        ({"channels": (3, 8), "normalisation": "group"}, r"channels=\[3, 8\] are too few to be normalised: give each"),
+        ({"widths": (3, 8), "normalisation": "group"}, r"widths=\[3, 8\] are too few to be normalised: give each"),
         ({"normalisation": "batch"}, r"unknown normalisation 'batch' \(allowed: usual, none, group, layer\)"),
     ],
 )

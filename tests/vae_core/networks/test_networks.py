@@ -47,8 +47,8 @@ def data(tiny_images: np.ndarray) -> Dataset:
 
 
 def asked(name: str, shape: tuple[int, ...] = (4, 3)) -> Architecture:
-    channels = STAGES.get(name, {}).get(shape, (32, 64))
-    return Architecture(*ASKED[name], network=name, channels=channels)
+    widths = STAGES.get(name, {}).get(shape, (32, 64))
+    return Architecture(*ASKED[name], network=name, widths=widths)
 
 
 # -- the registry ------------------------------------------------------------------------------------------------------

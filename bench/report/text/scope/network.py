@@ -16,7 +16,7 @@ from bench.report.text.tuning import words
 from bench.statistics.rows import Row
 
 NETWORK = ("network", "hidden", "activation", "latent")  # what is said first, and in words of its own
-SIZES = ("channels", "kernel")  # of the others, what is said even where it is as it is unless it is asked for
+SIZES = ("widths", "kernel")  # of the others, what is said even where it is as it is unless it is asked for
 
 
 def network(rows: Sequence[Row], dims: int, recorded: Mapping[str, Any]) -> str:
