@@ -16,6 +16,7 @@ import torch
 
 from vae_core.likelihoods import _cube
 from vae_core.likelihoods._base import Layout
+from vae_core.likelihoods._box import Box
 from vae_core.likelihoods._channels import COLOURS, by_channel, from_channels, moved
 from vae_core.likelihoods._parameters import SIGMA, Parameters, as_it_is, positive
 from vae_core.likelihoods._raw import location, of_decoder
@@ -106,10 +107,10 @@ def log_masses(lik: Any, k: Tensor, raw: Tensor, levels: int) -> Tensor:
 
 
 def sum_log_masses(lik: Any, k: Tensor, raw: Tensor, levels: int) -> Tensor:
-    return _cube.log_masses(_box(lik, k, raw, levels)).sum(-1).to(raw.dtype)
+    return _cube.log_masses(_box(lik, k, raw, levels), raw.dtype).sum(-1).to(raw.dtype)
 
 
-def _box(lik: Any, k: Tensor, raw: Tensor, levels: int) -> _cube.Box:
+def _box(lik: Any, k: Tensor, raw: Tensor, levels: int) -> Box:
     """The bins of a pixel less their means, in bins, [..., P] each."""
     mean, coefficients, log_scale = split(lik, raw)
     k = by_channel(lik, k).double()
@@ -125,7 +126,7 @@ def _box(lik: Any, k: Tensor, raw: Tensor, levels: int) -> _cube.Box:
     s1, s2, s3 = log_s.expand(*log_s.shape[:-2], COLOURS, -1).unbind(-2)
     a, b, c = coefficients.double().unbind(-2)
     zeros = zero[..., 0, :], zero[..., 1, :]
-    return _cube.Box(low1, high1, low2, high2, low3, high3, s1, s2, s3, a, b, c, *zeros)
+    return Box(low1, high1, low2, high2, low3, high3, s1, s2, s3, a, b, c, *zeros)
 
 
 def sample(lik: Any, raw: Tensor, generator: torch.Generator | None) -> Tensor:

@@ -16,7 +16,7 @@ coefficients in the order of `_channels.PAIRS`. With "joint" a pixel's logits ar
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import torch
 
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 JOINT = "joint"
 #: up to so many levels the mean goes through all of them; of more it takes so many strata of equal probability, and
 #: more where what an earlier level tells of the component cannot be told apart from what it moves
-_ALL, _STRATA, _MANY = 32, 8, 32
+_ALL, _STRATA, _MANY = 32, 8, 12
+_FAR = 20.0  # scales beyond an end, at which a logistic is an exponential to 1e-9
 
 
 class Parts(NamedTuple):
@@ -93,28 +94,37 @@ def log_masses(lik: Any, k: Tensor, raw: Tensor) -> Tensor:
 
 
 def sample(lik: Any, raw: Tensor, generator: torch.Generator | None) -> Tensor:
-    """One channel after the other, each by the inverse of its distribution function given the earlier ones, over all
-    levels."""
+    """One channel after the other: a component, a logistic draw from it, the level whose bin holds it; with
+    renormalised ends each by the inverse of its distribution function given the earlier ones, over all levels."""
     parts = split(lik, raw)
     shape = parts.location[..., 0, :, :].shape
-    v = torch.rand(shape, generator=generator, dtype=raw.dtype, device=raw.device)
+    u = torch.rand((2, *shape), generator=generator, dtype=raw.dtype, device=raw.device)
+    eps = torch.finfo(raw.dtype).eps
     walk, drawn = _Walk(lik, parts), []
     for channel in range(COLOURS):
         mixture = walk.mixture()
-        level, upto = torch.zeros_like(v[..., channel, :]), torch.zeros_like(v[..., channel, :])
-        for value in range(lik.levels - 1):
-            upto = upto + lik.mixture_log_masses(torch.full_like(upto, value).unsqueeze(-2), *mixture).exp()
-            level = level + (v[..., channel, :] >= upto)
+        if lik.open_ends:
+            logits, location, log_scale = mixture  # with "joint" the weights are those that the earlier levels leave
+            upto = logits.softmax(-2).cumsum(-2)[..., :-1, :]
+            chosen = (u[0, ..., channel, :].unsqueeze(-2) > upto).sum(-2, keepdim=True)
+            place, width = (each.gather(-2, chosen)[..., 0, :] for each in (location, log_scale))
+            level = (place + width.exp() * torch.logit(u[1, ..., channel, :], eps=eps)).floor()
+            level = level.clamp(0, lik.levels - 1)
+        else:
+            upto = _distribution(lik, mixture).cumsum(0)[:-1]
+            level = (u[0, ..., channel, :] >= upto).sum(0).to(raw.dtype)
         drawn.append(level)
-        walk.go_on(level)
+        if channel + 1 < COLOURS:
+            walk.go_on(level)
     return from_channels(lik, torch.stack(drawn, -2))
 
 
 def mean(lik: Any, raw: Tensor) -> Tensor:
     """E[k_c] by what the earlier channels may be: all their levels up to K = 32. Of more levels strata of equal
     probability stand for them, each at its mean: exact where a channel's mean is linear in the earlier levels, and so
-    but for what the ends cut off. Where a pixel draws one component, which earlier levels tell of, that is so given the
-    component, and the strata are those of each."""
+    but for what the ends cut off (of 256 levels a quarter of one, or a few where a component is narrower than a bin).
+    Where a pixel draws one component, which earlier levels tell of, that is so given the component, and the strata are
+    those of each; with renormalised ends it cannot be told apart, and finer strata are off by up to eight levels."""
     parts = split(lik, raw)
     wanted = torch.zeros_like(parts.location[..., 0, :, :])
     one = torch.ones_like(wanted[..., 0, :])
@@ -134,22 +144,62 @@ def _add_means(lik: Any, parts: Parts, before: list[Tensor], weight: Tensor, wan
     for k in before:
         walk.go_on(k)
     channel, mixture = walk.channel, walk.mixture()
-    masses = torch.stack(
-        [
-            lik.mixture_log_masses(torch.full_like(weight, value).unsqueeze(-2), *mixture).exp()
-            for value in range(lik.levels)
-        ]
-    )
-    levels = torch.arange(lik.levels, dtype=weight.dtype, device=weight.device).reshape(-1, *(1,) * weight.ndim)
-    wanted[..., channel, :] += weight * (masses * levels).sum(0)
+    wanted[..., channel, :] += weight * _mean(lik, mixture)
     if channel + 1 == COLOURS:
         return
+    masses = _distribution(lik, mixture)
+    levels = torch.arange(lik.levels, dtype=weight.dtype, device=weight.device).reshape(-1, *(1,) * weight.ndim)
     if lik.levels <= _ALL:
         shares, places = masses, levels.expand_as(masses)
     else:
         shares, places = _strata(masses, levels, _STRATA if lik.channels != JOINT or lik.open_ends else _MANY)
     for share, place in zip(shares, places, strict=True):
         _add_means(lik, parts, [*before, place], weight * share, wanted)
+
+
+Mixture: TypeAlias = "tuple[Tensor, Tensor, Tensor]"  #: logits, location and ln scale of one channel, [..., n, P]
+
+
+def _distribution(lik: Any, mixture: Mixture) -> Tensor:
+    """P of every level, [K, ..., P]: differences of the distribution function, whose rounding a mean or a draw does not
+    see."""
+    weights, location, per_bin, bottom, top = _shares(lik, mixture)
+    rest = []
+    for edge in range(1, lik.levels):
+        above = torch.sigmoid((location - edge) * per_bin)
+        rest.append((weights * ((above - top) / (bottom - top))).sum(-2))
+    least = torch.stack([torch.ones_like(rest[0]), *rest, torch.zeros_like(rest[0])])
+    return (least[:-1] - least[1:]).clamp(min=0).to(mixture[1].dtype)
+
+
+def _mean(lik: Any, mixture: Mixture) -> Tensor:
+    """Of one channel, [..., P]: Σ P(k ≥ j) over j = 1 … K−1."""
+    weights, location, per_bin, bottom, top = _shares(lik, mixture)
+    total = torch.zeros_like(location)
+    for edge in range(1, lik.levels):
+        total = total + torch.sigmoid((location - edge) * per_bin)
+    each = (total - (lik.levels - 1) * top) / (bottom - top)
+    return (weights * each).sum(-2).to(mixture[1].dtype)
+
+
+def _shares(lik: Any, mixture: Mixture) -> tuple[Tensor, Tensor, Tensor, Tensor | float, Tensor | float]:
+    """Weights, locations and 1/s of the components, and how much of each lies above the first edge and above the last:
+    1 and 0 where the ends are open. Where they are closed a component far beyond them is moved nearer: what is left of
+    it in the bins is the same exponential."""
+    logits, location, log_scale = mixture
+    if lik.open_ends:
+        return logits.softmax(-2), location, torch.exp(-log_scale), 1.0, 0.0
+    like = torch.zeros_like(location[..., :1, :])
+    weights = lik.weights_of_shares(like, mixture).double()
+    per_bin = torch.exp(-log_scale.double())
+    location = torch.minimum(torch.maximum(location.double(), -_FAR / per_bin), lik.levels + _FAR / per_bin)
+    return (
+        weights,
+        location,
+        per_bin,
+        torch.sigmoid(location * per_bin),
+        torch.sigmoid((location - lik.levels) * per_bin),
+    )
 
 
 def _strata(masses: Tensor, levels: Tensor, count: int) -> tuple[Tensor, Tensor]:

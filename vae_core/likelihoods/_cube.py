@@ -20,12 +20,14 @@ anything is squared. It is one file: one integral.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import torch
 
+from vae_core.likelihoods import _small_cube
+from vae_core.likelihoods._box import Box, replaced
 from vae_core.likelihoods._logspace import choose, choose_above, log_sinhc
 from vae_core.likelihoods._quadrature import gauss_legendre
 from vae_core.numerics.visible import readable
@@ -53,42 +55,6 @@ _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
 
 @dataclass(frozen=True)
-class Box:
-    """Boxes and Gaussians, elementwise: edges less means, `low` < `high`, ±BEYOND where open; ln of the conditional
-    standard deviations; regressions. All in bins. A Gaussian of two dimensions has its second as the third here."""
-
-    low1: Tensor
-    high1: Tensor
-    low2: Tensor
-    high2: Tensor
-    low3: Tensor
-    high3: Tensor
-    log_s1: Tensor
-    log_s2: Tensor
-    log_s3: Tensor
-    a: Tensor
-    b: Tensor
-    c: Tensor
-    zero1: Tensor  #: 0 with the gradient of the first's edges, which are ±BEYOND where they have none themselves
-    zero2: Tensor
-    two: bool = False  #: whether the second is none: low2 = high2 = a = c = log_s2 = zero2 = 0
-
-    def tensors(self) -> dict[str, Tensor]:
-        return {item.name: getattr(self, item.name) for item in fields(self) if item.name != "two"}
-
-    def at(self, index: Tensor) -> Box:
-        return replaced(self, {name: each.index_select(0, index) for name, each in self.tensors().items()})
-
-    def detached(self) -> Box:
-        return replaced(self, {name: each.detach() for name, each in self.tensors().items()})
-
-
-def replaced(box: Box, others: Mapping[str, Tensor], two: bool | None = None) -> Box:
-    """The box with other tensors."""
-    return Box(**{**box.tensors(), **others}, two=box.two if two is None else two)
-
-
-@dataclass(frozen=True)
 class Mass:
     """ln of a mass over the peak of its integrand, and that peak (u, v, w) with what the regressions of v and of w
     leave there: of which ln of the mass, or of its ratio to another, is made."""
@@ -100,6 +66,9 @@ class Mass:
     rest2: Tensor
     rest3: Tensor
 
+    def at(self, index: Tensor) -> Mass:
+        return Mass(*(getattr(self, item.name).index_select(0, index) for item in fields(self)))
+
     def log(self, box: Box) -> Tensor:
         """ln of the mass, nats."""
         squares = (self.u * torch.exp(-box.log_s1)).square() + (self.rest3 * torch.exp(-box.log_s3)).square()
@@ -110,23 +79,48 @@ class Mass:
 
 def masses(box: Box) -> Mass:
     """The mass in each box."""
-    broadcast = torch.broadcast_tensors(*box.tensors().values())
-    shape = broadcast[0].shape
-    flat = replaced(box, {name: each.reshape(-1) for name, each in zip(box.tensors(), broadcast, strict=True)})
+    shape = torch.broadcast_shapes(*(each.shape for each in box.tensors().values()))
+    flat = box.flat()
     with torch.no_grad():
         geometry = _Shape.of(flat.detached())
         u, v, _ = geometry.peak()
     u, v = u + flat.zero1, v + flat.zero2  # a point that stays where it is, while the means move
-    over = _over_peak(flat, geometry, _Peak(u, v))
     rest2 = v - flat.a * u
     mean3 = flat.b * u + flat.c * v
     w = torch.minimum(torch.maximum(mean3, flat.low3), flat.high3)
+    each = Mass(torch.zeros_like(u), u, v, w, rest2, w - mean3)
+    small, others = _by_size(flat)
+    over = torch.zeros_like(u)
+    if len(small):
+        squares = each.at(small).log(flat.at(small))
+        over = over.index_copy(0, small, _small_cube.log_masses(flat.at(small), over.dtype) - squares)
+    if len(others):
+        over = over.index_copy(0, others, _over_peak(flat.at(others), geometry.at(others), _Peak(u, v).at(others)))
     return Mass(*(each.reshape(shape) for each in (over, u, v, w, rest2, w - mean3)))
 
 
-def log_masses(box: Box) -> Tensor:
-    """ln of the mass in each box, nats."""
-    return masses(box).log(box)
+def log_masses(box: Box, dtype: torch.dtype) -> Tensor:
+    """ln of the mass in each box, nats. What that of a small one has beside the density is computed in `dtype`."""
+    shape = torch.broadcast_shapes(*(each.shape for each in box.tensors().values()))
+    flat = box.flat()
+    small, others = _by_size(flat)
+    if not len(small):
+        return masses(box).log(box)
+    if not len(others):
+        return _small_cube.log_masses(flat, dtype).reshape(shape)
+    total = torch.zeros_like(flat.low1).index_copy(0, small, _small_cube.log_masses(flat.at(small), dtype))
+    rest = flat.at(others)
+    return total.index_copy(0, others, masses(rest).log(rest)).reshape(shape)
+
+
+def _by_size(flat: Box) -> tuple[Tensor, Tensor]:
+    """Which boxes are small beside their Gaussians, and which are not; none is where numbers cannot be looked at."""
+    every = torch.arange(len(flat.low1), device=flat.low1.device)
+    if flat.two or not readable(flat.low1):
+        return every[:0], every
+    with torch.no_grad():
+        small = _small_cube.holds(flat.detached())
+    return every[small], every[~small]
 
 
 def log_interval(low: Tensor, high: Tensor) -> Tensor:

@@ -197,6 +197,10 @@ class LogisticMixture(IntegerMass):
         own = own + torch.log(-torch.expm1(-width * per_bin))
         return log_weights, linear * per_bin + (own - rest), log_whole
 
+    def weights_of_shares(self, k: Tensor, mixture: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        """w_i ∝ π_i M_i, [..., n, D]; k any levels [..., 1, D]."""
+        return self._shares(k, k + 1, 1.0, mixture)[0].exp()
+
     def _at_least(self, raw: Tensor) -> Iterator[Tensor]:
         """P(k ≥ j) with renormalised ends for j = 1 … K−1, each [..., D]."""
         top = torch.full((), float(self.levels), dtype=raw.dtype, device=raw.device)

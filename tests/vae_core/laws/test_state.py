@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from vae_core import laws, likelihoods
+from vae_core.laws.setting import sized
 from vae_core.laws.state import changes, fingerprint
 from vae_core.likelihoods.gaussian import Gaussian
 
@@ -113,8 +114,9 @@ def test_a_shipped_family_remembers_nothing_once_it_has_scored(family: str) -> N
     """The first score of a fixed scale keeps its logarithm, which is no leak."""
     for make in laws.settings(likelihoods.get(family)):
         lik = make(17)
-        raw = laws.raw_outputs(lik, 3, 4, "random")
-        k = torch.randint(17, (4, 3), generator=torch.Generator().manual_seed(0))
+        dims = sized(lik, 3)
+        raw = laws.raw_outputs(lik, dims, 4, "random")
+        k = torch.randint(17, (4, dims), generator=torch.Generator().manual_seed(0))
         lik.log_mass(k, raw, 17)
         before = fingerprint(lik)
         lik.log_mass(k.flip(0), raw + 1, 17)

@@ -17,6 +17,7 @@ from tests.vae_core.likelihoods.cases import Case, cases, raw_for, suitable_leve
 from tests.vae_core.likelihoods.oracles import TruncatedToUnit
 from vae_core import laws, likelihoods
 from vae_core.data.views import VIEWS
+from vae_core.laws.setting import sized
 from vae_core.likelihoods import Likelihood, stack
 from vae_core.likelihoods._logspace import langevin, log_sinhc
 
@@ -413,7 +414,7 @@ def test_cross_entropy_on_grey_is_no_probability() -> None:
     ("arguments", "message"),
     [
         (("gausian", {}), "did you mean 'gaussian'"),
-        (("gaussian", {"sgima": 1.0}), "takes no option 'sgima' (allowed: sigma, link, ends, levels)"),
+        (("gaussian", {"sgima": 1.0}), "takes no option 'sgima' (allowed: sigma, link, ends, levels, channels)"),
         (("gaussian", {"sigma": 0}), "finite number > 0"),
         (("gaussian", {"sigma": -1.0}), "finite number > 0"),
         (("gaussian", {"sigma": math.nan}), "finite number > 0"),
@@ -452,10 +453,12 @@ def test_a_neighbour_that_is_no_number_changes_nothing(family: str) -> None:
     levels = 2 if likelihoods.get(family).view == "binary" else 17
     for make in laws.settings(likelihoods.get(family)):
         alone, stacked = stack([make(levels)]), stack([make(levels), make(levels)])
-        k = torch.randint(levels, (6, 4), generator=torch.Generator().manual_seed(0))
+        one = make(levels)
+        dims = {sized(lik, 4) for lik in (one, alone, stacked)}.pop()
+        k = torch.randint(levels, (6, dims), generator=torch.Generator().manual_seed(0))
         x = VIEWS[alone.view].see(k, levels, torch.full(k.shape, 0.5))
         for sort in ("random", "extreme"):
-            raw = laws.raw_outputs(make(levels), 4, 6, sort).detach().unsqueeze(0)
+            raw = laws.raw_outputs(one, dims, 6, sort).detach().unsqueeze(0)
             both = torch.cat([raw * torch.nan, raw])
             for name, arguments in (("log_mass", (k, levels)), ("log_prob", (x,))):
                 value, gradient = _scored(alone, name, raw, *arguments)
