@@ -12,6 +12,7 @@ import torch
 from scipy import optimize, special, stats
 
 from vae_core import likelihoods
+from vae_core.likelihoods import _coupled_gaussian, _cube, _small_cube
 from vae_core.likelihoods._cube import log_interval
 
 
@@ -163,15 +164,52 @@ def test_density_and_draws_are_those_of_the_covariance(last: bool) -> None:
 
 @pytest.mark.parametrize("sigma", ["pixel", "image", 0.02])
 def test_gradients_agree_with_finite_differences(sigma: Any) -> None:
-    lik = made(sigma=sigma, levels=17, shape=(3, 1, 2))
-    raw = torch.randn(4, lik.outputs(6), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    lik = made(sigma=sigma, levels=17)
+    raw = torch.randn(4, lik.outputs(3), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     if sigma == "pixel":
-        raw[:2, 12:] -= 3.5
-    k = torch.randint(17, (4, 6), generator=torch.Generator().manual_seed(1))
+        raw[:2, 6:] -= 3.5
+    k = torch.randint(17, (4, 3), generator=torch.Generator().manual_seed(1))
     k[0], k[1] = 0, 16
     for score in (lik.log_mass, lambda k, r, levels: lik.log_masses(k, r, levels)):
         check = torch.autograd.gradcheck(lambda r, s=score: s(k, r, 17), raw.requires_grad_(), eps=1e-6, atol=1e-5)
         assert check
+
+
+def around(n: int) -> dict[str, torch.Tensor]:
+    """Of n pixels of level 128: regressions of any sign, σ from 1 to 30 bins, up to several of them from the mean."""
+    rng = np.random.default_rng(0)
+    sigma = np.exp(rng.uniform(0, 3.4, (n, 3)))
+    phi, noise = rng.normal(size=(n, 3)), rng.normal(size=(n, 3)) * rng.uniform(0, 1.5, (n, 1)) * sigma
+    apart = [noise[:, 0], phi[:, 0] * noise[:, 0] + noise[:, 1]]
+    apart.append(phi[:, 1] * apart[0] + phi[:, 2] * apart[1] + noise[:, 2])
+    given = {"mean": (128.5 - np.stack(apart, 1)) / 256, "coefficients": phi, "sigma": sigma / 256}
+    return {name: torch.tensor(value) for name, value in given.items()}
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_a_small_cube_in_closed_form_is_the_integral_within_its_bound(
+    dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Against the same cubes by quadrature with panels so short that it is exact to 1e-9; gradients too."""
+    lik, n = made(levels=256), 3000
+    raw = lik.raw(**around(n)).to(dtype)
+    k = torch.full((n, 3), 128)
+    box = _coupled_gaussian._box(lik, k, raw, 256).flat()
+    holds = _small_cube.holds(box)
+    assert 0.3 < holds.double().mean() < 0.9
+    diagonal, _, slope, _ = _small_cube._Exponent.of(box.at(holds.nonzero()[:, 0]))
+    assert torch.stack(diagonal).norm(dim=0).max() > 0.7 * _small_cube.MOST_CURVED  # to the edges of where it is used
+    assert torch.stack(slope).abs().max() > 0.9 * _small_cube.MOST_STEEP
+    k, leaf = k[holds], raw[holds].clone().requires_grad_()
+    score = _cube.log_masses(_coupled_gaussian._box(lik, k, leaf, 256), dtype)[:, 0]
+    slopes = torch.autograd.grad(score.sum(), leaf)[0]
+    monkeypatch.setattr(_small_cube, "holds", lambda box: torch.zeros_like(box.low1, dtype=torch.bool))
+    monkeypatch.setattr(_cube, "_GENTLE", (1.0, 2.0, 14))
+    monkeypatch.setattr(_cube, "_STEEP", (1.0, 2.0, 12))
+    exact = _cube.log_masses(_coupled_gaussian._box(lik, k, leaf, 256), dtype)[:, 0]
+    expected = torch.autograd.grad(exact.sum(), leaf)[0]
+    assert (score - exact).abs().max() < _small_cube.ERROR
+    assert ((slopes - expected).abs() / (1 + expected.abs())).max() < 2e-4
 
 
 def test_where_numbers_cannot_be_looked_at_it_is_the_same_but_for_the_rule() -> None:
