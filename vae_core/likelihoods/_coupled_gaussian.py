@@ -16,7 +16,7 @@ import torch
 
 from vae_core.likelihoods import _cube
 from vae_core.likelihoods._base import Layout
-from vae_core.likelihoods._box import Box
+from vae_core.likelihoods._box import Box, replaced
 from vae_core.likelihoods._channels import COLOURS, by_channel, from_channels, moved
 from vae_core.likelihoods._parameters import SIGMA, Parameters, as_it_is, positive
 from vae_core.likelihoods._raw import location, of_decoder
@@ -91,7 +91,7 @@ def log_masses(lik: Any, k: Tensor, raw: Tensor, levels: int) -> Tensor:
     red, beyond = _cube.scaled_interval(box.low1 * i1, box.high1 * i1)
     pair = {"low3": box.low2, "high3": box.high2, "log_s3": box.log_s2, "b": box.a}
     none = dict.fromkeys(("low2", "high2", "log_s2", "a", "c", "zero2"), torch.zeros_like(box.low1))
-    pairs = _cube.replaced(box, {**pair, **none}, two=True)
+    pairs = replaced(box, {**pair, **none}, two=True)
     two, three = _cube.masses(pairs), _cube.masses(box)
     # of squares that are large and nearly equal the difference is taken first
     nearest = torch.minimum(torch.maximum(torch.zeros_like(box.low1), box.low1), box.high1)
