@@ -146,6 +146,6 @@ def every_level(lik: Likelihood, raw: Tensor, levels: int, dims: int, held: Tens
     for channel in channels_of(lik, dims):
         k = held.unsqueeze(1).expand(-1, levels, -1).clone()
         k[..., channel] = column.expand(len(raw), -1, len(channel))
-        each = lik.log_masses(k, raw.unsqueeze(1).expand(-1, levels, -1), levels).detach()
-        found[..., channel] = each[..., channel]
+        each = lik.log_masses_of(channel, k, raw.unsqueeze(1).expand(-1, levels, -1), levels)
+        found[..., channel] = each.detach()
     return found

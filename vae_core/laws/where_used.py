@@ -314,5 +314,5 @@ def _table(likelihood: Likelihood, raw: Tensor, k: Tensor, some: Tensor, levels:
     for channel in channels_of(likelihood, k.shape[1]):
         given = k.unsqueeze(1).expand(-1, len(some), -1).clone()
         given[..., channel] = column[..., channel]
-        table[..., channel] = likelihood.log_masses(given, raw.unsqueeze(1), levels)[..., channel]
+        table[..., channel] = likelihood.log_masses_of(channel, given, raw.unsqueeze(1), levels)
     return table

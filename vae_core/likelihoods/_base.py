@@ -223,6 +223,11 @@ class Likelihood(_Module, metaclass=_Making):
         """Exact ln P(k_d|z) of each dimension: integers k [..., D] in 0…levels−1, raw [..., R] -> [..., D], nats; of a
         family that couples channels ln P(k_d | z, the earlier channels of the pixel)."""
 
+    def log_masses_of(self, channel: Tensor, k: Tensor, raw: Tensor, levels: int) -> Tensor:
+        """`log_masses` of the dimensions of one channel, by their numbers [P], [..., P]: a family that couples channels
+        overrides it where that costs less than all of them."""
+        return self.log_masses(k, raw, levels)[..., channel]
+
     @final
     def log_mass(self, k: Tensor, raw: Tensor, levels: int) -> Tensor:
         """Exact ln P(k|z) of integer levels k [..., D] in 0…levels−1, raw [..., R] -> [...], nats: dimensions are

@@ -10,6 +10,7 @@ their place is off by 0.3 nats a pair at σ = 0.3 bins and a correlation of 0.9.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -84,26 +85,42 @@ def _less(value: Tensor, step: Tensor | None) -> Tensor:
 
 
 def log_masses(lik: Any, k: Tensor, raw: Tensor, levels: int) -> Tensor:
-    """ln P(k_c | the earlier channels' bins) [..., D]: what boxes of one, two and three dimensions have, less each
-    other."""
-    box = _box(lik, k, raw, levels)
+    """ln P(k_c | the earlier channels' bins) [..., D]."""
+    each = torch.broadcast_tensors(*_conditionals(_box(lik, k, raw, levels), range(COLOURS)))
+    return from_channels(lik, torch.stack(each, -2)).to(raw.dtype)
+
+
+def log_masses_of(lik: Any, dims: Tensor, k: Tensor, raw: Tensor, levels: int) -> Tensor:
+    """Those of one channel, whose dimensions these are, [..., P]: no box of more dimensions is integrated."""
+    channel = next(c for c, own in enumerate(by_channel(lik, torch.arange(math.prod(lik.shape)))) if dims[0] in own)
+    (each,) = _conditionals(_box(lik, k, raw, levels), (channel,))
+    return each.to(raw.dtype)
+
+
+def _conditionals(box: Box, wanted: Sequence[int]) -> list[Tensor]:
+    """What boxes of one, two and three dimensions have, less each other, of the channels that are wanted: [..., P]."""
     i1, i2, i3 = (torch.exp(-each) for each in (box.log_s1, box.log_s2, box.log_s3))
-    red, beyond = _cube.scaled_interval(box.low1 * i1, box.high1 * i1)
-    pair = {"low3": box.low2, "high3": box.high2, "log_s3": box.log_s2, "b": box.a}
-    none = dict.fromkeys(("low2", "high2", "log_s2", "a", "c", "zero2"), torch.zeros_like(box.low1))
-    pairs = replaced(box, {**pair, **none}, two=True)
-    two, three = _cube.masses(pairs), _cube.masses(box)
+    found = []
+    if 0 in wanted or 1 in wanted:
+        red, beyond = _cube.scaled_interval(box.low1 * i1, box.high1 * i1)
+    if 0 in wanted:
+        found.append(red - 0.5 * beyond.square())
+    if 1 in wanted or 2 in wanted:
+        pair = {"low3": box.low2, "high3": box.high2, "log_s3": box.log_s2, "b": box.a}
+        none = dict.fromkeys(("low2", "high2", "log_s2", "a", "c", "zero2"), torch.zeros_like(box.low1))
+        two = _cube.masses(replaced(box, {**pair, **none}, two=True))
     # of squares that are large and nearly equal the difference is taken first
-    nearest = torch.minimum(torch.maximum(torch.zeros_like(box.low1), box.low1), box.high1)
-    green = (
-        two.over_peak - red - 0.5 * ((two.u - nearest) * (two.u + nearest) * i1.square() + (two.rest3 * i2).square())
-    )
-    blue = three.over_peak - two.over_peak - 0.5 * (three.rest3 * i3).square()
-    moved_on = (three.v - two.w) - box.a * (three.u - two.u)
-    blue = blue - 0.5 * (three.u - two.u) * (three.u + two.u) * i1.square()
-    blue = blue - 0.5 * moved_on * (three.rest2 + two.rest3) * i2.square()
-    each = torch.stack(torch.broadcast_tensors(red - 0.5 * beyond.square(), green, blue), -2)
-    return from_channels(lik, each).to(raw.dtype)
+    if 1 in wanted:
+        nearest = torch.minimum(torch.maximum(torch.zeros_like(box.low1), box.low1), box.high1)
+        apart = (two.u - nearest) * (two.u + nearest) * i1.square()
+        found.append(two.over_peak - red - 0.5 * (apart + (two.rest3 * i2).square()))
+    if 2 in wanted:
+        three = _cube.masses(box)
+        blue = three.over_peak - two.over_peak - 0.5 * (three.rest3 * i3).square()
+        moved_on = (three.v - two.w) - box.a * (three.u - two.u)
+        blue = blue - 0.5 * (three.u - two.u) * (three.u + two.u) * i1.square()
+        found.append(blue - 0.5 * moved_on * (three.rest2 + two.rest3) * i2.square())
+    return found
 
 
 def sum_log_masses(lik: Any, k: Tensor, raw: Tensor, levels: int) -> Tensor:

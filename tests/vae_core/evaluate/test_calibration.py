@@ -11,8 +11,9 @@ from scipy import stats
 from torch import Tensor
 
 from tests.vae_core.likelihoods.cases import Case, cases, raw_for, suitable_levels
-from vae_core import likelihoods
+from vae_core import laws, likelihoods
 from vae_core.evaluate.calibration import ACTIVE, Calibration, calibration, latents
+from vae_core.laws.setting import sized
 from vae_core.likelihoods import Likelihood, stack
 
 ALL = cases()
@@ -43,6 +44,25 @@ def equal(found: Calibration, expected: Calibration, rtol: float, atol: float) -
 
 
 # -- the predicted noise -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", [case for case in cases(coupled=True) if "renormalised" not in str(case)], ids=str)
+@pytest.mark.parametrize("models", [1, 2])
+def test_coupled_channels_are_predicted_given_the_image_s_own_earlier_ones(case: Case, models: int) -> None:
+    """What is drawn one channel after the other is calibrated, also in a stack."""
+    lik, rows = case.make(5), 300
+    dims = sized(lik, 2)
+    raw = laws.raw_outputs(lik, dims, rows, "random")
+    k = lik.level_of(lik.sample(raw, torch.Generator().manual_seed(0)), 5)
+    found = calibration(k, raw, lik, 5)
+    assert off_uniform(found.histogram, found.histogram_error) < 5
+    assert float(found.noise_ratio) == pytest.approx(1, abs=0.12)
+    if models > 1:
+        each = [case.make(5) for _ in range(models)]
+        for one in each:
+            sized(one, 2)
+        stacked = calibration(k, raw.expand(models, -1, -1), stack(each), 5)
+        torch.testing.assert_close(stacked.histogram[1], found.histogram, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("case", ALL, ids=str)
