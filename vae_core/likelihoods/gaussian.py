@@ -98,6 +98,11 @@ class Gaussian(LocationScale):
             return _coupled_gaussian.log_masses_of(self, channel, k, raw, levels)
         return super().log_masses_of(channel, k, raw, levels)
 
+    def masses_of(self, channel: Tensor, k: Tensor, raw: Tensor, levels: int) -> Tensor:
+        if self.couples_channels:
+            return _coupled_gaussian.masses_of(self, channel, k, raw, levels)
+        return super().masses_of(channel, k, raw, levels)
+
     def _sum_log_masses(self, k: Tensor, raw: Tensor, levels: int) -> Tensor:
         if self.couples_channels:
             return _coupled_gaussian.sum_log_masses(self, k, raw, levels)
