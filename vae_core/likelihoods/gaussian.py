@@ -2,7 +2,7 @@
 
 With sigma="pixel" it is the "Gaussian MLP" decoder of Kingma & Welling (2014, appendix C.2); with σ² = ½ and no
 normaliser it is the folk "MSE + KL" (see mse_sum). With channels="coupled" it has a full covariance of each pixel's
-red, green and blue (see _coupled_gaussian).
+red, green and blue (see _coupled_gaussian). It is one file: one family, its channels coupled or not.
 """
 
 from __future__ import annotations
