@@ -172,7 +172,7 @@ def _masses_of(likelihood: Likelihood, some: Tensor, column: Tensor, k: Tensor, 
     for channel in channels_of(likelihood, k.shape[-1]):
         given = held.clone()
         given[..., channel] = column.expand(*held.shape[:-1], len(channel)).to(k.dtype)
-        found[..., channel] = likelihood.log_masses_of(channel, given, raw.unsqueeze(-2), levels).exp()
+        found[..., channel] = likelihood.masses_of(channel, given, raw.unsqueeze(-2), levels)
     return found
 
 

@@ -228,6 +228,10 @@ class Likelihood(_Module, metaclass=_Making):
         overrides it where that costs less than all of them."""
         return self.log_masses(k, raw, levels)[..., channel]
 
+    def masses_of(self, channel: Tensor, k: Tensor, raw: Tensor, levels: int) -> Tensor:
+        """P of the dimensions of one channel, [..., P], for sums over levels: what is below 1e-20 may be 0."""
+        return self.log_masses_of(channel, k, raw, levels).exp()
+
     @final
     def log_mass(self, k: Tensor, raw: Tensor, levels: int) -> Tensor:
         """Exact ln P(k|z) of integer levels k [..., D] in 0…levels−1, raw [..., R] -> [...], nats: dimensions are

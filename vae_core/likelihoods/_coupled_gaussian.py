@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 #: σ is held below e^18 of the data's range, at which a bin's mass is as good as none: its square is a number then
 _LOG_CEILING = 18.0
+#: beyond so many σ a bin has at most 2e-21
+_FAR_DEVIATIONS = 9.5
 COEFFICIENTS = "coefficients = raw[..., D : 2 * D]  # of a pixel: of green on red, of blue on red, of blue on green"
 BESIDE = (
     "Channels are coupled: green is mean + coefficient (red − its mean) + sigma ε, and blue so with red and green, "
@@ -92,9 +94,36 @@ def log_masses(lik: Any, k: Tensor, raw: Tensor, levels: int) -> Tensor:
 
 def log_masses_of(lik: Any, dims: Tensor, k: Tensor, raw: Tensor, levels: int) -> Tensor:
     """Those of one channel, whose dimensions these are, [..., P]: no box of more dimensions is integrated."""
-    channel = next(c for c, own in enumerate(by_channel(lik, torch.arange(math.prod(lik.shape)))) if dims[0] in own)
-    (each,) = _conditionals(_box(lik, k, raw, levels), (channel,))
+    (each,) = _conditionals(_box(lik, k, raw, levels), (_which(lik, dims),))
     return each.to(raw.dtype)
+
+
+def masses_of(lik: Any, dims: Tensor, k: Tensor, raw: Tensor, levels: int) -> Tensor:
+    """P of those, 0 without an integral where the bin is so many σ from wherever the earlier bins may move the mean to
+    that next to nothing is there."""
+    channel, box = _which(lik, dims), _box(lik, k, raw, levels)
+    shape = torch.broadcast_shapes(*(each.shape for each in box.tensors().values()))
+    flat = box.flat()
+    near = (_deviations(flat, channel) < _FAR_DEVIATIONS).nonzero()[:, 0]
+    (each,) = _conditionals(flat.at(near), (channel,))
+    return torch.zeros_like(flat.low1).index_copy(0, near, each.exp()).reshape(shape).to(raw.dtype)
+
+
+def _which(lik: Any, dims: Tensor) -> int:
+    places = by_channel(lik, torch.arange(math.prod(lik.shape), device=dims.device))
+    return next(channel for channel, own in enumerate(places) if bool((own == dims[0]).any()))
+
+
+def _deviations(box: Box, channel: int) -> Tensor:
+    """How many σ a channel's bin is at least from its mean, whatever the earlier ones are within their bins."""
+    bins = ((box.low1, box.high1), (box.low2, box.high2), (box.low3, box.high3))
+    slopes: tuple[Tensor, ...] = ((), (box.a,), (box.b, box.c))[channel]
+    ends = [(slope * low, slope * high) for slope, (low, high) in zip(slopes, bins, strict=False)]
+    least = sum((torch.minimum(*each) for each in ends), torch.zeros_like(box.low1))
+    most = sum((torch.maximum(*each) for each in ends), torch.zeros_like(box.low1))
+    low, high = bins[channel]
+    apart = torch.maximum(low - most, least - high).clamp(min=0)
+    return apart * torch.exp(-(box.log_s1, box.log_s2, box.log_s3)[channel])
 
 
 def _conditionals(box: Box, wanted: Sequence[int]) -> list[Tensor]:

@@ -2,7 +2,7 @@
 
 With sigma="pixel" it is the "Gaussian MLP" decoder of Kingma & Welling (2014, appendix C.2); with σ² = ½ and no
 normaliser it is the folk "MSE + KL" (see mse_sum). With channels="coupled" it has a full covariance of each pixel's
-red, green and blue (see _coupled_gaussian). It is one file: density and masses of one family.
+red, green and blue (see _coupled_gaussian). It is one file: one family, its channels coupled or not.
 """
 
 from __future__ import annotations
@@ -97,6 +97,11 @@ class Gaussian(LocationScale):
         if self.couples_channels:
             return _coupled_gaussian.log_masses_of(self, channel, k, raw, levels)
         return super().log_masses_of(channel, k, raw, levels)
+
+    def masses_of(self, channel: Tensor, k: Tensor, raw: Tensor, levels: int) -> Tensor:
+        if self.couples_channels:
+            return _coupled_gaussian.masses_of(self, channel, k, raw, levels)
+        return super().masses_of(channel, k, raw, levels)
 
     def _sum_log_masses(self, k: Tensor, raw: Tensor, levels: int) -> Tensor:
         if self.couples_channels:

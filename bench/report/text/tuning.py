@@ -19,7 +19,7 @@ from vae_core.statistics.intervals import Verdict
 
 def words(key: str) -> str:
     """A key of the grid as people say it."""
-    return key.replace("_", " ")
+    return "channels" if key == "widths" else key.replace("_", " ")
 
 
 def value_text(value: Any) -> str:

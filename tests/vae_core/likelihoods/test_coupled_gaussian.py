@@ -212,6 +212,20 @@ def test_a_small_cube_in_closed_form_is_the_integral_within_its_bound(
     assert ((slopes - expected).abs() / (1 + expected.abs())).max() < 2e-4
 
 
+@pytest.mark.parametrize("channel", range(3))
+def test_masses_for_sums_are_the_masses_but_for_what_is_next_to_none(channel: int) -> None:
+    lik = made(levels=256)
+    raw = lik.raw(**around(6)).unsqueeze(-2)
+    dims, levels = torch.tensor([channel]), torch.arange(256)
+    k = torch.full((6, 256, 3), 128)
+    k[..., channel] = levels
+    exact = lik.log_masses(k, raw, 256)[..., channel : channel + 1].exp()
+    found = lik.masses_of(dims, k, raw, 256)
+    torch.testing.assert_close(found, exact, rtol=1e-9, atol=1e-19)
+    torch.testing.assert_close(lik.log_masses_of(dims, k, raw, 256).exp(), exact)
+    assert (found == 0).any()
+
+
 def test_where_numbers_cannot_be_looked_at_it_is_the_same_but_for_the_rule() -> None:
     lik = made(levels=17, shape=(3, 1, 2))
     raw = torch.randn(5, lik.outputs(6), generator=torch.Generator().manual_seed(0))
