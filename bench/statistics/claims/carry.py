@@ -82,6 +82,11 @@ class Comparison:
         return Differs.DATA if self.one.network == self.other.network else Differs.BOTH
 
     @property
+    def of_one_size(self) -> bool:
+        """Whether their networks agree in all settings: those of one name may be of other sizes on other data."""
+        return self.one.settings == self.other.settings
+
+    @property
     def pairs(self) -> int:
         return self.kept + self.open + len(self.turned)
 

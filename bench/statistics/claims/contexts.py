@@ -22,6 +22,7 @@ class Context:
 
     data: str  # in words
     network: str  # in words: what tells it from the others on the same data
+    settings: str  # of the network, all of them
     currency: str
     unit: str
     board: Board
@@ -49,6 +50,7 @@ def contexts(boards: Sequence[Board]) -> Iterator[Context]:
         yield Context(
             data=data,
             network=_words(_network(rows[0]), on_same),
+            settings=_text(_network(rows[0])),
             currency=board.currency,
             unit=board.unit,
             board=board,

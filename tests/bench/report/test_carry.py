@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -84,6 +85,15 @@ def test_networks_and_data_are_told_apart_and_what_turns_round_is_named() -> Non
     )
     assert both.startswith(
         "To another network and other data the ranking turns round in 1 and is not compared in 1 of 2"
+    )
+
+
+def test_networks_of_one_kind_and_two_sizes_are_not_called_the_same() -> None:
+    tables = run({("digits", "mlp"): scores(), ("patches", "mlp"): scores()}, seeds=(0,))
+    assert said(tables)[0].startswith("To other data with the same network (mlp: digits and patches) the ranking")
+    cells = tables.cells.assign(latent=[4 if name == "patches" else 16 for name in tables.cells["dataset"]])
+    assert said(dataclasses.replace(tables, cells=cells))[0].startswith(
+        "To other data with a network of the same kind, but not always of the same size, (mlp: digits and patches) the"
     )
 
 

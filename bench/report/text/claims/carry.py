@@ -27,8 +27,14 @@ def sentences(found: Carried) -> Iterator[Markup]:
     ways = grouped(found.comparisons, lambda one: one.differs)
     for way in Differs:
         if some := ways.get(way):
-            yield Markup("{} {}").format(TO[way], _one(some[0]) if len(some) == 1 else _several(some))
+            yield Markup("{} {}").format(_to(way, some), _one(some[0]) if len(some) == 1 else _several(some))
     yield from _left(found)
+
+
+def _to(way: Differs, some: Sequence[Comparison]) -> str:
+    if way is Differs.DATA and not all(one.of_one_size for one in some):
+        return "To other data with a network of the same kind, but not always of the same size,"
+    return TO[way]
 
 
 def short(found: Carried) -> str:
