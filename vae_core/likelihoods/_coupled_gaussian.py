@@ -30,11 +30,12 @@ if TYPE_CHECKING:
 _LOG_CEILING = 12.0
 #: beyond so many σ a bin has at most 2e-21
 _FAR_DEVIATIONS = 9.5
-COEFFICIENTS = "coefficients = raw[..., D : 2 * D]  # of a pixel: of green on red, of blue on red, of blue on green"
+COEFFICIENTS = "coefficients = raw[..., D : 2 * D]  # three a pixel, as said below"
 BESIDE = (
     "Channels are coupled: green is mean + coefficient (red − its mean) + sigma ε, and blue so with red and green, "
-    "sigma being what is left of each. A covariance=[..., P, 3, 3], one a pixel, stands for sigma and coefficients, "
-    "P = H W of shape=(3, H, W)"
+    "sigma being what is left of each; the coefficients of green on red, of blue on red and of blue on green are in "
+    "the places of a pixel's red, green and blue. A covariance=[..., P, 3, 3], one a pixel, stands for sigma and "
+    "coefficients, P = H W of shape=(3, H, W)"
 )
 
 
