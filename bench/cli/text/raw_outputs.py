@@ -9,7 +9,6 @@ from typing import Any
 
 from bench.grid.families import make, registry, scales, widths
 
-
 _WIDEST = 76  # of a line of code, which stands 4 columns in
 
 
