@@ -33,6 +33,12 @@ def verb(
             metavar="NUMBER|MODE", help="The scale in the code: 0.1, shared, pixel, …  [default: the family's]."
         ),
     ] = None,
+    channels: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WORD", help="How the channels of a pixel are treated: coupled, …  [default: the family's]."
+        ),
+    ] = None,
     plugin: PluginFiles = None,
 ) -> int:
     """Say all about a likelihood.
@@ -45,6 +51,8 @@ def verb(
     Example:  vae-bench explain gaussian
 
     Example:  vae-bench explain gaussian --sigma pixel --code torch
+
+    Example:  vae-bench explain logistic_mixture --channels coupled
     """
     from bench.cli.text import explanation
     from bench.engine import plugins
@@ -54,7 +62,11 @@ def verb(
     plugins.named(family)
     try:
         scale = _scale(sigma)
-        said = snippets.code(code, family, scale) if code else explanation.explain(family, columns(), scale)
+        said = (
+            snippets.code(code, family, scale, channels=channels)
+            if code
+            else explanation.explain(family, columns(), scale, channels)
+        )
         about = snippets.notes(family, columns()) if code is Code.change else ""
     except ValueError as error:
         raise Refused(brief(error, MOST)) from None

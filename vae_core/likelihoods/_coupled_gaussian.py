@@ -25,15 +25,17 @@ from vae_core.likelihoods._raw import location, of_decoder
 if TYPE_CHECKING:
     from torch import Tensor
 
-#: σ is held below e^18 of the data's range, at which a bin's mass is as good as none: its square is a number then
-_LOG_CEILING = 18.0
+#: σ is held below e^12 of the data's range, at which a bin's mass is as good as none: beside the narrowest it can be
+#: told from what the integral leaves out still
+_LOG_CEILING = 12.0
 #: beyond so many σ a bin has at most 2e-21
 _FAR_DEVIATIONS = 9.5
-COEFFICIENTS = "coefficients = raw[..., D : 2 * D]  # of a pixel: of green on red, of blue on red, of blue on green"
+COEFFICIENTS = "coefficients = raw[..., D : 2 * D]  # three a pixel, as said below"
 BESIDE = (
     "Channels are coupled: green is mean + coefficient (red − its mean) + sigma ε, and blue so with red and green, "
-    "sigma being what is left of each. A covariance=[..., P, 3, 3], one a pixel, stands for sigma and coefficients, "
-    "P = H W of shape=(3, H, W)"
+    "sigma being what is left of each; the coefficients of green on red, of blue on red and of blue on green are in "
+    "the places of a pixel's red, green and blue. A covariance=[..., P, 3, 3], one a pixel, stands for sigma and "
+    "coefficients, P = H W of shape=(3, H, W)"
 )
 
 

@@ -51,6 +51,7 @@ _PIXELS, _RECTANGLES, _PIECED = 1 << 12, 1 << 12, 256  # worked on at once, for 
 _NARROW = 1e-3
 _LAST = 20.0  # standard deviations, up to which erfc is a number far from underflow
 _ROUNDING = 1e-12  # of what is large and nearly equal
+_ABOVE = 1.0  # nothing is above the peak, but for what rounding makes of a peak 10¹⁰ standard deviations from all means
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
 
@@ -322,7 +323,7 @@ def _height(box: Box, peak: _Peak, du: Tensor, dv: Tensor | None) -> Tensor:
     value, now = scaled_interval((low - step3) * i3, (high - step3) * i3)
     alike = torch.where(low > 0, low - step3 > 0, high - step3 < 0) & (was > 0)
     farther = torch.where(alike, torch.where(low > 0, -step3, step3) * i3, now - was)
-    return torch.exp(exponent + value - 0.5 * farther * (now + was))
+    return torch.exp((exponent + value - 0.5 * farther * (now + was)).clamp(max=_ABOVE))
 
 
 def _integral(box: Box, peak: _Peak, sides: list[Tensor], count: int) -> Tensor:

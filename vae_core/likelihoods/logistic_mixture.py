@@ -96,7 +96,7 @@ class LogisticMixture(IntegerMass):
             f"n, floor = {n}, 1 / {finest}  # components; a {round(math.exp(-_LOG_FLOOR))}th of a bin",
             "logits, b, c = raw.unflatten(-1, (3, n, D)).unbind(-3)  # [..., n, D]"
             if not self.couples_channels
-            else "logits, b, c, coefficients = raw.unflatten(-1, (4, n, D)).unbind(-3)  # [..., n, D]",
+            else "logits, b, c, coefficients = raw.unflatten(-1, (4, n, D)).unbind(-3)",
             "start = (torch.arange(n).to(raw) + 0.5).unsqueeze(-1) / n  # side by side",
             "mean = b + start  # in units of the data's range",
             "scale = torch.exp(c) / (2 * n) + floor  # the logistic's",

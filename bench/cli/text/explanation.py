@@ -10,6 +10,7 @@ from bench.cli.text.raw_outputs import raw_outputs
 from bench.cli.text.table import table
 from bench.grid.families import (
     Scalar,
+    couplings,
     ends_said,
     make,
     measure_said,
@@ -20,7 +21,7 @@ from bench.grid.families import (
     view_said,
     widths,
 )
-from bench.grid.families.code import CODES, DIMS, LEVELS, code
+from bench.grid.families.code import CODES, LEVELS, code, dims_of
 
 COUPLED = "coupled: each channel of a pixel is scored given the earlier ones; it is told shape=(C, H, W)"
 #: what `kl_weight` does, to every family alike
@@ -33,15 +34,19 @@ WEIGHED = (
 LOSS = "A loss for your own code:"  #: stands above it
 
 
-def explain(name: str, width: int, sigma: Scalar | None = None) -> str:
-    """All that is known of a family or an alias, the text wrapped to `width`, the loss with σ as told.
+def explain(name: str, width: int, sigma: Scalar | None = None, channels: str | None = None) -> str:
+    """All that is known of a family or an alias, the text wrapped to `width`, the loss with σ, and the raw outputs and
+    the loss with `channels`, as told.
 
-    Raises ValueError for an unknown name, and for a σ that the family does not take or cannot be trained with.
+    Raises ValueError for an unknown name, and for a σ or channels that the family does not take or cannot be trained
+    with.
     """
     catalogue = registry()
     alias = catalogue.ALIASES.get(name)
     family = catalogue.get(name)
     card, plugin = family.card, catalogue.plugins().get(family.name)
+    loss = code("loss", name, sigma, channels=channels)  # which refuses what cannot be
+    dims = dims_of(name, channels)
     title = f"{name}: {card.title}"
     if alias:
         title = f"{name}: {alias.family} trained on its bins (objective = {alias.objective!r})"
@@ -52,40 +57,45 @@ def explain(name: str, width: int, sigma: Scalar | None = None) -> str:
         ("data", f"view {view_said(family)}"),
         ("measure", measure_said(family)),
         ("parameters", card.parameters),
-        *_under("last layer", _last_layer(family.name)),
+        *_under("last layer", _last_layer(family.name, channels, dims)),
         *_under("options", _options(family)),
         *_under("trained on", _objectives(name)),
         ("KL weight", WEIGHED),
         *_under("scored as", _scored(family)),
         *([("end bins", ends)] if (ends := ends_said(family)) else []),
-        *([("channels", COUPLED)] if family.couples_channels else []),
+        *_under("channels", _channels(family, channels)),
         ("source", card.source),
         ("used by", card.users),
     ]
     if plugin:
         rows.append(("plug-in", f"{plugin.file.name}, checksum {plugin.sha256[:8]}"))
     heading = f"{title}\n{'=' * len(title)}\n" if len(title) <= width else f"{title}\n\n"
+    raw = raw_outputs(family.name, width, dims, LEVELS, channels)
     return (
         f"{heading}{table(rows, width)}"
-        f"\nRaw outputs, what the decoder's last layer gives:\n\n{raw_outputs(family.name, width, DIMS, LEVELS)}"
-        f"\n{LOSS}\n\n{code('loss', name, sigma)}"
-        f"\nMore to copy:\n\n{codes(name, sigma)}"
+        f"\nRaw outputs, what the decoder's last layer gives:\n\n{raw}"
+        f"\n{LOSS}\n\n{loss}"
+        f"\nMore to copy:\n\n{codes(name, sigma, channels)}"
     )
 
 
-def codes(name: str, sigma: Scalar | None) -> str:
-    """What `--code` prints, one line each, and how the loss is got with another σ."""
+def codes(name: str, sigma: Scalar | None, channels: str | None = None) -> str:
+    """What `--code` prints, one line each, and how the loss is got with another σ or with other channels."""
     asked = f"vae-bench explain {name}" + (f" --sigma {sigma}" if sigma is not None else "")
+    asked += f" --channels {channels}" if channels is not None else ""
     family, alias = registry().get(name), registry().ALIASES.get(name)
     plugin = registry().plugins().get(name)
     from_file = f" --plugin {plugin.file.name}" if plugin and not plugin.installed else ""
     rows = [(f"{asked} --code {kind}{from_file}", said) for kind, said in CODES.items() if kind != "loss"]
     if family.takes_sigma:
         used = sigma if sigma is not None else family.option_defaults().get("sigma")
-        others = [mode for mode in family.sigma_modes if mode != used]
+        modes = scales(name, channels)
+        others = [mode for mode in family.sigma_modes if mode != used and mode in modes]
         if alias:
-            others = [mode for mode in others if not make(name, scales(name)[mode]).refusal(alias.objective)]
+            others = [mode for mode in others if not make(name, modes[mode]).refusal(alias.objective)]
         rows.append((f"--sigma {', '.join([*others, '0.1'])}", "each of these with another σ"))
+    if words := [word for word in couplings(family.name) if word != channels]:
+        rows.append((f"--channels {', '.join(words)}", "each of these, and the raw outputs, with coupled channels"))
     return "".join(f"  {call}\n      {said}\n" for call, said in rows)
 
 
@@ -94,14 +104,28 @@ def _under(label: str, texts: list[str]) -> list[tuple[str, str]]:
     return [("" if index else label, text) for index, text in enumerate(texts)]
 
 
-def _last_layer(name: str) -> list[str]:
+def _channels(family: Any, channels: str | None) -> list[str]:
+    """Whether the channels of a pixel are coupled in what is shown, and how that is changed."""
+    if family.couples_channels:
+        return [COUPLED]
+    if not (words := couplings(family.name)):
+        return []
+    shown = channels or family.option_defaults()["channels"]
+    others = ", ".join(f"--channels {word}" for word in words if word != shown)
+    lines = [
+        f"last layer, raw outputs and loss here are of channels = {shown!r}" + (f"; or {others}" if others else "")
+    ]
+    return [*lines, COUPLED] if shown in words else lines
+
+
+def _last_layer(name: str, channels: str | None, dims: int) -> list[str]:
     """R for each scale: "2 D outputs (1568 for D = 784), sigma = pixel"."""
     lines = []
-    for modes, formula in widths(name).items():
-        lik = make(name, scales(name)[modes.split(", ")[-1]], LEVELS)
+    for modes, formula in widths(name, channels).items():
+        lik = make(name, scales(name, channels)[modes.split(", ")[-1]], LEVELS)
         with_levels = f", K = {LEVELS}" if "K" in formula else ""
         where = f": sigma {modes}" if modes else ""
-        lines.append(f"{formula} outputs ({lik.outputs(DIMS)} for D = {DIMS}{with_levels}){where}")
+        lines.append(f"{formula} outputs ({lik.outputs(dims)} for D = {dims}{with_levels}){where}")
     return lines
 
 

@@ -9,19 +9,21 @@ from typing import Any
 
 from bench.grid.families import make, registry, scales, widths
 
+_WIDEST = 76  # of a line of code, which stands 4 columns in
 
-def raw_outputs(name: str, width: int, dims: int, levels: int) -> str:
-    """Of a family, for D = dims and K = levels, wrapped to `width`."""
-    made = {mode: make(name, options, levels) for mode, options in scales(name).items()}
+
+def raw_outputs(name: str, width: int, dims: int, levels: int, channels: str | None = None) -> str:
+    """Of a family, its channels as told, for D = dims and K = levels, wrapped to `width`."""
+    made = {mode: make(name, options, levels) for mode, options in scales(name, channels).items()}
     alike: dict[tuple[Any, ...], list[str]] = {}
     for mode, lik in made.items():
         layout = lik.layout()
-        alike.setdefault((layout.lines, layout.names) if layout else (_formula(name, mode),), []).append(mode)
+        alike.setdefault((layout.lines, layout.names) if layout else (_formula(name, mode, channels),), []).append(mode)
     blocks: list[str] = []
     for modes in alike.values():
         first = made[modes[0]]
         of_sigma = f"sigma {', '.join(modes)}: " if modes[0] else ""
-        blocks.append(f"{of_sigma}raw [..., R], R = {_formula(name, modes[0])}")
+        blocks.append(f"{of_sigma}raw [..., R], R = {_formula(name, modes[0], channels)}")
         if layout := first.layout():
             blocks.append(_lines(layout))
         else:
@@ -33,16 +35,19 @@ def raw_outputs(name: str, width: int, dims: int, levels: int) -> str:
     return "\n\n".join(block if block.startswith(" ") else _wrapped(block, width) for block in blocks) + "\n"
 
 
-def _formula(name: str, mode: str) -> str:
+def _formula(name: str, mode: str, channels: str | None) -> str:
     """R of one mode of σ."""
-    return next(formula for modes, formula in widths(name).items() if mode in modes.split(", "))
+    return next(formula for modes, formula in widths(name, channels).items() if mode in modes.split(", "))
 
 
 def _lines(layout: Any) -> str:
     """What reads raw outputs, and what makes them."""
     given = ", ".join(f"{ways[0]}={ways[0]}" for ways in layout.names)
     others = [f"# or, for {ways[0]}: {', '.join(ways[1:])}" for ways in layout.names if len(ways) > 1]
-    return textwrap.indent("\n".join([*layout.lines, f"raw = lik.raw({given})  # and back", *others]), "    ")
+    back = f"raw = lik.raw({given})  # and back"
+    if len(back) > _WIDEST:
+        back = f"raw = lik.raw(\n    {given}\n)  # and back"
+    return textwrap.indent("\n".join([*layout.lines, back, *others]), "    ")
 
 
 def _making(lik: Any) -> str:

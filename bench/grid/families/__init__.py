@@ -124,31 +124,49 @@ def ends_said(family: Any) -> str:
     return f"{text}; a run shows its score with renormalised ends beside the score"
 
 
-def needed_options(family: str) -> dict[str, Scalar]:
-    """What a family cannot be made without, but for the data's levels, with the values of its first example."""
+def needed_options(family: str, channels: str | None = None) -> dict[str, Scalar]:
+    """What a family cannot be made without, but for the data's levels, with the values of its first example; and
+    `channels` where they are told."""
     likelihood = registry().get(family)
     defaults = likelihood.option_defaults()
-    return {
+    needed = {
         name: value for name, value in likelihood.examples[0].items() if defaults.get(name) is inspect.Parameter.empty
     }
+    return needed if channels is None else {**needed, "channels": channels}
 
 
-def scales(family: str) -> dict[str, dict[str, Scalar]]:
-    """Options for each way that σ can be given, "a number" among them; "" stands for a family without σ."""
+def couplings(family: str) -> list[str]:
+    """How a family can treat the channels of a pixel beside its default: the words of its examples; none if it has no
+    such option."""
+    return list(dict.fromkeys(str(each["channels"]) for each in registry().get(family).examples if "channels" in each))
+
+
+def scales(family: str, channels: str | None = None) -> dict[str, dict[str, Scalar]]:
+    """Options for each way that σ can be given, "a number" among them; "" stands for a family without σ. With
+    `channels` as told, without the scales that do not go with it."""
     likelihood = registry().get(family)
-    needed = needed_options(family)
+    needed = needed_options(family, channels)
     if not likelihood.takes_sigma:
         return {"": needed}
-    return {"a number": {**needed, "sigma": 0.1}} | {mode: {**needed, "sigma": mode} for mode in likelihood.sigma_modes}
+    modes = [mode for mode in likelihood.sigma_modes if channels is None or _can_be(family, {**needed, "sigma": mode})]
+    return {"a number": {**needed, "sigma": 0.1}} | {mode: {**needed, "sigma": mode} for mode in modes}
 
 
-def widths(family: str) -> dict[str, str]:
+def _can_be(family: str, options: Mapping[str, Scalar]) -> bool:
+    try:
+        make(family, options)
+    except ValueError:
+        return False
+    return True
+
+
+def widths(family: str, channels: str | None = None) -> dict[str, str]:
     """What the decoder's last layer must give, as a formula in D (and K, the levels), by σ: `{"pixel": "2 D", …}`.
 
     Settings of one width share an entry, "a number, shared"; "" stands for a family without σ.
     """
     by_width: dict[str, list[str]] = {}
-    for name, options in scales(family).items():
+    for name, options in scales(family, channels).items():
         by_width.setdefault(_width(family, options), []).append(name)
     return {", ".join(names): width for width, names in by_width.items()}
 

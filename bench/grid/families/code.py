@@ -6,12 +6,13 @@ A loss, a training loop in plain PyTorch, one in Lightning, and what to change i
 from __future__ import annotations
 
 import difflib
+import math
 import textwrap
 from collections.abc import Mapping
 
 from bench.grid.families import Scalar, make, needed_options, registry, views
 
-DIMS, LEVELS = 784, 256  # of MNIST, whose numbers people have in mind
+DIMS, LEVELS, PICTURE = 784, 256, (3, 32, 32)  # of MNIST, whose numbers people have in mind, and in colour of CIFAR-10
 
 _WIDEST = 71  # of a method's lines, which stand 8 columns in, and behind the sign of a diff
 
@@ -24,32 +25,38 @@ CODES = {
 }
 
 
-def code(kind: str, name: str, sigma: Scalar | None = None, objective: str = "") -> str:
-    """One of `CODES` for a family or an alias, with σ as its default or as given, trained on one of its objectives.
+def dims_of(name: str, channels: str | None = None) -> int:
+    """D of the code: of a picture in colour where the family, its channels as told, couples red, green and blue."""
+    return math.prod(PICTURE) if make(name, needed_options(name, channels)).coupled_channels else DIMS
 
-    Raises ValueError for a σ that the family does not take, or cannot be trained with.
+
+def code(kind: str, name: str, sigma: Scalar | None = None, objective: str = "", channels: str | None = None) -> str:
+    """One of `CODES` for a family or an alias, σ and channels as by default or given, trained on one of its objectives.
+
+    Raises ValueError for a σ or channels that the family does not take, or cannot be trained with.
     """
-    own = _Own(name, sigma, objective)
+    own = _Own(name, sigma, objective, channels)
     return {"loss": own.loss, "torch": own.torch_loop, "lightning": own.lightning, "change": own.change}[kind]()
 
 
 class _Own:
     """The pieces of somebody's own VAE on one likelihood, as text."""
 
-    def __init__(self, name: str, sigma: Scalar | None, objective: str) -> None:
+    def __init__(self, name: str, sigma: Scalar | None, objective: str, channels: str | None) -> None:
         catalogue = registry()
         self.family = family = catalogue.get(name)
         alias, plugin = catalogue.ALIASES.get(name), catalogue.plugins().get(name)
-        given: Mapping[str, Scalar] = needed_options(name) | ({} if sigma is None else {"sigma": sigma})
+        given = needed_options(name, channels) | ({} if sigma is None else {"sigma": sigma})
         self.levels = 2 if family.view == "binary" else LEVELS
         self.lik = make(name, given, self.levels)
+        self.dims = dims_of(name, channels)
         if asked := objective or (alias.objective if alias else ""):
             self.lik.require_objective(asked)
         self.binned = asked == "binned"
         self.own_file = plugin.file.name if plugin and not plugin.installed else None
         options = [f"{key}={value!r}".replace("'", '"') for key, value in given.items() if key != "levels"]
         self.options = [f'"{name}"', *options, *(["levels=K"] if family.takes_levels else [])]
-        self.options += ["shape=(1, 1, D)"] if family.couples_channels else []
+        self.options += [f"shape={'(1, 1, D)' if self.dims == DIMS else PICTURE}"] if self.lik.couples_channels else []
         used = given.get("sigma", family.option_defaults().get("sigma"))
         self.starts = used == "shared"  # its σ is learned, and begins somewhere
         self.view = views()[family.view]
@@ -57,7 +64,7 @@ class _Own:
     # -- pieces ------------------------------------------------------------------------------------------------------
 
     def _sizes(self) -> str:
-        return f"B, D, Z, K = 100, {DIMS}, 20, {self.levels}  # batch, values an image, latent, levels"
+        return f"B, D, Z, K = 100, {self.dims}, 20, {self.levels}  # batch, values an image, latent, levels"
 
     def _imports(self, *others: str, plain: tuple[str, ...] = ("math",)) -> list[str]:
         last = f"from vae_core import likelihoods{', plugins' if self.own_file else ''}"
@@ -72,11 +79,14 @@ class _Own:
 
     def _likelihood(self) -> list[str]:
         lines = ["# what it learns or fits are this module's parameters and buffers"]
-        if self.family.couples_channels:
+        if self.lik.couples_channels:
             lines.append("# shape: channels, rows, columns of your images")
         options = ", ".join(self.options)
         call = f"self.lik = likelihoods.make({options})"
-        lines += [call] if len(call) <= _WIDEST else ["self.lik = likelihoods.make(", f"    {options}", ")"]
+        inside = [options] if len(options) + 4 <= _WIDEST else [f"{option}," for option in self.options]
+        lines += (
+            [call] if len(call) <= _WIDEST else ["self.lik = likelihoods.make(", *(f"    {one}" for one in inside), ")"]
+        )
         return lines + (["self.lik.initialise(0.3)  # where the learned σ starts"] if self.starts else [])
 
     def _module(self, base: str) -> list[str]:
@@ -87,7 +97,7 @@ class _Own:
                 "super().__init__()",
                 *self._likelihood(),
                 "self.encoder = nn.Linear(D, 2 * Z)  # your networks",
-                f"self.decoder = nn.Linear(Z, self.lik.outputs(D))  # {self.lik.outputs(DIMS)} outputs",
+                f"self.decoder = nn.Linear(Z, self.lik.outputs(D))  # {self.lik.outputs(self.dims)} outputs",
             ],
             "forward(self, k)": [
                 '"""Integers k [B, D] in 0..K-1 -> raw outputs [B, R], KL [B]."""',
@@ -284,9 +294,7 @@ def notes(name: str, width: int) -> str:
     if family.recipe:
         end = "Its loss is a number still, no likelihood; lik.log_mass is one, of the distribution it is read as."
         return textwrap.fill(f"{start} {end}", width)
-    before = (
-        "The sum of squared errors was a Gaussian of σ = 0.71 without its constants (vae-bench explain mse_sum), so "
-    )
-    before += "losses of before and after have no common unit: hold bits/dim against each other (--code torch)."
+    before = "The sum of squared errors was a Gaussian of σ = 0.71 without its constants (vae-bench explain mse_sum), "
+    before += "so losses of before and after have no common unit: hold bits/dim against each other (--code torch)."
     weight = "No weight stands before the KL: what it was tuned for, the likelihood's own width does."
     return textwrap.fill(f"{start} {before} {weight}", width)

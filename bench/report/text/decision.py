@@ -178,7 +178,9 @@ def _frugal(board: Board, top: Row) -> Iterator[Markup]:
 
 def _loss(row: Row, cards: Mapping[str, Any] | None) -> str:
     """The code that trains what the row is of: its family, σ and objective; '' where the run does not hold it, or where
-    other options than σ were given, which the code would leave out."""
+    other options than σ were given, which the code would leave out, or channels, with which it is told a shape."""
+    if row.own_options.get("channels", "independent") != "independent":
+        return ""
     losses = (cards or {}).get(row.family, {}).get("loss", {})
     if not isinstance(losses, Mapping):
         return ""
@@ -195,9 +197,11 @@ def _loss(row: Row, cards: Mapping[str, Any] | None) -> str:
 
 def _asked(row: Row) -> Markup:
     """The command that prints the code, where the run does not hold it or it takes more than the family and σ."""
-    sigma = f" --sigma {row.sigma}" if row.sigma else ""
+    told = {"sigma": row.sigma, "channels": row.own_options.get("channels", "")}
+    asked = "".join(f" --{name} {value}" for name, value in told.items() if value)
+    others = "; the options of this row are to be added" if row.own_options.keys() - told.keys() else ""
     return Markup("<code>vae-bench explain {}{} --code loss</code> prints a loss to copy{}").format(
-        row.family, sigma, "; the options of this row are to be added" if row.own_options else ""
+        row.family, asked, others
     )
 
 

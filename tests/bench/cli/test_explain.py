@@ -146,6 +146,32 @@ def test_the_lines_that_read_raw_outputs_and_make_them_again_run_as_they_are_pri
     assert sorted(seen) == sorted(modes)
 
 
+COUPLED = [(name, word) for name in registry().names() for word in wording.couplings(name)]
+
+
+@pytest.mark.parametrize(("name", "channels"), COUPLED)
+def test_so_do_those_of_coupled_channels(name, channels):
+    text = explain(name, 80, channels=channels)
+    printed = text.partition("Raw outputs, what the decoder's last layer gives:\n\n")[2].partition(LOSS)[0]
+    blocks = re.split(r"^(?=(?:sigma .*: )?raw \[\.\.\., R\], R = )", printed, flags=re.MULTILINE)[1:]
+    modes, seen = wording.scales(name, channels), []
+    for block in blocks:
+        headed = re.match(r"(?:sigma (.*): )?raw", block)
+        assert headed
+        for mode in (headed[1] or "").split(", "):
+            seen.append(mode)
+            lik = likelihoods.make(name, **modes[mode], levels=LEVELS, shape=(3, 2, 2))
+            raw = torch.randn(3, lik.outputs(12), generator=torch.manual_seed(0), dtype=torch.float64)
+            names = {"raw": raw, "lik": lik, "D": 12, "torch": torch}
+            exec("\n".join(re.findall(r"^    (.*)$", block, re.MULTILINE)), names)
+            torch.testing.assert_close(names["raw"], raw, rtol=1e-8, atol=1e-8)
+            width = lik.outputs(3072)
+            line = rf"outputs \({width} for D = 3072\)" + (rf": sigma [^:]*\b{mode}\b" if mode else "")
+            assert re.search(line, " ".join(text.split())), line
+    assert sorted(seen) == sorted(modes)
+    assert "optimal" not in seen
+
+
 @pytest.mark.parametrize("name", registry().names())
 def test_planes_are_laid_out_as_is_said(name):
     """Plane p C + c is output p of channel c: the parameters that the printed lines read from one pixel of the picture

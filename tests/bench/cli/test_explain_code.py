@@ -15,7 +15,7 @@ from torch.distributions import Normal, kl_divergence
 from bench.cli import carry_out
 from bench.cli.explain import Code
 from bench.cli.text.explanation import LOSS, explain
-from bench.grid.families import registry
+from bench.grid.families import couplings, registry, scales
 from bench.grid.families.code import CODES, code, notes
 from tests.conftest import TRIANGULAR
 from tests.vae_core.likelihoods.coupled import Coupled
@@ -217,6 +217,74 @@ def test_the_loss_of_a_family_that_couples_channels_tells_it_a_shape(monkeypatch
         names = carried_out(code(kind, "coupled"))
         assert names["model"].lik.shape == (1, 1, 11)
         assert torch.isfinite(names["loss"])
+
+
+def coupled_modes() -> list[tuple[str, str, Any]]:
+    """Every family with every way to couple the channels of a pixel, by itself and with every σ that goes with it."""
+    return [
+        (name, channels, None if mode == "a number" else mode or None)
+        for name in registry().names()
+        for channels in couplings(name)
+        for mode in scales(name, channels)
+    ]
+
+
+def colourful(text: str) -> str:
+    """The code with pictures so small that it takes no time."""
+    small = text.replace("= 100, 3072, 20, 256", "= 6, 12, 3, 4").replace("(3, 32, 32)", "(3, 2, 2)")
+    assert small.count("(3, 2, 2)") == 1
+    return small
+
+
+@pytest.mark.parametrize(("name", "channels", "sigma"), coupled_modes())
+def test_code_of_coupled_channels_runs_as_it_is_printed(name, channels, sigma):
+    for kind in ("loss", "torch", "lightning", "change"):
+        text = code(kind, name, sigma, channels=channels)
+        assert f'channels="{channels}"' in text
+        assert max(map(len, text.splitlines())) <= 80, kind
+        if kind == "lightning":  # which is run of every family without
+            compile(text, name, "exec")
+            continue
+        names: dict[str, Any] = {"__name__": "somebodys_own"}
+        torch.manual_seed(0)
+        exec(compile(colourful(sides(text)[1] if kind == "change" else text), kind, "exec"), names)
+        lik = names["model"].lik
+        assert lik.couples_channels
+        assert torch.isfinite(names["loss"])
+        if kind != "change":
+            shaped = names["model"].decoder.out_features
+            assert shaped == lik.outputs(12)
+
+
+@pytest.mark.parametrize(("name", "channels", "sigma"), coupled_modes())
+def test_what_is_explained_is_that_of_the_channels_that_were_asked_for(name, channels, sigma):
+    text = explain(name, 80, sigma, channels)
+    said = " ".join(text.split())
+    assert code("loss", name, sigma, channels=channels) in text
+    assert f"last layer, raw outputs and loss here are of channels = '{channels}'" in said
+    assert "coupled: each channel of a pixel is scored given the earlier ones" in said
+    assert "coefficients" in text.partition("Raw outputs, what")[2].partition(LOSS)[0]
+    assert f"--channels {channels} --code torch\n" in text
+    assert max(map(len, text.splitlines())) <= 80
+    plain = " ".join(explain(name, 80).split())
+    assert "loss here are of channels = 'independent'; or --channels coupled" in plain
+    assert "last layer, raw outputs" not in explain("laplace", 80)
+
+
+@pytest.mark.parametrize(
+    ("asked", "sentence"),
+    [
+        (["laplace", "--channels", "coupled"], "laplace takes no option 'channels'"),
+        (["gaussian", "--channels", "joint"], "channels='joint' is unknown (allowed: independent, coupled)"),
+        (["gaussian", "--channels", "coupled", "--sigma", "optimal"], "take sigma='shared'"),
+    ],
+)
+def test_channels_that_cannot_be_are_refused_in_one_sentence(asked, sentence, capsys):
+    for more in ([], ["--code", "loss"]):
+        assert carry_out(["explain", *asked, *more]) == 2
+        out, err = capsys.readouterr()
+        assert (out, err.count("\n")) == ("", 1)
+        assert sentence in err
 
 
 def test_the_loss_trains():

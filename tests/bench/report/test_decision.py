@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -213,3 +214,22 @@ def test_without_the_code_there_is_the_command_that_prints_it() -> None:
     found = facts(card(run(of("gaussian", 1.5, "pixel", "binned"), of("beta_binomial", 1.9), images=200)))
     assert found["What to write"] == "vae-bench explain gaussian --sigma pixel --code loss prints a loss to copy"
     assert "What to write" not in facts(card(run(of("categorical", 1.5), images=200), cards_of(["categorical"])))
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (
+            {"channels": "coupled"},
+            "vae-bench explain gaussian --sigma pixel --channels coupled --code loss prints a loss",
+        ),
+        ({"channels": "coupled", "link": "sigmoid"}, "; the options of this row are to be added"),
+    ],
+)
+def test_the_loss_of_coupled_channels_is_asked_for_since_it_is_told_a_shape(options: dict[str, Any], told: str) -> None:
+    tables = run(of("gaussian", 1.2, "pixel"), of("logistic", 2.0, "shared"))
+    tables.cells.loc[tables.cells["family"] == "gaussian", "options"] = json.dumps(options)
+    found = card(tables, cards_of(tables.cells["family"]))
+    assert found.loss == ""
+    assert told in facts(found)["What to write"]
+    assert ("to be added" in facts(found)["What to write"]) == ("link" in options)

@@ -15,6 +15,8 @@ from vae_core import likelihoods
 from vae_core.likelihoods import _coupled_gaussian, _cube, _small_cube
 from vae_core.likelihoods._cube import log_interval
 
+DIAGONAL, SHARED = ((0, 0), (1, 1), (2, 2)), ((0, 1), (0, 2), (1, 2))
+
 
 def made(**options: Any) -> Any:
     return likelihoods.make("gaussian", **{"sigma": "pixel", "channels": "coupled", "shape": (3, 1, 1), **options})
@@ -127,6 +129,41 @@ def test_masses_of_all_colours_sum_to_one(levels: int) -> None:
     assert (total.logsumexp(1).exp() - 1).abs().max() < 1e-7
 
 
+@pytest.mark.parametrize("slope", [10.0, 200.0])
+def test_masses_sum_to_one_at_scales_that_no_image_has(slope: float) -> None:
+    """σ from its floor to its ceiling beside one another, in one pixel, and slopes that make ridges of them."""
+    lik, rng = made(levels=2), np.random.default_rng(8)
+    parts = [rng.uniform(-1, 2, (120, 3)), rng.normal(size=(120, 3)) * slope, rng.uniform(-50, 50, (120, 3))]
+    parts[1][60:, 2] = 0
+    raw = torch.tensor(np.concatenate(parts, 1))
+    k = torch.tensor(list(itertools.product(range(2), repeat=3)))
+    total = lik.log_mass(k.expand(120, -1, -1), raw.unsqueeze(1).expand(-1, len(k), -1), 2)
+    assert (total.logsumexp(1).exp() - 1).abs().max() < 5e-7
+
+
+@pytest.mark.parametrize(
+    ("sigma", "far", "slope", "dtype"),
+    [
+        ("pixel", 1e3, 1e5, torch.float32),
+        ("pixel", 1e5, 1e3, torch.float64),
+        ("image", 1e3, 1e3, torch.float64),
+        ("image", 1e5, 1e3, torch.float32),
+    ],
+)
+def test_masses_and_gradients_are_numbers_of_any_outputs(
+    sigma: str, far: float, slope: float, dtype: torch.dtype
+) -> None:
+    """Of a network that diverges: means a thousand ranges out, where an exponent's last digit is worth many nats."""
+    lik, rng, n = made(sigma=sigma, levels=256), np.random.default_rng(6), 600
+    parts = [rng.choice([-1, 0, 1, 0.3, 0.7], size=(n, 3)) * size for size in (far, slope)]
+    parts.append(rng.choice([-50.0, 0, 50, 3, -6], size=(n, lik.outputs(3) - 6)))
+    raw = torch.tensor(np.concatenate(parts, 1)).to(dtype).requires_grad_()
+    k = torch.tensor(rng.choice([0, 1, 128, 255], size=(n, 3)))
+    score = lik.log_masses(k, raw, 256)
+    assert torch.isfinite(score).all()
+    assert torch.isfinite(torch.autograd.grad(score.sum(), raw)[0]).all()
+
+
 @pytest.mark.parametrize("sigma", ["pixel", "image", "shared", 0.1])
 def test_without_coefficients_it_is_the_gaussian_of_independent_channels(sigma: Any) -> None:
     plain = likelihoods.make("gaussian", sigma=sigma, levels=17)
@@ -210,6 +247,27 @@ def test_a_small_cube_in_closed_form_is_the_integral_within_its_bound(
     expected = torch.autograd.grad(exact.sum(), leaf)[0]
     assert (score - exact).abs().max() < _small_cube.ERROR
     assert ((slopes - expected).abs() / (1 + expected.abs())).max() < 2e-4
+
+
+def test_the_closed_form_is_within_its_bound_at_the_corners_of_where_it_is_used() -> None:
+    """Curved in one direction, and steep along all: against a product rule of 14 nodes a side."""
+    x, w = (each / 2 for each in np.polynomial.legendre.leggauss(14))
+    t = np.stack(np.meshgrid(x, x, x, indexing="ij"), -1).reshape(-1, 3)
+    weights = (w[:, None, None] * w[:, None] * w).ravel()
+    rng = np.random.default_rng(1)
+    along = np.concatenate([np.eye(3), rng.choice([-1, 1], (40, 3)), rng.normal(size=(40, 3))])
+    curved = np.einsum("ni,nj->nij", along, along)
+    curved *= _small_cube.MOST_CURVED / np.linalg.norm(curved, axis=(1, 2))[:, None, None]
+    worst = 0.0
+    for signs in itertools.product((-1, 0, 1), repeat=3):
+        slope = _small_cube.MOST_STEEP * np.array(signs)
+        exact = np.log(np.exp(-t @ slope - 0.5 * np.einsum("ti,nij,tj->nt", t, curved, t)) @ weights)
+        entries = [torch.tensor(curved[:, i, j]) for i, j in (*DIAGONAL, *SHARED)]
+        q1, q2, q3 = (torch.full((len(along),), each, dtype=torch.float64) for each in slope)
+        h11, h22, h33, h12, h13, h23 = entries
+        found = _small_cube._beside((h11, h22, h33), (h12, h13, h23), (q1, q2, q3))
+        worst = max(worst, float(np.abs(found.numpy() - exact).max()))
+    assert 0.8 * _small_cube.ERROR < worst < _small_cube.ERROR
 
 
 @pytest.mark.parametrize("channel", range(3))
