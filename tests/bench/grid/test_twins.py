@@ -15,7 +15,10 @@ def test_every_density_has_its_binned_twin(name: str) -> None:
     there = {cell.id for cell in cells}
     alone = [cell for cell in cells if cell.objective == "dequantised" and cell.but(objective="binned").id not in there]
     for cell in alone:
-        assert make(cell.family, cell.options).refusal("binned"), f"{cell.id} could have a twin"
+        dear = (
+            cell.options.get("channels") == "coupled"
+        )  # whose masses are integrals over cubes, several times the work
+        assert dear or make(cell.family, cell.options).refusal("binned"), f"{cell.id} could have a twin"
     if alone:
         assert "without a twin" in path.read_text("utf-8"), "the grid says why"
 

@@ -319,8 +319,8 @@ def test_the_old_run_stays_until_the_new_one_is_whole(tmp_path, monkeypatch):
     before = path.read_bytes()
     honest = database.connect
 
-    def small(where, *, create):
-        connection = honest(where, create=create)
+    def small(where, **how):
+        connection = honest(where, **how)
         connection.execute("PRAGMA max_page_count = 3")
         return connection
 

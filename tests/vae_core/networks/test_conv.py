@@ -16,6 +16,7 @@ from tests.vae_core.training.test_capture import Fixed, recorder
 from vae_core import laws, likelihoods
 from vae_core.data import Dataset
 from vae_core.laws.networks import NetworkSetting, check
+from vae_core.likelihoods import told
 from vae_core.networks import Architecture, _layered, create_pair, names, places_of
 from vae_core.networks._layers import Chain, Pass
 from vae_core.numerics.convolutions import convolution_with
@@ -55,6 +56,11 @@ def test_outputs_belong_to_the_pixel_whose_mass_they_change(family: str, shape: 
     for make in laws.settings(likelihoods.get(family)):
         levels = 2 if make(LEVELS).view == "binary" else LEVELS
         lik = make(LEVELS)
+        if lik.couples_channels and channels < 3:
+            with pytest.raises(ValueError, match="couples red, green and blue, and these data have 1 channel"):
+                places_of(lik, shape, LEVELS)
+            continue
+        told(lik, shape)
         places = places_of(lik, shape, LEVELS)
         assert places.each * height * width + places.whole == lik.outputs(dims), str(make)
         assert places.each >= channels, str(make)
