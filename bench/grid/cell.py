@@ -1,4 +1,7 @@
-"""One cell of a grid: a full recipe of one trained model and how it is scored, with stable names."""
+"""One cell of a grid: a full recipe of one trained model and how it is scored, with stable names.
+
+It is one file: one record, and what it is called.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,8 @@ from bench.grid.settings import GROUPS, KEYS, Settings, keys_of
 EVALUATION = ("scored_as", *keys_of("evaluation"))
 #: keys that labels have words of their own for, or leave out
 WORDED = ("family", "objective", "bound", "train_samples", "seed")
+#: keys that others often go with: those are told by labels only where these do not tell them
+CONTEXT = "dataset", "network"
 #: keys that labels show wherever they say that something else than the bound was raised, shared by the grid or not
 OF_KL = ("kl_weight", "kl_warmup", "free_bits")
 
@@ -226,14 +231,18 @@ class Described:
 
 
 def labels(cells: Iterable[Cell]) -> dict[str, str]:
-    """A short label for every cell id; settings that the whole grid shares are left out.
-
-    `gaussian σ=0.1`, `mse_sum (gaussian fitted)`, `bernoulli iwae L=5 latent=10`.
-    """
+    """A short label for every cell id, without settings that the whole grid shares, or all that name a data set, and a
+    network, where these differ: `gaussian σ=0.1`, `mse_sum (gaussian fitted)`, `bernoulli iwae L=5 latent=10`."""
     cells = list(cells)
-    shown = (name for name in keys_of(*GROUPS) if name not in WORDED)
-    varying = [name for name in shown if len({getattr(cell, name) for cell in cells}) > 1]
-    return {cell.id: _label(cell, varying) for cell in cells}
+
+    def kinds(*names: str) -> int:
+        return len({tuple(getattr(cell, name) for name in names) for cell in cells})
+
+    varying = [name for name in keys_of(*GROUPS) if name not in WORDED and kinds(name) > 1]
+    by = [name for name in CONTEXT if name in varying]
+    told = [name for name in varying if name in by or kinds(*by, name) > kinds(*by)]
+    short, whole = ({cell.id: _label(cell, names) for cell in cells} for names in (told, varying))
+    return short if len(set(short.values())) == len(set(whole.values())) else whole
 
 
 def number_text(value: Scalar) -> str:

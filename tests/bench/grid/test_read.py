@@ -106,6 +106,24 @@ def test_ends_are_an_option_whose_absence_changes_no_name():
         cells_of(toml({"[grid]": {"family": "laplace", "ends": "closed"}}))
 
 
+def test_what_goes_with_data_and_network_is_not_in_labels():
+    """Each data set with sizes of its own; what differs on one of them is told, on all."""
+    sizes = {"digits": 10, "fashion_mnist": 5}
+    blocks = "".join(f"[[cells]]\nfamily = 'beta_binomial'\ndataset = '{k}'\nlatent = {v}\n" for k, v in sizes.items())
+    both = "[grid]\nnetwork = ['mlp', 'conv']\n" + blocks
+    assert sorted(labels(cells_of(both)).values()) == [
+        f"beta_binomial dataset={data} network={network}" for data in sizes for network in ("conv", "mlp")
+    ]
+    assert set(labels(cells_of(both.replace("latent = 5", "latent = [5, 6]"))).values()) == {
+        f"beta_binomial dataset={data} network={network} latent={latent}"
+        for data, latent in (("digits", 10), ("fashion_mnist", 5), ("fashion_mnist", 6))
+        for network in ("mlp", "conv")
+    }
+    block = "[[cells]]\nfamily = 'bernoulli'\ndataset = '{}/x.npz'\nlatent = {}\n"
+    alike = block.format("a", 1) + block.format("b", 2)
+    assert sorted(labels(cells_of(alike)).values()) == ["bernoulli dataset=x latent=1", "bernoulli dataset=x latent=2"]
+
+
 def test_ids_stay_what_they_were():
     """A changed id would orphan every stored cell; one is not changed by a key that is new (tests of the store)."""
     (cell,) = cells_of(SMALL)
