@@ -3,6 +3,7 @@ up, with dense layers between them and z."""
 
 from __future__ import annotations
 
+import itertools
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -26,13 +27,13 @@ class OfMaps(Network):
 
     @classmethod
     @abstractmethod
-    def down(cls, architecture: Architecture, sides: Sequence[Sides], channels: int) -> list[Layer]:
-        """From maps of an image with so many channels to those of the last stage; `sides` before each and at last."""
+    def stage(cls, architecture: Architecture, channels: int, out: int, before: Sides, after: Sides) -> list[Layer]:
+        """From maps of so many channels and the sides before to `out` of them of half these sides."""
 
     @classmethod
     @abstractmethod
     def up(cls, architecture: Architecture, sides: Sequence[Sides], maps: int) -> list[Layer]:
-        """And back, to so many maps of the image's sides."""
+        """From maps of the last stage back to so many of the image's sides; `sides` before each stage and at last."""
 
     @classmethod
     def normalisation(cls, architecture: Architecture) -> str:
@@ -62,11 +63,11 @@ class OfMaps(Network):
         height, width, channels = sides_and_channels(shape)
         sides = halvings((height, width), len(architecture.widths))
         places = places or [in_blocks(shape, outputs)] * len(seeds)
-        down = [
-            ToMaps(sides[0], channels),
-            *cls.down(architecture, sides, channels),
-            *_to_code(architecture, sides[-1]),
-        ]
+        down: list[Layer] = [ToMaps(sides[0], channels)]
+        for out, (before, after) in zip(architecture.widths, itertools.pairwise(sides), strict=True):
+            down += cls.stage(architecture, channels, out, before, after)
+            channels = out
+        down += _to_code(architecture, sides[-1])
         up = [*_from_code(architecture, sides[-1]), *cls.up(architecture, sides, maps_of(places))]
         encoder = LayeredStack.create("encoder", Chain(down), seeds)
         return encoder, LayeredStack.create("decoder", Chain(up), seeds, places)

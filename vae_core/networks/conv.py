@@ -19,13 +19,9 @@ class Convolutional(OfMaps):
     usual: ClassVar[str] = "none"
 
     @classmethod
-    def down(cls, architecture: Architecture, sides: Sequence[Sides], channels: int) -> list[Layer]:
-        layers: list[Layer] = []
-        for out, (before, after) in zip(architecture.widths, itertools.pairwise(sides), strict=True):
-            layers += [Conv(channels, out, architecture.kernel, before, stride=2), *cls._after(architecture, out)]
-            layers += cls._alike(architecture, out, after)
-            channels = out
-        return layers
+    def stage(cls, architecture: Architecture, channels: int, out: int, before: Sides, after: Sides) -> list[Layer]:
+        halving = Conv(channels, out, architecture.kernel, before, stride=2)
+        return [halving, *cls._after(architecture, out), *cls._alike(architecture, out, after)]
 
     @classmethod
     def up(cls, architecture: Architecture, sides: Sequence[Sides], maps: int) -> list[Layer]:

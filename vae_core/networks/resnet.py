@@ -20,13 +20,9 @@ class ResNet(OfMaps):
     usual: ClassVar[str] = "group"
 
     @classmethod
-    def down(cls, architecture: Architecture, sides: Sequence[Sides], channels: int) -> list[Layer]:
-        layers: list[Layer] = []
-        for out, (before, after) in zip(architecture.widths, itertools.pairwise(sides), strict=True):
-            layers += cls._block(architecture, channels, out, before, stride=2)
-            layers += cls._blocks(architecture, out, after)
-            channels = out
-        return layers
+    def stage(cls, architecture: Architecture, channels: int, out: int, before: Sides, after: Sides) -> list[Layer]:
+        halving = cls._block(architecture, channels, out, before, stride=2)
+        return [*halving, *cls._blocks(architecture, out, after)]
 
     @classmethod
     def up(cls, architecture: Architecture, sides: Sequence[Sides], maps: int) -> list[Layer]:

@@ -46,13 +46,6 @@ def vae_bench(capfd: pytest.CaptureFixture[str]) -> Call:
 
 # -- the options that a sentence names ---------------------------------------------------------------------------------
 
-READERS = {
-    "report": ("report", "r.sqlite", "--format", "md"),
-    "export": ("export", "r.sqlite", "--to", "tables"),
-    "compare": ("compare", "r.sqlite", "r.sqlite"),
-    "model": ("model", "r.sqlite", "gaussian σ=0.1", "--to", "m.safetensors"),
-}
-
 
 def beside(ending: str, make: Callable[[Path], object]) -> crafted.Craft:
     return lambda path: make(path.with_name(path.name + ending))
@@ -105,7 +98,7 @@ def test_an_option_of_no_verb_is_noticed() -> None:
     assert unfollowable("give vae-bench throughput another --out, or --fresh.") == {"--fresh"}
 
 
-@pytest.mark.parametrize("verb", READERS)
+@pytest.mark.parametrize("verb", crafted.READERS)
 def test_a_reader_names_options_with_the_verb_that_has_them(made: Path, vae_bench: Call, verb: str) -> None:
     advised = 0
     for name, what in UNREADABLE.items():
@@ -113,7 +106,7 @@ def test_a_reader_names_options_with_the_verb_that_has_them(made: Path, vae_benc
             (os.rmdir if path.is_dir() and not path.is_symlink() else os.unlink)(path)
         shutil.copy(made, "r.sqlite")
         crafted.craft(Path("r.sqlite"), what)
-        code, out, err = vae_bench(*READERS[verb])
+        code, out, err = vae_bench(*crafted.READERS[verb])
         if code == 0 or "has no weights" in err:  # who asks for a part alone may not meet what is wrong elsewhere
             continue
         assert (code, out, err.count("\n")) == (2, "", 1), (name, err)
@@ -123,14 +116,14 @@ def test_a_reader_names_options_with_the_verb_that_has_them(made: Path, vae_benc
     assert advised > 15
 
 
-@pytest.mark.parametrize("verb", READERS)
+@pytest.mark.parametrize("verb", crafted.READERS)
 def test_a_file_that_takes_too_long_too(
     made: Path, vae_bench: Call, monkeypatch: pytest.MonkeyPatch, verb: str
 ) -> None:
     shutil.copy(made, "r.sqlite")
     monkeypatch.setattr(guarded, "SECONDS_TO_READ", -1e9)
     monkeypatch.setattr(guarded, "PROGRESS_STEPS", 1)
-    _, _, err = vae_bench(*READERS[verb])
+    _, _, err = vae_bench(*crafted.READERS[verb])
     assert "takes longer to read than any run file of its size does; give vae-bench run another --out." in err
     assert not unfollowable(err)
 
@@ -193,7 +186,7 @@ def test_a_run_of_damaged_cells_is_not_one_without_any(made: Path, vae_bench: Ca
     shutil.copy(made, "r.sqlite")
     crafted.craft(Path("r.sqlite"), "UPDATE cells SET status = 'euro'")
     for verb, rest in (("report", "computes them."), ("compare", "so there is nothing to compare.")):
-        code, out, err = vae_bench(*READERS[verb])
+        code, out, err = vae_bench(*crafted.READERS[verb])
         assert (code, out) == (2, "")
         assert f"r.sqlite has no cell that is in order{'; ' if verb == 'report' else ', '}" in err
         assert err.endswith(f"{rest}\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -290,16 +291,22 @@ def test_the_verb_measures_stores_and_tells(workplace: Path, capfd: pytest.Captu
     assert len(after.scaling) == len(tables.scaling)
 
 
+def measured_by(monkeypatch: pytest.MonkeyPatch, kind: Callable[..., Any]) -> None:
+    """Speeds that nobody measures, by one of the functions here."""
+    here = "tests.bench.speed.test_throughput"
+    made_up = survey.Tasks(
+        inspect=f"{here}:looks_at_what_the_fake_run_saw",
+        kind=f"{here}:{kind.__name__}",
+        curve=f"{here}:makes_up_a_curve",
+    )
+    monkeypatch.setattr("bench.speed.survey.Tasks", lambda: made_up)
+
+
 @pytest.mark.slow
 def test_results_stay_where_a_run_was_made(
     workplace: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made_up = survey.Tasks(
-        inspect="tests.bench.speed.test_throughput:looks_at_what_the_fake_run_saw",
-        kind="tests.bench.speed.test_throughput:makes_up",
-        curve="tests.bench.speed.test_throughput:makes_up_a_curve",
-    )
-    monkeypatch.setattr("bench.speed.survey.Tasks", lambda: made_up)
+    measured_by(monkeypatch, makes_up)
     Path("results").mkdir()
     path = fake_run.write(Path("results/fake.sqlite"), fake_run.few(), images=40)
     before = read_run(path)
@@ -320,12 +327,7 @@ def prints_and_makes_up(*arguments: Any) -> dict[str, Any]:
 def test_a_file_has_one_log_by_whatever_name(
     workplace: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made_up = survey.Tasks(
-        inspect="tests.bench.speed.test_throughput:looks_at_what_the_fake_run_saw",
-        kind="tests.bench.speed.test_throughput:prints_and_makes_up",
-        curve="tests.bench.speed.test_throughput:makes_up_a_curve",
-    )
-    monkeypatch.setattr("bench.speed.survey.Tasks", lambda: made_up)
+    measured_by(monkeypatch, prints_and_makes_up)
     Path("elsewhere").mkdir()
     path = fake_run.write(Path("elsewhere/fake.sqlite"), fake_run.few(), images=40)
     Path("link.sqlite").symlink_to(path)

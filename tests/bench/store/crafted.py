@@ -18,6 +18,14 @@ DEEP = "[" * 100_000
 HUGE = "CAST(zeroblob(100000000) AS TEXT)"
 FIRST = "(SELECT min(cell) FROM cells)"
 
+#: the verbs that read a run file, r.sqlite, and do no more
+READERS = {
+    "report": ("report", "r.sqlite", "--format", "md"),
+    "export": ("export", "r.sqlite", "--to", "tables"),
+    "compare": ("compare", "r.sqlite", "r.sqlite"),
+    "model": ("model", "r.sqlite", "gaussian σ=0.1", "--to", "m.safetensors"),
+}
+
 Craft = str | tuple[str, ...] | Callable[[Path], object]
 
 

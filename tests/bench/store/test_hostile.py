@@ -22,7 +22,7 @@ from bench.store.guard import connection as guarded
 from bench.store.guard import values
 from bench.store.weights import cells_of
 from tests.bench.store import crafted
-from tests.bench.store.crafted import REFUSED, WRONG
+from tests.bench.store.crafted import READERS, REFUSED, WRONG
 from tests.bench.store.test_store import CELLS
 
 Crafted = Callable[[crafted.Craft], Path]
@@ -112,12 +112,8 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-#: every verb that reads a run file
-VERBS = {
-    "report": ("report", "r.sqlite", "--format", "md"),
-    "export": ("export", "r.sqlite", "--to", "tables"),
-    "compare": ("compare", "r.sqlite", "r.sqlite"),
-    "model": ("model", "r.sqlite", "gaussian σ=0.1", "--to", "m.safetensors"),
+#: every verb that opens a run file
+VERBS = READERS | {
     "throughput": ("throughput", "grid.toml", "--out", "r.sqlite"),
     "run": ("run", "grid.toml", "--out", "r.sqlite"),
 }
