@@ -37,6 +37,7 @@ from vae_core.evaluate.scoring import (
 )
 from vae_core.laws import Checked, Watch
 from vae_core.likelihoods import Likelihood
+from vae_core.numerics.accelerators import synchronise
 from vae_core.numerics.compiled import fused
 from vae_core.numerics.random import generator_for
 from vae_core.objectives import BOUNDS, Bound, Posterior, free_bits_kl, require_kl
@@ -216,7 +217,7 @@ def assess(
     if effort.decides:
         ways = {way: own[way] for way in passes if not refined[way]}
         passes |= encoded_as_needed(k, encode, decode, ways, pilots, effort, judge=MASS, seed=seed)
-    _wait(k.device)
+    synchronise(k.device)
     shared_seconds = (time.perf_counter() - started) / len(scorings)
     trained_on = None
     if trained is not None:
@@ -234,7 +235,7 @@ def assess(
         of_noise = calibration_at_draws(k, encode, decode, likelihood, levels, seed=seed)
         in_use = likelihood.sigma_in_use(raw)
         checked = watches[way].checked()
-        _wait(k.device)
+        synchronise(k.device)
         seconds = shared_seconds + time.perf_counter() - started
         assessments.append(
             Assessment(
@@ -355,8 +356,3 @@ def _gap_parts(
     behind = conditional(decode, _scorer(MASS, likelihood, k[some], levels, samples=1))
     elbo = gaps(behind, encoder, seed=seed, points=points_at_once(decode, encoder))
     return elbo.parts(score.bound[score.samples][some])
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize()

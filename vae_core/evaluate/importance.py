@@ -20,6 +20,7 @@ from torch import Tensor
 from vae_core.evaluate.conditional import Decode, Encode, Scorer, blocks
 from vae_core.evaluate.pareto import TAIL_AT_LEAST, Tail, khat_threshold, tail_length
 from vae_core.evaluate.proposals import Encoded, Proposal
+from vae_core.numerics.accelerators import accelerated
 from vae_core.numerics.random import generator_for
 from vae_core.objectives import Posterior
 
@@ -157,7 +158,7 @@ class Tiling:
     @staticmethod
     def suited_to(device: torch.device) -> Tiling:
         """Pieces that stay in a core's cache on a CPU, and that fill a GPU and stay nearly in its cache of 50 MB."""
-        if device.type == "cuda":
+        if accelerated(device):
             return Tiling(images=500, samples=128, floats=1 << 24)
         return Tiling(images=32, samples=512, floats=1 << 18)
 

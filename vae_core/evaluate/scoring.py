@@ -17,6 +17,7 @@ from vae_core.evaluate.proposals import Mixture
 from vae_core.evaluate.refine import defensive, refine
 from vae_core.likelihoods import Likelihood
 from vae_core.likelihoods._checks import require_levels
+from vae_core.numerics.accelerators import accelerated
 from vae_core.objectives import Posterior
 from vae_core.statistics.possible import require_possible
 
@@ -113,7 +114,7 @@ def points_at_once(decode: Decode, encoder: Posterior) -> int:
     """z that may be decoded together with their gradients, by the width of the raw output."""
     with torch.no_grad():
         width = decode(encoder.mean[..., :1, None, :]).shape[-1]
-    floats = 1 << 28 if encoder.mean.device.type == "cuda" else 1 << 21
+    floats = 1 << 28 if accelerated(encoder.mean.device) else 1 << 21
     return max(1, floats // width)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 
 from vae_core.networks._base import Architecture, Cost, Network, Stack
+from vae_core.numerics.accelerators import at_hand
 from vae_core.numerics.elementwise import softplus, tanh
 from vae_core.numerics.random import generator_for
 
@@ -115,7 +116,7 @@ class StackedMLP(Stack):
         return product(bias, x, weight)
 
     def _hidden(self, bias: Tensor, x: Tensor, weight: Tensor, product: Product) -> Tensor:
-        if self.activation in CPU_LAYERS and product is torch.baddbmm and x.device.type == "cpu":
+        if self.activation in CPU_LAYERS and product is torch.baddbmm and at_hand(x.device):
             return CPU_LAYERS[self.activation](bias, x, weight)
         return ACTIVATIONS[self.activation](product(bias, x, weight))
 

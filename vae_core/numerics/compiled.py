@@ -14,6 +14,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from vae_core.numerics.accelerators import accelerated
+
 #: raw outputs that a scorer sees in one evaluation, from which on some seconds of compiling are worth it on a GPU
 WORTH_COMPILING = 1 << 31
 #: variants of one compiled function: families × modes × with and without gradients; torch's own limits are 8 and 256,
@@ -24,7 +26,7 @@ _VARIANTS = 512
 def fused(score: Callable[..., Tensor], device: torch.device, outputs: int) -> Callable[..., Tensor]:
     """The same function of tensors, compiled where it will see `outputs` raw outputs in all on a GPU and that is worth
     it; as it is anywhere else."""
-    if device.type != "cuda" or outputs < WORTH_COMPILING:
+    if not accelerated(device) or outputs < WORTH_COMPILING:
         return score
     return compiled(score)
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from vae_core.numerics.accelerators import accelerator, at_hand
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -35,13 +37,14 @@ def readable(tensor: Tensor) -> bool:
     """Whether the tensor's values may be looked at, if need be by waiting for its device."""
     if transformed() or tensor.device.type == "meta":
         return False
-    return not (tensor.is_cuda and torch.cuda.is_current_stream_capturing())
+    kind = accelerator(tensor.device)
+    return kind is None or not kind.capturing()
 
 
 def visible(tensor: Tensor) -> bool:
     """Whether the tensor's values may decide what is computed, without waiting for a device: on a CPU, in eager
     mode."""
-    return tensor.device.type == "cpu" and not transformed()
+    return at_hand(tensor.device) and not transformed()
 
 
 def mapped(tensor: Tensor) -> bool:

@@ -8,37 +8,35 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+from vae_core.numerics.accelerators import Accelerator, Recorded, accelerator
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 #: ordinary calls before the capture: libraries choose their algorithms and make their workspaces in them
 WARM_UP = 3
-
-
-class Recorded(Protocol):
-    """Work that was recorded, and can be done again."""
-
-    def replay(self) -> None: ...
 
 
 class NotCaptured(RuntimeError):
     """The device could not capture the work; nothing of it was carried out."""
 
 
-def record_on_cuda(work: Callable[[], Tensor]) -> tuple[Recorded, Tensor]:
-    """The work as a CUDA graph, not yet carried out, and the tensor that it will leave its result in.
+def recorder_of(kind: Accelerator | None) -> Callable[[Callable[[], Tensor]], tuple[Recorded, Tensor]]:
+    """Gives the work as a graph, not yet carried out, and the tensor that it will leave its result in; raises
+    NotCaptured where something in it cannot be captured, and on a device that has no graphs."""
 
-    Raises NotCaptured where something in it cannot be captured.
-    """
-    graph = torch.cuda.CUDAGraph()
-    try:
-        with torch.cuda.graph(graph):
-            result = work()
-    except RuntimeError as error:  # torch.AcceleratorError is one
-        raise NotCaptured(" ".join(str(error).split())[:200]) from error
-    return graph, result
+    def record(work: Callable[[], Tensor]) -> tuple[Recorded, Tensor]:
+        if kind is None:
+            raise NotCaptured("this device has no graphs")
+        try:
+            return kind.record(work)
+        except RuntimeError as error:  # torch.AcceleratorError is one
+            raise NotCaptured(" ".join(str(error).split())[:200]) from error
+
+    return record
 
 
 class Replay:
@@ -52,9 +50,10 @@ class Replay:
     def __init__(
         self,
         device: torch.device,
-        record: Callable[[Callable[[], Tensor]], tuple[Recorded, Tensor]] = record_on_cuda,
+        record: Callable[[Callable[[], Tensor]], tuple[Recorded, Tensor]] | None = None,
     ) -> None:
-        self._device, self._record = device, record
+        self._kind = accelerator(device)
+        self._record = record or recorder_of(self._kind)
         self._ordinary = WARM_UP
         self._recording: Recorded | None = None
         self._result: Tensor | None = None
@@ -71,7 +70,7 @@ class Replay:
             self._recording.replay()
             return self._result
         self._ordinary -= self._ordinary > 0
-        return _on_side_stream(work) if self._device.type == "cuda" else work()
+        return work() if self._kind is None else self._kind.apart(work)
 
     def _capture(self, work: Callable[[], Tensor]) -> None:
         try:
@@ -79,13 +78,3 @@ class Replay:
         except NotCaptured as error:
             warnings.warn(f"training goes on without a captured graph: {error}", RuntimeWarning, stacklevel=3)
             self._ordinary = -1  # never again
-
-
-def _on_side_stream(work: Callable[[], Tensor]) -> Tensor:
-    """As a capture demands of the calls before it."""
-    current, side = torch.cuda.current_stream(), torch.cuda.Stream()
-    side.wait_stream(current)
-    with torch.cuda.stream(side):
-        result = work()
-    current.wait_stream(side)
-    return result

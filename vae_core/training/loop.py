@@ -11,6 +11,7 @@ from torch import Tensor
 from vae_core.data import Dataset
 from vae_core.networks import Architecture
 from vae_core.numerics import progress
+from vae_core.numerics.accelerators import at_hand, synchronise
 from vae_core.numerics.precision import full_float32
 from vae_core.training.course import Course
 from vae_core.training.model import TrainedBundle, TrainedModel, trained_model
@@ -58,7 +59,7 @@ def train(
             are compared by their bounds on the validation split, of exact masses where there are such, the KL as it is.
     """
     trainer = Trainer(data, members, architecture, schedule, device)
-    on_cpu = trainer.program.device.type == "cpu"
+    looks_are_free = at_hand(trainer.program.device)
     best = trainer.shown.of(range(trainer.program.models), data)
     courses = [Course(schedule, data.dims, member.warmup_epochs(schedule)) for member in members]
     stack = list(trainer.program.order)  # the member at each place of the stack
@@ -75,7 +76,7 @@ def train(
         progress.made(epoch, schedule.epochs)
         images += trainer.steps * trainer.batch * sum(courses[member].ended_by is None for member in stack)
         due = epoch % every == 0 or epoch == schedule.epochs
-        if (schedule.patience or rivals) and (due or on_cpu):  # elsewhere a look at the device costs a wait
+        if (schedule.patience or rivals) and (due or looks_are_free):  # elsewhere a look at the device costs a wait
             _note_divergence(trainer, [courses[member] for member in stack])
         if due:
             judged = [members[member] for member in stack if any(member in among for among in rivals)]
@@ -97,8 +98,7 @@ def train(
                 break
             trainer.keep(staying)
             best = best.of(staying, data)
-    if trainer.program.device.type == "cuda":
-        torch.cuda.synchronize()
+    synchronise(trainer.program.device)
     seconds = time.perf_counter() - started
     progress.made(schedule.epochs, schedule.epochs)  # however many it took
 
@@ -188,7 +188,7 @@ def _end_beyond_reach(rivals: Sequence[Course], epoch: int) -> None:
 
 def _leave_now(ended: int, stack: int, device: torch.device) -> bool:
     """Whether those of the stack who have ended are worth a stack of their own for the others."""
-    return device.type == "cpu" or ended >= LEAVING_SHARE * stack
+    return at_hand(device) or ended >= LEAVING_SHARE * stack
 
 
 def _note_divergence(trainer: Trainer, courses: Sequence[Course]) -> None:

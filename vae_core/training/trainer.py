@@ -10,6 +10,7 @@ from torch import Tensor
 
 from vae_core.data import Dataset
 from vae_core.networks import Architecture
+from vae_core.numerics.accelerators import accelerated, at_hand
 from vae_core.training.adam import Adam
 from vae_core.training.capture import Replay
 from vae_core.training.noise import Streams
@@ -108,7 +109,7 @@ class Trainer:
         if self._averaged is not None:
             averaged = [tensor for tensor, _ in self._averaged.placed_state()]
             self._averages = list(zip(averaged, self.state(), strict=True))
-        self._replay = Replay(program.device) if program.device.type == "cuda" else None
+        self._replay = Replay(program.device) if accelerated(program.device) else None
 
     @property
     def shown(self) -> BundleProgram:
@@ -158,7 +159,7 @@ class Trainer:
         with torch.no_grad():
             value = each.mean(1)
             self._sum += value
-            if value.device.type != "cpu" or not math.isfinite(float(value.sum())):  # a look is free on a CPU alone
+            if not at_hand(value.device) or not math.isfinite(float(value.sum())):  # a look is free on a CPU alone
                 gone = ~torch.isfinite(value) & (self.failed_at < 0)
                 self.failed_at.copy_(torch.where(gone, self._taken, self.failed_at))
             if self._averages:

@@ -26,6 +26,7 @@ from torch import Tensor
 
 from vae_core.evaluate.annealing.hmc import Evaluate, Point, transition
 from vae_core.evaluate.conditional import Conditional, blocks
+from vae_core.numerics.accelerators import accelerated
 from vae_core.numerics.random import generator_for
 from vae_core.objectives import Posterior
 
@@ -266,7 +267,7 @@ def join(parts: Sequence[Annealed]) -> Annealed:
 def image_blocks(start: Posterior, chains: int, rows: int | None) -> Iterator[slice]:
     """Images in blocks of about `rows` chains of all models: in a core's cache on a CPU, filling a GPU."""
     models, images = math.prod(start.mean.shape[:-2]), start.mean.shape[-2]
-    rows = rows or (1 << 15 if start.mean.device.type == "cuda" else 512)
+    rows = rows or (1 << 15 if accelerated(start.mean.device) else 512)
     return blocks(images, max(1, rows // (models * chains)))
 
 
