@@ -48,7 +48,8 @@ def pareto_khat(log_weights: Tensor) -> Tensor:
     if count < TAIL_AT_LEAST:
         return torch.full_like(ordered[..., 0], math.nan)
     flat = excess[..., -1] < 1e-12
-    excess = torch.where(flat.unsqueeze(-1), torch.linspace(0.1, 1, count, dtype=excess.dtype).to(excess), excess)
+    spread = torch.linspace(0.1, 1, count, dtype=excess.dtype, device=excess.device)  # for what has none, unused
+    excess = torch.where(flat.unsqueeze(-1), spread, excess)
 
     # a grid of candidates for b = −k/σ, and each one's profile likelihood as its weight
     candidates = 30 + int(math.sqrt(count))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -132,14 +132,22 @@ class Mixture(Proposal):
     """
 
     parts: tuple[Part, ...]  #: whose shares sum to 1
+    #: which part each component is of, its width and its share, [J] each, where the parts are: copied there once
+    components: tuple[Tensor, Tensor, Tensor] | None = field(default=None, repr=False, compare=False)
     mixture = True
 
+    def __post_init__(self) -> None:
+        if self.components is None:
+            flat = [(index, w, share) for index, part in enumerate(self.parts) for w, share in part.shares.items()]
+            device = self.parts[0].gaussian.mean.device
+            columns = tuple(torch.tensor(column, device=device) for column in zip(*flat, strict=True))
+            object.__setattr__(self, "components", columns)
+
     def draw(self, eps: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
-        flat = [(index, w, share) for index, part in enumerate(self.parts) for w, share in part.shares.items()]
-        owners, widths, shares = (torch.tensor(column, device=eps.device) for column in zip(*flat, strict=True))
-        chosen = torch.bucketize(uniform.contiguous(), shares[:-1].cumsum(0).to(uniform.dtype), right=True).unsqueeze(
-            -1
-        )
+        assert self.components is not None
+        owners, widths, shares = self.components
+        edges = shares[:-1].cumsum(0).to(uniform.dtype)
+        chosen = torch.bucketize(uniform.contiguous(), edges, right=True).unsqueeze(-1)
         owner, scaled = owners[chosen], widths.to(eps.dtype)[chosen] * eps
         z, log_q = torch.zeros_like(eps), []
         for index, part in enumerate(self.parts):
@@ -151,7 +159,7 @@ class Mixture(Proposal):
         return z, log_prior - torch.stack(log_q).logsumexp(0)
 
     def rows(self, rows: slice) -> Mixture:
-        return Mixture(tuple(Part(part.gaussian.rows(rows), part.shares) for part in self.parts))
+        return Mixture(tuple(Part(part.gaussian.rows(rows), part.shares) for part in self.parts), self.components)
 
 
 def join(parts: Sequence[Gaussian]) -> Gaussian:

@@ -69,11 +69,11 @@ def refine(
         raise ValueError(f"steps must be 1 or more, given {steps}")
     images, latent = encoder.mean.shape[-2:]
     size = _images_at_once(encoder.mean, 2 * latent * _bases(latent), points)
+    looks = torch.stack([_directions(latent, seed, step) for step in range(steps + 1)]).to(encoder.mean.device)
+    dtype, full = encoder.mean.dtype, covariance == "full"
     return join(
         [
-            _ascend(
-                conditional, rows, _start(encoder, rows), steps, seed, encoder.mean.dtype, full=covariance == "full"
-            )
+            _ascend(conditional, rows, _start(encoder, rows), looks, dtype, full=full)
             for rows in blocks(images, size)
         ]
     )
@@ -166,9 +166,10 @@ class _Point(NamedTuple):
 
 
 def _ascend(
-    conditional: Conditional, rows: slice, q: Gaussian, steps: int, seed: int, dtype: torch.dtype, *, full: bool
+    conditional: Conditional, rows: slice, q: Gaussian, looks: Tensor, dtype: torch.dtype, *, full: bool
 ) -> Gaussian:
-    """Damped natural-gradient steps from q, on the diagonal of P alone or on all of it.
+    """Damped natural-gradient steps from q, on the diagonal of P alone or on all of it; looks [steps + 1, S, Z] are the
+    directions in which f is looked at before each, and at the end.
 
     Each image has its own ρ and its own longest step, in q's standard deviations: both grow while the ELBO does; a step
     that lowers it by more than its noise is taken back, ρ halved and the reach quartered.
@@ -179,8 +180,7 @@ def _ascend(
     best = torch.full_like(q.mean[..., 0], -math.inf)
     rate, reach = torch.full_like(best, RATE), torch.full_like(best, math.sqrt(latent))
     slope, target = torch.zeros_like(point.mean), point.precision
-    for step in range(steps + 1):
-        eps = _directions(latent, seed, step, q.mean.device)
+    for eps in looks:
         look = _look(conditional, rows, point, eps, dtype, full=full)
         good = look.elbo > best - 2 * look.noise - TOLERANCE  # False for NaN too
         kept = _Point(*(_choose(good, new, old) for new, old in zip(point, kept, strict=True)))
@@ -240,11 +240,11 @@ def _curvature(hessian: Tensor, *, full: bool) -> Tensor:
     return eye + (vectors * values.clamp(min=0).unsqueeze(-2)) @ vectors.mT
 
 
-def _directions(latent: int, seed: int, step: int, device: torch.device) -> Tensor:
-    """Directions [S, Z] of length √Z, orthogonal within each of some random bases."""
+def _directions(latent: int, seed: int, step: int) -> Tensor:
+    """Directions [S, Z] of length √Z, orthogonal within each of some random bases, the same on every device."""
     generator = generator_for("cpu", "refine", seed, step)
     bases = torch.linalg.qr(torch.randn(_bases(latent), latent, latent, generator=generator, dtype=torch.float64)).Q
-    return bases.reshape(-1, latent).mul(math.sqrt(latent)).to(device)
+    return bases.reshape(-1, latent).mul(math.sqrt(latent))
 
 
 def _bases(latent: int) -> int:

@@ -249,4 +249,6 @@ def copy_staying(placed: Sequence[tuple[Tensor, slice]], fewer: Sequence[Tensor]
     bundle in the same order, which has none where no model stays."""
     parts = [(tensor, staying(part, places)) for tensor, part in placed]
     for new, (tensor, inside) in zip(fewer, [one for one in parts if one[1]], strict=True):
-        new.copy_(tensor[inside])
+        first, last = inside[0], inside[-1]
+        in_a_row = last - first + 1 == len(inside)  # then no index is copied to the device
+        new.copy_(tensor[first : last + 1] if in_a_row else tensor[inside])
