@@ -79,7 +79,7 @@ def in_blocks(shape: Sequence[int], outputs: int) -> Places:
 
 
 def places_of(likelihood: Likelihood, shape: Sequence[int], levels: int) -> Places:
-    """Of the raw outputs of a single likelihood, whose own copy it looks at.
+    """Of the raw outputs of a single likelihood, whose own copy, on a CPU, it looks at.
 
     ln P of pixel p has the weight p, and p², in two sums over pixels: of an output that belongs to p alone the
     gradients of these sums are p and p² times that of the plain sum. Where the pixels have not all one number of
@@ -87,7 +87,7 @@ def places_of(likelihood: Likelihood, shape: Sequence[int], levels: int) -> Plac
     """
     height, width, channels = sides_and_channels(shape)
     pixels = height * width
-    pixel = _pixel_of(told(copy.deepcopy(likelihood), tuple(shape)), pixels, channels, levels)
+    pixel = _pixel_of(told(copy.deepcopy(likelihood).to("cpu"), tuple(shape)), pixels, channels, levels)
     outputs = len(pixel)
     common = in_blocks(shape, outputs)
     if _agrees(pixel, torch.arange(common.blocks * pixels * channels) % (pixels * channels) // channels):
