@@ -87,6 +87,9 @@ def test_outputs_in_an_order_of_nobodys_find_their_pixels() -> None:
         def outputs(self, dims: int) -> int:
             return 2 * dims + 2
 
+        def to(self, device: str) -> Shuffled:
+            return self
+
         def scored(self, scoring: str) -> Shuffled:
             return self
 
