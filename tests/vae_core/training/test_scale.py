@@ -95,6 +95,25 @@ def test_of_coupled_channels_by_residuals_it_is_what_the_earlier_ones_leave(sigm
         assert lik.log_prob(x, raw).sum(dtype=torch.float64) < score
 
 
+def test_of_a_data_set_in_colour_its_own_order_of_channels_counts() -> None:
+    """Whose channel is fastest, whatever the likelihood was told: raw outputs are in that order too."""
+    k = (colours(0.1, 500).double() * 64).floor().clamp(0, 63).long()
+    splits = [k.reshape(-1, 3, 1, 2).permute(0, 2, 3, 1).numpy()] * 3
+
+    def decode(z: torch.Tensor) -> torch.Tensor:
+        phi = torch.tensor(COEFFICIENTS).repeat(2)
+        return torch.cat([torch.full((6,), 0.5), phi]).expand(*z.shape[:-1], -1)
+
+    for by in ("residuals", "masses"):
+        lik: Any = likelihoods.make("gaussian", sigma="shared", channels="coupled", shape=(3, 1, 2))
+        fit_scale(lik, Dataset.from_arrays("colours", 64, *splits), encode, decode, by=by)
+        assert lik.channels_last
+        assert float(lik.sigma_in_use(torch.zeros(1, 12))) == pytest.approx(0.1, rel=0.05)
+    grey = Dataset.from_arrays("grey", 64, *(split[..., 0] for split in splits))
+    with pytest.raises(ValueError, match="these data have 1 channel: take channels='independent'"):
+        fit_scale(lik, grey, encode, decode)
+
+
 def test_of_coupled_channels_the_two_ways_agree_where_levels_are_many() -> None:
     k = (colours(0.05, 400) * 256).floor().clamp(0, 255).long()
     found = []
