@@ -152,11 +152,14 @@ class LogisticMixture(IntegerMass):
         return torch.stack([parts[0], parts[1] - start, width, *parts[3:]], -3).flatten(-3)
 
     def _log_masses(self, k: Tensor, raw: Tensor) -> Tensor:
-        """F(b) − F(a) = (1 − e^{−(b−a)}) F(b) F(−a), which subtracts no near-equal numbers; here b − a = 1/s. The first
-        bin is F(b) alone and the last F(−a): their outer edges are a number so far out that its factor is 1."""
         if self.couples_channels:
             return _coupled_mixture.log_masses(self, k, raw)
-        return self.mixture_log_masses(k.to(raw.dtype).unsqueeze(-2), *self._split(raw))
+        k, mixture = k.to(raw.dtype).unsqueeze(-2), self._split(raw)
+        if not self.open_ends:
+            return self.mixture_log_masses(k, *mixture)
+        logits, location, log_scale = mixture
+        weighted = self.component_log_masses(k, location, log_scale, onto=logits)
+        return weighted.logsumexp(-2) - logits.logsumexp(-2)
 
     def mixture_log_masses(self, k: Tensor, logits: Tensor, location: Tensor, log_scale: Tensor) -> Tensor:
         """ln P(k) of mixtures: k [..., 1, D], the parameters as `_split` gives them, [..., n, D] -> [..., D]."""
@@ -166,18 +169,24 @@ class LogisticMixture(IntegerMass):
         weighted = logits + self.component_log_masses(k, location, log_scale)
         return weighted.logsumexp(-2) - logits.logsumexp(-2)
 
-    def component_log_masses(self, k: Tensor, location: Tensor, log_scale: Tensor) -> Tensor:
-        """ln of what each component has in the bin of k, with closed ends before division by what all levels have."""
+    def component_log_masses(
+        self, k: Tensor, location: Tensor, log_scale: Tensor, onto: Tensor | float = 0.0
+    ) -> Tensor:
+        """ln of what each component has in the bin of k, with closed ends before division by what all levels have.
+        `onto` begins the sum, which rounds by the order of its terms: a seed's training is repeated to the bit by it.
+
+        F(b) − F(a) = (1 − e^{−(b−a)}) F(b) F(−a), which subtracts no near-equal numbers; here b − a = 1/s. The first
+        bin is F(b) alone and the last F(−a): their outer edges are a number so far out that its factor is 1."""
         if not self.open_ends:
             _, log_share, log_whole = self._shares(k, k + 1, 1.0, (torch.zeros_like(location), location, log_scale))
-            return log_share + log_whole
+            return onto + log_share + log_whole
         first, last = (k == 0).to(location.dtype), (k == self.levels - 1).to(location.dtype)
         per_bin = torch.exp(-log_scale)
         above = (k + 1 + _OUTSIDE * last - location) * per_bin
         below = (location - (k - _OUTSIDE * first)) * per_bin
         logsigmoid = torch.nn.functional.logsigmoid
         inner = (1 - first - last) * torch.log(-torch.expm1(-per_bin))
-        return inner + logsigmoid(above) + logsigmoid(below)
+        return onto + inner + logsigmoid(above) + logsigmoid(below)
 
     def _shares(
         self, low: Tensor, high: Tensor, width: float, mixture: tuple[Tensor, Tensor, Tensor]
@@ -190,12 +199,12 @@ class LogisticMixture(IntegerMass):
         bottom, top = location.clamp(min=0), location.clamp(max=self.levels)
         rest = logsigmoid(location.abs() * per_bin) + logsigmoid((self.levels - location).abs() * per_bin)
         rest = rest + torch.log(-torch.expm1(-self.levels * per_bin))
-        log_whole = rest + (location - bottom + (top - location)) * per_bin
-        log_weights = (logits + log_whole).log_softmax(-2)
+        beyond = (location - bottom + (top - location)) * per_bin
+        log_weights = (logits + rest + beyond).log_softmax(-2)  # in this order, to repeat trained models to the bit
         linear = torch.minimum(high, location) - top + (bottom - torch.maximum(low, location))
         own = logsigmoid((low - location).abs() * per_bin) + logsigmoid((high - location).abs() * per_bin)
         own = own + torch.log(-torch.expm1(-width * per_bin))
-        return log_weights, linear * per_bin + (own - rest), log_whole
+        return log_weights, linear * per_bin + (own - rest), rest + beyond
 
     def weights_of_shares(self, k: Tensor, mixture: tuple[Tensor, Tensor, Tensor]) -> Tensor:
         """w_i ∝ π_i M_i, [..., n, D]; k any levels [..., 1, D]."""
