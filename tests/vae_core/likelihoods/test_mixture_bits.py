@@ -75,7 +75,7 @@ def test_another_order_of_the_sum_is_another_number() -> None:
     raw = torch.randn(ROWS, lik.outputs(D), generator=generator)
     k = torch.randint(17, (ROWS, D), generator=generator)
     logits, location, log_scale = lik._split(raw)
-    alone = lik.component_log_masses(k.float().unsqueeze(-2), location, log_scale)
+    alone = lik._component_log_masses(k.float().unsqueeze(-2), location, log_scale)
     other = (logits + alone).logsumexp(-2) - logits.logsumexp(-2)
     torch.testing.assert_close(other, written_out(lik, k, raw))
     assert not torch.equal(other, written_out(lik, k, raw))
