@@ -30,7 +30,6 @@ JOINT = "joint"
 #: more where what an earlier level tells of the component cannot be told apart from what it moves
 _ALL, _STRATA, _MANY = 32, 8, 12
 
-
 Mixture: TypeAlias = "tuple[Tensor, Tensor, Tensor]"  #: logits, location and ln scale of one channel, [..., n, P]
 
 

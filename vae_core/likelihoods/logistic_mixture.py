@@ -191,9 +191,7 @@ class LogisticMixture(IntegerMass):
         inner = (1 - first - last) * torch.log(-torch.expm1(-per_bin))
         return onto + inner + logsigmoid(above) + logsigmoid(below)
 
-    def _shares(
-        self, low: Tensor | float, high: Tensor | float, width: float, mixture: Mixture
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def _shares(self, low: Tensor, high: Tensor, width: float, mixture: Mixture) -> tuple[Tensor, Tensor, Tensor]:
         """ln w_i, w_i ∝ π_i M_i with M_i what component i has in [0, K], ln of what it has in [low, high] over M_i, and
         ln M_i, each [..., n, D]; width = high − low, in units of a bin. Of each ln F(t) = min(t, 0) + ln F(|t|) in
         the shares the first parts, which may be large, are taken off as edges less edges."""
@@ -239,7 +237,7 @@ class LogisticMixture(IntegerMass):
         total = torch.zeros_like(mixture[1])
         for at_least in each:
             total = total + at_least
-        return (weights * total).sum(-2).to(mixture[1].dtype)
+        return (weights * total.clamp(min=0)).sum(-2).to(mixture[1].dtype)
 
     def _uniforms(self, like: Tensor, generator: torch.Generator | None) -> Tensor:
         """The numbers that one `_draw` of the shape of `like` takes."""
