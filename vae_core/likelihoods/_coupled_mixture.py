@@ -72,7 +72,7 @@ class _Walk:
         step = moved(self._parts.coefficients, self._before, self.channel)
         if self._known is not None:
             logits = (logits + self._known).log_softmax(-2)
-        return logits, location if step is None else location + step, log_scale
+        return logits, location + step, log_scale
 
     def log_masses(self, k: Tensor) -> Tensor:
         """ln P of the level of the channel that is next, [..., P], and past it: one pass of the components is both."""

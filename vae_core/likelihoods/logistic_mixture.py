@@ -18,7 +18,7 @@ import torch
 
 from vae_core.likelihoods import _coupled_mixture
 from vae_core.likelihoods._base import Card, Layout
-from vae_core.likelihoods._channels import COLOURS, COUPLED, INDEPENDENT, checked_channels
+from vae_core.likelihoods._channels import COLOURS, COUPLED, INDEPENDENT, checked_channels, no_oracle
 from vae_core.likelihoods._coupled_mixture import JOINT, Mixture
 from vae_core.likelihoods._ends import RENORMALISED, checked_ends
 from vae_core.likelihoods._integers import IntegerMass
@@ -270,7 +270,10 @@ class LogisticMixture(IntegerMass):
         return self._draw(mixture, self._uniforms(mixture[1][..., 0, :], generator))
 
     def oracle(self, raw: Tensor) -> Any:
-        """ln P(k) of an independent formula, [..., D, K]: differences of scipy's tails, each on its smaller side."""
+        """ln P(k) of an independent formula, [..., D, K]: differences of scipy's tails, each on its smaller side.
+        Raises ValueError where channels are coupled."""
+        if why := no_oracle(self):
+            raise ValueError(why)
         import numpy as np
         from scipy import special, stats
 
