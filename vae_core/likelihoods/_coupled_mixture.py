@@ -58,7 +58,7 @@ class _Walk:
     levels [..., P]."""
 
     def __init__(self, lik: Any, parts: Parts) -> None:
-        self._lik, self._parts = lik, parts
+        self._lik, self._parts, self._joint = lik, parts, lik.channels == JOINT
         self._before: list[Tensor] = []
         self._known: Tensor | None = None  #: ln Π_j P_i(k_j | …), where one component is drawn a pixel
 
@@ -68,26 +68,29 @@ class _Walk:
 
     def mixture(self) -> Mixture:
         """Logits of the weights, location and ln scale of the channel that is next."""
-        logits, location, log_scale = (each[..., self.channel, :] for each in self._parts[:3])
-        step = moved(self._parts.coefficients, self._before, self.channel)
+        logits = self._parts.logits[..., self.channel, :]
         if self._known is not None:
             logits = (logits + self._known).log_softmax(-2)
-        return logits, location + step, log_scale
+        return logits, *self._components()
+
+    def _components(self) -> tuple[Tensor, Tensor]:
+        location = self._parts.location[..., self.channel, :]
+        step = moved(self._parts.coefficients, self._before, self.channel)
+        return location + step, self._parts.log_scale[..., self.channel, :]
 
     def log_masses(self, k: Tensor) -> Tensor:
         """ln P of the level of the channel that is next, [..., P], and past it: one pass of the components is both."""
         found: Tensor
         found, own = self._lik._mixture_log_masses(k.unsqueeze(-2), self.mixture())
-        self._past(k, own)
+        self._past(k, own if self._joint else None)
         return found
 
     def go_on(self, k: Tensor) -> None:
         """Past the channel that is next, whose level is k: what it costs is owed to "joint" alone."""
-        joint = self._lik.channels == JOINT
-        self._past(k, self._lik._component_log_masses(k.unsqueeze(-2), *self.mixture()[1:]) if joint else None)
+        self._past(k, self._lik._component_log_masses(k.unsqueeze(-2), *self._components()) if self._joint else None)
 
     def _past(self, k: Tensor, own: Tensor | None) -> None:
-        if self._lik.channels == JOINT:
+        if own is not None:
             self._known = own if self._known is None else self._known + own
         self._before.append((k + (0.5 - 0.5 * self._lik.levels)).unsqueeze(-2))
 

@@ -163,6 +163,12 @@ class LogisticMixture(IntegerMass):
         logits, location, log_scale = mixture
         return self._component_log_masses(k, location, log_scale, onto=logits).logsumexp(-2) - logits.logsumexp(-2)
 
+    def log_masses_of(self, channel: int, k: Tensor, raw: Tensor, levels: int) -> Tensor:
+        if not self.couples_channels:
+            return super().log_masses_of(channel, k, raw, levels)
+        self._of_these(levels)
+        return _coupled_mixture.log_masses_of(self, channel, k, raw.float() if raw.dtype.itemsize < 4 else raw)
+
     def _mixture_log_masses(self, k: Tensor, mixture: Mixture) -> tuple[Tensor, Tensor]:
         """ln P(k), [..., D], of what `_split` gives, k [..., 1, D]; and the `_component_log_masses` that it is of."""
         if not self.open_ends:

@@ -229,20 +229,43 @@ def test_with_renormalised_ends_the_mean_and_draws_hold_for_scales_of_any_size(
 
 
 @pytest.mark.parametrize("ends", ["open", "renormalised"])
-def test_a_component_s_mass_is_computed_once(ends: str) -> None:
-    """Told by `expm1`, of which each pass of the components takes as many: one pass a channel."""
+def test_a_component_s_mass_is_computed_once_and_of_the_channels_that_are_needed(ends: str) -> None:
+    """Told by `expm1`, of which each pass of the components takes as many: one pass a channel, and for one channel
+    alone those of the earlier ones where they tell which component it was."""
     levels, k = 17, torch.zeros(1, 3, dtype=torch.long)
 
-    def taken(channels: str, call: Any) -> int:
+    def taken(channels: str, of: int | None = None) -> int:
         lik = likelihoods.make("logistic_mixture", levels=levels, channels=channels, ends=ends, shape=(3, 1, 1))
+        raw = torch.zeros(1, lik.outputs(3))
         with Operators() as counted:
-            call(lik, torch.zeros(1, lik.outputs(3)))
+            _ = lik.log_masses(k, raw, levels) if of is None else lik.log_masses_of(of, k, raw, levels)
         return counted.by_name["aten.expm1.default"]
 
-    one = taken("independent", lambda lik, raw: lik.log_masses(k, raw, levels))
+    one = taken("independent")
     assert one > 0
-    for channels in ("coupled", "joint"):
-        assert taken(channels, lambda lik, raw: lik.log_masses(k, raw, levels)) == 3 * one
+    assert [taken("coupled"), taken("joint")] == [3 * one, 3 * one]
+    assert [taken("coupled", channel) for channel in range(3)] == [one, one, one]
+    assert [taken("joint", channel) for channel in range(3)] == [one, 2 * one, 3 * one]
+
+
+@pytest.mark.parametrize("channels", ["independent", "coupled", "joint"])
+@pytest.mark.parametrize("ends", ["open", "renormalised"])
+@pytest.mark.parametrize("last", [False, True])
+def test_masses_of_one_channel_are_those_of_all(channels: str, ends: str, last: bool) -> None:
+    lik = likelihoods.make(
+        "logistic_mixture", levels=17, channels=channels, ends=ends, shape=(3, 2, 2), validate_args=False
+    )
+    lik.channels_last = last
+    generator = torch.Generator().manual_seed(0)
+    raw, k = torch.randn(4, lik.outputs(12), generator=generator), torch.randint(17, (4, 12), generator=generator)
+    every = lik.log_masses(k, raw, 17)
+    for channel in range(3):
+        own = every[:, channel::3] if last else every[:, 4 * channel : 4 * (channel + 1)]
+        assert torch.equal(lik.log_masses_of(channel, k, raw, 17), own)
+        half = raw.bfloat16()
+        assert torch.equal(lik.log_masses_of(channel, k, half, 17), lik.log_masses_of(channel, k, half.float(), 17))
+    with pytest.raises(ValueError, match="has 17 levels, the data 16: make it with levels=16"):
+        lik.log_masses_of(0, k, raw, 16)
 
 
 @OF_PAPER
