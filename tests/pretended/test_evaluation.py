@@ -17,6 +17,7 @@ from bench.grid.plan import bundle_of
 from tests.pretended.device import watched
 from tests.pretended.ways import GPU, assert_equal, cpu_in_its_ways, tiny
 from vae_core import likelihoods
+from vae_core.data import Dataset
 from vae_core.evaluate import Scoring, Trained, assess, log_likelihood
 from vae_core.evaluate.annealing.ais import Annealing, annealed_importance, prior
 from vae_core.evaluate.conditional import conditional
@@ -34,8 +35,8 @@ SCHEDULE = Schedule(epochs=2, batch_size=20, learning_rate=3e-3)
 DATA = tiny()
 
 
-def trained(device: str, member: Member, architecture: Architecture = MLP) -> TrainedModel:
-    return train(DATA, [member], architecture, SCHEDULE, device).models[0]
+def trained(device: str, member: Member, architecture: Architecture = MLP, data: Dataset = DATA) -> TrainedModel:
+    return train(data, [member], architecture, SCHEDULE, device).models[0]
 
 
 def both(work: Callable[[str], Any]) -> tuple[Any, Any]:
@@ -59,6 +60,7 @@ class Case:
     samples: tuple[int, ...] = (1, 10)
     tolerance: float | None = None
     architecture: Architecture = MLP
+    shape: tuple[int, ...] = (4, 4)
 
 
 CASES = {
@@ -73,14 +75,19 @@ CASES = {
         "mse_mean", {}, {"free_bits": 0.1}, scored=("gaussian_fitted", "laplace_fitted"), samples=(1, 30)
     ),
     "a mixture behind maps": Case("logistic_mixture", {"levels": 5}, {}, architecture=MAPS),
+    "coupled channels": Case("gaussian", {"sigma": "shared", "channels": "coupled"}, {}, samples=(1, 3), shape=(2, 2, 3)),
+    "coupled channels of a mixture": Case(
+        "logistic_mixture", {"levels": 5, "components": 2, "channels": "coupled"}, {}, shape=(3, 2, 3)
+    ),
     "levels' own": Case("beta_binomial", {"levels": 5}, {}),
 }
 
 
 def assessed(case: Case, device: str) -> Any:
     own = likelihoods.make(case.family, **case.options)
-    model = trained(device, Member(own, **case.member), case.architecture)
-    data = DATA.to(device)
+    plain = tiny(shape=case.shape)
+    model = trained(device, Member(own, **case.member), case.architecture, plain)
+    data = plain.to(device)
     binary = own.view == "binary"
     k = (data.test > 2).long() if binary else data.test
     names = [name or model.likelihood.scorings[0] for name in case.scored]

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from vae_core.evaluate.conditional import Decode, Encode, blocks, spaced
 from vae_core.likelihoods import Likelihood
+from vae_core.numerics.accelerators import accelerated
 from vae_core.numerics.random import generator_for
 from vae_core.objectives import Posterior
 
@@ -84,7 +85,7 @@ def calibration(
         raise ValueError(f"raw must be {list(wanted)} for k {list(k.shape)}, given shape {list(raw.shape)}")
     edges = [index / bins for index in range(1, bins)]
     edges += [edge for interval in INTERVALS for edge in interval]
-    floats = floats or (1 << 26 if raw.device.type == "cuda" else 1 << 16)
+    floats = floats or (1 << 26 if accelerated(raw.device) else 1 << 16)
     a_level = math.prod(models) * k.shape[1]  # masses of one level of one image
     levels_at_once = max(1, min(levels, floats // a_level))
     below, predicted, realised = [], [], []
@@ -163,7 +164,7 @@ def _predict(k: Tensor, raw: Tensor, likelihood: Likelihood, levels: int, at_onc
 
 def _level_blocks(levels: int, at_once: int, device: torch.device) -> Iterator[Tensor]:
     """0…K−1 in blocks, the two ends apart: open end bins are another formula, which a block may then have alone."""
-    yield torch.tensor([0, levels - 1], device=device)
+    yield torch.arange(0, levels, levels - 1, device=device)
     for some in blocks(levels - 2, at_once):
         yield torch.arange(some.start + 1, some.stop + 1, device=device)
 

@@ -72,10 +72,7 @@ def refine(
     looks = torch.stack([_directions(latent, seed, step) for step in range(steps + 1)]).to(encoder.mean.device)
     dtype, full = encoder.mean.dtype, covariance == "full"
     return join(
-        [
-            _ascend(conditional, rows, _start(encoder, rows), looks, dtype, full=full)
-            for rows in blocks(images, size)
-        ]
+        [_ascend(conditional, rows, _start(encoder, rows), looks, dtype, full=full) for rows in blocks(images, size)]
     )
 
 

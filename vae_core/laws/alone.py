@@ -78,11 +78,12 @@ def what_differs(found: Iterator[tuple[str, Tensor]]) -> tuple[float, str]:
     """The highest deviation in nats, and a clause for the first way that goes beyond rounding, "" where none does."""
     highest, said = 0.0, ""
     for gap, first, reference, words, score in apart(found):
-        highest = max(highest, float(gap.max()))
-        beyond = gap / rounding(reference.double()).nan_to_num(nan=1.0, posinf=1.0, neginf=1.0)
-        worst = int(beyond.argmax())
-        if not said and float(beyond.flatten()[worst]) > 1:
-            one, other = (float(part.flatten()[worst]) for part in (reference, score))
+        beyond = (gap / rounding(reference.double()).nan_to_num(nan=1.0, posinf=1.0, neginf=1.0)).flatten()
+        worst = beyond.argmax().reshape(1)
+        of_worst = [part.flatten().double().index_select(0, worst)[0] for part in (beyond, reference, score)]
+        most, by, one, other = torch.stack([gap.max().double(), *of_worst]).tolist()  # all in one wait for a GPU
+        highest = max(highest, most)
+        if not said and by > 1:
             said = f"the same image has {one:.6g} nats {first} and {other:.6g} {words}"
     return highest, said
 

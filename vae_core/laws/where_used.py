@@ -23,6 +23,7 @@ from vae_core.laws.setting import LawBroken
 from vae_core.laws.state import changes, fingerprint
 from vae_core.likelihoods import Likelihood
 from vae_core.numerics import progress
+from vae_core.numerics.accelerators import accelerated
 from vae_core.numerics.random import generator_for
 
 #: how far from 1 masses may sum: far above what float32 does to shipped families on trained outputs, which are off by
@@ -73,10 +74,11 @@ class _Worst:
 
     def take(self, badness: Tensor, raw: Tensor, *where: Tensor) -> None:
         """Of P pairs: how bad each is, its raw output [P, R], and what is to be kept of it, each [P]."""
-        worst = badness.argmax()
-        values = torch.stack([part.double()[worst] for part in (badness, *where)])
+        worst = badness.argmax().reshape(1)  # a number as an index would be read, and a GPU waited for
+        values = torch.cat([part.double().index_select(0, worst) for part in (badness, *where)])
         better = values[0] > self.values[0]
-        self.raw = raw[worst] if self.raw is None else torch.where(better, raw[worst], self.raw)
+        of_worst = raw.index_select(0, worst)[0]
+        self.raw = of_worst if self.raw is None else torch.where(better, of_worst, self.raw)
         self.values = torch.where(better, values, self.values)
 
 
@@ -110,7 +112,7 @@ class Watch:
         self._best = torch.full((some,), -math.inf, device=k.device)
         self._best_raw: Tensor | None = None
         self._owed, self._summed = 0.0, 0
-        self._at_once = 1 << (26 if k.is_cuda else 16)  # masses, which then stay in a core's cache
+        self._at_once = 1 << (26 if accelerated(k.device) else 16)  # masses, which then stay in a core's cache
         self._waiting: list[tuple[Tensor, Tensor, Tensor]] = []  # raw [P, R], images [P], score [P]
         self._off = _Worst(torch.full((4,), -1.0, dtype=torch.float64, device=k.device))
         self._other = _Worst(torch.full((4,), -1.0, dtype=torch.float64, device=k.device))
@@ -176,7 +178,7 @@ class Watch:
         local = self._images[start:stop] - rows.start
         value, at = (part[local] for part in score.max(-1))  # of NaN, which is no best, the pairs at random tell
         better = value > self._best[start:stop]
-        if not raw.is_cuda and not better.any():  # which a GPU would be waited for to say
+        if not accelerated(raw.device) and not better.any():  # which a GPU would be waited for to say
             return
         if self._best_raw is None:
             self._best_raw = raw.new_zeros(len(self._chosen), raw.shape[-1])
