@@ -32,7 +32,7 @@ from typing import Any
 
 import torch
 from torch.utils import _pytree as pytree
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
 _setup_privateuseone_for_python_backend("gpu")
@@ -421,6 +421,10 @@ class _Tape:
 
     def before(self, written: Iterator[torch.Tensor]) -> None:
         """What lies in memory that is about to be written, once."""
+        with _disable_current_modes():
+            self._keep(written)
+
+    def _keep(self, written: Iterator[torch.Tensor]) -> None:
         for tensor in written:
             storage = tensor.untyped_storage()
             if storage.data_ptr() not in self._before:
@@ -432,11 +436,16 @@ class _Tape:
 
     def undo(self) -> None:
         """A capture carries nothing out: what was written is as it was."""
-        for memory, before in self._before.values():
-            memory.copy_(before)
+        with _disable_current_modes():
+            for memory, before in self._before.values():
+                memory.copy_(before)
 
     def replay(self) -> None:
         """Every operation again, on the same memory; no line of the program is carried out."""
+        with torch.no_grad(), _disable_current_modes():
+            self._again()
+
+    def _again(self) -> None:
         for func, args, kwargs, result, written in self.steps:
             again = func(*args, **kwargs)
             if written:
