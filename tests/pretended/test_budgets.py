@@ -187,11 +187,7 @@ def test_checks_wait_as_often_for_many_images_as_for_few() -> None:
         assert of(passed)[::2] == (0, 0)
         assert len(passed.to_device) <= 2  # at most one for each call of the scorer: which pairs are looked at
         found.append(of(spent(watch.checked)))
-    assert found[0] == found[1]
-    reads, to_device, to_host = found[0]
-    assert reads <= 2
-    assert to_device == 0
-    assert to_host <= 12
+    assert found[0] == found[1] == (2, 0, 7)
 
 
 def test_an_assessment_waits_as_often_for_many_images_as_for_few() -> None:
@@ -215,9 +211,5 @@ def test_an_assessment_waits_as_often_for_many_images_as_for_few() -> None:
             )
         )
     few, many = found
-    assert of(many) == of(few)
-    eigenvalues = [line for line in few.reads if "_linalg_eigh" in line]
-    assert len(eigenvalues) == STEPS["full"] + 1
-    assert len(few.reads) - len(eigenvalues) <= 8
-    assert len(few.to_device) <= 16
-    assert len(few.to_host) <= 24
+    assert of(many) == of(few) == (STEPS["full"] + 1 + 5, 13, 11)
+    assert sum("_linalg_eigh" in line for line in few.reads) == STEPS["full"] + 1
