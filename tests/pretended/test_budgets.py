@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from tests.pretended.device import Watched, watched
+from tests.pretended.images import tiny
 from tests.pretended.test_training import CASES as TRAININGS
-from tests.pretended.ways import GPU, tiny
+from tests.pretended.ways import GPU
 from vae_core import likelihoods
 from vae_core.data import Dataset
 from vae_core.evaluate import calibration, latents

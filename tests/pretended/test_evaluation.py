@@ -15,7 +15,8 @@ from bench.engine.worker.bundle import carry_out
 from bench.grid.cell import Cell
 from bench.grid.plan import bundle_of
 from tests.pretended.device import watched
-from tests.pretended.ways import GPU, assert_equal, cpu_in_its_ways, tiny
+from tests.pretended.images import tiny
+from tests.pretended.ways import GPU, assert_equal, cpu_in_its_ways
 from vae_core import likelihoods
 from vae_core.data import Dataset
 from vae_core.evaluate import Scoring, Trained, assess, log_likelihood

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from tests.pretended.device import watched
-from tests.pretended.ways import GPU, assert_equal, cpu_in_its_ways, tiny
+from tests.pretended.images import tiny
+from tests.pretended.ways import GPU, assert_equal, cpu_in_its_ways
 from vae_core import laws, likelihoods
 from vae_core.evaluate import calibration
 from vae_core.laws.setting import seen

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 import pytest
 
 from tests.pretended.device import Recording
-from tests.pretended.ways import GPU, assert_equal, cpu_in_its_ways, tiny
+from tests.pretended.images import tiny
+from tests.pretended.ways import GPU, assert_equal, cpu_in_its_ways
 from tests.vae_core.training import bundles
 from vae_core import likelihoods
 from vae_core.data import Dataset
