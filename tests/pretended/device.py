@@ -81,7 +81,7 @@ class Generator(_PLAIN, metaclass=_Kind):
         return DEVICE
 
 
-torch.Generator = Generator  # type: ignore[misc]  # in this process, which is the tests' own
+torch.Generator = Generator  # type: ignore[assignment,misc]  # in this process, which is the tests' own
 
 
 def _of_device(value: object) -> bool:
@@ -145,7 +145,7 @@ class OnDevice(torch.Tensor):
 
     @staticmethod
     def __new__(cls, raw: torch.Tensor) -> OnDevice:
-        made = torch.Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
+        made = torch.Tensor._make_wrapper_subclass(
             cls,
             raw.shape,
             strides=raw.stride(),
@@ -154,7 +154,7 @@ class OnDevice(torch.Tensor):
             device=DEVICE,
         )
         made.raw = raw
-        return made  # type: ignore[no-any-return]
+        return made
 
     def __repr__(self) -> str:  # type: ignore[override]
         return f"OnDevice({list(self.shape)}, {self.dtype})"
@@ -165,13 +165,13 @@ class OnDevice(torch.Tensor):
     def tolist(self) -> Any:
         return self.cpu().tolist()
 
-    def numpy(self, *, force: bool = False) -> Any:  # type: ignore[override]
+    def numpy(self, *, force: bool = False) -> Any:
         if force:
             return self.detach().cpu().numpy()
         raise TypeError("can't convert gpu:0 device type tensor to numpy: copy it to host memory first by .cpu()")
 
     @property
-    def data(self) -> torch.Tensor:  # type: ignore[override]
+    def data(self) -> torch.Tensor:
         return self.detach()
 
     @data.setter
@@ -181,7 +181,7 @@ class OnDevice(torch.Tensor):
         self.raw = other.raw
 
     @classmethod
-    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # type: ignore[override]
         return _carried_out(func, args, kwargs or {})
 
 
@@ -428,7 +428,7 @@ class _Tape:
         for tensor in written:
             storage = tensor.untyped_storage()
             if storage.data_ptr() not in self._before:
-                whole = torch.empty(0, dtype=torch.uint8).set_(storage)  # type: ignore[call-overload]
+                whole = torch.empty(0, dtype=torch.uint8).set_(storage)
                 self._before[storage.data_ptr()] = (whole, whole.clone())
 
     def note(self, func: Any, args: Any, kwargs: Any, result: Any, *, written: bool) -> None:

@@ -10,6 +10,7 @@ streams and graphs; and they know no numbers, so that a value cannot be seen to 
 from __future__ import annotations
 
 import sys
+import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -25,6 +26,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 CUDA = torch.device("cuda", 0)
 #: whose kernels wait for the device and do not say so by a shape that nobody knows
 WAITING = ("_linalg_eigh", "linalg_eig", "_linalg_svd", "_linalg_check_errors", "equal", "_local_scalar_dense")
+
+
+#: where numbers are copied that are kept from then on, but not among fakes: the pretended device shows that they are
+KEPT = " in constant"
 
 
 class Lint(TorchDispatchMode):
@@ -47,10 +52,10 @@ class Lint(TorchDispatchMode):
         if name in WAITING and "cuda" in given:
             self.found.append(f"read by {name} at {_place()}")
         result = func(*args, **kwargs)
-        if ("copy" in name or name in ("lift_fresh", "index_put_")) and name != "index_put_":
-            there = {*given, *(value.device.type for value in _tensors((result,)))} - {"meta"}
-            if there == {"cpu", "cuda"}:
-                self.found.append(f"copy by {name} at {_place()}")
+        if "copy" in name:
+            there = {*given, *(value.device.type for value in _tensors((result,)))}
+            if there == {"cpu", "cuda"} and (where := _place()) and not where.endswith(KEPT):
+                self.found.append(f"copy by {name} at {where}")
         if name.startswith(("index", "_index", "_unsafe_index")) and isinstance(args[1], list | tuple):
             indices = {value.device.type for value in _tensors((args[1],))}
             if "cpu" in indices and args[0].device.type == "cuda":
@@ -107,7 +112,7 @@ def _end_of(error: BaseException) -> str:
 def fakes() -> Iterator[None]:
     """Inside tensors are fakes, and nobody asks for a driver: what torch.tensor makes on a device it makes on the CPU,
     as anywhere, and copies, which is seen here as it."""
-    real = torch.tensor, torch.as_tensor
+    real, weak = (torch.tensor, torch.as_tensor), torch.utils.weakref  # type: ignore[attr-defined]
 
     def by_copy(make: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
         def made(data: Any, *, dtype: Any = None, device: Any = None, **more: Any) -> torch.Tensor:
@@ -120,8 +125,11 @@ def fakes() -> Iterator[None]:
         return made
 
     torch.tensor, torch.as_tensor = map(by_copy, real)
+    # a module's parameter is moved only where nothing refers to it weakly, as what remembers fakes does now and then
+    torch.utils.weakref = types.SimpleNamespace(getweakrefs=lambda _: [])  # type: ignore[assignment,attr-defined]
     try:
         with FakeTensorMode(allow_non_fake_inputs=True):
             yield
     finally:
         torch.tensor, torch.as_tensor = real
+        torch.utils.weakref = weak  # type: ignore[attr-defined]

@@ -19,7 +19,7 @@ from tests.pretended.images import tiny
 from tests.pretended.ways import GPU, assert_equal, cpu_in_its_ways
 from vae_core import likelihoods
 from vae_core.data import Dataset
-from vae_core.evaluate import Scoring, Trained, assess, log_likelihood
+from vae_core.evaluate import Estimate, Scoring, Trained, assess, log_likelihood
 from vae_core.evaluate.annealing.ais import Annealing, annealed_importance, prior
 from vae_core.evaluate.conditional import conditional
 from vae_core.evaluate.importance import Tiling
@@ -144,7 +144,8 @@ def test_an_assessment_is_the_cpu_s_to_the_bit(name: str) -> None:
 def test_a_score_in_the_same_tiles_is_the_cpu_s_own_to_rounding(refine: str) -> None:
     """Its own ways: other operations, in other pieces, of the same noise."""
     tiling = Tiling(images=8, samples=16, floats=1 << 10)
-    found, expected = [], []
+    found: list[Estimate] = []
+    expected: list[Estimate] = []
     for device, into in ((GPU, found), ("cpu", expected)):
         model = trained(device, Member(likelihoods.make("gaussian", sigma="shared")))
         k = DATA.to(device).test
