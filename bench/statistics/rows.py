@@ -47,7 +47,7 @@ class Withheld(StrEnum):
     """Why an estimate has no interval."""
 
     NOTHING = ""  # it has one, or it is one number that has none
-    FEW_IMAGES = f"fewer than {FEWEST_IMAGES} test images"
+    FEW_IMAGES = f"fewer than {FEWEST_IMAGES} test images, or blocks of them"
     IMPOSSIBLE = "reaches beyond what is possible"  # of the mean of a log-probability: above 0 nats, below 0 bits/dim
 
 
