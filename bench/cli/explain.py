@@ -61,12 +61,9 @@ def verb(
     plugins.add(plugin or [])
     plugins.named(family)
     try:
-        scale = _scale(sigma)
-        said = (
-            snippets.code(code, family, scale, channels=channels)
-            if code
-            else explanation.explain(family, columns(), scale, channels)
-        )
+        asked = {"sigma": _scale(sigma), "channels": channels}
+        told = {name: value for name, value in asked.items() if value is not None}
+        said = snippets.code(code, family, told) if code else explanation.explain(family, columns(), told)
         about = snippets.notes(family, columns()) if code is Code.change else ""
     except ValueError as error:
         raise Refused(brief(error, MOST)) from None
