@@ -23,6 +23,11 @@ def printable(text: object) -> str:
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in str(text))
 
 
+def masked(text: str) -> str:
+    """A text of somebody else in one line, as short as it is: what a terminal would obey and not show is `?`."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
 def brief(text: object, most: int = QUOTED) -> str:
     """`printable`, of at most so many letters, a longer one cut in its middle."""
     whole = str(text)

@@ -204,9 +204,23 @@ def test_what_a_run_records_goes_through_its_file_as_plain_values(folder: Path, 
     assert facts["unet"] == {"spoken": "U-Net", "reads": ["latent", "widths", "dropout"], "dense": False}
     assert facts["mlp"]["dense"]
     assert len(facts[path]["sha256"]) == 64
-    assert architectures.spoken(path, facts).reads == frozenset({"latent", "depth"})
+    assert architectures.spoken(path, facts).reads == frozenset({"network", "latent", "depth"})
     hostile = {"x": {"spoken": "a\x1b[2Jb\u2028c", "reads": []}}
     assert architectures.spoken("x", hostile).said == "a?[2Jb?c"
+
+
+def test_what_a_network_looks_at_is_told_in_one_way(folder: Path, tmp_path: Path) -> None:
+    """Of its file as it is here, of what a run recorded of it, and of what is told of it where neither is known."""
+    path = own(tmp_path, "mine.py", "depth")
+    cells = cells_of(f"network = ['unet', 'mlp', '{path}']")
+    facts = network_cards(cells, network_facts(cells))
+    for name in ("unet", "mlp", path):
+        assert architectures.looks_at(name) == architectures.spoken(name, facts).reads
+        assert architectures.spoken(name, facts).looks_at(["kernel"]) == architectures.looks_at(name)
+    assert architectures.looks_at(path) == {"network", "latent", "depth"}
+    unknown = architectures.spoken("wave_net", {})
+    assert (unknown.reads, unknown.looks_at(["kernel"])) == (None, {"network", "latent", "kernel"})
+    assert unknown.looks_at([]) == architectures.ALWAYS
 
 
 # -- the command that computes a configuration again -------------------------------------------------------------------
