@@ -35,8 +35,8 @@ def values_text(values: Mapping[str, Any]) -> str:
 
 
 def edges_text(edges: Mapping[str, Any], keys: Sequence[str]) -> str:
-    """'edge: also try 0.09', 'edge' where there is no value to name; '' away from edges. Of several keys, each as a grid
-    file writes it, for that is where it is tried."""
+    """'edge: also try 0.09', 'edge' where there is no value to name; '' away from edges. Of several keys each as a grid
+    file writes it, where it is to be added."""
     if not edges:
         return ""
     named = {key: f"{key} " if len(keys) > 1 else "" for key in edges}
