@@ -232,7 +232,7 @@ def test_without_a_fault_nothing_is_caught(test: Callable[[], None]) -> None:
 
 
 @pytest.mark.parametrize("name", FAULTS)
-@pytest.mark.filterwarnings("default:training goes on without a captured graph")
+@pytest.mark.filterwarnings("ignore:training goes on without a captured graph")
 def test_a_planted_fault_is_caught(name: str) -> None:
     fault = FAULTS[name]
     with contextlib.ExitStack() as stack:
