@@ -5,7 +5,6 @@ are planted there, each found."""
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -29,12 +28,6 @@ from vae_core.objectives import Posterior
 from vae_core.training import Member, Noise, Schedule
 from vae_core.training import program as program_module
 from vae_core.training.program import BundleProgram
-
-if "tests.pretended.device" in sys.modules:
-    pytest.skip(
-        "fake tensors of cuda:0 abort a process that has the pretended device: run this file by itself",
-        allow_module_level=True,
-    )
 
 SHAPE, DIMS, IMAGES = (2, 1, 3), 6, 6
 SIDES = (4, 4)  #: of images that networks of maps can be built for
