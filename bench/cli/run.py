@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 
 from bench.cli.options import (
-    Device,
     DeviceOption,
     NetworkNames,
     Overrides,
@@ -23,7 +22,7 @@ from bench.grid.errors import printable
 
 def verb(
     grid: Annotated[str, typer.Argument(help="A shipped grid (vae-bench list grids), or a path to a .toml file.")],
-    device: DeviceOption = Device.auto,
+    device: DeviceOption = "auto",
     out: RunFileOption = None,
     set_: Overrides = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed cells again.")] = False,
@@ -79,9 +78,7 @@ def verb(
         for line in (*loaded.notes, *cautions(loaded.cells)):
             printed.say(line)
         path = out or Path("results") / f"{loaded.name}.sqlite"
-        options = Options(
-            device.value, retry_failed, fresh, timeout, workers, weights, sys.argv[1:], overheard=printed.take
-        )
+        options = Options(device, retry_failed, fresh, timeout, workers, weights, sys.argv[1:], overheard=printed.take)
         with Reporter(printed.terminal) as reporter:
             try:
                 summary = run_grid(loaded, path, options, reporter)

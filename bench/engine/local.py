@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import wait
 from types import TracebackType
@@ -62,6 +63,7 @@ class Pool:
     ) -> None:
         self.workers = workers
         self.threads = threads
+        self._gpus: Sequence[str] = ()
         self._first = first
         self._limits = limits or Limits()
         self._log = log
@@ -79,6 +81,17 @@ class Pool:
                 worker.end()  # all at once, then one after the other
             while self._alive:
                 self._alive.pop().kill()
+
+    def settle(self, facts: Mapping[str, Any], workers: int, threads: int) -> None:
+        """From now on so many workers with so many threads, each on one of the GPUs that a worker has told of
+        (`prepare_device`), as evenly as may be. Between two tasks."""
+        self.workers, self.threads, self._gpus = workers, threads, facts.get("visible", ())
+        if facts.get("seen", 1) > 1:  # who looked has hands on all of them
+            with shielded():
+                while self._alive:
+                    self._alive.pop().kill()
+        else:
+            self.call("bench.engine.process.device:use_threads", threads)
 
     def submit(self, task: Task, *, first: bool = False) -> None:
         """Queue a task, at the front where `first`."""
@@ -152,7 +165,7 @@ class Pool:
             free = next((worker for worker in self._alive if worker.task is None), None)
             if free is None and len(self._alive) < self.workers:
                 with shielded():  # a process that has started is known, whatever signal comes
-                    free = Worker(self.threads, self._first, self._limits, self._log)
+                    free = Worker(self.threads, self._first, self._limits, self._log, self._idlest())
                     self._alive.append(free)
             if free is None:
                 return
@@ -161,3 +174,8 @@ class Pool:
             else:  # it died while it had nothing to do
                 free.kill()
                 self._alive.remove(free)
+
+    def _idlest(self) -> str | None:
+        """The GPU that the fewest workers are on, the first of several; None where it does not matter."""
+        on = [worker.gpu for worker in self._alive]
+        return min(self._gpus, key=on.count, default=None)

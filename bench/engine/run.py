@@ -1,6 +1,7 @@
 """Carries out a grid: what is missing from the run file is planned, worked off by the pool, and stored as it ends.
 
-The process that runs this makes no tensor: data sets, training and timing happen in worker processes.
+The process that runs this makes no tensor: data sets, training and timing happen in worker processes. It is one file,
+for all of it is the state of one invocation.
 """
 
 from __future__ import annotations
@@ -164,11 +165,12 @@ class _Run:
         workers = self.options.workers or max(1, min(here, pieces))
         limits = self.options.limits
         with Pool(workers, max(1, here // workers), self.opened.first, limits=limits, log=self.log) as pool:
-            device = self.opened.device(pool, self.options.device)["kind"]
+            found = self.opened.device(pool, self.options.device)
+            device = found["kind"]
             if device != "cpu":
-                workers = self.options.workers or 1
+                workers = self.options.workers or max(1, len(found.get("visible", ())))  # one a GPU
                 tunings, bundles = self.choices.split(cells, wanted, device, workers)
-                pool.workers, pool.threads = workers, here
+                pool.settle(found, workers, max(1, here // workers))
             asked = [item.cell for name, item in self.described.items() if name in wanted] + self.references.cells()
             data = self.opened.examine(pool, device, asked)
             for line in self.opened.remarked(data, asked):
@@ -177,6 +179,7 @@ class _Run:
             if self.options.fresh:
                 self.weights.clear()  # only now that the new file is in place of the old one
             said = self.opened.device(pool, device)  # again: the worker has set its precision by now
+            said |= {name: found[name] for name in ("name", "gpus", "memory_bytes") if name in found}
             work = _Work(pool, file, device, self.opened.sign(pool, self.options.arguments, said), wanted)
             if wanted or self.references.wanted:
                 self.reporter.say(self._beginning(tunings, bundles, work))
@@ -185,6 +188,8 @@ class _Run:
                 self._measure(work)
         if self._unmeasured(file) and pool.threads != here:
             with Pool(1, here, self.opened.first, limits=limits, log=self.log) as alone:
+                if device != "cpu":
+                    alone.settle({**found, "visible": found.get("visible", ())[:1], "seen": 2}, 1, here)
                 self._measure(dataclasses.replace(work, pool=alone))
 
     def _begin(self, file: RunFile, data: dict[str, Any] | None = None) -> RunFile:

@@ -17,6 +17,7 @@ from typing import Any
 from bench.engine.process import sight
 from bench.engine.process.board import Board
 from bench.engine.process.death import Failure, Memory, of_exit
+from bench.engine.process.device import VISIBLE
 from bench.engine.process.limits import Limits, Peers, Watch
 from bench.engine.process.messages import Inbox, post
 from bench.engine.process.printed import Log
@@ -66,7 +67,11 @@ class Ended:
 class Worker:
     """The parent's side of one process."""
 
-    def __init__(self, threads: int, first: Task | None, limits: Limits, log: Log | None) -> None:
+    def __init__(
+        self, threads: int, first: Task | None, limits: Limits, log: Log | None, gpu: str | None = None
+    ) -> None:
+        """`gpu`: the only one that it sees, as CUDA_VISIBLE_DEVICES names it; None: whatever its parent may."""
+        self.gpu = gpu
         context = multiprocessing.get_context("spawn")
         self.channel, theirs = socket.socketpair()
         self.channel.setblocking(False)
@@ -78,7 +83,7 @@ class Worker:
         call = (first.function, first.arguments) if first else None
         arguments = (theirs, self.board, into, os.getpid(), call)
         self.process = context.Process(target=serve, args=arguments, daemon=True)
-        with _inherited(threads):
+        with _inherited(threads, gpu):
             self.process.start()
         theirs.close()
         if self.printed and into:
@@ -177,13 +182,15 @@ class Worker:
 
 
 @contextmanager
-def _inherited(threads: int) -> Iterator[None]:
+def _inherited(threads: int, gpu: str | None) -> Iterator[None]:
     """What a process started inside inherits: the number and manner of its threads, which libraries read while they are
-    imported, and deafness to Ctrl-C, which is the parent's to handle."""
+    imported, the GPU that it sees, and deafness to Ctrl-C, which is the parent's to handle."""
     resource_tracker.ensure_running()  # multiprocessing's own helper; while it starts it undoes the mask below
     # Threads that spin while they wait stand still together as soon as another program wants a core: five times slower
     # on two cores with two threads. Asleep they cost a few microseconds a wake.
     wanted = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, **dict.fromkeys(THREAD_VARIABLES, str(threads))}
+    if gpu is not None:
+        wanted[VISIBLE] = gpu
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
