@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.engine.choices import Choices, checked, failed
+from bench.engine.choices import Choices, checked, failed, with_remedy
 from bench.engine.interrupt import Interrupted, ending, heard, shielded
 from bench.engine.local import Ended, Limits, Pool, Task, TaskFailed
 from bench.engine.opening import Checks, Opened, RunError, opening
@@ -24,7 +24,7 @@ from bench.engine.provenance import cores
 from bench.engine.references import References
 from bench.grid.cell import Cell
 from bench.grid.families.cards import cards
-from bench.grid.plan import Bundle, Tuning, halves, halves_of_tuning
+from bench.grid.plan import Bundle, Tuning, alone, halves, halves_of_tuning
 from bench.grid.read import Grid, describe
 from bench.store import CellResult, RunFile
 from bench.store.weights import MEGABYTES, Weights
@@ -249,10 +249,18 @@ class _Run:
             for part in reversed(parts):
                 work.pool.submit(self._task(part, work.device, suspect=hung), first=True)
             return set()
+        if end.failure:
+            told = with_remedy(end.failure, self.choices.settled(piece.cells[0]), work.pool.workers)
+            end = dataclasses.replace(end, failure=told)
         if isinstance(piece, Tuning):
             results = self._take_choices(work, piece, end)
         else:
             results = failed(piece.cells, end.failure) if end.failure else checked(piece, end.value)
+            apart = alone(piece, {result.cell for result in results if result.status == "oom"})
+            for part in reversed(apart):  # they may fit where no other model is held beside them
+                work.pool.submit(self._task(part, work.device), first=True)
+            again = {cell.id for part in apart for cell in part.cells}
+            results = [result for result in results if result.cell not in again]
         results = [result for result in results if result.cell in work.wanted]
         with self.weights.settled(work.file, results, self.reporter.say) as settled:
             work.file.write([(self.described[result.cell], result) for result in settled], work.provenance)

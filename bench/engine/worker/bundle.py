@@ -3,11 +3,13 @@ Bundle in, rows out."""
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 
+from bench.engine.process.death import of_error, place_of
 from bench.engine.worker import from_cell
 from bench.engine.worker.from_cell import (
     architecture_of,
@@ -25,6 +27,7 @@ from vae_core.data import Dataset
 from vae_core.evaluate import Assessment, ImpossibleScore, Scoring, Trained, assess
 from vae_core.laws import NotAScore
 from vae_core.likelihoods import Likelihood
+from vae_core.numerics import memory
 from vae_core.numerics.precision import full_float32
 from vae_core.objectives import BOUNDS
 from vae_core.training import TrainedModel, fit_scale, train
@@ -64,7 +67,10 @@ def carry_out(bundle: Bundle, device: str, weights: Weights | None = None) -> li
             model = trained.models[index]
             asked = {settled[cell.id].id: cell for cell in cells}
             # before its row: the peak memory holds it
-            assessed, faults = _assessed_or_not([settled[cell.id] for cell in cells], model, data)
+            assessed, faults, too_large = _assessed_if_it_fits([settled[cell.id] for cell in cells], model, data)
+            if too_large:
+                values = of_training(trained, index, device, data.dims) | choice
+                results += [CellResult(cell.id, "oom", too_large, values) for cell in cells]
             for as_trained, fault in faults:
                 values = of_training(trained, index, device, data.dims) | choice | of_check(fault.found)
                 results.append(CellResult(asked[as_trained.id].id, "failed", str(fault), values))
@@ -80,6 +86,8 @@ def carry_out(bundle: Bundle, device: str, weights: Weights | None = None) -> li
                     row = row_of(cell, values, assessment, trained.history[index], data.test_blocks)
                 except ImpossibleScore as impossible:
                     row = CellResult(cell.id, "failed", str(impossible), values)
+                except Exception as error:
+                    row = CellResult(cell.id, "oom", _of_memory(error, as_trained, data), values)
                 results.append(row)
     order = {cell.id: place for place, cell in enumerate(bundle.cells)}
     return sorted(results, key=lambda result: order[result.cell])
@@ -88,6 +96,28 @@ def carry_out(bundle: Bundle, device: str, weights: Weights | None = None) -> li
 def _chosen(cell: Cell, bundle: Bundle) -> Mapping[str, Any]:
     """What tuning gave for the cell: "values", "edges", "seconds"; nothing where it is not tuned."""
     return bundle.chosen[cell.search] if cell.search else {}
+
+
+def _assessed_if_it_fits(
+    cells: Sequence[Cell], model: TrainedModel, data: Dataset
+) -> tuple[list[tuple[Cell, Assessment]], list[tuple[Cell, NotAScore]], str]:
+    """`_assessed_or_not`; where memory ran out nothing, and why, so that other models have their scores."""
+    try:
+        return *_assessed_or_not(cells, model, data), ""
+    except Exception as error:
+        return [], [], _of_memory(error, cells[0], data)
+
+
+def _of_memory(error: Exception, cell: Cell, data: Dataset) -> str:
+    """What a cell is told whose score did not fit into memory, which is free again. Raises any other error again."""
+    if not memory.ran_out(error):
+        raise error
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    told = of_error(error, place_of(frame.filename, frame.lineno)).reason
+    memory.let_go(error)
+    images = len(scored_images(cell, data)[0])
+    fewer = f"--set test_images={images // 2} asks for less" if images > 1 else "a smaller network asks for less"
+    return f"{told}; scoring one model did not fit{memory.tried()}: free what others hold of the memory, or {fewer}"
 
 
 def _assessed_or_not(
