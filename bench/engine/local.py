@@ -7,6 +7,7 @@ had. A task whose worker was lost to something outside is tried once more.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ from multiprocessing.connection import wait
 from types import TracebackType
 from typing import Any, Self
 
-from bench.engine.interrupt import raise_again, shielded
+from bench.engine.interrupt import TimeIsUp, raise_again, shielded
 from bench.engine.process.death import Failure, Memory
 from bench.engine.process.limits import Limits, Peers
 from bench.engine.process.printed import Log
@@ -49,7 +50,8 @@ class Pool:
     """At most `workers` processes with `threads` threads each; they start when there is work for them.
 
     Each carries out `first` before its first task; where that fails, so does the task. What they print goes to `log`,
-    where there is one.
+    where there is one. Who
+    waits at the time `until` (of the monotonic clock), or later, gets TimeIsUp.
     """
 
     def __init__(
@@ -60,10 +62,12 @@ class Pool:
         *,
         limits: Limits | None = None,
         log: Log | None = None,
+        until: float = math.inf,
     ) -> None:
         self.workers = workers
         self.threads = threads
         self._gpus: Sequence[str] = ()
+        self._until = until
         self._first = first
         self._limits = limits or Limits()
         self._log = log
@@ -112,8 +116,12 @@ class Pool:
         until = time.monotonic() + seconds
         while True:
             raise_again()
+            if time.monotonic() >= self._until:
+                raise TimeIsUp
             at_work = [worker for worker in self._alive if worker.task]
-            rest = min([until - time.monotonic(), LOOK_SECONDS, *(worker.soonest() for worker in at_work)])
+            rest = min(
+                [min(until, self._until) - time.monotonic(), LOOK_SECONDS, *(worker.soonest() for worker in at_work)]
+            )
             handles: list[Any] = [item for w in at_work for item in (w.channel, w.process.sentinel)]
             handles += [worker.printed for worker in self._alive if worker.printed is not None]
             wait(handles, timeout=max(0.0, rest))

@@ -7,6 +7,7 @@ for all of it is the state of one invocation.
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.engine.choices import Choices, checked, failed, with_remedy
-from bench.engine.interrupt import Interrupted, ending, heard, shielded
+from bench.engine.interrupt import Interrupted, TimeIsUp, ending, heard, shielded
 from bench.engine.local import Ended, Limits, Pool, Task, TaskFailed
 from bench.engine.opening import Checks, Opened, RunError, opening
 from bench.engine.process.death import came_from_outside
@@ -50,7 +51,7 @@ class Tasks(Checks):
 class Options:
     """How a grid is run. `timeout` is the limit in seconds for one cell; a bundle has that many times its cells; None:
     `limits`. `weights` is how many megabytes of trained weights are kept beside the run file. `overheard` gives what
-    was printed in this process besides, for the log."""
+    was printed in this process besides, for the log. `time_limit`: seconds after which it ends as if interrupted."""
 
     device: str = "auto"
     retry_failed: bool = False
@@ -61,6 +62,7 @@ class Options:
     arguments: Sequence[str] = ()
     limits: Limits = field(default_factory=Limits)
     overheard: Callable[[], bytes] = bytes
+    time_limit: float = math.inf
 
 
 def run_grid(grid: Grid, path: Path, options: Options, reporter: Reporter, tasks: Tasks | None = None) -> Summary:
@@ -73,13 +75,14 @@ def run_grid(grid: Grid, path: Path, options: Options, reporter: Reporter, tasks
     with heard(), opening(grid, path, tasks, fresh=options.fresh, say=reporter.say) as opened:
         for line in opened.damaged:
             reporter.say(line)
-        run = _Run(opened, options, reporter, tasks)
+        run = _Run(opened, options, reporter, tasks, until=begun + options.time_limit)
         try:
             run.carry_out()
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as why:
             ending()
             run.read_statuses()  # it may have come when a bundle was stored and not counted yet
-            stop = Interrupted(run.count("done"), len(run.described))
+            given = options.time_limit if isinstance(why, TimeIsUp) else None
+            stop = Interrupted(run.count("done"), len(run.described), given)
             stop.log = run.printed()
             raise stop from None
         except BaseException:
@@ -104,7 +107,8 @@ class _Work:
 class _Run:
     """One invocation: what it is asked for, and what has ended."""
 
-    def __init__(self, opened: Opened, options: Options, reporter: Reporter, tasks: Tasks) -> None:
+    def __init__(self, opened: Opened, options: Options, reporter: Reporter, tasks: Tasks, until: float) -> None:
+        self.until = until
         self.opened, self.options, self.reporter, self.tasks = opened, options, reporter, tasks
         self.described = describe(opened.grid.cells)
         self.weights = Weights.of(opened.path, options.weights)
@@ -163,8 +167,7 @@ class _Run:
         tunings, bundles = self.choices.split(cells, wanted, "cpu", here)
         pieces = len(tunings) + len(bundles) or len(self.references.wanted)
         workers = self.options.workers or max(1, min(here, pieces))
-        limits = self.options.limits
-        with Pool(workers, max(1, here // workers), self.opened.first, limits=limits, log=self.log) as pool:
+        with self._pool(workers, max(1, here // workers)) as pool:
             found = self.opened.device(pool, self.options.device)
             device = found["kind"]
             if device != "cpu":
@@ -187,10 +190,14 @@ class _Run:
             if pool.threads == here:
                 self._measure(work)
         if self._unmeasured(file) and pool.threads != here:
-            with Pool(1, here, self.opened.first, limits=limits, log=self.log) as alone:
+            with self._pool(1, here) as apart:
                 if device != "cpu":
-                    alone.settle({**found, "visible": found.get("visible", ())[:1], "seen": 2}, 1, here)
-                self._measure(dataclasses.replace(work, pool=alone))
+                    apart.settle({**found, "visible": found.get("visible", ())[:1], "seen": 2}, 1, here)
+                self._measure(dataclasses.replace(work, pool=apart))
+
+    def _pool(self, workers: int, threads: int) -> Pool:
+        limits = self.options.limits
+        return Pool(workers, threads, self.opened.first, limits=limits, log=self.log, until=self.until)
 
     def _begin(self, file: RunFile, data: dict[str, Any] | None = None) -> RunFile:
         """The file is of this grid now."""

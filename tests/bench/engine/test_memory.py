@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
-from bench.engine.worker import bundle
+from bench.engine.worker import bundle, rows
 from bench.engine.worker.bundle import carry_out
 from bench.grid.cell import Cell
 from bench.grid.plan import alone, bundle_of
@@ -80,9 +80,9 @@ def test_what_is_told_to_be_set_can_be_set(tmp_path, monkeypatch):
 def test_a_model_whose_score_does_not_fit_is_tried_alone_and_takes_none_along(tmp_path, diary):  # noqa: F811
     summary, _ = run(seeds(0, LARGE, 1, LARGER), tmp_path / "r.sqlite", SCORES, workers=1)
     assert (summary.done, summary.failed) == (3, 1)
-    rows = read_run(tmp_path / "r.sqlite").cells.set_index("seed")
-    assert rows.loc[LARGER, "status"] == "oom"
-    assert rows.loc[LARGE, "status"] == "done"
+    stored = read_run(tmp_path / "r.sqlite").cells.set_index("seed")
+    assert stored.loc[LARGER, "status"] == "oom"
+    assert stored.loc[LARGE, "status"] == "done"
     tried = [ast.literal_eval(what) for _, what in diary() if what.startswith("[")]
     assert Counter(map(tuple, tried)) == Counter([(0, 1, LARGE, LARGER), (LARGE,), (LARGER,)])
 
@@ -149,8 +149,8 @@ def test_a_score_that_fits_in_no_piece_is_told_what_asks_for_less_and_takes_none
     sound, gone = carry_out(bundle_of(cells()), "cpu")
     assert sound.status == "done"
     assert gone.status == "oom"
-    assert gone.reason.startswith("OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has")
-    assert gone.reason.endswith(
+    assert str(gone.reason).startswith("OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has")
+    assert str(gone.reason).endswith(
         "; scoring one model did not fit, in pieces of 1/1024 either: free what others hold of the memory, or "
         "--set test_images=25 asks for less"
     )
@@ -159,7 +159,7 @@ def test_a_score_that_fits_in_no_piece_is_told_what_asks_for_less_and_takes_none
 
 def test_a_row_that_does_not_fit_takes_none_along(monkeypatch):
     """Behind the assessment: the scores of training and validation images."""
-    fit = bundle.of_fit
+    fit = rows.of_fit
 
     def of_fit(cell: Cell, *rest: Any) -> Any:
         if cell.options["sigma"] == 0.3:
@@ -187,8 +187,8 @@ def test_a_reference_that_does_not_fit_says_so_and_what_to_do(tmp_path, monkeypa
     monkeypatch.setenv("FAKE_FIT", "9")
     summary, _ = run(seeds(0), tmp_path / "r.sqlite", TRAINS, workers=1)
     assert summary.done == 1
-    rows = read_run(tmp_path / "r.sqlite").references.set_index("label")
-    (gone,) = [row for _, row in rows.iterrows() if row["status"] != "done"]
+    stored = read_run(tmp_path / "r.sqlite").references
+    (gone,) = [row for _, row in stored.iterrows() if row["status"] != "done"]
     assert gone["status"] == "oom"
     assert gone["reason"].startswith("MemoryError: 40 GB wanted (out_of_memory.py:")
     assert gone["reason"].endswith("free what others hold of it, or --workers 1 has all of it")
