@@ -68,6 +68,7 @@ class Pool:
         self.threads = threads
         self._gpus: Sequence[str] = ()
         self._until = until
+        self._parts: list[Ended] = []
         self._first = first
         self._limits = limits or Limits()
         self._log = log
@@ -134,6 +135,7 @@ class Pool:
                 with shielded():
                     worker.kill()
                     self._alive.remove(worker)
+                    self._parts += worker.parts
             if ended or time.monotonic() >= until:
                 self._feed()
                 return ended
@@ -148,6 +150,15 @@ class Pool:
                 if end.failure:
                     raise TaskFailed(end.failure)
                 return end.value
+
+    def parts(self) -> list[Ended]:
+        """What tasks have handed over ahead of their ends (`bench.engine.process.serve.partly`), each part once. To be
+        asked for before their ends are taken."""
+        given = self._parts + [part for worker in self._alive for part in worker.parts]
+        self._parts = []
+        for worker in self._alive:
+            worker.parts.clear()
+        return given
 
     def silent(self, seconds: float) -> list[Silent]:
         """The tasks that have reported no progress for so long, the longest first."""

@@ -25,7 +25,7 @@ from bench.engine.provenance import cores
 from bench.engine.references import References
 from bench.grid.cell import Cell
 from bench.grid.families.cards import cards
-from bench.grid.plan import Bundle, Tuning, alone, halves, halves_of_tuning
+from bench.grid.plan import Bundle, Tuning, alone, halves, halves_of_tuning, restrict
 from bench.grid.read import Grid, describe
 from bench.store import CellResult, RunFile
 from bench.store.weights import MEGABYTES, Weights
@@ -121,6 +121,7 @@ class _Run:
             opened.grid.cells, opened.file, retry_failed=options.retry_failed, task=tasks.refer
         )
         self.untuned: set[str] = set()
+        self.arrived: set[str] = set()  # ahead of the ends of their bundles
         self.computed = 0
 
     def read_statuses(self) -> None:
@@ -224,8 +225,14 @@ class _Run:
         self.weights.sweep(set(work.file.weights().values()))
         referred = 0
         while work.pool.busy:
-            for end in work.pool.wait(HEARTBEAT_SECONDS):
+            try:
+                ends = work.pool.wait(HEARTBEAT_SECONDS)
+            finally:
                 with shielded():  # what has ended is stored, whatever signal comes meanwhile
+                    for part in work.pool.parts():
+                        ended |= self._take_part(work, part)
+            for end in ends:
+                with shielded():
                     if self.references.is_one(end):
                         self.references.take(work.file, end, work.provenance)
                         referred += 1
@@ -249,7 +256,10 @@ class _Run:
     def _take(self, work: _Work, end: Ended) -> set[str]:
         """Store how a piece of work ended; one of several models that gave nothing is tried again in halves, so that a
         bad cell does not take its neighbours along. Gives the cells that have ended."""
-        piece: Tuning | Bundle = end.task.arguments[0]
+        whole: Tuning | Bundle = end.task.arguments[0]
+        piece = self._rest(whole) if isinstance(whole, Bundle) else whole
+        if piece is None:
+            return set()
         parts: Sequence[Tuning | Bundle] = halves_of_tuning(piece) if isinstance(piece, Tuning) else halves(piece)
         if end.failure and len(parts) > 1:
             hung = end.failure.status == "timeout"
@@ -263,11 +273,27 @@ class _Run:
             results = self._take_choices(work, piece, end)
         else:
             results = failed(piece.cells, end.failure) if end.failure else checked(piece, end.value)
-            apart = alone(piece, {result.cell for result in results if result.status == "oom"})
+            assert isinstance(whole, Bundle)
+            apart = alone(whole, {result.cell for result in results if result.status == "oom"})
             for part in reversed(apart):  # they may fit where no other model is held beside them
                 work.pool.submit(self._task(part, work.device), first=True)
             again = {cell.id for part in apart for cell in part.cells}
             results = [result for result in results if result.cell not in again]
+        return self._store(work, results)
+
+    def _take_part(self, work: _Work, part: Ended) -> set[str]:
+        """Store what a bundle that goes on has given of its cells by now. Gives those."""
+        piece: Bundle = part.task.arguments[0]
+        named = {result.cell for result in part.value} & {cell.id for cell in piece.cells}
+        some = restrict(piece, named - self.arrived) if named - self.arrived else None
+        self.arrived |= named
+        return self._store(work, checked(some, part.value)) if some else set()
+
+    def _rest(self, bundle: Bundle) -> Bundle | None:
+        """Those of its cells that it had not given before it ended; None where there are none."""
+        return restrict(bundle, {cell.id for cell in bundle.cells} - self.arrived)
+
+    def _store(self, work: _Work, results: Sequence[CellResult]) -> set[str]:
         results = [result for result in results if result.cell in work.wanted]
         with self.weights.settled(work.file, results, self.reporter.say) as settled:
             work.file.write([(self.described[result.cell], result) for result in settled], work.provenance)

@@ -21,7 +21,7 @@ from bench.engine.process.device import VISIBLE
 from bench.engine.process.limits import Limits, Peers, Watch
 from bench.engine.process.messages import Inbox, post
 from bench.engine.process.printed import Log
-from bench.engine.process.serve import ENDED, LEFT_OVER, RAISED, STARTED, serve
+from bench.engine.process.serve import ENDED, LEFT_OVER, PART, RAISED, STARTED, serve
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 TAKE_SECONDS = 60.0  # for a worker with nothing to do to take a task; no part of a task's time limit
@@ -92,6 +92,7 @@ class Worker:
         self.task: Task | None = None
         self.watch: Watch | None = None
         self.spent = False
+        self.parts: list[Ended] = []  #: of what its task gives, not taken away yet
         self._inbox = Inbox(self.channel)
         self._limits, self._log = limits, log
         self._who = "a worker"
@@ -120,6 +121,9 @@ class Worker:
             for word, value in self._inbox.messages():
                 if word == STARTED:
                     watch.begin(time.monotonic())
+                    continue
+                if word == PART:
+                    self.parts.append(Ended(task, value))
                     continue
                 if word in (ENDED, LEFT_OVER):
                     peers.took(task, watch.elapsed)
