@@ -118,8 +118,8 @@ def with_remedy(failure: Failure, cell: Cell, workers: int) -> Failure:
     fewer = (
         f"--set batch_size={cell.batch_size // 2} asks for less" if cell.batch_size > 1 else "a smaller network does"
     )
-    share = "--workers 1 has all of the memory, " if workers > 1 else "free what others hold of the memory, or "
-    return dataclasses.replace(failure, reason=f"{failure.reason}; one model alone did not fit: {share}{fewer}")
+    most = "--workers 1 has all of the memory" if workers > 1 else "free what others hold of the memory"
+    return dataclasses.replace(failure, reason=f"{failure.reason}; one model alone did not fit: {most}, or {fewer}")
 
 
 def checked(bundle: Bundle, answer: Any) -> list[CellResult]:
