@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.report import provenance
 from tests.bench.report import fake_run
 from tests.bench.report.page_reader import Element
 from tests.bench.report.runs import built, section
@@ -68,6 +69,8 @@ def test_how_the_device_computed_stands_on_the_page():
 
     for kind in ("cpu", "cuda"):
         entry = fake_run.provenance(device={"kind": kind, "name": "a device", "settings": settings(kind)})
-        rows = dict(provenance.origins(replace(fake_run.tables(fake_run.few()), provenance=[entry]))[0].rows)
+        rows = dict(
+            provenance.origins(dataclasses.replace(fake_run.tables(fake_run.few()), provenance=[entry]))[0].rows
+        )
         assert rows["device · settings · deterministic algorithms"] == "False"
         assert rows["device · settings · same seed again"] == settings(kind)["same_seed_again"]
