@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from bench.cli.options import DeviceOption, Overrides, PluginFiles, RunFileOption, grid_of
+from bench.grid.errors import on_stderr
 
 
 def verb(
@@ -40,7 +41,7 @@ def verb(
     from bench.engine.progress import Reporter
     from bench.speed.survey import Options, survey_grid
 
-    plugins.add(plugin or [])
+    plugins.add(plugin or [], on_stderr)
     loaded = grid_of(grid, set_)
     path = out or Path("results") / f"{loaded.name}.sqlite"
     options = Options(device, threads, kind, quick, sys.argv[1:])

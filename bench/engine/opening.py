@@ -27,12 +27,11 @@ from bench.engine.local import Pool, TaskFailed
 from bench.engine.lock import Lock, locked
 from bench.engine.provenance import provenance
 from bench.grid.cell import Cell
-from bench.grid.errors import UserError, brief
+from bench.grid.errors import Say, UserError, brief
 from bench.grid.families import make, networks, registry
 from bench.grid.read import Grid
 from bench.store import RunFile, replaceable
 from bench.store.guard import places
-from bench.store.guard.connection import Say, on_stderr
 from bench.store.guard.errors import shown
 
 COLUMNS = 80
@@ -54,7 +53,7 @@ class Checks:
 
 
 @contextmanager
-def opening(grid: Grid, path: Path, checks: Checks, *, fresh: bool = False, say: Say = on_stderr) -> Iterator[Opened]:
+def opening(grid: Grid, path: Path, checks: Checks, *, say: Say, fresh: bool = False) -> Iterator[Opened]:
     """Hold the file for this process; the one that is there is opened, unless `fresh` begins a new one in its place.
     `say` tells a person when another program that has the file is waited for.
 

@@ -22,7 +22,6 @@ import torch
 from torch import Tensor
 
 from vae_core.evaluate.conditional import Decode, Encode, blocks, spaced
-from vae_core.laws.setting import channels_of
 from vae_core.likelihoods import Likelihood
 from vae_core.numerics.memory import pieces
 from vae_core.numerics.random import generator_for
@@ -155,27 +154,13 @@ def _predict(k: Tensor, raw: Tensor, likelihood: Likelihood, levels: int, at_onc
     below, powers = torch.zeros_like(mass), torch.zeros_like(mass).unsqueeze(-2)
     for some in _level_blocks(levels, at_once, k.device):
         column = some.reshape(*axes, 1, -1, 1)
-        masses = _masses_of(likelihood, some, column, k, raw, levels)
+        masses = likelihood.level_masses(some, k, raw, levels)
         below += (masses * (column < k.unsqueeze(-2))).sum(-2)
         own_powers = torch.stack([some.double() ** power for power in range(3)])
         powers = powers + own_powers @ masses.double()  # [..., n, 3, D]
     total, first, second = powers.unbind(-2)
     mean = first / total
     return _Prediction(below / total, mass / total, mean, (second / total - mean.square()).clamp(min=0))
-
-
-def _masses_of(likelihood: Likelihood, some: Tensor, column: Tensor, k: Tensor, raw: Tensor, levels: int) -> Tensor:
-    """P of some levels [S] in every dimension, [..., n, S, D]: column [..., 1, S, 1] has them; where channels of a
-    pixel are coupled the earlier ones are held at the image's own levels."""
-    if not likelihood.couples_channels:
-        return likelihood.log_masses(column.expand(*column.shape[:-1], k.shape[-1]), raw.unsqueeze(-2), levels).exp()
-    held = k.unsqueeze(-2).expand(*k.shape[:-1], len(some), -1)
-    found = torch.empty(*raw.shape[:-1], len(some), k.shape[-1], dtype=raw.dtype, device=raw.device)
-    for channel in channels_of(likelihood, k.shape[-1]):
-        given = held.clone()
-        given[..., channel] = column.expand(*held.shape[:-1], len(channel)).to(k.dtype)
-        found[..., channel] = likelihood.masses_of(channel, given, raw.unsqueeze(-2), levels)
-    return found
 
 
 def _level_blocks(levels: int, at_once: int, device: torch.device) -> Iterator[Tensor]:

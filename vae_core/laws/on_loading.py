@@ -72,8 +72,8 @@ def masses_sum_to_one(make: Setting) -> None:
     for levels in levels_of(make(2)):
         lik = make(levels)
         for kind, rows, within in (("random", 50, 1e-5), ("extreme", 50, 1e-5), ("wide", 100, 1e-4)):
-            # of channels that are coupled a pixel has three, and a mass may be an integral over all of them
-            pixels, some = (1, rows // 10) if lik.couples_channels else (2, rows)
+            # a pixel of a density whose channels are coupled has three, and each mass is an integral over all of them
+            pixels, some = (1, rows // 10) if lik.couples_channels and lik.has_density else (2, rows)
             dims = sized(lik, pixels)
             found = every_level(lik, raw_outputs(lik, dims, some, kind), levels, dims)
             total = found.double().logsumexp(1).exp().flatten()

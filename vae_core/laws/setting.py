@@ -120,12 +120,6 @@ def earlier(lik: Likelihood, dims: int) -> Tensor:
     return allowed
 
 
-def channels_of(lik: Likelihood, dims: int) -> list[Tensor]:
-    """The dimensions [P] of each channel where the family couples channels; else all of them as one."""
-    every = torch.arange(dims)
-    return list(by_channel(lik, every)) if lik.couples_channels else [every]
-
-
 def masses(lik: Likelihood, raw: Tensor, levels: int) -> Tensor:
     """ln P(k) of every level for one dimension: raw [rows, R(1)] -> [rows, levels]."""
     return every_level(lik, raw, levels, 1).squeeze(-1)
@@ -136,16 +130,6 @@ def every_level(lik: Likelihood, raw: Tensor, levels: int, dims: int, held: Tens
 
     held: levels [rows, D] of the other channels where the family couples them; drawn by default.
     """
-    column = torch.arange(levels, device=raw.device).reshape(1, levels, 1)
-    if not lik.couples_channels:
-        k = column.expand(len(raw), -1, dims)
-        return lik.log_masses(k, raw.unsqueeze(1).expand(-1, levels, -1), levels).detach()
     if held is None:
         held = torch.randint(levels, (len(raw), dims), generator=torch.Generator().manual_seed(9)).to(raw.device)
-    found = torch.empty(len(raw), levels, dims, dtype=raw.dtype, device=raw.device)
-    for channel in channels_of(lik, dims):
-        k = held.unsqueeze(1).expand(-1, levels, -1).clone()
-        k[..., channel] = column.expand(len(raw), -1, len(channel))
-        each = lik.log_masses_of(channel, k, raw.unsqueeze(1).expand(-1, levels, -1), levels)
-        found[..., channel] = each.detach()
-    return found
+    return lik.log_level_masses(torch.arange(levels, device=raw.device), held, raw, levels).detach()

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from vae_core.laws.alone import listed, rounding, ways, what_differs
-from vae_core.laws.setting import LawBroken, channels_of
+from vae_core.laws.setting import LawBroken
 from vae_core.laws.state import changes, fingerprint
 from vae_core.likelihoods import Likelihood
 from vae_core.numerics import progress
@@ -296,24 +296,10 @@ def sums(
     own = torch.zeros_like(total)
     for start in range(0, levels, step):
         some = torch.arange(start, min(start + step, levels), device=k.device)
-        table = _table(likelihood, raw, k, some, levels)
+        table = likelihood.log_level_masses(some, k, raw, levels)
         total += table.exp().sum(1, dtype=torch.float64)
         inside = (k - start).clamp(0, len(some) - 1)
         here = (k >= start) & (k < start + len(some))
         own += torch.where(here, table.gather(1, inside.unsqueeze(1))[:, 0].double(), 0.0)
         progress.made()
     return total, own.sum(-1)
-
-
-def _table(likelihood: Likelihood, raw: Tensor, k: Tensor, some: Tensor, levels: int) -> Tensor:
-    """ln P of some levels [S] in every dimension, [P, S, D]; the other channels of a pixel, where they are coupled,
-    held at the image's own levels k [P, D]."""
-    column = some.reshape(1, -1, 1).expand(len(raw), -1, k.shape[1])
-    if not likelihood.couples_channels:
-        return likelihood.log_masses(column, raw.unsqueeze(1), levels)
-    table = torch.empty(column.shape, dtype=raw.dtype, device=raw.device)
-    for channel in channels_of(likelihood, k.shape[1]):
-        given = k.unsqueeze(1).expand(-1, len(some), -1).clone()
-        given[..., channel] = column[..., channel]
-        table[..., channel] = likelihood.log_masses_of(channel, given, raw.unsqueeze(1), levels)
-    return table

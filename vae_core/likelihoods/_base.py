@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias, final
 
 import torch
 
+from vae_core.likelihoods._channels import at_levels, by_channel
 from vae_core.likelihoods._layout import checked_shape
 
 if TYPE_CHECKING:
@@ -223,14 +224,33 @@ class Likelihood(_Module, metaclass=_Making):
         """Exact ln P(k_d|z) of each dimension: integers k [..., D] in 0…levels−1, raw [..., R] -> [..., D], nats; of a
         family that couples channels ln P(k_d | z, the earlier channels of the pixel)."""
 
-    def log_masses_of(self, channel: Tensor, k: Tensor, raw: Tensor, levels: int) -> Tensor:
-        """`log_masses` of the dimensions of one channel, by their numbers [P], [..., P]: a family that couples channels
-        overrides it where that costs less than all of them."""
-        return self.log_masses(k, raw, levels)[..., channel]
+    def log_masses_of(self, channel: int, k: Tensor, raw: Tensor, levels: int) -> Tensor:
+        """`log_masses` of one channel's dimensions, [..., P], of a family that couples channels; overridden where that
+        costs less than all of them."""
+        return by_channel(self, self.log_masses(k, raw, levels))[..., channel, :]
 
-    def masses_of(self, channel: Tensor, k: Tensor, raw: Tensor, levels: int) -> Tensor:
-        """P of the dimensions of one channel, [..., P], for sums over levels: what is below 1e-20 may be 0."""
+    def masses_of(self, channel: int, k: Tensor, raw: Tensor, levels: int) -> Tensor:
+        """P of one channel's dimensions, [..., P], for sums over levels: what is below 1e-20 may be 0."""
         return self.log_masses_of(channel, k, raw, levels).exp()
+
+    @final
+    def log_level_masses(self, some: Tensor, k: Tensor, raw: Tensor, levels: int) -> Tensor:
+        """ln P of some levels [S] in every dimension: k [..., D], raw [..., R] -> [..., S, D], nats. Of a family that
+        couples channels the others of the pixel are held at k, which no other family looks at."""
+        if self.couples_channels:
+            return at_levels(self, self.log_masses_of, some, k, raw, levels)
+        return self._at_levels(some, k, raw, levels)
+
+    @final
+    def level_masses(self, some: Tensor, k: Tensor, raw: Tensor, levels: int) -> Tensor:
+        """P, as `log_level_masses`, for sums over levels: what is below 1e-20 may be 0."""
+        if self.couples_channels:
+            return at_levels(self, self.masses_of, some, k, raw, levels)
+        return self._at_levels(some, k, raw, levels).exp()
+
+    def _at_levels(self, some: Tensor, k: Tensor, raw: Tensor, levels: int) -> Tensor:
+        column = some.reshape(*(1,) * (raw.ndim - 1), -1, 1).expand(*(-1,) * raw.ndim, k.shape[-1])
+        return self.log_masses(column, raw.unsqueeze(-2), levels)
 
     @final
     def log_mass(self, k: Tensor, raw: Tensor, levels: int) -> Tensor:

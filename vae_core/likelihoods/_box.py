@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -33,22 +32,17 @@ class Box:
     zero2: Tensor
     two: bool = False  #: whether the second is none: low2 = high2 = a = c = log_s2 = zero2 = 0
 
-    def tensors(self) -> dict[str, Tensor]:
+    def tensors(self) -> dict[str, Any]:
         return {item.name: getattr(self, item.name) for item in fields(self) if item.name != "two"}
 
     def at(self, index: Tensor) -> Box:
-        return replaced(self, {name: each.index_select(0, index) for name, each in self.tensors().items()})
+        return replace(self, **{name: each.index_select(0, index) for name, each in self.tensors().items()})
 
     def detached(self) -> Box:
-        return replaced(self, {name: each.detach() for name, each in self.tensors().items()})
+        return replace(self, **{name: each.detach() for name, each in self.tensors().items()})
 
     def flat(self) -> Box:
         """One row [n] of them all."""
         broadcast = torch.broadcast_tensors(*self.tensors().values())
         named = zip(self.tensors(), broadcast, strict=True)
         return replace(self, **{name: each.reshape(-1) for name, each in named})
-
-
-def replaced(box: Box, others: Mapping[str, Tensor], two: bool | None = None) -> Box:
-    """The box with other tensors."""
-    return Box(**{**box.tensors(), **others}, two=box.two if two is None else two)

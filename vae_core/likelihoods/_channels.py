@@ -11,7 +11,10 @@ moves with red, blue with red, and blue with green (`moved`).
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+
+import torch
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,6 +38,20 @@ def from_channels(lik: Any, each: Tensor) -> Tensor:
     """[..., C, P] -> [..., D], the inverse."""
     flat: Tensor = (each.movedim(-2, -1) if lik.channels_last else each).flatten(-2)
     return flat
+
+
+def at_levels(
+    lik: Any, masses_of: Callable[[int, Tensor, Tensor, int], Tensor], some: Tensor, k: Tensor, raw: Tensor, levels: int
+) -> Tensor:
+    """What `masses_of` gives of a channel, [..., P], for some levels [S] of it while the others are held: k [..., D],
+    raw [..., R] -> [..., S, D]."""
+    held = by_channel(lik, k.to(some.dtype)).unsqueeze(-3)  # [..., 1, C, P]
+    places = torch.arange(count(lik), device=some.device).unsqueeze(-1)
+    found = []
+    for channel in range(len(places)):
+        given = from_channels(lik, torch.where(places == channel, some.reshape(-1, 1, 1), held))
+        found.append(masses_of(channel, given, raw.unsqueeze(-2), levels))
+    return from_channels(lik, torch.stack(found, -2))
 
 
 def count(lik: Any) -> int:
@@ -62,6 +79,16 @@ def _other_channels(lik: Any, channels: int) -> str:
     )
 
 
+def no_oracle(lik: Any) -> str:
+    """Why a likelihood has no distribution of each dimension by itself, "" where it has."""
+    if not lik.couples_channels:
+        return ""
+    return (
+        f"{lik.name} with channels='{lik.channels}' has no oracle, a distribution of each dimension alone: hold its "
+        "log_masses against your own sum over a pixel's colours, or take channels='independent'"
+    )
+
+
 def told(lik: Any, shape: tuple[int, ...]) -> Any:
     """Tells a family that couples channels the shape (H, W) or (H, W, C) of data whose channel is fastest, as a Dataset
     has them; any other is as it was. Raises ValueError where it couples other channels than these data have."""
@@ -86,12 +113,12 @@ def checked_channels(channels: Any, allowed: tuple[str, ...]) -> str:
     return word
 
 
-def moved(coefficients: Tensor, before: list[Tensor], channel: int) -> Tensor | None:
+def moved(coefficients: Tensor, before: list[Tensor], channel: int) -> Tensor | float:
     """By how much a channel moves, [..., P], for where the earlier ones of its pixel are, each [..., P]; coefficients
-    [..., C, P] in the order of PAIRS. None for the first channel, which moves with none."""
-    total: Tensor | None = None
-    for place, (later, earlier) in enumerate(PAIRS):
-        if later == channel:
-            step = coefficients[..., place, :] * before[earlier]
-            total = step if total is None else total + step
-    return total
+    [..., C, P] in the order of PAIRS. 0 for the first channel, which moves with none."""
+    steps = [
+        coefficients[..., place, :] * before[earlier]
+        for place, (later, earlier) in enumerate(PAIRS)
+        if later == channel
+    ]
+    return sum(steps[1:], steps[0]) if steps else 0.0

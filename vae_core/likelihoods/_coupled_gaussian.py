@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
 from vae_core.likelihoods import _cube
 from vae_core.likelihoods._base import Layout
-from vae_core.likelihoods._box import Box, replaced
+from vae_core.likelihoods._box import Box
 from vae_core.likelihoods._channels import COLOURS, by_channel, from_channels, moved
 from vae_core.likelihoods._parameters import SIGMA, Parameters, as_it_is, positive
 from vae_core.likelihoods._raw import location, of_decoder
@@ -25,11 +26,13 @@ from vae_core.likelihoods._raw import location, of_decoder
 if TYPE_CHECKING:
     from torch import Tensor
 
-#: σ is held below e^12 of the data's range, at which a bin's mass is as good as none: beside the narrowest it can be
-#: told from what the integral leaves out still
-_LOG_CEILING = 12.0
+#: σ is at most e^12 of the data's range in masses, at which a bin's is as good as none: beside the narrowest it can be
+#: told from what the integral leaves out still. A larger number is refused, and one of the decoder's counts as this
+LOG_CEILING = 12.0
 #: beyond so many σ a bin has at most 2e-21
 _FAR_DEVIATIONS = 9.5
+#: of √(c_ii c_jj): so far apart may c_ij and c_ji be, as of rounded ones
+_ROUNDED = 1e-5
 COEFFICIENTS = "coefficients = raw[..., D : 2 * D]  # three a pixel, as said below"
 BESIDE = (
     "Channels are coupled: green is mean + coefficient (red − its mean) + sigma ε, and blue so with red and green, "
@@ -37,6 +40,16 @@ BESIDE = (
     "the places of a pixel's red, green and blue. A covariance=[..., P, 3, 3], one a pixel, stands for sigma and "
     "coefficients, P = H W of shape=(3, H, W)"
 )
+
+
+def refusal_of_sigma(sigma: Any) -> str:
+    """Why masses have no such σ, "" where they have: a number, or a word for a learned one."""
+    if isinstance(sigma, str) or not sigma > math.exp(LOG_CEILING):
+        return ""
+    return (
+        f"sigma={float(sigma):.6g} is above {math.exp(LOG_CEILING):.6g} (e^12) of the data's range, the most that the "
+        "masses of coupled channels take: give one below"
+    )
 
 
 class Parts(NamedTuple):
@@ -63,7 +76,6 @@ def split(lik: Any, raw: Tensor) -> Parts:
     rest, coefficients = own(lik, raw)
     mean, log_scale = lik._split(rest)
     mean, coefficients = by_channel(lik, mean), by_channel(lik, coefficients)
-    log_scale = log_scale.clamp(max=_LOG_CEILING)
     if log_scale.ndim:
         each = log_scale.shape[-1] == mean.shape[-1] * mean.shape[-2]
         log_scale = by_channel(lik, log_scale) if each else log_scale.unsqueeze(-1)
@@ -72,20 +84,23 @@ def split(lik: Any, raw: Tensor) -> Parts:
 
 def log_prob(lik: Any, x: Tensor, raw: Tensor) -> Tensor:
     """ln of the joint density: of each channel's about where the earlier ones move it."""
-    mean, coefficients, log_scale = split(lik, raw)
-    apart = by_channel(lik, x) - mean
-    left = torch.stack([_less(apart[..., c, :], moved(coefficients, _rows(apart), c)) for c in range(COLOURS)], -2)
+    parts = split(lik, raw)
     constant = 0.5 * math.log(2 * math.pi)
-    each: Tensor = -0.5 * (left * torch.exp(-log_scale)).square() - (log_scale + constant)
+    each: Tensor = -0.5 * (_left(lik, x, parts) * torch.exp(-parts.log_scale)).square() - (parts.log_scale + constant)
     return each.sum((-2, -1))
 
 
-def _rows(each: Tensor) -> list[Tensor]:
-    return list(each.unbind(-2))
+def _left(lik: Any, x: Tensor, parts: Parts) -> Tensor:
+    """σ ε, what the earlier channels leave of each: [..., C, P]."""
+    apart = by_channel(lik, x) - parts.mean
+    before = list(apart.unbind(-2))
+    return torch.stack([before[c] - moved(parts.coefficients, before, c) for c in range(COLOURS)], -2)
 
 
-def _less(value: Tensor, step: Tensor | None) -> Tensor:
-    return value if step is None else value - step
+def residuals(lik: Any, x: Tensor, raw: Tensor) -> Tensor:
+    """What is left of each dimension, [..., D]: of one σ for all the maximum-likelihood one is their root mean square,
+    for the density is a product of Gaussians of them (a triangular map of x, whose determinant is 1)."""
+    return from_channels(lik, _left(lik, x, split(lik, raw)))
 
 
 def log_masses(lik: Any, k: Tensor, raw: Tensor, levels: int) -> Tensor:
@@ -94,26 +109,21 @@ def log_masses(lik: Any, k: Tensor, raw: Tensor, levels: int) -> Tensor:
     return from_channels(lik, torch.stack(each, -2)).to(raw.dtype)
 
 
-def log_masses_of(lik: Any, dims: Tensor, k: Tensor, raw: Tensor, levels: int) -> Tensor:
-    """Those of one channel, whose dimensions these are, [..., P]: no box of more dimensions is integrated."""
-    (each,) = _conditionals(_box(lik, k, raw, levels), (_which(lik, dims),))
+def log_masses_of(lik: Any, channel: int, k: Tensor, raw: Tensor, levels: int) -> Tensor:
+    """Those of one channel, [..., P]: no box of more dimensions is integrated."""
+    (each,) = _conditionals(_box(lik, k, raw, levels), (channel,))
     return each.to(raw.dtype)
 
 
-def masses_of(lik: Any, dims: Tensor, k: Tensor, raw: Tensor, levels: int) -> Tensor:
+def masses_of(lik: Any, channel: int, k: Tensor, raw: Tensor, levels: int) -> Tensor:
     """P of those, 0 without an integral where the bin is so many σ from wherever the earlier bins may move the mean to
     that next to nothing is there."""
-    channel, box = _which(lik, dims), _box(lik, k, raw, levels)
+    box = _box(lik, k, raw, levels)
     shape = torch.broadcast_shapes(*(each.shape for each in box.tensors().values()))
     flat = box.flat()
     near = (_deviations(flat, channel) < _FAR_DEVIATIONS).nonzero()[:, 0]
     (each,) = _conditionals(flat.at(near), (channel,))
     return torch.zeros_like(flat.low1).index_copy(0, near, each.exp()).reshape(shape).to(raw.dtype)
-
-
-def _which(lik: Any, dims: Tensor) -> int:
-    places = by_channel(lik, torch.arange(math.prod(lik.shape), device=dims.device))
-    return next(channel for channel, own in enumerate(places) if bool((own == dims[0]).any()))
 
 
 def _deviations(box: Box, channel: int) -> Tensor:
@@ -139,7 +149,7 @@ def _conditionals(box: Box, wanted: Sequence[int]) -> list[Tensor]:
     if 1 in wanted or 2 in wanted:
         pair = {"low3": box.low2, "high3": box.high2, "log_s3": box.log_s2, "b": box.a}
         none = dict.fromkeys(("low2", "high2", "log_s2", "a", "c", "zero2"), torch.zeros_like(box.low1))
-        two = _cube.masses(replaced(box, {**pair, **none}, two=True))
+        two = _cube.masses(replace(box, **pair, **none, two=True))
     # of squares that are large and nearly equal the difference is taken first
     if 1 in wanted:
         nearest = torch.minimum(torch.maximum(torch.zeros_like(box.low1), box.low1), box.high1)
@@ -168,10 +178,10 @@ def _box(lik: Any, k: Tensor, raw: Tensor, levels: int) -> Box:
     beyond = low.new_full((), _cube.BEYOND)
     low = torch.where(k == 0, -beyond, low)
     high = torch.where(k == levels - 1, beyond, high)
-    log_s = (log_scale.double() + math.log(levels)).expand_as(low[..., :1, :] if log_scale.ndim == 0 else mean)
+    log_s = log_scale.double().clamp(max=LOG_CEILING) + math.log(levels)
     low1, low2, low3 = low.unbind(-2)
     high1, high2, high3 = high.unbind(-2)
-    s1, s2, s3 = log_s.expand(*log_s.shape[:-2], COLOURS, -1).unbind(-2)
+    s1, s2, s3 = log_s.expand(torch.broadcast_shapes(log_s.shape, mean.shape)).unbind(-2)
     a, b, c = coefficients.double().unbind(-2)
     zeros = zero[..., 0, :], zero[..., 1, :]
     return Box(low1, high1, low2, high2, low3, high3, s1, s2, s3, a, b, c, *zeros)
@@ -183,8 +193,7 @@ def sample(lik: Any, raw: Tensor, generator: torch.Generator | None) -> Tensor:
     noise = torch.exp(log_scale) * torch.randn(mean.shape, generator=generator, dtype=mean.dtype, device=mean.device)
     apart: list[Tensor] = []
     for channel in range(COLOURS):
-        step = moved(coefficients, apart, channel)
-        apart.append(noise[..., channel, :] if step is None else noise[..., channel, :] + step)
+        apart.append(noise[..., channel, :] + moved(coefficients, apart, channel))
     return from_channels(lik, mean + torch.stack(apart, -2))
 
 
@@ -205,9 +214,17 @@ def raw(lik: Any, parameters: dict[str, Any], mean_of: Any) -> Tensor:
     covariance = given.one({"covariance": as_it_is}, needed=False)
     if covariance is None:
         coefficients, log_sigma = given.need(coefficients=as_it_is), given.one(SIGMA, needed=False)
+        given.done()
     else:
+        given.done()
+        if lik.scale.mode != "pixel":
+            raise ValueError(
+                "a covariance gives each channel of each pixel a σ of its own, and here σ is "
+                f"{lik.scale.said}: take sigma='pixel', or give coefficients in its place"
+            )
         coefficients, log_sigma = _regressions(lik, covariance)
-    given.done()
+    if log_sigma is not None and (why := refusal_of_sigma(math.exp(min(float(log_sigma.max()), 700.0)))):
+        raise ValueError(why)
     joined: Tensor = lik.scale.join(mean, log_sigma)
     dims = mean.shape[-1] if lik.shape is None else math.prod(lik.shape)
     wide = torch.broadcast_shapes(joined.shape[:-1], coefficients.shape[:-1])
@@ -222,7 +239,9 @@ def _regressions(lik: Any, covariance: Tensor) -> tuple[Tensor, Tensor]:
     if covariance.ndim < 3 or covariance.shape[-2:] != (COLOURS, COLOURS):
         raise ValueError(f"covariance is [..., P, 3, 3], one a pixel, not {list(covariance.shape)}")
     factor, info = torch.linalg.cholesky_ex(covariance)
-    if bool(info.any()) or not bool(torch.allclose(covariance, covariance.mT)):
+    apart = (covariance - covariance.mT).abs()
+    size = torch.sqrt(covariance.diagonal(dim1=-2, dim2=-1).clamp(min=0))
+    if bool(info.any()) or bool((apart > _ROUNDED * size.unsqueeze(-1) * size.unsqueeze(-2)).any()):
         raise ValueError("covariance must be symmetric and positive definite, and some are not")
     sigma = factor.diagonal(dim1=-2, dim2=-1)
     of_two = factor[..., 2, 1] / sigma[..., 1]

@@ -29,7 +29,8 @@ JOINT = "joint"
 #: up to so many levels the mean goes through all of them; of more it takes so many strata of equal probability, and
 #: more where what an earlier level tells of the component cannot be told apart from what it moves
 _ALL, _STRATA, _MANY = 32, 8, 12
-_FAR = 20.0  # scales beyond an end, at which a logistic is an exponential to 1e-9
+
+Mixture: TypeAlias = "tuple[Tensor, Tensor, Tensor]"  #: logits, location and ln scale of one channel, [..., n, P]
 
 
 class Parts(NamedTuple):
@@ -57,7 +58,7 @@ class _Walk:
     levels [..., P]."""
 
     def __init__(self, lik: Any, parts: Parts) -> None:
-        self._lik, self._parts = lik, parts
+        self._lik, self._parts, self._joint = lik, parts, lik.channels == JOINT
         self._before: list[Tensor] = []
         self._known: Tensor | None = None  #: ln Π_j P_i(k_j | …), where one component is drawn a pixel
 
@@ -65,57 +66,58 @@ class _Walk:
     def channel(self) -> int:
         return len(self._before)
 
-    def mixture(self) -> tuple[Tensor, Tensor, Tensor]:
+    def mixture(self) -> Mixture:
         """Logits of the weights, location and ln scale of the channel that is next."""
-        c = self.channel
-        logits, location, log_scale = (each[..., c, :] for each in self._parts[:3])
-        step = moved(self._parts.coefficients, self._before, c)
+        logits = self._parts.logits[..., self.channel, :]
         if self._known is not None:
             logits = (logits + self._known).log_softmax(-2)
-        return logits, location if step is None else location + step, log_scale
+        return logits, *self._components()
+
+    def _components(self) -> tuple[Tensor, Tensor]:
+        location = self._parts.location[..., self.channel, :]
+        step = moved(self._parts.coefficients, self._before, self.channel)
+        return location + step, self._parts.log_scale[..., self.channel, :]
+
+    def log_masses(self, k: Tensor) -> Tensor:
+        """ln P of the level of the channel that is next, [..., P], and past it: one pass of the components is both."""
+        found: Tensor
+        found, own = self._lik._mixture_log_masses(k.unsqueeze(-2), self.mixture())
+        self._past(k, own if self._joint else None)
+        return found
 
     def go_on(self, k: Tensor) -> None:
-        """k: the level of the channel that is next, [..., P]."""
-        if self._lik.channels == JOINT:
-            _, location, log_scale = self.mixture()
-            own = self._lik.component_log_masses(k.unsqueeze(-2), location, log_scale)
+        """Past the channel that is next, whose level is k: what it costs is owed to "joint" alone."""
+        self._past(k, self._lik._component_log_masses(k.unsqueeze(-2), *self._components()) if self._joint else None)
+
+    def _past(self, k: Tensor, own: Tensor | None) -> None:
+        if own is not None:
             self._known = own if self._known is None else self._known + own
         self._before.append((k + (0.5 - 0.5 * self._lik.levels)).unsqueeze(-2))
 
 
 def log_masses(lik: Any, k: Tensor, raw: Tensor) -> Tensor:
     walk, given = _Walk(lik, split(lik, raw)), by_channel(lik, k.to(raw.dtype))
-    each = []
-    for channel in range(COLOURS):
-        each.append(lik.mixture_log_masses(given[..., channel, :].unsqueeze(-2), *walk.mixture()))
-        if channel + 1 < COLOURS:
-            walk.go_on(given[..., channel, :])
+    each = [walk.log_masses(given[..., channel, :]) for channel in range(COLOURS)]
     return from_channels(lik, torch.stack(each, -2))
 
 
+def log_masses_of(lik: Any, channel: int, k: Tensor, raw: Tensor) -> Tensor:
+    """Those of one channel, [..., P]: of the earlier ones only what "joint" learns of the component."""
+    walk, given = _Walk(lik, split(lik, raw)), by_channel(lik, k.to(raw.dtype))
+    for earlier in range(channel):
+        walk.go_on(given[..., earlier, :])
+    return walk.log_masses(given[..., channel, :])
+
+
 def sample(lik: Any, raw: Tensor, generator: torch.Generator | None) -> Tensor:
-    """One channel after the other: a component, a logistic draw from it, the level whose bin holds it; with
-    renormalised ends each by the inverse of its distribution function given the earlier ones, over all levels."""
+    """One channel after the other, each given the earlier ones."""
     parts = split(lik, raw)
-    shape = parts.location[..., 0, :, :].shape
-    u = torch.rand((2, *shape), generator=generator, dtype=raw.dtype, device=raw.device)
-    eps = torch.finfo(raw.dtype).eps
+    u = lik._uniforms(parts.location[..., 0, :, :], generator)
     walk, drawn = _Walk(lik, parts), []
     for channel in range(COLOURS):
-        mixture = walk.mixture()
-        if lik.open_ends:
-            logits, location, log_scale = mixture  # with "joint" the weights are those that the earlier levels leave
-            upto = logits.softmax(-2).cumsum(-2)[..., :-1, :]
-            chosen = (u[0, ..., channel, :].unsqueeze(-2) > upto).sum(-2, keepdim=True)
-            place, width = (each.gather(-2, chosen)[..., 0, :] for each in (location, log_scale))
-            level = (place + width.exp() * torch.logit(u[1, ..., channel, :], eps=eps)).floor()
-            level = level.clamp(0, lik.levels - 1)
-        else:
-            upto = _distribution(lik, mixture).cumsum(0)[:-1]
-            level = (u[0, ..., channel, :] >= upto).sum(0).to(raw.dtype)
-        drawn.append(level)
+        drawn.append(lik._draw(walk.mixture(), u[..., channel, :]))
         if channel + 1 < COLOURS:
-            walk.go_on(level)
+            walk.go_on(drawn[-1])
     return from_channels(lik, torch.stack(drawn, -2))
 
 
@@ -147,7 +149,7 @@ def _add_means(lik: Any, parts: Parts, before: list[Tensor], weight: Tensor, wan
     for k in before:
         walk.go_on(k)
     channel, mixture = walk.channel, walk.mixture()
-    wanted[..., channel, :] += weight * _mean(lik, mixture)
+    wanted[..., channel, :] += weight * lik._mean(mixture)
     if channel + 1 == COLOURS:
         return
     masses = _distribution(lik, mixture)
@@ -160,49 +162,12 @@ def _add_means(lik: Any, parts: Parts, before: list[Tensor], weight: Tensor, wan
         _add_means(lik, parts, [*before, place], weight * share, wanted)
 
 
-Mixture: TypeAlias = "tuple[Tensor, Tensor, Tensor]"  #: logits, location and ln scale of one channel, [..., n, P]
-
-
 def _distribution(lik: Any, mixture: Mixture) -> Tensor:
-    """P of every level, [K, ..., P]: differences of the distribution function, whose rounding a mean or a draw does not
-    see."""
-    weights, location, per_bin, bottom, top = _shares(lik, mixture)
-    rest = []
-    for edge in range(1, lik.levels):
-        above = torch.sigmoid((location - edge) * per_bin)
-        rest.append((weights * ((above - top) / (bottom - top))).sum(-2))
+    """P of every level, [K, ..., P]: differences of the distribution function, whose rounding a mean does not see."""
+    weights, each = lik._at_least(mixture)
+    rest = [(weights * at_least).sum(-2) for at_least in each]
     least = torch.stack([torch.ones_like(rest[0]), *rest, torch.zeros_like(rest[0])])
     return (least[:-1] - least[1:]).clamp(min=0).to(mixture[1].dtype)
-
-
-def _mean(lik: Any, mixture: Mixture) -> Tensor:
-    """Of one channel, [..., P]: Σ P(k ≥ j) over j = 1 … K−1."""
-    weights, location, per_bin, bottom, top = _shares(lik, mixture)
-    total = torch.zeros_like(location)
-    for edge in range(1, lik.levels):
-        total = total + torch.sigmoid((location - edge) * per_bin)
-    each = (total - (lik.levels - 1) * top) / (bottom - top)
-    return (weights * each).sum(-2).to(mixture[1].dtype)
-
-
-def _shares(lik: Any, mixture: Mixture) -> tuple[Tensor, Tensor, Tensor, Tensor | float, Tensor | float]:
-    """Weights, locations and 1/s of the components, and how much of each lies above the first edge and above the last:
-    1 and 0 where the ends are open. Where they are closed a component far beyond them is moved nearer: what is left of
-    it in the bins is the same exponential."""
-    logits, location, log_scale = mixture
-    if lik.open_ends:
-        return logits.softmax(-2), location, torch.exp(-log_scale), 1.0, 0.0
-    like = torch.zeros_like(location[..., :1, :])
-    weights = lik.weights_of_shares(like, mixture).double()
-    per_bin = torch.exp(-log_scale.double())
-    location = torch.minimum(torch.maximum(location.double(), -_FAR / per_bin), lik.levels + _FAR / per_bin)
-    return (
-        weights,
-        location,
-        per_bin,
-        torch.sigmoid(location * per_bin),
-        torch.sigmoid((location - lik.levels) * per_bin),
-    )
 
 
 def _strata(masses: Tensor, levels: Tensor, count: int) -> tuple[Tensor, Tensor]:

@@ -21,13 +21,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 import torch
 
 from vae_core.likelihoods import _small_cube
-from vae_core.likelihoods._box import Box, replaced
+from vae_core.likelihoods._box import Box
 from vae_core.likelihoods._logspace import choose, choose_above, log_sinhc
 from vae_core.likelihoods._quadrature import gauss_legendre
 from vae_core.numerics.visible import readable
@@ -42,7 +42,11 @@ FAR = 22.0
 #: how many standard deviations, and how much change of the exponent, a rectangle's sides may hold; and the nodes then
 _GENTLE = (0.8, 1.6, 4)
 _STEEP = (2.5, 5.0, 6)
-#: nodes a side where numbers cannot be looked at
+#: nodes on either side of the peak, along u and along v, where numbers cannot be looked at (vmap, torch.compile, a
+#: captured CUDA graph): of 6,000 boxes at random, regressions of either sign up to about 10 and σ from 0.05 to 30 bins,
+#: 99 in 100 are off by less than 0.0091 nats a pixel and the worst by 0.046, on average by 4e-4; an ordinary ridge,
+#: correlations of 0.999 at σ of 3 bins, by up to 0.0043. It is for training: 24 nodes take four times as long and are
+#: off by 0.0071 at worst there
 _BLIND = 12
 _HALVINGS = 200
 _MOST = 300  # rectangles a box, as a rule: beyond, and where they cannot be counted, it is taken in pieces
@@ -124,14 +128,8 @@ def _by_size(flat: Box) -> tuple[Tensor, Tensor]:
     return every[small], every[~small]
 
 
-def log_interval(low: Tensor, high: Tensor) -> Tensor:
-    """ln[Φ(high) − Φ(low)], low < high, elementwise, far out too."""
-    value, near = scaled_interval(low, high)
-    return value - 0.5 * near.square()
-
-
 def scaled_interval(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
-    """ln[Φ(high) − Φ(low)] + ½n² and n ≥ 0, how far the interval is from 0."""
+    """ln[Φ(high) − Φ(low)] + ½n² and n ≥ 0, how far the interval is from 0: low < high, elementwise, far out too."""
     mirrored = low + high < 0
     near, far = torch.where(mirrored, -high, low), torch.where(mirrored, -low, high)
     n = near.clamp(min=0)
@@ -504,11 +502,11 @@ def _shrunk(rise: Callable[[Tensor], Tensor], end: Tensor) -> Tensor:
 
 
 def _blind(box: Box, shape: _Shape, peak: _Peak) -> Tensor:
-    """As pieces, with no more cuts than at the peaks."""
+    """As pieces, with no more cuts than at the peaks: no more exact than said at `_BLIND`."""
     nodes, weights = _rule(_BLIND, box.low1)
     with torch.no_grad():
         still = _Peak(peak.u.detach().unsqueeze(-1), peak.v.detach().unsqueeze(-1))
-        own = replaced(shape.box, {name: each.unsqueeze(-1) for name, each in shape.box.tensors().items()})
+        own = replace(shape.box, **{name: each.unsqueeze(-1) for name, each in shape.box.tensors().items()})
         along = _Shape.of(own)
 
         def beside(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:

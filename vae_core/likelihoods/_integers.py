@@ -27,11 +27,15 @@ class IntegerMass(Mass):
         self.levels = levels
 
     def log_masses(self, k: Tensor, raw: Tensor, levels: int) -> Tensor:
+        self._of_these(levels)
+        return self._log_masses(k, raw)
+
+    def _of_these(self, levels: int) -> None:
+        """Raises ValueError where it is made for another number of levels than the data's."""
         if levels != self.levels:
             raise ValueError(
                 f"this {self.name} has {self.levels} levels, the data {levels}: make it with levels={levels}"
             )
-        return self._log_masses(k, raw)
 
     @abstractmethod
     def _log_masses(self, k: Tensor, raw: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ import torch
 
 from vae_core.likelihoods import _coupled_gaussian
 from vae_core.likelihoods._base import Card, Layout
-from vae_core.likelihoods._channels import COLOURS, COUPLED, INDEPENDENT, checked_channels
+from vae_core.likelihoods._channels import COLOURS, COUPLED, INDEPENDENT, checked_channels, no_oracle
 from vae_core.likelihoods._location_scale import BEYOND, LocationScale
 from vae_core.likelihoods._logspace import choose, choose_above
 from vae_core.likelihoods._parameters import as_it_is, probability
@@ -28,21 +28,38 @@ _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 _LOG_HALF_ROOT = _HALF_LOG_2PI - math.log(2)
 
 
-#: its own among the entries of the location-scale families' docstring
-_CHANNELS = """        channels: "independent" (the default) or "coupled": a full 3 x 3 covariance of each pixel's red,
-            green and blue, whose masses are integrals over the cube of their bins; D coefficients more among the
-            raw outputs, and σ is what the earlier channels leave of each. For data of three channels, with open
-            ends, and σ a number, shared, image or pixel (which a full covariance of its own for every pixel takes).
-"""
+#: its own in the location-scale families' docstring, each with what it goes before
+_OWN = {
+    "\n    Raw outputs:": """        channels: "independent" (the default) or "coupled": a full 3 x 3 covariance of each
+            pixel's red, green and blue, whose masses are integrals over the cube of their bins; D coefficients more
+            among the raw outputs, and σ is what the earlier channels leave of each. For data of three channels, with
+            open ends, and σ a number up to e^12, shared, image or pixel (which a full covariance of its own for every
+            pixel takes). A σ of the decoder's beyond e^12 counts as e^12 in masses.
+""",
+    "\n    Raises:\n": """
+    With coupled channels the coefficients, [..., D], stand between the location and ln σ: `raw(mean=…,
+    coefficients=…, sigma=…)`, or of sigma="pixel" `raw(mean=…, covariance=…)`, makes them.
+""",
+    '.\n    """': """;
+            channels that are neither word; channels="coupled" with sigma="optimal", with ends="renormalised" or with a
+            σ above e^12""",
+}
 
 
-def _documented(base: str) -> str:
-    before, raw, after = base.partition("\n    Raw outputs:")
-    return f"{before}{_CHANNELS}{raw}{after}" if raw else base
+def _documented(base: str | None) -> str | None:
+    """The location-scale families' docstring with `_OWN` in it; None where python -OO has left none. Raises ValueError
+    where it has no place for one of them any more."""
+    if base is None:
+        return None
+    said = f'{base.rstrip()}\n    """'  # the closing quotes are where the last sentence ends
+    for mark, own in _OWN.items():
+        place = said.index(mark)
+        said = said[:place] + own + said[place:]
+    return said.removesuffix('"""')
 
 
 class Gaussian(LocationScale):
-    __doc__ = _documented(LocationScale.__doc__ or "")
+    __doc__ = _documented(LocationScale.__doc__)
     card = Card(
         title="Gaussian",
         summary="Symmetric noise with light tails: squared error weighted by 1/(2σ²), and ln σ, the weight's price.",
@@ -75,6 +92,8 @@ class Gaussian(LocationScale):
                 raise ValueError(
                     "channels='coupled' has masses with open ends only: take ends='open', or channels='independent'"
                 )
+            if why := _coupled_gaussian.refusal_of_sigma(sigma):
+                raise ValueError(why)
             self.couples_channels, self.coupled_channels, self.closes_ends = True, COLOURS, False
 
     # -- with coupled channels ---------------------------------------------------------------------------------------
@@ -93,12 +112,12 @@ class Gaussian(LocationScale):
             return _coupled_gaussian.log_masses(self, k, raw, levels)
         return super().log_masses(k, raw, levels)
 
-    def log_masses_of(self, channel: Tensor, k: Tensor, raw: Tensor, levels: int) -> Tensor:
+    def log_masses_of(self, channel: int, k: Tensor, raw: Tensor, levels: int) -> Tensor:
         if self.couples_channels:
             return _coupled_gaussian.log_masses_of(self, channel, k, raw, levels)
         return super().log_masses_of(channel, k, raw, levels)
 
-    def masses_of(self, channel: Tensor, k: Tensor, raw: Tensor, levels: int) -> Tensor:
+    def masses_of(self, channel: int, k: Tensor, raw: Tensor, levels: int) -> Tensor:
         if self.couples_channels:
             return _coupled_gaussian.masses_of(self, channel, k, raw, levels)
         return super().masses_of(channel, k, raw, levels)
@@ -118,6 +137,17 @@ class Gaussian(LocationScale):
 
     def sigma_in_use(self, raw: Tensor) -> Tensor | None:
         return super().sigma_in_use(_coupled_gaussian.own(self, raw)[0] if self.couples_channels else raw)
+
+    def set_sigma(self, sigma: float | Tensor) -> None:
+        if self.couples_channels and (why := _coupled_gaussian.refusal_of_sigma(float(torch.as_tensor(sigma).max()))):
+            raise ValueError(why)
+        super().set_sigma(sigma)
+
+    def residual_statistic(self, x: Tensor, raw: Tensor) -> Tensor:
+        """Of coupled channels that of what the earlier ones leave of each, whose Gaussians' product the density is."""
+        if not self.couples_channels:
+            return super().residual_statistic(x, raw)
+        return self._statistic_of(_coupled_gaussian.residuals(self, x, raw), self.models)
 
     def raw(self, **parameters: Any) -> Tensor:
         """As of any location-scale family; where channels are coupled also `coefficients` [..., D]: of a pixel what
@@ -269,7 +299,10 @@ class Gaussian(LocationScale):
         return 0.5 * torch.log(statistic)
 
     def oracle(self, raw: Tensor) -> Any:
-        """The scipy distribution, elementwise [..., D], that it must agree with."""
+        """The scipy distribution, elementwise [..., D], that it must agree with. Raises ValueError where channels are
+        coupled, of which there is none elementwise."""
+        if why := no_oracle(self):
+            raise ValueError(why)
         from scipy import stats
 
         loc, log_scale = self._split(raw)

@@ -18,8 +18,8 @@ import torch
 
 from vae_core.likelihoods import _coupled_mixture
 from vae_core.likelihoods._base import Card, Layout
-from vae_core.likelihoods._channels import COLOURS, COUPLED, INDEPENDENT, checked_channels
-from vae_core.likelihoods._coupled_mixture import JOINT
+from vae_core.likelihoods._channels import COLOURS, COUPLED, INDEPENDENT, checked_channels, no_oracle
+from vae_core.likelihoods._coupled_mixture import JOINT, Mixture
 from vae_core.likelihoods._ends import RENORMALISED, checked_ends
 from vae_core.likelihoods._integers import IntegerMass
 from vae_core.likelihoods._parameters import Parameters, as_it_is, positive, probabilities, together
@@ -34,6 +34,8 @@ _LOG_FLOOR = -math.log(16)
 _LOG_CEILING = 60.0
 #: stands for ∞, and unlike it leaves a gradient of 0 and not NaN; at the widest s it is still e^9 scales away
 _OUTSIDE = 1e30
+#: scales beyond the last edge at which a logistic is an exponential to the last digit, and F = e^−600 a float64 still
+_FAR = 600.0
 
 
 class LogisticMixture(IntegerMass):
@@ -152,36 +154,50 @@ class LogisticMixture(IntegerMass):
         return torch.stack([parts[0], parts[1] - start, width, *parts[3:]], -3).flatten(-3)
 
     def _log_masses(self, k: Tensor, raw: Tensor) -> Tensor:
-        """F(b) − F(a) = (1 − e^{−(b−a)}) F(b) F(−a), which subtracts no near-equal numbers; here b − a = 1/s. The first
-        bin is F(b) alone and the last F(−a): their outer edges are a number so far out that its factor is 1."""
         if self.couples_channels:
             return _coupled_mixture.log_masses(self, k, raw)
-        return self.mixture_log_masses(k.to(raw.dtype).unsqueeze(-2), *self._split(raw))
-
-    def mixture_log_masses(self, k: Tensor, logits: Tensor, location: Tensor, log_scale: Tensor) -> Tensor:
-        """ln P(k) of mixtures: k [..., 1, D], the parameters as `_split` gives them, [..., n, D] -> [..., D]."""
+        k, mixture = k.to(raw.dtype).unsqueeze(-2), self._split(raw)
         if not self.open_ends:
-            log_weights, log_share, _ = self._shares(k, k + 1, 1.0, (logits, location, log_scale))
+            log_weights, log_share, _ = self._shares(k, k + 1, 1.0, mixture)
             return (log_weights + log_share).logsumexp(-2)
-        weighted = logits + self.component_log_masses(k, location, log_scale)
-        return weighted.logsumexp(-2) - logits.logsumexp(-2)
+        logits, location, log_scale = mixture
+        return self._component_log_masses(k, location, log_scale, onto=logits).logsumexp(-2) - logits.logsumexp(-2)
 
-    def component_log_masses(self, k: Tensor, location: Tensor, log_scale: Tensor) -> Tensor:
-        """ln of what each component has in the bin of k, with closed ends before division by what all levels have."""
+    def log_masses_of(self, channel: int, k: Tensor, raw: Tensor, levels: int) -> Tensor:
+        if not self.couples_channels:
+            return super().log_masses_of(channel, k, raw, levels)
+        self._of_these(levels)
+        return _coupled_mixture.log_masses_of(self, channel, k, raw.float() if raw.dtype.itemsize < 4 else raw)
+
+    def _mixture_log_masses(self, k: Tensor, mixture: Mixture) -> tuple[Tensor, Tensor]:
+        """ln P(k), [..., D], of what `_split` gives, k [..., 1, D]; and the `_component_log_masses` that it is of."""
+        if not self.open_ends:
+            log_weights, log_share, log_whole = self._shares(k, k + 1, 1.0, mixture)
+            return (log_weights + log_share).logsumexp(-2), log_share + log_whole
+        logits, location, log_scale = mixture
+        own = self._component_log_masses(k, location, log_scale)
+        return (logits + own).logsumexp(-2) - logits.logsumexp(-2), own
+
+    def _component_log_masses(
+        self, k: Tensor, location: Tensor, log_scale: Tensor, onto: Tensor | float = 0.0
+    ) -> Tensor:
+        """ln of what each component has in the bin of k, with closed ends before division by what all levels have.
+        `onto` begins the sum, which rounds by the order of its terms: a seed's training is repeated to the bit by it.
+
+        F(b) − F(a) = (1 − e^{−(b−a)}) F(b) F(−a), which subtracts no near-equal numbers; here b − a = 1/s. The first
+        bin is F(b) alone and the last F(−a): their outer edges are a number so far out that its factor is 1."""
         if not self.open_ends:
             _, log_share, log_whole = self._shares(k, k + 1, 1.0, (torch.zeros_like(location), location, log_scale))
-            return log_share + log_whole
+            return onto + log_share + log_whole
         first, last = (k == 0).to(location.dtype), (k == self.levels - 1).to(location.dtype)
         per_bin = torch.exp(-log_scale)
         above = (k + 1 + _OUTSIDE * last - location) * per_bin
         below = (location - (k - _OUTSIDE * first)) * per_bin
         logsigmoid = torch.nn.functional.logsigmoid
         inner = (1 - first - last) * torch.log(-torch.expm1(-per_bin))
-        return inner + logsigmoid(above) + logsigmoid(below)
+        return onto + inner + logsigmoid(above) + logsigmoid(below)
 
-    def _shares(
-        self, low: Tensor, high: Tensor, width: float, mixture: tuple[Tensor, Tensor, Tensor]
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def _shares(self, low: Tensor, high: Tensor, width: float, mixture: Mixture) -> tuple[Tensor, Tensor, Tensor]:
         """ln w_i, w_i ∝ π_i M_i with M_i what component i has in [0, K], ln of what it has in [low, high] over M_i, and
         ln M_i, each [..., n, D]; width = high − low, in units of a bin. Of each ln F(t) = min(t, 0) + ln F(|t|) in
         the shares the first parts, which may be large, are taken off as edges less edges."""
@@ -190,64 +206,80 @@ class LogisticMixture(IntegerMass):
         bottom, top = location.clamp(min=0), location.clamp(max=self.levels)
         rest = logsigmoid(location.abs() * per_bin) + logsigmoid((self.levels - location).abs() * per_bin)
         rest = rest + torch.log(-torch.expm1(-self.levels * per_bin))
-        log_whole = rest + (location - bottom + (top - location)) * per_bin
-        log_weights = (logits + log_whole).log_softmax(-2)
+        beyond = (location - bottom + (top - location)) * per_bin
+        log_weights = (logits + rest + beyond).log_softmax(-2)  # in this order, to repeat trained models to the bit
         linear = torch.minimum(high, location) - top + (bottom - torch.maximum(low, location))
         own = logsigmoid((low - location).abs() * per_bin) + logsigmoid((high - location).abs() * per_bin)
         own = own + torch.log(-torch.expm1(-width * per_bin))
-        return log_weights, linear * per_bin + (own - rest), log_whole
+        return log_weights, linear * per_bin + (own - rest), rest + beyond
 
-    def weights_of_shares(self, k: Tensor, mixture: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-        """w_i ∝ π_i M_i, [..., n, D]; k any levels [..., 1, D]."""
-        return self._shares(k, k + 1, 1.0, mixture)[0].exp()
+    def _at_least(self, mixture: Mixture) -> tuple[Tensor, Iterator[Tensor]]:
+        """Weights of the components, and P(k ≥ j) of each for j = 1 … K−1, one j after the other, all [..., n, D]; with
+        renormalised ends in float64."""
+        logits, location, log_scale = mixture
+        per_bin = torch.exp(-log_scale)
+        if self.open_ends:
+            return logits.softmax(-2), (torch.sigmoid((location - edge) * per_bin) for edge in range(1, self.levels))
+        like = torch.zeros_like(location[..., :1, :])
+        weights = self._shares(like, like + 1, 1.0, mixture)[0].exp().double()
+        return weights, self._closed_at_least(location.double(), per_bin.double())
 
-    def _at_least(self, raw: Tensor) -> Iterator[Tensor]:
-        """P(k ≥ j) with renormalised ends for j = 1 … K−1, each [..., D]."""
-        top = torch.full((), float(self.levels), dtype=raw.dtype, device=raw.device)
+    def _closed_at_least(self, location: Tensor, per_bin: Tensor) -> Iterator[Tensor]:
+        """1 − r_j F((j−m)/s)/F((K−m)/s), r_j = (1 − e^{−j/s})/(1 − e^{−K/s}): the factors of `_component_log_masses`
+        over those of all bins. r_j = r_1 + e^{−1/s} r_{j−1} subtracts nothing, so that s may be of any size."""
+        place = torch.minimum(location * per_bin, self.levels * per_bin + _FAR)
+        fall, one = torch.exp(-per_bin), torch.ones_like(place)
+        first = (
+            torch.expm1(-per_bin) / torch.expm1(-self.levels * per_bin) / torch.sigmoid(self.levels * per_bin - place)
+        )
+        ratio = first
         for edge in range(1, self.levels):
-            bins = float(self.levels - edge)
-            log_weights, log_share, _ = self._shares(top - bins, top, bins, self._split(raw))
-            yield (log_weights + log_share).logsumexp(-2).exp()
+            yield torch.addcmul(one, torch.sigmoid(torch.add(-place, per_bin, alpha=edge)), ratio, value=-1)
+            ratio = torch.addcmul(first, fall, ratio)
 
-    def mean(self, raw: Tensor) -> Tensor:
-        """Σ_{j=1}^{K−1} P(k ≥ j), one level at a time since there is no closed form: K−1 sigmoids a component."""
-        if self.couples_channels:
-            return _coupled_mixture.mean(self, raw)
-        if not self.open_ends:
-            total = torch.zeros_like(self._split(raw)[1][..., 0, :])
-            for at_least in self._at_least(raw):
-                total = total + at_least
-            return total
-        logits, location, log_scale = self._split(raw)
-        weights, per_bin = logits.softmax(-2), torch.exp(-log_scale)
-        total = torch.zeros_like(location)
-        for edge in range(1, self.levels):
-            total = total + torch.sigmoid((location - edge) * per_bin)
-        return (weights * total).sum(-2)
+    def _mean(self, mixture: Mixture) -> Tensor:
+        """Σ_{j=1}^{K−1} P(k ≥ j), [..., D], one level at a time since there is no closed form."""
+        weights, each = self._at_least(mixture)
+        total = torch.zeros_like(mixture[1])
+        for at_least in each:
+            total = total + at_least
+        return (weights * total.clamp(min=0)).sum(-2).to(mixture[1].dtype)
 
-    def sample(self, raw: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def _uniforms(self, like: Tensor, generator: torch.Generator | None) -> Tensor:
+        """The numbers that one `_draw` of the shape of `like` takes."""
+        shape = (2 if self.open_ends else 1, *like.shape)
+        return torch.rand(shape, generator=generator, dtype=like.dtype, device=like.device)
+
+    def _draw(self, mixture: Mixture, u: Tensor) -> Tensor:
         """A component, a logistic draw from it, the level whose bin holds it; with renormalised ends by the inverse of
-        the distribution function, over all levels."""
-        if self.couples_channels:
-            return _coupled_mixture.sample(self, raw, generator)
+        the distribution function, over all levels. [..., D]"""
         if not self.open_ends:
-            shape = self._split(raw)[1][..., 0, :].shape
-            v = torch.rand(shape, generator=generator, dtype=raw.dtype, device=raw.device)
-            level = torch.zeros_like(v)
-            for at_least in self._at_least(raw):
-                level += at_least > v
+            weights, each = self._at_least(mixture)
+            level = torch.zeros_like(u[0])
+            for at_least in each:
+                level += (weights * at_least).sum(-2) > u[0]
             return level
-        logits, location, log_scale = self._split(raw)
-        u = torch.rand((2, *logits[..., 0, :].shape), generator=generator, dtype=raw.dtype, device=raw.device)
+        logits, location, log_scale = mixture
         upto = logits.softmax(-2).cumsum(-2)[..., :-1, :]
         chosen = (u[0].unsqueeze(-2) > upto).sum(-2, keepdim=True)
-        eps = torch.finfo(raw.dtype).eps
-        noise = torch.logit(u[1].clamp(eps, 1 - eps))
+        noise = torch.logit(u[1], eps=torch.finfo(u.dtype).eps)
         drawn = location.gather(-2, chosen).squeeze(-2) + torch.exp(log_scale.gather(-2, chosen).squeeze(-2)) * noise
         return torch.floor(drawn).clamp(0, self.levels - 1)
 
+    def mean(self, raw: Tensor) -> Tensor:
+        return _coupled_mixture.mean(self, raw) if self.couples_channels else self._mean(self._split(raw))
+
+    def sample(self, raw: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        if self.couples_channels:
+            return _coupled_mixture.sample(self, raw, generator)
+        mixture = self._split(raw)
+        return self._draw(mixture, self._uniforms(mixture[1][..., 0, :], generator))
+
     def oracle(self, raw: Tensor) -> Any:
-        """ln P(k) of an independent formula, [..., D, K]: differences of scipy's tails, each on its smaller side."""
+        """ln P(k) of an independent formula, [..., D, K]: differences of scipy's tails, each on its smaller side.
+        Raises ValueError where channels are coupled."""
+        if why := no_oracle(self):
+            raise ValueError(why)
         import numpy as np
         from scipy import special, stats
 

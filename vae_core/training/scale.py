@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vae_core.data import VIEWS, Dataset
-from vae_core.likelihoods import Likelihood, Seen
+from vae_core.likelihoods import Likelihood, Seen, told
 from vae_core.numerics import progress
 from vae_core.numerics.maximum import highest
 from vae_core.objectives import Posterior
@@ -64,13 +64,16 @@ def fit_scale(
 
     Raises:
         ValueError: an unknown word for `by`, or another than the recipe's reading has; masses of floats; a σ that is no
-            number to be set; a family without a closed form, by residuals; data that are not [N, D] with N ≥ 1.
+            number to be set; a family without a closed form, by residuals; data that are not [N, D] with N ≥ 1;
+            a Dataset that is not in colour, of a family that couples colours.
     """
     if likelihood.models is not None:
         raise ValueError(f"{likelihood.name} is a stack of {likelihood.models} models: select one")
     k, levels = (data.train, data.levels) if isinstance(data, Dataset) else (data, levels)
     if k.ndim != 2 or not len(k):
         raise ValueError(f"training data must be [N, D] with N >= 1, given shape {list(k.shape)}: flatten the images")
+    if isinstance(data, Dataset):
+        told(likelihood, data.shape)  # whose channels, where it couples them, are in a data set's order
     by = _way(likelihood, by, levels)
     if levels is None and k.dtype != torch.bool and not k.is_floating_point():
         raise ValueError(f"training data are {k.dtype}: with integers 0..K-1 give levels=K")

@@ -19,6 +19,7 @@ import numpy as np
 
 from bench.statistics.boards import Board
 from bench.statistics.claims.contexts import Context, contexts, labels
+from bench.statistics.claims.once import once_of_all
 from bench.statistics.contests import BOOTSTRAP_SEED
 from bench.statistics.rows import Estimate, grouped
 from vae_core.statistics.pairs import Pairs, all_pairs
@@ -34,6 +35,7 @@ class Differs(StrEnum):
 
     NETWORK = "network"
     DATA = "data"
+    SETTINGS = "data and network settings"
     BOTH = "network and data"
 
 
@@ -77,14 +79,16 @@ class Comparison:
 
     @property
     def differs(self) -> Differs:
-        if self.one.data == self.other.data:
+        """By what was asked for, never by the words for it, which tell a network from others of its run alone."""
+        if self.one.has_data_of(self.other):
             return Differs.NETWORK
-        return Differs.DATA if self.one.network == self.other.network else Differs.BOTH
+        if self.one.kind != self.other.kind:
+            return Differs.BOTH
+        return Differs.DATA if self.one.settings == self.other.settings else Differs.SETTINGS
 
     @property
-    def of_one_size(self) -> bool:
-        """Whether their networks agree in all settings: those of one name may be of other sizes on other data."""
-        return self.one.settings == self.other.settings
+    def judged(self) -> bool:
+        return self.verdict not in (Verdict.UNJUDGED, Verdict.UNCOMPARED)
 
     @property
     def pairs(self) -> int:
@@ -105,12 +109,13 @@ class Carried:
 
     @property
     def judged(self) -> tuple[Comparison, ...]:
-        return tuple(one for one in self.comparisons if one.verdict not in (Verdict.UNJUDGED, Verdict.UNCOMPARED))
+        return tuple(one for one in self.comparisons if one.judged)
 
 
+@once_of_all
 def carried(boards: Sequence[Board]) -> tuple[Carried, ...]:
     """For every currency with two contexts or more; nothing for one with fewer. The same whatever the order of rows."""
-    found = sorted(contexts(boards), key=lambda context: (context.data, context.network))
+    found = sorted(contexts(boards), key=lambda context: (context.data, context.network.casefold(), context.settings))
     return tuple(
         _carried(own) for _, own in sorted(grouped(found, lambda context: context.currency).items()) if len(own) > 1
     )

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.grid.cell import number_text, short_name
+from bench.grid.cell import number_text
+from bench.grid.families.architectures import spoken
 from bench.grid.settings import KEYS, keys_of
 from bench.statistics.boards import Board
 from bench.statistics.rows import Row, by_family, grouped
@@ -21,7 +22,8 @@ class Context:
     """A data set with a network, and its ranked configurations."""
 
     data: str  # in words
-    network: str  # in words: what tells it from the others on the same data
+    network: str  # in words: what tells it from the others of its kind on the same data
+    kind: str  # of the network, by its name in a grid
     settings: str  # of the network, all of them
     currency: str
     unit: str
@@ -32,6 +34,10 @@ class Context:
     def name(self) -> str:
         return f"{self.data}, {self.network}"
 
+    def has_data_of(self, other: Context) -> bool:
+        """Whether both are of one data set, whatever the words."""
+        return (self.board.dataset, self.board.name) == (other.board.dataset, other.board.name)
+
 
 def contexts(boards: Sequence[Board]) -> Iterator[Context]:
     """Every data set with every network that something is ranked with; of one data set whose cells were scored on
@@ -40,16 +46,19 @@ def contexts(boards: Sequence[Board]) -> Iterator[Context]:
     for board in sorted(boards, key=lambda board: -board.images):
         for network, rows in grouped(board.ranked, lambda row: _text(_network(row))).items():
             best.setdefault((board.currency, board.name, board.dataset, network), (board, rows))
+    firsts = [(board, rows[0]) for board, rows in best.values()]
+    names, told = _names(firsts), _told_apart(firsts)
     for board, rows in best.values():
-        on_same = [_network(some[0]) for own, some in best.values() if own.name == board.name]
         alone = len({own.name for own in boards if own.currency == board.currency and own.data == board.data}) == 1
         data = board.data if alone else board.name
         twins = sorted({own.dataset for own in boards if own.currency == board.currency and own.name == board.name})
         if len(twins) > 1:  # files of one name in several folders
             data += f" ({twins.index(board.dataset) + 1})"
+        kind = _kind(rows[0])
         yield Context(
             data=data,
-            network=_words(_network(rows[0]), on_same),
+            network=_words(rows[0], names, told[board.currency, kind]),
+            kind=kind,
             settings=_text(_network(rows[0])),
             currency=board.currency,
             unit=board.unit,
@@ -71,14 +80,40 @@ def _surest(row: Row) -> tuple[int, str]:
 
 
 def _network(row: Row) -> dict[str, Any]:
-    return {key: row.settings[key] for key in NETWORK}
+    """The settings of a row's network; of one that was tuned its candidates."""
+    return {key: row.tuned.candidates.get(key, row.settings[key]) for key in NETWORK}
 
 
-def _words(network: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> str:
-    """A network's name, and what tells it from others of that name on the same data."""
-    alike = [other for other in others if other["network"] == network["network"]]
-    told = [key for key in NETWORK if key != "network" and len({_text(other[key]) for other in alike}) > 1]
-    return " ".join([short_name(str(network["network"])), *(f"{key}={_value(network[key])}" for key in told)])
+def _kind(row: Row) -> str:
+    """Networks of one kind differ in settings alone; where the network is tuned, those of the same candidates."""
+    return _text(_network(row)["network"])
+
+
+def _names(firsts: Sequence[tuple[Board, Row]]) -> dict[str, str]:
+    """What each network of a run is called, which no other is: of what would be called the same, such as files of one
+    name in several folders, each has its number."""
+    said = {name: spoken(name, board.scope.networks).said for board, row in firsts for name in row.networks}
+    twins = grouped(sorted(said), lambda name: said[name])
+    return {
+        name: f"{word} ({twins[word].index(name) + 1})" if len(twins[word]) > 1 else word for name, word in said.items()
+    }
+
+
+def _told_apart(firsts: Sequence[tuple[Board, Row]]) -> dict[tuple[str, str], list[str]]:
+    """By currency and kind of network: the settings in which those of the kind differ on one data set. They are said of
+    all of the kind, so that a network has the same words on all data."""
+    told: dict[tuple[str, str], set[str]] = {}
+    on_same = grouped(firsts, lambda one: (one[0].currency, _kind(one[1]), one[0].dataset, one[0].name))
+    for (currency, kind, *_), some in on_same.items():
+        differ = {key for key in NETWORK if len({_text(_network(row)[key]) for _, row in some}) > 1}
+        told.setdefault((currency, kind), set()).update(differ)
+    return {of: [key for key in NETWORK if key in differ] for of, differ in told.items()}
+
+
+def _words(row: Row, names: Mapping[str, str], told: Sequence[str]) -> str:
+    """A network's name, and what tells it from others of its kind."""
+    name = " or ".join(names[one] for one in row.networks) + " (tuned)" * ("network" in row.tuned.candidates)
+    return " ".join([name, *(f"{key}={_value(row.settings[key])}" for key in told)])
 
 
 def _value(value: Any) -> str:

@@ -6,15 +6,18 @@ import dataclasses
 import functools
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest.mock import Mock
 
 import pytest
 
 from bench.report import build, markdown, ranking_text
 from bench.report.tables.claims import carry as module
 from bench.report.tables.claims.carry import carry
-from bench.report.text.claims.carry import sentences
+from bench.report.text.claims.carry import sentences, short
 from bench.statistics.boards import boards
+from bench.statistics.claims import carry as statistics
 from bench.statistics.claims.carry import carried
+from bench.statistics.claims.contexts import contexts
 from bench.store import RunTables
 from tests.bench.report.page_reader import Element, read
 from tests.bench.report.runs import built, few, section
@@ -66,8 +69,9 @@ def test_a_page_of_one_context_does_not_ask(tmp_path: Path) -> None:
 def test_what_carries_over_is_said_first_with_its_interval(tmp_path: Path) -> None:
     (sentence,) = said(alike())
     assert sentence.replace("\u00a0", " ") == (
-        "To another network on the same data (digits: conv and mlp) the ranking carries over: τ = 1.00 [1.00, "
-        "1.00]; of 15 pairs of 6 likelihoods 15 surely keep their order, 0 surely turn round and 0 are open."
+        "To another network on the same data (digits: convolutional network and MLP) the ranking carries over: τ = "
+        "1.00 [1.00, 1.00]; of 15 pairs of 6 likelihoods 15 surely keep their order, 0 surely turn round and 0 are "
+        "open."
     )
     shown = section(built(alike(), tmp_path), "carry").text
     assert shown.index(QUESTION) < shown.index("the ranking carries over") < shown.index("A context is a data set")
@@ -77,7 +81,7 @@ def test_what_carries_over_is_said_first_with_its_interval(tmp_path: Path) -> No
 def test_networks_and_data_are_told_apart_and_what_turns_round_is_named() -> None:
     network, data, both = said(several())
     assert network.startswith(
-        "To another network on the same data (digits: conv and mlp) the ranking carries over in part"
+        "To another network on the same data (digits: convolutional network and MLP) the ranking carries over in part"
     )
     assert network.endswith("What turns round: gaussian σ=pixel and gaussian σ=shared.")
     assert data.startswith(
@@ -90,11 +94,34 @@ def test_networks_and_data_are_told_apart_and_what_turns_round_is_named() -> Non
 
 def test_networks_of_one_kind_and_two_sizes_are_not_called_the_same() -> None:
     tables = run({("digits", "mlp"): scores(), ("patches", "mlp"): scores()}, seeds=(0,))
-    assert said(tables)[0].startswith("To other data with the same network (mlp: digits and patches) the ranking")
+    assert said(tables)[0].startswith("To other data with the same network (MLP: digits and patches) the ranking")
     cells = tables.cells.assign(latent=[4 if name == "patches" else 16 for name in tables.cells["dataset"]])
     assert said(dataclasses.replace(tables, cells=cells))[0].startswith(
-        "To other data with a network of the same kind, but not always of the same size, (mlp: digits and patches) the"
+        "To other data with a network of the same kind in other settings (MLP: digits and patches) the ranking"
     )
+
+
+def test_one_network_of_several_on_one_data_set_is_the_same_on_the_other(tmp_path: Path) -> None:
+    """Digits with perceptrons of latent 10 and 16, patches with one of 10: three different statements."""
+    names = [("digits", "mlp"), ("digits", "conv"), ("patches", "mlp")]
+    tables = run(dict.fromkeys(names, scores()), seeds=(0,))
+    cells = tables.cells.assign(
+        latent=[16 if name == "conv" else 10 for name in tables.cells["network"]], network="mlp"
+    )
+    tables = dataclasses.replace(tables, cells=cells)
+    network, data, settings = (text.partition(" the ranking ")[0] for text in said(tables))
+    assert network == "To another network on the same data (digits: MLP latent=10 and MLP latent=16)"
+    assert data == "To other data with the same network (MLP latent=10: digits and patches)"
+    assert settings == (
+        "To other data with a network of the same kind in other settings (digits, MLP latent=16 and patches, MLP "
+        "latent=10)"
+    )
+    table = next(one for one in section(built(tables, tmp_path), "carry").all("table"))
+    assert [row.all("td")[0].text.strip() for row in table.all("tr")[1:]] == [
+        "network",
+        "data",
+        "data and network settings",
+    ]
 
 
 def test_the_pairs_that_turn_round_have_both_differences(shown: Element) -> None:
@@ -102,7 +129,12 @@ def test_the_pairs_that_turn_round_have_both_differences(shown: Element) -> None
     rows = [[cell.text.strip() for cell in (*row.all("th"), *row.all("td"))] for row in table.all("tr")[1:]]
     assert len(rows) == 1 + 15 + 14
     better, worse, one, lead, other, lag = rows[0]
-    assert (better, worse, one, other) == ("gaussian σ=shared", "gaussian σ=pixel", "digits, conv", "digits, mlp")
+    assert (better, worse, one, other) == (
+        "gaussian σ=shared",
+        "gaussian σ=pixel",
+        "digits, convolutional network",
+        "digits, MLP",
+    )
     assert all(by.startswith("0.") and "[0." in by for by in (lead, lag))
 
 
@@ -110,7 +142,7 @@ def test_too_little_to_compare_is_said_in_words(shown: Element) -> None:
     assert "2 likelihoods are ranked in both with all else alike, and an order needs 3" in shown.text
     tables = run({("digits", "mlp"): scores(), ("patches", "mlp"): scores()}, images={"digits": 40, "patches": 10})
     assert said(tables) == [
-        "To other data with the same network (mlp: digits and patches) the ranking is not judged: fewer than 20 test "
+        "To other data with the same network (MLP: digits and patches) the ranking is not judged: fewer than 20 test "
         "images, or blocks of them, in one of the two."
     ]
 
@@ -120,7 +152,29 @@ def test_the_terminal_says_it_in_two_lines() -> None:
     lines = block.splitlines()
     assert len(lines) <= 3
     assert max(map(len, lines)) <= 80
-    assert "turns round twice" in " ".join(lines) or "turns round 2 times" in " ".join(lines)
+    assert " ".join(lines) == (
+        "In 4 contexts of data and network, two at a time, the ranking carries over in part once, turns round 2 times "
+        "and is not compared 3 times; of 45 pairs 30 surely turn round."
+    )
+
+
+def test_the_terminal_counts_no_pairs_that_are_not_judged() -> None:
+    given = {("digits", "mlp"): scores(), ("digits", "conv"): scores(), ("patches", "mlp"): scores()}
+    (found,) = carried(boards(run(given, images={"digits": 40, "patches": 10}, seeds=(0,))))
+    assert sum(one.pairs for one in found.comparisons) > 15, "those of the ones that are not judged"
+    assert short(found) == (
+        "In 3 contexts of data and network, two at a time, the ranking carries over once and is not judged 2 times; of "
+        "15 pairs 0 surely turn round."
+    )
+
+
+def test_page_and_terminal_compare_contexts_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    looked = Mock(wraps=contexts)
+    monkeypatch.setattr(statistics, "contexts", looked)
+    ranked = boards(alike())
+    build(alike(), tmp_path / "index.html", ranked)
+    assert "In 2 contexts" in ranking_text(alike(), ranked=ranked)
+    assert looked.call_count == 1
 
 
 def test_the_summary_has_the_sentences() -> None:

@@ -414,7 +414,7 @@ LEAKS: dict[type[Likelihood], Refused] = {
     # memory
     RunningMean: Refused((EACH, DOUBLE, ALONE, STATE), ("table", "alone", "state")),
     CountsCalls: Refused((ONE, DRAWS, STATE), ("alone", "state")),
-    ModuleRemembers: Refused((EACH, ONE, DOUBLE, ALONE, STATE, PARTS), ("alone", "state")),
+    ModuleRemembers: Refused((EACH, ONE, DOUBLE, ALONE, STATE, PARTS), ("sums", "table", "alone", "state")),
     ClosureCounts: Refused((EACH, ONE, STACK, ALONE, STATE), ("sums", "table", "alone", "state")),
     CachedByAddress: Refused((STATE,), ("state",), at_least=True),
     FileCounts: Refused((EACH, ONE, DOUBLE, STACK, ALONE), ("sums", "table", "alone")),

@@ -1,4 +1,4 @@
-"""A family that couples the channels of a pixel, and three that do it wrongly; as a plug-in would be written."""
+"""A family that couples the channels of a pixel, and some that do it wrongly; as a plug-in would be written."""
 
 from __future__ import annotations
 
@@ -78,6 +78,15 @@ class GivesMore(Coupled):
         grey = by_channel(self, k.to(raw.dtype) / self.levels)
         before = torch.cat([torch.zeros_like(grey[..., :1, :]), grey[..., :-1, :]], -2)
         return super()._log_masses(k, raw) + 0.01 * from_channels(self, before)
+
+
+class SecondPixel(Coupled):
+    """Masses that sum to more than one in every pixel but the first."""
+
+    def _log_masses(self, k: Tensor, raw: Tensor) -> Tensor:
+        more = torch.full_like(by_channel(self, k.to(raw.dtype)), 0.01)
+        more[..., 0] = 0
+        return super()._log_masses(k, raw) + from_channels(self, more)
 
 
 class Unordered(Coupled):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.vae_core.likelihoods.coupled import Coupled, GivesMore, LooksAhead, NextPixel, Unordered
+from tests.vae_core.likelihoods.coupled import Coupled, GivesMore, LooksAhead, NextPixel, SecondPixel, Unordered
 from vae_core import laws, likelihoods
 from vae_core.data import Dataset
 from vae_core.evaluate import Scoring, assess
@@ -30,11 +30,40 @@ def test_a_family_that_couples_channels_obeys_the_laws() -> None:
         (NextPixel, "changes with the levels of later channels or other pixels"),
         (GivesMore, "they sum to 1.0"),
         (Unordered, "standard\\s+errors off"),
+        (SecondPixel, "they sum to 1.0"),
     ],
 )
 def test_one_that_does_it_wrongly_is_refused(family: type[Likelihood], law: str) -> None:
     with pytest.raises(laws.LawBroken, match=law):
         laws.check(family)
+
+
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize(
+    ("family", "options"),
+    [
+        ("gaussian", {"sigma": "pixel"}),
+        ("categorical", {"levels": 5}),
+        ("gaussian", {"sigma": "pixel", "channels": "coupled"}),
+        ("logistic_mixture", {"levels": 5, "channels": "joint"}),
+    ],
+)
+def test_masses_of_some_levels_are_those_of_one_level_after_the_other(family: str, options: Any, last: bool) -> None:
+    """The other channels of a pixel held at the image's own levels; of one model, and of two side by side."""
+    lik = likelihoods.make(family, shape=(3, 1, 2), validate_args=False, **options)
+    lik.channels_last = last
+    generator = torch.Generator().manual_seed(0)
+    raw, k = torch.randn(2, 4, lik.outputs(6), generator=generator), torch.randint(5, (4, 6), generator=generator)
+    some = torch.tensor([0, 4, 2])
+    expected = torch.empty(2, 4, 3, 6)
+    for m, n, s, d in itertools.product(range(2), range(4), range(3), range(6)):
+        given = k[n].clone()
+        given[d] = some[s]
+        expected[m, n, s, d] = lik.log_masses(given, raw[m, n], 5)[d]
+    torch.testing.assert_close(lik.log_level_masses(some, k, raw[0], 5), expected[0], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(lik.level_masses(some, k, raw[1], 5), expected[1].exp(), rtol=1e-4, atol=1e-6)
+    both = likelihoods.stack([lik, lik])
+    torch.testing.assert_close(both.log_level_masses(some, k[None], raw, 5), expected, rtol=1e-4, atol=1e-5)
 
 
 def likelihood_of(shape: tuple[int, int, int]) -> Any:

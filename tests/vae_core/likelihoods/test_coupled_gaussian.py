@@ -13,7 +13,7 @@ from scipy import optimize, special, stats
 
 from vae_core import likelihoods
 from vae_core.likelihoods import _coupled_gaussian, _cube, _small_cube
-from vae_core.likelihoods._cube import log_interval
+from vae_core.likelihoods.gaussian import Gaussian, _documented
 
 DIAGONAL, SHARED = ((0, 0), (1, 1), (2, 2)), ((0, 1), (0, 2), (1, 2))
 
@@ -111,11 +111,8 @@ def test_conditioning_on_the_middle_of_a_bin_is_something_else() -> None:
         mean = np.array([8.0, 8.0, 8.5]) / 16
         probability[k] = found(mean, cov, (*k, 8), levels) - found(mean, cov, (8, 8, 8), levels)
     sd = 0.3 * math.sqrt(1 - rho**2)
-    middle = log_interval(
-        torch.tensor([(8 - (8 + rho * 0.5)) / sd, (7 - (8 + rho * 0.5)) / sd], dtype=torch.float64),
-        torch.tensor([(9 - (8 + rho * 0.5)) / sd, (8 - (8 + rho * 0.5)) / sd], dtype=torch.float64),
-    )
-    approximate = float(middle[1] - middle[0])
+    own, below, above = (stats.norm.cdf((edge - 8 - rho * 0.5) / sd) for edge in (8, 7, 9))
+    approximate = math.log((own - below) / (above - own))
     assert abs(approximate - (probability[8, 7])) > 0.3
 
 
@@ -274,13 +271,12 @@ def test_the_closed_form_is_within_its_bound_at_the_corners_of_where_it_is_used(
 def test_masses_for_sums_are_the_masses_but_for_what_is_next_to_none(channel: int) -> None:
     lik = made(levels=256)
     raw = lik.raw(**around(6)).unsqueeze(-2)
-    dims, levels = torch.tensor([channel]), torch.arange(256)
     k = torch.full((6, 256, 3), 128)
-    k[..., channel] = levels
+    k[..., channel] = torch.arange(256)
     exact = lik.log_masses(k, raw, 256)[..., channel : channel + 1].exp()
-    found = lik.masses_of(dims, k, raw, 256)
+    found = lik.masses_of(channel, k, raw, 256)
     torch.testing.assert_close(found, exact, rtol=1e-9, atol=1e-19)
-    torch.testing.assert_close(lik.log_masses_of(dims, k, raw, 256).exp(), exact)
+    torch.testing.assert_close(lik.log_masses_of(channel, k, raw, 256).exp(), exact)
     assert (found == 0).any()
 
 
@@ -292,11 +288,48 @@ def test_where_numbers_cannot_be_looked_at_it_is_the_same_but_for_the_rule() -> 
     torch.testing.assert_close(mapped, lik.log_mass(k, raw, 17), rtol=1e-4, atol=1e-4)
 
 
+def unseen(lik: Any, k: torch.Tensor, raw: torch.Tensor) -> torch.Tensor:
+    """By how much ln P is off where numbers cannot be looked at, nats a pixel."""
+    parts = zip(k.split(500), raw.split(500), strict=True)
+    mapped = torch.cat([torch.func.vmap(lambda k, r: lik.log_mass(k, r, 256))(*each) for each in parts])
+    return (mapped - lik.log_mass(k, raw, 256)).abs()
+
+
+def test_there_the_rule_is_off_by_no_more_than_is_said_of_it() -> None:
+    """At the places above, and where one channel of 0.145 bins follows one of 2 or 4.7 bins by -3.9."""
+    lik, given = made(levels=256), []
+    for bins in ((100, 120, 140), (0, 0, 0), (255, 255, 255), (255, 0, 3), (7, 255, 0)):
+        middle = np.array(bins) + 0.5
+        for sigma, rho, off in PLACES.values():
+            cov = torch.tensor(covariance(tuple(s / 256 for s in sigma), rho))[None]
+            given.append((bins, lik.raw(mean=torch.tensor((middle + off) / 256), covariance=cov)))
+        for place, off in itertools.product(range(3), [(0, 0, 0), (0.4, 0.3, -0.2), (3, 1, 0), (-4, 2, 0.3)]):
+            phi, own = -3.9 * torch.eye(3, dtype=torch.float64)[place], torch.tensor([4.7, 2.0, 0.145]) / 256
+            given.append((bins, lik.raw(mean=torch.tensor((middle + off) / 256), coefficients=phi, sigma=own)))
+    found = unseen(lik, torch.tensor([bins for bins, _ in given]), torch.stack([raw for _, raw in given]))
+    assert 0.0030 < float(found.max()) < 0.0045
+
+
+def test_nor_is_it_of_boxes_at_random() -> None:
+    rng, n, lik = np.random.default_rng(0), 6000, made(levels=256)
+    sigma = np.exp(rng.uniform(math.log(0.05), math.log(30), (n, 3)))
+    phi = rng.normal(size=(n, 3)) * rng.choice([0.3, 1, 4], (n, 1))
+    off = rng.normal(size=(n, 3)) * rng.choice([0.3, 1, 3], (n, 1))
+    k = rng.choice([0, 7, 128, 255], (n, 3))
+    given = {"mean": (k + 0.5 + off) / 256, "coefficients": phi, "sigma": sigma / 256}
+    found = unseen(lik, torch.tensor(k), lik.raw(**{name: torch.tensor(each) for name, each in given.items()}))
+    assert float(found.max()) < 0.047
+    assert float(found.quantile(0.99)) < 0.0095
+    assert float(found.mean()) < 4.5e-4
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
         ({"sigma": "optimal"}, "take sigma='shared'"),
         ({"ends": "renormalised"}, "take ends='open'"),
+        ({"sigma": 162_755.0}, r"sigma=162755 is above 162755 \(e\^12\) of the data's range.*: give one below"),
+        ({"sigma": 10**7}, "sigma=1e\\+07 is above"),
         ({"channels": "full"}, r"channels='full' is unknown \(allowed: independent, coupled\)"),
     ],
 )
@@ -308,6 +341,68 @@ def test_what_it_cannot_be_made_of_is_refused_in_a_sentence(options: dict[str, A
 
 def test_a_covariance_that_is_none_is_refused() -> None:
     lik = made(levels=17)
-    for wrong, words in ((torch.eye(3), "one a pixel"), (-torch.eye(3)[None], "positive definite")):
+    tiny = 1e-9 * torch.eye(3, dtype=torch.float64)[None]
+    tiny[0, 0, 1] = 4e-10  # whose mirror image is 0
+    uneven = torch.tensor([[1e-8, 2e-6, 0], [1e-6, 1e-2, 0], [0, 0, 1.0]])[None]
+    for wrong, words in (
+        (torch.eye(3), "one a pixel"),
+        (-torch.eye(3)[None], "positive definite"),
+        (tiny, "symmetric"),
+        (uneven, "symmetric"),
+    ):
         with pytest.raises(ValueError, match=words):
             lik.raw(mean=torch.zeros(3), covariance=wrong)
+
+
+@pytest.mark.parametrize("size", [1e-7, 1.0, 1e6])
+def test_a_covariance_that_is_symmetric_but_for_rounding_is_taken_at_any_size(size: float) -> None:
+    cov = torch.tensor(covariance((0.3, 0.02, 1.0), (0.9, -0.5, -0.3)) * size, dtype=torch.float32)
+    cov[0, 1] *= 1 + 1e-6
+    lik = made()
+    assert lik.raw(mean=torch.zeros(3), covariance=cov[None]).shape == (9,)
+
+
+@pytest.mark.parametrize(
+    ("sigma", "what"), [("shared", "one learned scalar"), ("image", "one number an image"), (0.1, "a number")]
+)
+def test_a_covariance_beside_another_sigma_is_refused_with_what_to_do(sigma: Any, what: str) -> None:
+    lik = made(sigma=sigma)
+    with pytest.raises(ValueError, match=rf"here σ is {what}.*: take sigma='pixel', or give coefficients") as caught:
+        lik.raw(mean=torch.zeros(3), covariance=torch.eye(3)[None])
+    assert len(str(caught.value)) <= 300
+    given = {"sigma": torch.full((1,), 0.1)} if sigma == "image" else {}
+    lik.raw(mean=torch.zeros(3), coefficients=0.0, **given)  # as it says
+
+
+def test_no_sigma_is_held_at_another_without_a_word() -> None:
+    """Beyond e^12 a number is refused, wherever it is given; a decoder's is in the density and in draws what it is."""
+    with pytest.raises(ValueError, match=r"sigma=1e\+06 is above 162755"):
+        made(sigma="shared").set_sigma(1e6)
+    with pytest.raises(ValueError, match="sigma=200000 is above 162755"):
+        made().raw(mean=torch.zeros(3), coefficients=0.0, sigma=2e5)
+    with pytest.raises(ValueError, match="is above 162755"):
+        made().raw(mean=torch.zeros(3), covariance=1e11 * torch.eye(3)[None])
+    lik, plain = made(), likelihoods.make("gaussian", sigma="pixel")
+    raw = torch.cat([torch.zeros(6), torch.full((3,), 14.0)]).expand(2000, -1)
+    x = torch.rand(2000, 3, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(lik.log_prob(x, raw), plain.log_prob(x, raw[:, 3:]))
+    draws = lik.sample(raw, torch.Generator().manual_seed(0))
+    assert float(draws.std()) == pytest.approx(math.exp(14), rel=0.05)
+    assert torch.isfinite(lik.log_mass(torch.zeros(2000, 3).long(), raw, 17)).all()
+
+
+def test_it_has_no_oracle_of_each_dimension() -> None:
+    mixture: Any = likelihoods.make("logistic_mixture", levels=8, channels="joint", shape=(3, 1, 1))
+    for lik in (made(), mixture):
+        with pytest.raises(ValueError, match=r"has no oracle, a distribution of each dimension alone") as caught:
+            lik.oracle(torch.zeros(1, lik.outputs(3)))
+        assert len(str(caught.value)) <= 300
+
+
+def test_its_docstring_says_what_it_adds_or_is_none() -> None:
+    said = Gaussian.__doc__ or ""
+    assert "coefficients, [..., D], stand between the location and ln σ" in said
+    assert 'sigma="optimal" with ends="renormalised";\n            channels that are neither word' in said
+    assert _documented(None) is None
+    with pytest.raises(ValueError, match="substring not found"):
+        _documented("another docstring")

@@ -11,6 +11,7 @@ import pytest
 import torch
 from scipy import special
 
+from tests.tensor_counts import Operators
 from tests.vae_core.likelihoods.cases import Case, cases
 from vae_core import likelihoods
 from vae_core.laws import setting
@@ -173,7 +174,7 @@ def test_the_mean_of_many_levels_is_within_what_is_said_of_the_sum_over_all(
         walk = _coupled_mixture._Walk(lik, own)
         for channel in range(2):
             walk.go_on(k[likely[some], channel].double().unsqueeze(-1))
-        blue[some] = _coupled_mixture._mean(lik, walk.mixture())[:, 0]
+        blue[some] = lik._mean(walk.mixture())[:, 0]
     expected = [(red * every).sum(), (pair * k[:, 1]).sum(), (pair[likely] * blue).sum() / pair[likely].sum()]
     off = (lik.mean(raw)[0] - torch.stack(expected)).abs()
     assert off[0] < 1e-6
@@ -198,6 +199,73 @@ def test_the_mean_without_coefficients_is_that_of_independent_channels(ends: str
     }
     found = coupled.mean(coupled.raw(**given, coefficients=torch.zeros_like(scale)))
     torch.testing.assert_close(found, plain.mean(plain.raw(**given)), rtol=0, atol=2e-3)
+
+
+@pytest.mark.parametrize("channels", ["independent", "coupled", "joint"])
+@pytest.mark.parametrize("levels", [5, 256])
+@pytest.mark.parametrize("bins", [0.5, 80.0, 1e6, 1e14, 1e22])
+def test_with_renormalised_ends_the_mean_and_draws_hold_for_scales_of_any_size(
+    channels: str, levels: int, bins: float
+) -> None:
+    """Against the sum over all levels: of a component within, and of ones half a range and many scales beyond the ends,
+    where what lies within is a difference of numbers that are near each other, or vanish. Without coefficients, so
+    that every channel has its sum to itself."""
+    lik = likelihoods.make("logistic_mixture", levels=levels, components=1, channels=channels, ends="renormalised")
+    lik.shape, scale = (3, 1, 1), bins / levels
+    mean = torch.tensor([0.4, -0.5, 1.5, -1000 * scale, 1 + 1000 * scale], dtype=torch.float64)
+    given = {
+        name: torch.full((5, 1, 3), value, dtype=torch.float64) for name, value in (("weights", 1), ("scale", scale))
+    }
+    given["mean"] = mean.reshape(-1, 1, 1).expand(-1, -1, 3)
+    more = {} if channels == "independent" else {"coefficients": torch.zeros(5, 1, 3, dtype=torch.float64)}
+    raw = lik.raw(**given, **more)
+    k = torch.arange(levels).reshape(-1, 1, 1).expand(-1, 5, 3)
+    masses = lik.log_masses(k, raw.expand(levels, -1, -1), levels).exp()
+    expected = (masses * k).sum(0)
+    torch.testing.assert_close(lik.mean(raw), expected, rtol=1e-7, atol=1e-9 * levels)
+    spread = ((masses * k.square()).sum(0) - expected.square()).clamp(min=0).sqrt()
+    draws = lik.sample(raw.expand(1_000, -1, -1), torch.Generator().manual_seed(0)).mean(0)
+    assert ((draws - expected).abs() <= 5 * spread / math.sqrt(1_000) + 1e-6).all()
+
+
+@pytest.mark.parametrize("ends", ["open", "renormalised"])
+def test_a_component_s_mass_is_computed_once_and_of_the_channels_that_are_needed(ends: str) -> None:
+    """Told by `expm1`, of which each pass of the components takes as many: one pass a channel, and for one channel
+    alone those of the earlier ones where they tell which component it was."""
+    levels, k = 17, torch.zeros(1, 3, dtype=torch.long)
+
+    def taken(channels: str, of: int | None = None) -> int:
+        lik = likelihoods.make("logistic_mixture", levels=levels, channels=channels, ends=ends, shape=(3, 1, 1))
+        raw = torch.zeros(1, lik.outputs(3))
+        with Operators() as counted:
+            _ = lik.log_masses(k, raw, levels) if of is None else lik.log_masses_of(of, k, raw, levels)
+        return counted.by_name["aten.expm1.default"]
+
+    one = taken("independent")
+    assert one > 0
+    assert [taken("coupled"), taken("joint")] == [3 * one, 3 * one]
+    assert [taken("coupled", channel) for channel in range(3)] == [one, one, one]
+    assert [taken("joint", channel) for channel in range(3)] == [one, 2 * one, 3 * one]
+
+
+@pytest.mark.parametrize("channels", ["independent", "coupled", "joint"])
+@pytest.mark.parametrize("ends", ["open", "renormalised"])
+@pytest.mark.parametrize("last", [False, True])
+def test_masses_of_one_channel_are_those_of_all(channels: str, ends: str, last: bool) -> None:
+    lik = likelihoods.make(
+        "logistic_mixture", levels=17, channels=channels, ends=ends, shape=(3, 2, 2), validate_args=False
+    )
+    lik.channels_last = last
+    generator = torch.Generator().manual_seed(0)
+    raw, k = torch.randn(4, lik.outputs(12), generator=generator), torch.randint(17, (4, 12), generator=generator)
+    every = lik.log_masses(k, raw, 17)
+    for channel in range(3):
+        own = every[:, channel::3] if last else every[:, 4 * channel : 4 * (channel + 1)]
+        assert torch.equal(lik.log_masses_of(channel, k, raw, 17), own)
+        half = raw.bfloat16()
+        assert torch.equal(lik.log_masses_of(channel, k, half, 17), lik.log_masses_of(channel, k, half.float(), 17))
+    with pytest.raises(ValueError, match="has 17 levels, the data 16: make it with levels=16"):
+        lik.log_masses_of(0, k, raw, 16)
 
 
 @OF_PAPER

@@ -63,6 +63,67 @@ def test_by_residuals_it_is_scipys_maximum_likelihood_scale(family: str) -> None
         assert sigma_of(lik) == pytest.approx(expected, rel=1e-3)
 
 
+COEFFICIENTS = (0.8, -0.4, 0.6)
+
+
+def of_colours(z: torch.Tensor) -> torch.Tensor:
+    """Raw outputs of two pixels: means of 0.5, and how green moves with red, blue with red and blue with green."""
+    phi = torch.tensor(COEFFICIENTS).repeat_interleave(2)
+    return torch.cat([torch.full((6,), 0.5), phi]).expand(*z.shape[:-1], -1)
+
+
+def colours(sigma: float, count: int = 4000) -> torch.Tensor:
+    """Draws of that, [N, 6], as the Gaussian says, by numpy."""
+    red, green, blue = sigma * np.random.default_rng(3).standard_normal((3, count, 2))
+    green = green + COEFFICIENTS[0] * red
+    blue = blue + COEFFICIENTS[1] * red + COEFFICIENTS[2] * green
+    return torch.as_tensor(0.5 + np.concatenate([red, green, blue], -1), dtype=torch.float32)
+
+
+@pytest.mark.parametrize("sigma", [0.03, 0.4])
+def test_of_coupled_channels_by_residuals_it_is_what_the_earlier_ones_leave(sigma: float) -> None:
+    """Where no other σ has a higher density, and not the spread about the mean, which is wider."""
+    lik: Any = likelihoods.make("gaussian", sigma="shared", channels="coupled", shape=(3, 1, 2))
+    x, raw = colours(sigma), of_colours(torch.zeros(4000, 1))
+    fit_scale(lik, x, encode, of_colours, by="residuals")
+    here = float(lik.sigma_in_use(raw))
+    assert here == pytest.approx(sigma, rel=0.02)
+    assert float((x - 0.5).std()) > 1.15 * here
+    score = lik.log_prob(x, raw).sum(dtype=torch.float64)
+    for factor in (0.98, 1.02):
+        lik.set_sigma(here * factor)
+        assert lik.log_prob(x, raw).sum(dtype=torch.float64) < score
+
+
+def test_of_a_data_set_in_colour_its_own_order_of_channels_counts() -> None:
+    """Whose channel is fastest, whatever the likelihood was told: raw outputs are in that order too."""
+    k = (colours(0.1, 500).double() * 64).floor().clamp(0, 63).long()
+    splits = [k.reshape(-1, 3, 1, 2).permute(0, 2, 3, 1).numpy()] * 3
+
+    def decode(z: torch.Tensor) -> torch.Tensor:
+        phi = torch.tensor(COEFFICIENTS).repeat(2)
+        return torch.cat([torch.full((6,), 0.5), phi]).expand(*z.shape[:-1], -1)
+
+    for by in ("residuals", "masses"):
+        lik: Any = likelihoods.make("gaussian", sigma="shared", channels="coupled", shape=(3, 1, 2))
+        fit_scale(lik, Dataset.from_arrays("colours", 64, *splits), encode, decode, by=by)
+        assert lik.channels_last
+        assert float(lik.sigma_in_use(torch.zeros(1, 12))) == pytest.approx(0.1, rel=0.05)
+    grey = Dataset.from_arrays("grey", 64, *(split[..., 0] for split in splits))
+    with pytest.raises(ValueError, match="these data have 1 channel: take channels='independent'"):
+        fit_scale(lik, grey, encode, decode)
+
+
+def test_of_coupled_channels_the_two_ways_agree_where_levels_are_many() -> None:
+    k = (colours(0.05, 400) * 256).floor().clamp(0, 255).long()
+    found = []
+    for by in ("residuals", "masses"):
+        lik: Any = likelihoods.make("gaussian", sigma="shared", channels="coupled", shape=(3, 1, 2), levels=256)
+        fit_scale(lik, k, encode, of_colours, by=by, levels=256)
+        found.append(float(lik.sigma_in_use(torch.zeros(1, 12))))
+    assert found[0] == pytest.approx(found[1], rel=2e-3)
+
+
 def test_the_two_ways_differ_where_pixels_are_exact() -> None:
     """All images alike, and decoded exactly: a mass is 1 at any narrow σ, while dequantised residuals spread over their
     bin."""

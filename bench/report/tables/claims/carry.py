@@ -89,7 +89,6 @@ def _carry(found: Carried) -> Carry:
 
 
 def _line(one: Comparison) -> Line:
-    judged = not why(one)
     return Line(
         between=between(one),
         differs=str(one.differs),
@@ -99,9 +98,9 @@ def _line(one: Comparison) -> Line:
         tau=tau(one),
         interval=interval(one),
         shared=one.shared,
-        kept=str(one.kept) if judged else NOTHING,
-        turned=str(len(one.turned)) if judged else NOTHING,
-        open=str(one.open) if judged else NOTHING,
+        kept=str(one.kept) if one.judged else NOTHING,
+        turned=str(len(one.turned)) if one.judged else NOTHING,
+        open=str(one.open) if one.judged else NOTHING,
     )
 
 

@@ -9,13 +9,13 @@ from markupsafe import Markup
 
 from bench.report.numbers import NOTHING, listed, number, several
 from bench.statistics.claims.carry import FEWEST, MOST, MOST_CONTEXTS, Carried, Comparison, Differs, Verdict
-from bench.statistics.rows import grouped
-from vae_core.statistics.intervals import FEWEST_IMAGES
+from bench.statistics.rows import Withheld, grouped
 
 DIGITS = 2  # of τ
 TO = {
     Differs.NETWORK: "To another network on the same data",
     Differs.DATA: "To other data with the same network",
+    Differs.SETTINGS: "To other data with a network of the same kind in other settings",
     Differs.BOTH: "To another network and other data",
 }
 SAID = {Verdict.UNJUDGED: "is not judged", Verdict.UNCOMPARED: "is not compared", Verdict.OPEN: "is left open"}
@@ -27,14 +27,8 @@ def sentences(found: Carried) -> Iterator[Markup]:
     ways = grouped(found.comparisons, lambda one: one.differs)
     for way in Differs:
         if some := ways.get(way):
-            yield Markup("{} {}").format(_to(way, some), _one(some[0]) if len(some) == 1 else _several(some))
+            yield Markup("{} {}").format(TO[way], _one(some[0]) if len(some) == 1 else _several(some))
     yield from _left(found)
-
-
-def _to(way: Differs, some: Sequence[Comparison]) -> str:
-    if way is Differs.DATA and not all(one.of_one_size for one in some):
-        return "To other data with a network of the same kind, but not always of the same size,"
-    return TO[way]
 
 
 def short(found: Carried) -> str:
@@ -45,22 +39,20 @@ def short(found: Carried) -> str:
         for verdict in Verdict
         if counts[verdict]
     ]
-    turned = sum(len(one.turned) for one in found.comparisons)
-    pairs = sum(one.pairs for one in found.comparisons)
+    turned = sum(len(one.turned) for one in found.judged)
+    pairs = sum(one.pairs for one in found.judged)
     judged = f"; of {several(pairs, 'pair')} {turned} surely {'turns' if turned == 1 else 'turn'} round" * bool(pairs)
     whole = several(len(found.contexts), "context")
     return f"In {whole} of data and network, two at a time, the ranking {listed(parts)}{judged}."
 
 
 def between(one: Comparison) -> str:
-    """'digits: conv and mlp', 'mlp: digits and patches', 'digits, conv and patches, mlp'."""
-    match one.differs:
-        case Differs.NETWORK:
-            return f"{one.one.data}: {one.one.network} and {one.other.network}"
-        case Differs.DATA:
-            return f"{one.one.network}: {one.one.data} and {one.other.data}"
-        case _:
-            return f"{one.one.name} and {one.other.name}"
+    """'digits: MLP and ResNet', 'MLP: digits and patches', 'digits, MLP and patches, ResNet'."""
+    if one.differs is Differs.NETWORK:
+        return f"{one.one.data}: {one.one.network} and {one.other.network}"
+    if one.one.network == one.other.network:
+        return f"{one.one.network}: {one.one.data} and {one.other.data}"
+    return f"{one.one.name} and {one.other.name}"
 
 
 def tau(one: Comparison) -> str:
@@ -76,7 +68,7 @@ def interval(one: Comparison) -> str:
 def why(one: Comparison) -> str:
     """Why two contexts are not judged, or not compared; '' where they are."""
     if one.verdict is Verdict.UNJUDGED:
-        return f"fewer than {FEWEST_IMAGES} test images, or blocks of them, in one of the two"
+        return f"{Withheld.FEW_IMAGES}, in one of the two"
     if one.verdict is not Verdict.UNCOMPARED:
         return ""
     if one.shared >= FEWEST:
@@ -115,7 +107,7 @@ def _several(some: Sequence[Comparison]) -> Markup:
     counts = Counter(one.verdict for one in some)
     parts = [Markup("<b>{}</b> in {}").format(_verb(one), counts[one]) for one in Verdict if counts[one]]
     text = Markup("the ranking {} of {} comparisons").format(Markup(listed(list(map(str, parts)))), len(some))
-    judged = [one for one in some if not why(one)]
+    judged = [one for one in some if one.judged]
     if judged:
         low, high = (number(pick(one.tau for one in judged), DIGITS) for pick in (min, max))
         turned = sum(len(one.turned) for one in judged)
@@ -150,6 +142,6 @@ def _left(found: Carried) -> Iterator[Markup]:
         yield Markup("Compared are the {} contexts with most likelihoods; {} more are not.").format(
             MOST_CONTEXTS, found.left_contexts
         )
-    unpaired = sum(one.uncompared for one in found.comparisons if not why(one))
+    unpaired = sum(one.uncompared for one in found.judged)
     if unpaired:
         yield Markup("Left out for want of a common seed: {}.").format(several(unpaired, "pair"))

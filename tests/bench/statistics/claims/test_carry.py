@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pytest
@@ -62,7 +63,7 @@ def test_a_pair_that_turns_round_is_told_with_both_differences_each_in_its_own_u
     found = the(run({DIGITS: scores(), CONV: scores(order, first=2, step=0.3)}))
     (turn,) = found.turned
     better, worse = ("σ=shared", "σ=pixel")  # contexts stand in the order of their names: conv first
-    assert (found.one.name, found.other.name) == ("digits, conv", "digits, mlp")
+    assert (found.one.name, found.other.name) == ("digits, convolutional network", "digits, MLP")
     assert (better in turn.better, worse in turn.worse) == (True, True)
     assert turn.lead.mean == pytest.approx(0.3, abs=0.03)
     assert turn.lag.mean == pytest.approx(-0.1, abs=0.03)
@@ -97,9 +98,9 @@ def test_what_is_missing_in_one_context_takes_no_part_in_its_comparisons() -> No
     found = only(run({DIGITS: scores(), CONV: without, PATCHES: scores()}))
     shared = {(one.one.name, one.other.name): (one.shared, one.pairs) for one in found.comparisons}
     assert shared == {
-        ("digits, conv", "digits, mlp"): (4, 6),
-        ("digits, conv", "patches, mlp"): (4, 6),
-        ("digits, mlp", "patches, mlp"): (6, 15),
+        ("digits, convolutional network", "digits, MLP"): (4, 6),
+        ("digits, convolutional network", "patches, MLP"): (4, 6),
+        ("digits, MLP", "patches, MLP"): (6, 15),
     }
     assert found.places[next(key for key in found.places if "pixel" in key)] == (None, 1, 1)
 
@@ -172,7 +173,7 @@ def test_networks_are_told_apart_by_what_they_differ_in() -> None:
     cells.loc[wide, "network"] = "mlp"
     cells["hidden"] = [[400] if other else [200, 100] for other in wide]
     found = only(tables)
-    assert [context.name for context in found.contexts] == ["digits, mlp hidden=200,100", "digits, mlp hidden=400"]
+    assert [context.name for context in found.contexts] == ["digits, MLP hidden=200,100", "digits, MLP hidden=400"]
     assert found.comparisons[0].differs is Differs.NETWORK
     assert not any("hidden" in label for label in found.labels.values())
 
@@ -227,5 +228,118 @@ def test_files_of_one_name_are_two_data_sets() -> None:
     cells = tables.cells.assign(dataset=tables.cells["dataset"].map(names))
     meta = tables.meta | {"data": {names[key]: facts for key, facts in tables.meta["data"].items()}}
     found = only(dataclasses.replace(tables, cells=cells, meta=meta))
-    assert [context.name for context in found.contexts] == ["mine.npy (1), mlp", "mine.npy (2), mlp"]
+    assert [context.name for context in found.contexts] == ["mine.npy (1), MLP", "mine.npy (2), MLP"]
     assert found.comparisons[0].differs is Differs.DATA
+
+
+def contexts_of(**columns: Mapping[tuple[str, str], object]) -> RunTables:
+    """A run whose contexts, all of one order, have these values of keys in place of those that they were made with."""
+    first = next(iter(columns.values()))
+    tables = run(dict.fromkeys(first, scores()), seeds=(0,), images=24)
+    made = list(zip(tables.cells["dataset"], tables.cells["network"], strict=True))
+    values = {key: [given[context] for context in made] for key, given in columns.items()}
+    return dataclasses.replace(tables, cells=tables.cells.assign(**values))
+
+
+ONE, TWO, FAR = (
+    ("digits", "mlp"),
+    ("digits", "conv"),
+    ("patches", "mlp"),
+)  # how contexts are made, before they are named
+
+
+@pytest.mark.parametrize(
+    ("network", "key", "values", "words"),
+    [
+        ("mlp", "latent", (10, 16, 10), ("MLP latent=10", "MLP latent=16", "MLP latent=10")),
+        (
+            "conv",
+            "widths",
+            ([8, 16], [32], [8, 16]),
+            (
+                "convolutional network widths=8,16",
+                "convolutional network widths=32",
+                "convolutional network widths=8,16",
+            ),
+        ),
+    ],
+)
+def test_a_network_is_the_same_on_other_data_whatever_else_is_on_one_of_them(
+    network: str, key: str, values: tuple[object, ...], words: tuple[str, ...]
+) -> None:
+    """Words that tell networks apart on one data set alone made of one network two."""
+    given: dict[str, Mapping[tuple[str, str], object]] = {
+        "network": dict.fromkeys((ONE, TWO, FAR), network),
+        key: dict(zip((ONE, TWO, FAR), values, strict=True)),
+    }
+    found = only(contexts_of(**given))
+    first, second, far = f"digits, {words[0]}", f"digits, {words[1]}", f"patches, {words[2]}"
+    assert {context.name for context in found.contexts} == {first, second, far}
+    assert {frozenset((one.one.name, one.other.name)): one.differs for one in found.comparisons} == {
+        frozenset((first, second)): Differs.NETWORK,
+        frozenset((first, far)): Differs.DATA,
+        frozenset((second, far)): Differs.SETTINGS,
+    }
+
+
+def test_of_one_kind_in_other_settings_is_not_the_same_network() -> None:
+    """The words are the same, for each data set has one: it is the settings that are not."""
+    found = the(contexts_of(activation={ONE: "tanh", FAR: "relu"}))
+    assert (found.one.name, found.other.name) == ("digits, MLP", "patches, MLP")
+    assert found.differs is Differs.SETTINGS
+
+
+def test_two_files_of_one_name_are_two_networks() -> None:
+    found = only(contexts_of(network={ONE: "/a/own.py", TWO: "/b/own.py", FAR: "/b/own.py"}))
+    assert [context.name for context in found.contexts] == [
+        "digits, network of own.py (1)",
+        "digits, network of own.py (2)",
+        "patches, network of own.py (2)",
+    ]
+    assert [one.differs for one in found.comparisons] == [Differs.NETWORK, Differs.BOTH, Differs.DATA]
+
+
+def test_two_files_that_call_themselves_the_same_are_two_networks() -> None:
+    tables = contexts_of(network={ONE: "/a/one.py", FAR: "/a/other.py"})
+    said = {name: {"spoken": "U-Net", "reads": ["latent"], "dense": False} for name in ("/a/one.py", "/a/other.py")}
+    found = the(dataclasses.replace(tables, meta=tables.meta | {"networks": said}))
+    assert (found.one.name, found.other.name) == ("digits, U-Net (1)", "patches, U-Net (2)")
+    assert found.differs is Differs.BOTH
+
+
+@pytest.mark.parametrize(
+    ("candidates", "words"),
+    [
+        (["mlp", "conv"], "MLP or convolutional network (tuned)"),
+        (["mlp", "/a/own.py"], "MLP or network of own.py (tuned)"),
+        (["/b/own.py", "/a/own.py"], "network of own.py (2) or network of own.py (1) (tuned)"),
+    ],
+)
+def test_a_tuned_network_is_called_what_it_may_be(candidates: list[str], words: str) -> None:
+    tune = json.dumps({"network": candidates})
+    tables = contexts_of(tune={ONE: tune, FAR: tune}, tuned={ONE: "{}", FAR: "{}"})
+    found = the(tables)
+    assert (found.one.name, found.other.name) == (f"digits, {words}", f"patches, {words}")
+    assert found.differs is Differs.DATA, "whatever was chosen"
+
+
+def test_candidates_with_long_paths_are_told_apart() -> None:
+    """A setting of a tuned row is cut in its middle where it is long."""
+    tune = {
+        context: json.dumps({"network": ["mlp", f"/{'a' * 300}/{folder}/{'b' * 300}/own.py"]})
+        for context, folder in ((ONE, "here"), (TWO, "there"))
+    }
+    found = the(contexts_of(tune=tune, tuned=dict.fromkeys(tune, "{}")))
+    assert [one.name for one in (found.one, found.other)] == [
+        f"digits, MLP or network of own.py ({number}) (tuned)" for number in (1, 2)
+    ]
+    assert found.differs is Differs.NETWORK
+
+
+def test_what_is_found_of_the_boards_of_a_run_is_found_once() -> None:
+    tables = run({DIGITS: scores(), PATCHES: scores()}, seeds=(0,), images=24)
+    ranked = boards(tables)
+    assert carried(ranked) is carried(list(ranked))
+    assert carried(ranked[:1]) == (), "of other boards it is another thing, though the first is the same"
+    assert len(carried(ranked)) == 1
+    assert carried(boards(tables)) is not carried(ranked)
