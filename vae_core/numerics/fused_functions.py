@@ -1,6 +1,6 @@
 """Parts of a training step as one node of the graph each, with the gradient by hand: for a small network the graph's
-many small nodes take longer than its products. And a function whose gradient is given by hand, which `elementwise` needs
-of autograd, and imports when it is first used.
+many small nodes take longer than its products. And a function whose gradient is given by hand, which `elementwise`
+needs of autograd, and imports when it is first used.
 
 Each is differentiable once; a second derivative raises RuntimeError.
 """
