@@ -98,7 +98,7 @@ class Opened:
             raise RunError(str(error)) from None
 
     def device(self, pool: Pool, requested: str) -> dict[str, Any]:
-        """The device that "auto", "cpu" or "cuda" means here. Raises RunError."""
+        """The device that "auto", "cpu", "cuda" or "cuda:N" means here. Raises RunError."""
         return self.ask(pool, self.checks.device, requested)
 
     def examine(self, pool: Pool, device: str, cells: Iterable[Cell]) -> dict[str, Any]:
@@ -138,7 +138,8 @@ class Opened:
     def sign(self, pool: Pool, arguments: Sequence[str], device: Mapping[str, Any]) -> int:
         """Store how this invocation came about; gives the id that its numbers carry."""
         assert self.file, "keep comes first"
-        origin = provenance(arguments, dict(device), pool.workers, pool.threads)
+        told = {name: fact for name, fact in device.items() if name not in ("visible", "seen")}  # of no use elsewhere
+        origin = provenance(arguments, told, pool.workers, pool.threads)
         return self.file.add_provenance({**origin, "plugins": self.plugins, "networks": self.networks})
 
     def meta(self) -> dict[str, Any]:

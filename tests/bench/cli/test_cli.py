@@ -464,7 +464,7 @@ WRONG = {
     ("run", "../small.toml", "--set", "dataset=digist"): "unknown data set 'digist'",
     ("run", "../small.toml", "--set", "epochs"): "KEY=VALUE",
     ("run", "../small.toml", "--device", "cuda"): "none here",
-    ("run", "../small.toml", "--device", "gpu"): "'gpu' is not one of",
+    ("run", "../small.toml", "--device", "gpu"): "a GPU is called cuda here",
     ("run", "../small.toml", "--engine", "ray"): "No such option: --engine",
     ("run", "../small.toml", "--timeout", "0"): "--timeout 0: give a number of seconds > 0",
     ("run", "../small.toml", "--timeout", "nan"): "--timeout nan",
