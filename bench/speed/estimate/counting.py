@@ -35,7 +35,42 @@ from bench.speed.estimate.tally import (
 
 #: operators that make no kernel: they give what there is another shape, or room that nobody has written to
 FREE = frozenset(
-    ["view", "_unsafe_view", "reshape", "expand", "select", "slice", "unsqueeze", "squeeze", "t", "transpose", "permute", "detach", "alias", "as_strided", "split", "split_with_sizes", "unbind", "chunk", "unfold", "diagonal", "view_as_real", "lift_fresh", "empty", "empty_like", "new_empty", "empty_strided", "new_empty_strided", "resize_", "_reshape_alias", "set_", "narrow", "movedim", "unflatten", "is_same_size"]
+    [
+        "view",
+        "_unsafe_view",
+        "reshape",
+        "expand",
+        "select",
+        "slice",
+        "unsqueeze",
+        "squeeze",
+        "t",
+        "transpose",
+        "permute",
+        "detach",
+        "alias",
+        "as_strided",
+        "split",
+        "split_with_sizes",
+        "unbind",
+        "chunk",
+        "unfold",
+        "diagonal",
+        "view_as_real",
+        "lift_fresh",
+        "empty",
+        "empty_like",
+        "new_empty",
+        "empty_strided",
+        "new_empty_strided",
+        "resize_",
+        "_reshape_alias",
+        "set_",
+        "narrow",
+        "movedim",
+        "unflatten",
+        "is_same_size",
+    ]
 )
 #: functions by their operators; those of two or more elements at once count each
 FUNCTIONS_OF = {
@@ -51,7 +86,16 @@ FUNCTIONS_OF = {
 }  # fmt: skip
 #: of them those that take one input to one number: their elements are those of the input
 OF_INPUT = frozenset(
-    ["logsumexp", "_log_softmax", "_softmax", "_log_softmax_backward_data", "sort", "topk", "norm", "linalg_vector_norm"]
+    [
+        "logsumexp",
+        "_log_softmax",
+        "_softmax",
+        "_log_softmax_backward_data",
+        "sort",
+        "topk",
+        "norm",
+        "linalg_vector_norm",
+    ]
 )
 MATRICES = {
     "_linalg_eigh": "eigh", "linalg_eigh": "eigh", "linalg_cholesky_ex": "cholesky", "cholesky": "cholesky",
@@ -59,7 +103,19 @@ MATRICES = {
     "linalg_lu_factor_ex": "cholesky",
 }  # fmt: skip
 DRAWING = frozenset(
-    ["normal_", "uniform_", "randn", "rand", "randint", "randperm", "random_", "bernoulli_", "bernoulli", "exponential_", "normal"]
+    [
+        "normal_",
+        "uniform_",
+        "randn",
+        "rand",
+        "randint",
+        "randperm",
+        "random_",
+        "bernoulli_",
+        "bernoulli",
+        "exponential_",
+        "normal",
+    ]
 )
 READING = frozenset(["_local_scalar_dense", "equal", "nonzero", "is_nonzero"])
 #: several tensors by one kernel

@@ -61,6 +61,10 @@ class Tally:
         """The others."""
         return Tally({key: amount for key, amount in self.amounts.items() if key not in OF_CALLS})
 
+    def of_functions(self) -> Tally:
+        """What computes functions, without the bytes that they move."""
+        return Tally({key: amount for key, amount in self.amounts.items() if key.startswith(FUNCTIONS + "/")})
+
     def but(self, **amounts: float) -> Tally:
         """With other amounts."""
         return Tally({**self.amounts, **amounts})
