@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter as Amounts
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -33,91 +33,59 @@ from bench.speed.estimate.tally import (
     Tally,
 )
 
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 #: operators that make no kernel: they give what there is another shape, or room that nobody has written to
-FREE = frozenset(
-    [
-        "view",
-        "_unsafe_view",
-        "reshape",
-        "expand",
-        "select",
-        "slice",
-        "unsqueeze",
-        "squeeze",
-        "t",
-        "transpose",
-        "permute",
-        "detach",
-        "alias",
-        "as_strided",
-        "split",
-        "split_with_sizes",
-        "unbind",
-        "chunk",
-        "unfold",
-        "diagonal",
-        "view_as_real",
-        "lift_fresh",
-        "empty",
-        "empty_like",
-        "new_empty",
-        "empty_strided",
-        "new_empty_strided",
-        "resize_",
-        "_reshape_alias",
-        "set_",
-        "narrow",
-        "movedim",
-        "unflatten",
-        "is_same_size",
-    ]
+FREE = _words(
+    """view _unsafe_view reshape expand select slice unsqueeze squeeze t transpose permute detach alias as_strided split
+    split_with_sizes unbind chunk unfold diagonal view_as_real lift_fresh empty empty_like new_empty empty_strided
+    new_empty_strided resize _reshape_alias set_ narrow movedim unflatten is_same_size"""
 )
-#: functions by their operators; those of two or more elements at once count each
+#: functions, and the operators that compute each; logaddexp and the like count by what they give
 FUNCTIONS_OF = {
-    "exp": "exp", "exp2": "exp", "log": "log", "log2": "log", "log1p": "log1p", "expm1": "expm1", "tanh": "tanh",
-    "sigmoid": "sigmoid", "erf": "erf", "erfc": "erfc", "erfinv": "erfinv", "special_erfcx": "erfcx", "lgamma": "lgamma",
-    "digamma": "digamma", "polygamma": "polygamma", "logsumexp": "logsumexp", "_log_softmax": "softmax",
-    "_softmax": "softmax", "softplus": "softplus", "softplus_backward": "softplus", "log_sigmoid_forward": "log_sigmoid",
-    "log_sigmoid_backward": "exp", "logaddexp": "logaddexp", "pow": "pow", "sqrt": "sqrt", "rsqrt": "sqrt",
-    "sin": "sin", "cos": "sin", "tan": "sin", "special_log_ndtr": "log_ndtr", "special_ndtri": "erfinv", "silu": "sigmoid",
-    "elu": "exp", "gelu": "erf", "selu": "exp", "mish": "softplus", "_log_softmax_backward_data": "exp", "xlogy": "log",
-    "silu_backward": "sigmoid", "gelu_backward": "erf", "elu_backward": "exp", "binary_cross_entropy_with_logits": "softplus",
-    "binary_cross_entropy": "log", "sort": "sort", "topk": "sort", "norm": "sqrt", "linalg_vector_norm": "sqrt",
-}  # fmt: skip
-#: of them those that take one input to one number: their elements are those of the input
-OF_INPUT = frozenset(
-    [
-        "logsumexp",
-        "_log_softmax",
-        "_softmax",
-        "_log_softmax_backward_data",
-        "sort",
-        "topk",
-        "norm",
-        "linalg_vector_norm",
-    ]
-)
+    operator: function
+    for function, operators in {
+        "exp": "exp exp2 elu selu log_sigmoid_backward _log_softmax_backward_data elu_backward",
+        "log": "log log2 xlogy binary_cross_entropy",
+        "log1p": "log1p",
+        "expm1": "expm1",
+        "tanh": "tanh",
+        "sigmoid": "sigmoid silu silu_backward",
+        "erf": "erf gelu gelu_backward",
+        "erfc": "erfc",
+        "erfinv": "erfinv special_ndtri",
+        "erfcx": "special_erfcx",
+        "lgamma": "lgamma",
+        "digamma": "digamma",
+        "polygamma": "polygamma",
+        "logsumexp": "logsumexp",
+        "softmax": "_log_softmax _softmax",
+        "softplus": "softplus softplus_backward mish binary_cross_entropy_with_logits",
+        "log_sigmoid": "log_sigmoid_forward",
+        "logaddexp": "logaddexp",
+        "pow": "pow",
+        "sqrt": "sqrt rsqrt norm linalg_vector_norm",
+        "sin": "sin cos tan",
+        "log_ndtr": "special_log_ndtr",
+        "sort": "sort topk",
+    }.items()
+    for operator in operators.split()
+}
+#: of them those that take many inputs to one number, or to fewer: their elements are those of the input
+OF_INPUT = _words("logsumexp _log_softmax _softmax _log_softmax_backward_data sort topk norm linalg_vector_norm")
 MATRICES = {
-    "_linalg_eigh": "eigh", "linalg_eigh": "eigh", "linalg_cholesky_ex": "cholesky", "cholesky": "cholesky",
-    "linalg_solve_triangular": "triangular", "triangular_solve": "triangular", "linalg_qr": "qr", "linalg_inv_ex": "qr",
+    "_linalg_eigh": "eigh",
+    "linalg_cholesky_ex": "cholesky",
     "linalg_lu_factor_ex": "cholesky",
-}  # fmt: skip
-DRAWING = frozenset(
-    [
-        "normal_",
-        "uniform_",
-        "randn",
-        "rand",
-        "randint",
-        "randperm",
-        "random_",
-        "bernoulli_",
-        "bernoulli",
-        "exponential_",
-        "normal",
-    ]
-)
-READING = frozenset(["_local_scalar_dense", "equal", "nonzero", "is_nonzero"])
+    "linalg_solve_triangular": "triangular",
+    "linalg_qr": "qr",
+    "linalg_inv_ex": "qr",
+}
+DRAWING = _words("normal_ uniform_ randn rand randint randperm random_ bernoulli_ bernoulli exponential_ normal")
+READING = _words("_local_scalar_dense equal nonzero is_nonzero")
 #: several tensors by one kernel
 AT_ONCE = frozenset(["_fused_adam_"])
 
@@ -160,9 +128,8 @@ class Counter(TorchDispatchMode):
             self._amounts[DRAWS] += 1
             self._amounts[DRAWN] += sum(tensor.numel() for tensor in made)
         elif func.overloadpacket in flop_registry:
-            dtype = "float64" if made and made[0].dtype == torch.float64 else "float32"
             operations = flop_registry[func.overloadpacket](*args, **kwargs, out_val=out)
-            self._amounts[f"{PRODUCTS}/{dtype}"] += operations
+            self._amounts[f"{PRODUCTS}/{_precision(made)}"] += operations
             self._amounts[PRODUCT_BYTES] += moved
         elif plain in MATRICES:
             size = given[0].shape[-1] if given else 1
@@ -171,14 +138,17 @@ class Counter(TorchDispatchMode):
             self._amounts[BYTES] += moved
         elif plain in FUNCTIONS_OF and not (plain == "pow" and _is_multiplied(args)):
             which = given if plain in OF_INPUT else made
-            elements, dtype = (which[0].numel(), which[0].dtype) if which else (0, torch.float32)
-            self._amounts[
-                f"{FUNCTIONS}/{FUNCTIONS_OF[plain]}/{'float64' if dtype == torch.float64 else 'float32'}"
-            ] += elements
+            elements = which[0].numel() if which else 0
+            self._amounts[f"{FUNCTIONS}/{FUNCTIONS_OF[plain]}/{_precision(which)}"] += elements
             self._amounts[FUNCTION_BYTES] += moved
         else:
             in_place = name.endswith("_") and name not in AT_ONCE
             self._amounts[BYTES] += moved if not in_place else sum(map(_bytes, given)) + sum(map(_bytes, made[:1]))
+
+
+def _precision(tensors: Sequence[Tensor]) -> str:
+    """That of the first of them, of which a profile has rates."""
+    return "float64" if tensors and tensors[0].dtype == torch.float64 else "float32"
 
 
 def _is_multiplied(args: Any) -> bool:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Cut:
-    """Images and samples of a tile of an importance pass, raw outputs of one of its pieces, raw outputs that are decoded
-    together with their gradients, masses of a calibration and of a check that are held at once."""
+    """Images and samples of a tile of an importance pass, raw outputs of one of its pieces, raw outputs that are
+    decoded together with their gradients, masses of a calibration and of a check that are held at once."""
 
     images: int
     samples: int

@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from bench.engine import plugins
@@ -13,13 +14,16 @@ from bench.engine.local import Pool, Task, TaskFailed
 from bench.engine.opening import RunError
 from bench.engine.provenance import cores
 from bench.grid.cell import Cell
+from bench.grid.document import read_text
+from bench.grid.errors import UserError, brief
 from bench.grid.read import Grid
 from bench.speed.estimate.given import Course, measured, recorded
 from bench.speed.estimate.prediction import Facts, Prediction, Predictor, asked_of
-from bench.speed.estimate.profiles import Profile, is_here, profile_of
+from bench.speed.estimate.profiles import HERE, SUFFIX, Profile, ProfileError, is_here, parsed, profile_of, written
 from bench.store import RunTables
 
 Say = Callable[[str], None]
+Tasks = dict[str, tuple[str, tuple[Any, ...]]]
 PLANNED = "bench.speed.estimate.worker:"
 
 
@@ -52,13 +56,15 @@ def estimate_grid(grid: Grid, device: str, say: Say, given: RunTables | None = N
     first = plugins.task(plugins.origins(facts), plugins.network_facts(grid.cells))
     with Pool(here, 1, first) as pool:
         if profile is None:
-            profile = _measured(pool, here, say)
+            profile = _measured(pool, device, here, say)
         least, most = _courses(given, cells)
         workers = _workers(cells, profile, here, most)
         known = {key: _facts(pool, cell) for key, cell in {cell.data.key: cell for cell in cells}.items()}
         asked = asked_of(cells, profile.kind, workers, most)
         say(f"counting {len(asked.bundles)} kinds of bundle and {len(asked.models)} of evaluation")
-        tasks = {f"bundle {key}": ("bundle_counts", (one, profile.kind, t)) for key, (one, t) in asked.bundles.items()}
+        tasks: Tasks = {
+            f"bundle {key}": ("bundle_counts", (one, profile.kind, t)) for key, (one, t) in asked.bundles.items()
+        }
         tasks |= {f"model {key}": ("model_counts", (cell, profile.kind)) for key, cell in asked.models.items()}
         counted = _all(pool, tasks)
     bundles = {key: counted[f"bundle {key}"] for key in asked.bundles}
@@ -66,6 +72,25 @@ def estimate_grid(grid: Grid, device: str, say: Say, given: RunTables | None = N
     predictor = Predictor(cells, profile, workers, known, bundles, models)
     prediction = predictor.predict(least, most)
     return Estimate(grid, prediction, cells, None if given is None else measured(given, cells))
+
+
+def keep_profile(profile: Profile, path: Path) -> None:
+    """Writes a profile that was measured to a .toml, for `--device FILE`. Raises ProfileError."""
+    if path.suffix != SUFFIX or path.is_dir():
+        raise ProfileError(f"--save {brief(path)}: give the name of a {SUFFIX} file.")
+    if not profile.measured:
+        raise ProfileError(f"--save: the rates of {profile.name} were not measured; measured are this, cpu and cuda.")
+    if path.exists() and not _is_profile(path):
+        raise ProfileError(f"--save {brief(path)} would write over something else than a profile; give another name.")
+    path.write_text(written(profile), encoding="utf-8")
+
+
+def _is_profile(path: Path) -> bool:
+    try:
+        parsed("", read_text(path), "")
+    except UserError:
+        return False
+    return True
 
 
 def _courses(given: RunTables | None, cells: Sequence[Cell]) -> tuple[Course, Course]:
@@ -101,12 +126,15 @@ def _facts(pool: Pool, cell: Cell) -> Facts:
     return Facts(told["dims"], levels, told["train"], told["valid"], told["test"])
 
 
-def _measured(pool: Pool, workers: int, say: Say) -> Profile:
+def _measured(pool: Pool, device: str, workers: int, say: Say) -> Profile:
     """This machine's, with each worker of a run at work."""
+    try:
+        kind = pool.call("bench.engine.provenance:prepare_device", HERE[device])["kind"]
+    except TaskFailed as error:
+        raise RunError(str(error)) from None
     say("measuring this machine")
-    tasks = {str(number): ("measure_profile", ("cpu",)) for number in range(workers)}
-    fields = list(_all(pool, tasks, "bench.speed.estimate.measuring:").values())
-    return Profile(**middle(fields))
+    tasks = {str(number): ("measure_profile", (kind,)) for number in range(workers if kind == "cpu" else 1)}
+    return Profile(**middle(list(_all(pool, tasks, "bench.speed.estimate.measuring:").values())))
 
 
 def middle(measured: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -124,7 +152,7 @@ def middle(measured: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {key: of([fields[key] for fields in measured]) for key in measured[0]}
 
 
-def _all(pool: Pool, tasks: dict[str, tuple[str, tuple[Any, ...]]], where: str = PLANNED) -> dict[str, Any]:
+def _all(pool: Pool, tasks: Tasks, where: str = PLANNED) -> dict[str, Any]:
     """What workers answer to each. Raises RunError with the first failure."""
     for name, (function, arguments) in tasks.items():
         pool.submit(Task(f"{where}{function}", arguments, name=name, tries=2))

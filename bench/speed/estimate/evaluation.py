@@ -213,7 +213,7 @@ class _Counting:
         return (CALIBRATED / images * one.of_elements() + blocks * one.of_calls()).positive()
 
     def checks(self) -> tuple[Tally, Tally]:
-        """What a watch does besides, and of one mass that it sums; the launches are those of as many as it sums at once."""
+        """What a watch does besides, and of one mass that it sums, with the launches of as many as it sums at once."""
         raw, k = self.raw(), self.k.long()
         at_once = max(1, self.cut.summed // self.dims)
         one = counted(lambda: sums(self.likelihood, raw[:1], k[:1], self.levels, at_once))
@@ -252,9 +252,11 @@ class _Counting:
 
 def _scale(likelihood: Likelihood, data: Dataset, model: TrainedModel, cell: Cell) -> tuple[Tally, float]:
     """Of fitting its scale: an image's share, and how many images."""
-    few, more = (replace(data, train=data.train[: 8 * count]) for count in FEW)
-    one, two = (
-        counted(lambda some=some: fit_scale(likelihood, some, model.encode, model.decode)) for some in (few, more)
-    )  # type: ignore[misc]
+
+    def fitted(images: int) -> Tally:
+        some = replace(data, train=data.train[:images])
+        return counted(lambda: fit_scale(likelihood, some, model.encode, model.decode))
+
+    one, two = fitted(8 * FEW[0]), fitted(8 * FEW[1])
     count = min(len(data.train), likelihood.fit_images or len(data.train))
     return 1 / (8 * (FEW[1] - FEW[0])) * (two - one).of_elements() + 1 / count * one.of_calls(), float(count)

@@ -13,7 +13,7 @@ import datetime
 import math
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,14 +23,15 @@ from torch import Tensor
 from bench.engine.provenance import cores, cpu_model
 from bench.speed.estimate.counting import counted
 from bench.speed.estimate.profiles import Profile
-from bench.speed.estimate.tally import KERNELS, OPERATIONS, VIEWS
+from bench.speed.estimate.tally import KERNELS, OPERATIONS, VIEWS, seconds
 from bench.speed.survey_worker import free_bytes
 from vae_core import likelihoods
 from vae_core.data import Dataset
+from vae_core.evaluate import importance_bounds
 from vae_core.networks import Architecture
 from vae_core.numerics import progress
 from vae_core.numerics.precision import PRODUCTS, full_float32, tf32
-from vae_core.training import Member, Schedule, Trainer
+from vae_core.training import Member, Schedule, Trainer, trained_models
 
 BLOCKS, BLOCK_SECONDS = 7, 0.004
 BATCH, WIDTH, MODELS = 100, 200, {"cpu": 4, "cuda": 64}
@@ -89,10 +90,9 @@ def measure_profile(device: str) -> dict[str, Any]:
     launch = _launch(device)
     functions = _functions(device, launch)
     a_function = functions["exp/float32"] / OPERATIONS["exp"]
-    name = torch.cuda.get_device_name() if device == "cuda" else cpu_model()
-    return {
+    fields = {
         "name": "this",
-        "title": name,
+        "title": torch.cuda.get_device_name() if device == "cuda" else cpu_model(),
         "kind": device,
         "source": f"measured on this machine, {datetime.date.today().isoformat()}, {_threads()}",
         "measured": True,
@@ -113,20 +113,41 @@ def measure_profile(device: str) -> dict[str, Any]:
         "functions": functions,
         "small": {name: _small(work, device) for name, work in LINEAR.items()},
     }
+    return fields if device == "cuda" else _as_reached(fields)
 
 
-def profile_from(measured: Sequence[dict[str, Any]]) -> Profile:
-    """What `measure_profile` gave in each of some processes that measured at once, as one Profile: their medians."""
-    return Profile(**{key: _middle([fields[key] for fields in measured]) for key in measured[0]})
+def _as_reached(fields: dict[str, Any]) -> dict[str, Any]:
+    """The rates of a CPU as whole work reaches them: each was taken in a loop of its own, with all that it needs in
+    cache and in place; in a training step and in a pass one kind of work puts away what the next one needs."""
+    profile, share = Profile(**fields), 1.0
+    for call in _whole_work():
+        call()
+        counts = counted(call)
+        predicted, took = seconds(counts, profile), usual_seconds(call, "cpu")
+        work = predicted.total - predicted.launches
+        share *= math.sqrt(min(1.0, work / max(took - predicted.launches, work)))
+    return {
+        **fields,
+        "products": {key: share * rate for key, rate in fields["products"].items()},
+        "bytes_per_s": share * fields["bytes_per_s"],
+        "operations_per_s": {key: share * rate for key, rate in fields["operations_per_s"].items()},
+        "functions": {key: each / share for key, each in fields["functions"].items()},
+        "shares": {"whole": share},
+    }
 
 
-def _middle(values: Sequence[Any]) -> Any:
-    first = values[0]
-    if isinstance(first, dict):
-        return {key: _middle([value[key] for value in values]) for key in first}
-    if isinstance(first, tuple):
-        return tuple(_middle(each) for each in zip(*values, strict=True))
-    return statistics.median(values) if isinstance(first, float) else first
+def _whole_work() -> tuple[Callable[[], object], Callable[[], object]]:
+    """A training step of a bundle, and a pass of importance sampling of a model, of images like digits."""
+    rng = np.random.default_rng(0)
+    splits = (rng.integers(0, 17, (BATCH, 8, 8)).astype(np.uint8) for _ in range(3))
+    data = Dataset.from_arrays("noise", 17, *splits)
+    members = [Member(likelihoods.make("gaussian", sigma="pixel", levels=17), seed=seed) for seed in range(8)]
+    trainer = Trainer(data, members, Architecture((WIDTH,), "tanh", 10), Schedule(1, BATCH, 1e-3), "cpu")
+    (index,) = trainer.epoch()
+    model, k = trained_models(trainer.program, 17)[0], data.test[:32]
+    likelihood = model.likelihood.unchecked()
+    scorers = {"": lambda raw, rows: likelihood.log_mass(k[rows].unsqueeze(1), raw, 17)}
+    return lambda: trainer.step(index), lambda: importance_bounds(k, model.encode, model.decode, scorers, (1, 256))
 
 
 def usual_seconds(call: Callable[[], object], device: str, blocks: int = BLOCKS) -> float:
@@ -159,8 +180,7 @@ def _products(dtype: torch.dtype, device: str) -> float:
     left = torch.randn(models, BATCH, WIDTH, device=device, dtype=dtype)
     right = torch.randn(models, WIDTH, WIDTH, device=device, dtype=dtype)
     bias = torch.randn(models, 1, WIDTH, device=device, dtype=dtype)
-    seconds = usual_seconds(lambda: torch.baddbmm(bias, left, right), device)
-    return 2 * models * BATCH * WIDTH * WIDTH / seconds
+    return 2 * models * BATCH * WIDTH * WIDTH / usual_seconds(lambda: torch.baddbmm(bias, left, right), device)
 
 
 def _bf16(device: str) -> float:
@@ -175,8 +195,8 @@ def _bf16(device: str) -> float:
 def _bytes_per_s(device: str, launch: float) -> float:
     """Read and written by an elementwise operation that makes a tensor, as those of a step and a pass do."""
     x, y = (torch.rand(MOVED[device], device=device) for _ in range(2))
-    seconds = usual_seconds(lambda: x * y, device)
-    return 3 * x.numel() * x.element_size() / max(seconds - (launch if device == "cpu" else 0), 1e-9)
+    took = usual_seconds(lambda: x * y, device)
+    return 3 * x.numel() * x.element_size() / max(took - (launch if device == "cpu" else 0), 1e-9)
 
 
 def _functions(device: str, launch: float) -> dict[str, float]:

@@ -112,7 +112,8 @@ def model_key(cell: Cell) -> str:
     options = {key: "number" if key == "sigma" and not isinstance(v, str) else v for key, v in cell.options.items()}
     network = [cell.network, cell.hidden, cell.activation, cell.latent, cell.widths, cell.depth, cell.kernel]
     network += [cell.normalisation, cell.data.key, cell.binarisation]
-    return json.dumps([cell.family, sorted(options.items()), cell.scored_as, network])
+    family = "" if registry().get(cell.family).recipe else cell.family  # what recipes are read as is alike in all
+    return json.dumps([family, sorted(options.items()), cell.scored_as, network])
 
 
 def bundle_key(cells: Sequence[Cell], *, tuned: bool) -> str:
@@ -157,8 +158,8 @@ def _readings(cell: Cell) -> Iterator[Cell]:
 
 
 def _alike(tuning: Tuning) -> list[list[tuple[Cell, str, str]]]:
-    """Candidates of a piece of tuning that train together, of one network and schedule, learning rates apart: each as it
-    is trained, its search and its values."""
+    """Candidates of a piece of tuning that train together, of one network and schedule, learning rates apart: each as
+    it is trained, its search and its values."""
     together: dict[str, list[tuple[Cell, str, str]]] = {}
     for cell in {cell.search: cell for cell in tuning.cells}.values():
         for values in cell.candidates:
@@ -357,8 +358,8 @@ class Predictor:
         found.add("start and data", self._time(Tally({HOST: self.profile.start * self.workers})))
 
     def _compiled(self, course: Course) -> int:
-        """Functions that a compiler makes kernels of: each scorer of a kind, and where proposals are fitted the mass once
-        more with its gradient."""
+        """Functions that a compiler makes kernels of: each scorer of a kind, and where proposals are fitted the mass
+        once more with its gradient."""
         made: set[tuple[str, str]] = set()
         for cell in self.cells:
             key = model_key(course.settled(cell))
@@ -413,8 +414,8 @@ class Predictor:
 
 
 def segments(ends: Sequence[int], leaving: float) -> Iterator[tuple[int, int]]:
-    """(models in the stack, epochs) of a bundle whose models end at these epochs, one after the other: whoever has ended
-    leaves at once, or when that share of the stack has (vae_core.training.loop)."""
+    """(models in the stack, epochs) of a bundle whose models end at these epochs, one after the other: whoever has
+    ended leaves at once, or when that share of the stack has (vae_core.training.loop)."""
     stack, since = sorted(ends), 0
     while stack:
         quorum = max(1, -(-leaving * len(stack) // 1)) if leaving else 1

@@ -1,4 +1,4 @@
-"""The rates of a device: of a data sheet, as the files of `profiles/` have them, or measured (bench.speed.estimate.measuring).
+"""The rates of a device: of a data sheet, as the files of `profiles/` have them, or measured (`measuring`).
 
 A data sheet has peaks. What of them is reached, and what a launch, a wait or a compiler takes, is on none: the files
 say so under [assumed], number by number.
@@ -18,8 +18,8 @@ from bench.grid.errors import UserError, brief, printable, quoted, some
 from bench.grid.settings import suggestion
 
 FOLDER = Path(__file__).parent / "profiles"
-#: names for the machine that this runs on, whose rates are measured
-HERE = ("cpu", "this")
+#: names for the machine that this runs on, whose rates are measured: its GPU where it has one, or which of the two
+HERE = {"this": "auto", "auto": "auto", "cpu": "cpu", "cuda": "cuda"}
 SUFFIX = ".toml"
 DROPPED = ("nvidia", "geforce", "rtx")  # of names as people write them
 SHARES = ("products", "bytes_share", "functions", "small_matrices")
@@ -98,7 +98,7 @@ def profile_of(name: str) -> Profile:
 
 
 def _listed() -> str:
-    return f"{', '.join(HERE)}, {some(names(), 160)}, or the path of a .toml"
+    return f"this, cpu, cuda, {some(names(), 160)}, or the path of a .toml"
 
 
 def _plain(name: str) -> str:
@@ -146,7 +146,7 @@ def parsed(name: str, text: str, where: str) -> Profile:
 
 
 def written(profile: Profile) -> str:
-    """The text of a file that `parsed` reads the same rates from: those that were measured, so that no share is lost."""
+    """The text of a file that `parsed` reads the same rates from: they are what is reached, so the shares are 1."""
 
     def lines(table: str, values: Mapping[str, Any]) -> list[str]:
         return [f"[{table}]", *(f'"{key}" = {value!r}' for key, value in values.items()), ""]

@@ -6,7 +6,7 @@ and the host that feeds it work side by side and the slower one decides; on a CP
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -28,8 +28,8 @@ OPERATIONS = {
     "lgamma": 100, "digamma": 60, "polygamma": 150, "logsumexp": 14, "softmax": 14, "softplus": 30, "log_sigmoid": 30,
     "logaddexp": 32, "pow": 30, "sqrt": 6, "sin": 16, "log_ndtr": 60, "erfcx": 60, "drawn": 20, "sort": 60,
 }  # fmt: skip
-#: operations of a small matrix of n rows, by what is done with it, over n³ (Golub & Van Loan 2013, chapters 4, 5, 8; the
-#: eigenvalues by some ten sweeps of Jacobi's rotations)
+#: operations of a small matrix of n rows, by what is done with it, over n³ (Golub & Van Loan 2013, chapters 4, 5, 8;
+#: the eigenvalues by some ten sweeps of Jacobi's rotations)
 CUBES = {"eigh": 120.0, "cholesky": 1 / 3, "triangular": 1.0, "qr": 4 / 3}
 
 
@@ -115,15 +115,18 @@ class Seconds(NamedTuple):
         return max(parts, key=parts.__getitem__) if self.total > 0 else ""
 
     def __mul__(self, times: float) -> Seconds:  # type: ignore[override]
-        return Seconds(*(times * part for part in self[:-1]), self.overlapping)
+        return self._of([times * part for part in self[:-1]])
+
+    def _of(self, parts: Sequence[float]) -> Seconds:
+        return Seconds(*parts, overlapping=self.overlapping)  # type: ignore[misc, arg-type]
 
     def plus(self, other: Seconds) -> Seconds:
-        return Seconds(*(a + b for a, b in zip(self[:-1], other[:-1], strict=True)), self.overlapping)
+        return self._of([a + b for a, b in zip(self[:-1], other[:-1], strict=True)])
 
 
 def seconds(tally: Tally, profile: Profile, *, replayed: bool = False, precision: str = "float32") -> Seconds:
-    """What the profile's device takes. `replayed`: as a captured graph, but for what is drawn before it. `precision`: of
-    float32 products, where they are abridged."""
+    """What the profile's device takes. `replayed`: as a captured graph, but for what is drawn before it. `precision`:
+    of float32 products, where they are abridged."""
     products = functions = matrices = compiled = 0.0
     for key, amount in tally.amounts.items():
         kind, _, rest = key.partition("/")
