@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from bench.cli.text.lines import cut, several, wrapped
 from bench.engine.progress import duration
 from bench.grid.errors import printable
+from bench.speed.estimate.devices.profile import Profile
 from bench.speed.estimate.estimate import Estimate
 from bench.speed.estimate.prediction import RECORDED, Prediction
-from bench.speed.estimate.profiles import Profile
 from bench.speed.estimate.tally import Seconds
 
 WIDTH = 80

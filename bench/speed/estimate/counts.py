@@ -4,48 +4,76 @@ torch. `training` and `evaluation` make them."""
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from bench.speed.estimate.cuts import Cut
-from bench.speed.estimate.tally import BYTES, DRAWN, FUNCTION_BYTES, PRODUCT_BYTES, Tally
+from bench.speed.estimate.tally import DRAWN, NOTHING, Tally, total
 
 ROWS = 1000  # of one batch of a validation (vae_core.training.loop)
 #: looks of a fit (vae_core.evaluate.refine.STEPS, and one more), and images whose gap is split (assess)
 LOOKS = {"full": 16, "diagonal": 31}
 
 
+Parts = tuple[Tally, Tally, Tally]
+
+
 @dataclass(frozen=True)
 class TrainingCounts:
-    """Of bundles whose models are of some kinds, so many of each. Amounts of a step and of a validation: constant, a
-    model, a model and image. Bytes at their most likewise."""
+    """Of models of one kind, or of two side by side. Amounts of a step and of a validation: constant, a model, a model
+    and image. Bytes at their most likewise."""
 
-    kinds: int
-    step: tuple[Tally, Tally, Tally]
-    validation: tuple[Tally, Tally, Tally]
+    step: Parts
+    validation: Parts
     batch: Tally  #: a further batch of a validation, its launches alone
     setup: tuple[Tally, Tally]  #: the making of a bundle: constant, a model
     memory: tuple[float, float, float]
 
-    def of_step(self, models: float, images: int) -> Tally:
-        constant, each, of_image = self.step
-        return (constant + models * each + models * images * of_image).positive()
 
-    def of_validation(self, models: float, images: int) -> Tally:
-        constant, each, of_image = self.validation
-        more = max(0, -(-images // ROWS) - 1) * self.batch
-        return (constant + models * each + models * images * of_image + more).positive()
+class StackCounts:
+    """Of models of several kinds side by side, so many of each. What all share, which each kind's own counts have too,
+    is what two kinds launch less side by side than apart."""
 
-    def state_bytes(self, models: float) -> float:
-        """That a step of so many models moves whatever its images: parameters, gradients, moments."""
-        return models * sum(max(0.0, self.step[1][key]) for key in (BYTES, PRODUCT_BYTES, FUNCTION_BYTES))
+    def __init__(
+        self,
+        kinds: Sequence[tuple[TrainingCounts, int]],
+        two: Sequence[TrainingCounts] = (),
+        both: TrainingCounts | None = None,
+    ) -> None:
+        """two: counts of two kinds each by itself; both: of the two side by side."""
+        self.kinds, self._two, self._both = kinds, two, both
 
-    def of_setup(self, models: float) -> Tally:
-        return (self.setup[0] + models * self.setup[1]).positive()
+    def _shared(self, of: Callable[[TrainingCounts], Tally]) -> Tally:
+        """What is launched once, times the kinds that have it besides the first."""
+        if self._both is None or len(self.kinds) < 2:
+            return NOTHING
+        once = (total(map(of, self._two)) - of(self._both)).of_calls().positive()
+        return (len(self.kinds) - 1) * once
 
-    def bytes(self, models: float, images: int) -> float:
-        """At their most, of a bundle in training."""
-        constant, each, of_image = self.memory
-        return max(0.0, constant + models * each + models * images * of_image)
+    def _sum(self, of: Callable[[TrainingCounts], Parts], images: int) -> Tally:
+        """Constant, a model, a model and image."""
+        constant = total(of(counts)[0] for counts, _ in self.kinds) - self._shared(lambda counts: of(counts)[0])
+        models = total(m * (of(counts)[1] + images * of(counts)[2]) for counts, m in self.kinds)
+        return (constant.positive() + models).positive()
+
+    def of_step(self, images: int) -> Tally:
+        """A step on batches of so many images."""
+        return self._sum(lambda counts: counts.step, images)
+
+    def of_validation(self, images: int) -> Tally:
+        """A validation of so many."""
+        more = total(counts.batch for counts, _ in self.kinds) - self._shared(lambda counts: counts.batch)
+        batches = max(0, math.ceil(images / ROWS) - 1)
+        return self._sum(lambda counts: counts.validation, images) + batches * more.positive()
+
+    def of_setup(self) -> Tally:
+        """The making of the stack."""
+        return total(counts.setup[0] + m * counts.setup[1] for counts, m in self.kinds).positive()
+
+    def bytes(self, images: int) -> float:
+        """At their most, in training."""
+        each = sum(m * (counts.memory[1] + images * counts.memory[2]) for counts, m in self.kinds)
+        return max(0.0, max(counts.memory[0] for counts, _ in self.kinds) + each)
 
 
 @dataclass(frozen=True)

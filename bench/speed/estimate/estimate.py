@@ -17,14 +17,24 @@ from bench.grid.cell import Cell
 from bench.grid.document import read_text
 from bench.grid.errors import UserError, brief
 from bench.grid.read import Grid
+from bench.speed.estimate.asked import Facts, asked_of
+from bench.speed.estimate.devices.profile import (
+    HERE,
+    SUFFIX,
+    Profile,
+    ProfileError,
+    is_here,
+    parsed,
+    profile_of,
+    written,
+)
 from bench.speed.estimate.given import Course, measured, recorded
-from bench.speed.estimate.prediction import Facts, Prediction, Predictor, asked_of
-from bench.speed.estimate.profiles import HERE, SUFFIX, Profile, ProfileError, is_here, parsed, profile_of, written
+from bench.speed.estimate.prediction import Prediction, Predictor
 from bench.store import RunTables
 
 Say = Callable[[str], None]
 Tasks = dict[str, tuple[str, tuple[Any, ...]]]
-PLANNED = "bench.speed.estimate.worker:"
+COUNTING = "bench.speed.estimate.counting.worker:"
 
 
 @dataclass(frozen=True)
@@ -61,15 +71,16 @@ def estimate_grid(grid: Grid, device: str, say: Say, given: RunTables | None = N
         workers = _workers(cells, profile, here, most)
         known = {key: _facts(pool, cell) for key, cell in {cell.data.key: cell for cell in cells}.items()}
         asked = asked_of(cells, profile.kind, workers, most)
-        say(f"counting {len(asked.bundles)} kinds of bundle and {len(asked.models)} of evaluation")
+        say(f"counting {len(asked.stacks)} kinds of training and {len(asked.models)} of evaluation")
         tasks: Tasks = {
-            f"bundle {key}": ("bundle_counts", (one, profile.kind, t)) for key, (one, t) in asked.bundles.items()
+            f"stack {key}": ("stack_counts", (some, profile.kind, as_tuned))
+            for key, (some, as_tuned) in asked.stacks.items()
         }
         tasks |= {f"model {key}": ("model_counts", (cell, profile.kind)) for key, cell in asked.models.items()}
         counted = _all(pool, tasks)
-    bundles = {key: counted[f"bundle {key}"] for key in asked.bundles}
+    stacks = {key: counted[f"stack {key}"] for key in asked.stacks}
     models = {key: counted[f"model {key}"] for key in asked.models}
-    predictor = Predictor(cells, profile, workers, known, bundles, models)
+    predictor = Predictor(cells, profile, workers, known, asked, stacks, models)
     prediction = predictor.predict(least, most)
     return Estimate(grid, prediction, cells, None if given is None else measured(given, cells))
 
@@ -134,7 +145,7 @@ def _measured(pool: Pool, device: str, workers: int, say: Say) -> Profile:
         raise RunError(str(error)) from None
     say("measuring this machine")
     tasks = {str(number): ("measure_profile", (kind,)) for number in range(workers if kind == "cpu" else 1)}
-    return Profile(**middle(list(_all(pool, tasks, "bench.speed.estimate.measuring:").values())))
+    return Profile(**middle(list(_all(pool, tasks, "bench.speed.estimate.devices.measure:").values())))
 
 
 def middle(measured: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -152,7 +163,7 @@ def middle(measured: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {key: of([fields[key] for fields in measured]) for key in measured[0]}
 
 
-def _all(pool: Pool, tasks: Tasks, where: str = PLANNED) -> dict[str, Any]:
+def _all(pool: Pool, tasks: Tasks, where: str = COUNTING) -> dict[str, Any]:
     """What workers answer to each. Raises RunError with the first failure."""
     for name, (function, arguments) in tasks.items():
         pool.submit(Task(f"{where}{function}", arguments, name=name, tries=2))

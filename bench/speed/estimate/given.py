@@ -33,8 +33,8 @@ class Evaluated:
 
 @dataclass(frozen=True)
 class Course:
-    """How a run goes: the epoch at which a model ends, how a cell is scored, the epochs of candidates, and how many of a
-    search are refined."""
+    """How a run goes: the epoch at which a model ends, how a cell is scored, the epochs of candidates, and how many of
+    a search are refined."""
 
     most: bool = True
     epochs: Mapping[str, int] = field(default_factory=dict)  #: by cell

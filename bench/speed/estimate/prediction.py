@@ -6,18 +6,18 @@ takes that over its workers, and on a GPU, which one worker has, as long as the 
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bench.grid.cell import Cell
 from bench.grid.families import registry
 from bench.grid.plan import Bundle, Tuning, plan, plan_tuning
 from bench.grid.references import of_grid
-from bench.speed.estimate.counts import LOOKS, EvaluationCounts, TrainingCounts
+from bench.speed.estimate.asked import Asked, Facts, alike, first_two, model_key, readings, segments, stack_key
+from bench.speed.estimate.counts import LOOKS, EvaluationCounts, StackCounts, TrainingCounts
 from bench.speed.estimate.cuts import CUTS
-from bench.speed.estimate.given import PILOT, Course, Evaluated, told, validated_every
-from bench.speed.estimate.profiles import Profile
+from bench.speed.estimate.devices.profile import Profile
+from bench.speed.estimate.given import PILOT, Course, Evaluated, validated_every
 from bench.speed.estimate.tally import COMPILED, HOST, MOVED, WAITS, Seconds, Tally, seconds
 
 LEAVING_SHARE = 0.25  # of a stack that has ended when the others get one of their own, on CUDA (training.loop)
@@ -56,25 +56,6 @@ RECORDED = {
 CAST = 8  # bytes of a mass, and of what is made of it
 
 
-@dataclass(frozen=True)
-class Facts:
-    """Of a data set."""
-
-    dims: int
-    levels: int
-    train: int
-    valid: int
-    test: int
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What is to be counted for a grid: kinds of bundle, and models with their scoring, by keys."""
-
-    bundles: Mapping[str, tuple[tuple[Cell, ...], bool]]
-    models: Mapping[str, Cell]
-
-
 @dataclass
 class Prediction:
     """Seconds of all workers by term, the least and the most; bytes of the largest bundle and what they are of."""
@@ -99,73 +80,6 @@ class Prediction:
             for terms, longest in zip((self.low, self.high), self.longest, strict=True)
         )
         return low, high
-
-
-def settled_kind(cell: Cell) -> str:
-    """Equal for cells whose models are trained alike."""
-    return cell.kind
-
-
-def model_key(cell: Cell) -> str:
-    """Equal for settled cells whose evaluation does the same work, sizes apart: σ's value and the training make no
-    difference."""
-    options = {key: "number" if key == "sigma" and not isinstance(v, str) else v for key, v in cell.options.items()}
-    network = [cell.network, cell.hidden, cell.activation, cell.latent, cell.widths, cell.depth, cell.kernel]
-    network += [cell.normalisation, cell.data.key, cell.binarisation]
-    family = "" if registry().get(cell.family).recipe else cell.family  # what recipes are read as is alike in all
-    return json.dumps([family, sorted(options.items()), cell.scored_as, network])
-
-
-def bundle_key(cells: Sequence[Cell], *, tuned: bool) -> str:
-    """Equal for bundles of models of the same kinds."""
-    kinds = sorted({settled_kind(cell) for cell in cells})
-    return json.dumps([kinds, tuned])
-
-
-def one_a_kind(cells: Iterable[Cell]) -> tuple[Cell, ...]:
-    """The first of each kind."""
-    found: dict[str, Cell] = {}
-    for cell in cells:
-        found.setdefault(settled_kind(cell), cell)
-    return tuple(found.values())
-
-
-def asked_of(cells: Sequence[Cell], device: str, workers: int, course: Course) -> Asked:
-    """What must be counted to predict these cells."""
-    bundles: dict[str, tuple[tuple[Cell, ...], bool]] = {}
-    for piece in plan(cells, device, workers, course.settled):
-        settled = [course.settled(cell) for cell in piece.cells]
-        bundles.setdefault(bundle_key(settled, tuned=False), (one_a_kind(settled), False))
-    for tuning in plan_tuning(cells, device, workers):
-        for alike in _alike(tuning):
-            candidates = [cell for cell, _, _ in alike]
-            bundles.setdefault(bundle_key(candidates, tuned=True), (one_a_kind(candidates), True))
-    models: dict[str, Cell] = {}
-    for cell in cells:
-        settled_cell = course.settled(cell)
-        models.setdefault(model_key(settled_cell), settled_cell)
-        for reading in _readings(cell):
-            models.setdefault(model_key(reading), reading)
-    return Asked(bundles, models)
-
-
-def _readings(cell: Cell) -> Iterator[Cell]:
-    """As what a tuned cell's candidates are judged."""
-    if cell.search:
-        first = cell.settled()
-        for name in registry().get(cell.family).scorings:
-            yield first.but(scored_as=name)
-
-
-def _alike(tuning: Tuning) -> list[list[tuple[Cell, str, str]]]:
-    """Candidates of a piece of tuning that train together, of one network and schedule, learning rates apart: each as
-    it is trained, its search and its values."""
-    together: dict[str, list[tuple[Cell, str, str]]] = {}
-    for cell in {cell.search: cell for cell in tuning.cells}.values():
-        for values in cell.candidates:
-            shape = told({key: value for key, value in values.items() if key != "learning_rate"})
-            together.setdefault(shape, []).append((cell.settled(values), cell.search, told(values)))
-    return list(together.values())
 
 
 @dataclass
@@ -194,11 +108,13 @@ class Predictor:
         profile: Profile,
         workers: int,
         facts: Mapping[str, Facts],
-        bundles: Mapping[str, TrainingCounts],
+        asked: Asked,
+        stacks: Mapping[str, TrainingCounts],
         models: Mapping[str, EvaluationCounts],
     ) -> None:
         self.cells, self.profile, self.workers = cells, profile, workers
-        self.facts, self.bundles, self.models = facts, bundles, models
+        self.asked = asked.stacks
+        self.facts, self.stacks, self.models = facts, stacks, models
         self.cut = CUTS[profile.kind]
 
     def predict(self, least: Course, most: Course) -> Prediction:
@@ -233,25 +149,46 @@ class Predictor:
         self, found: _Sum, cells: Sequence[Cell], ends: Sequence[int], terms: tuple[str, str], *, tuned: bool
     ) -> None:
         """Of models of these settled cells, one a model, that end at these epochs."""
-        counts, first = self.bundles[bundle_key(cells, tuned=tuned)], cells[0]
+        first = cells[0]
         facts = self.facts[first.data.key]
         batch = min(first.batch_size, facts.train)
         steps, every = max(1, facts.train // batch), validated_every(first)
-        for models, epochs in segments(ends, 0.0 if self.profile.on_cpu else LEAVING_SHARE):
-            step = counts.of_step(models, batch)
+        for places, epochs in segments(ends, 0.0 if self.profile.on_cpu else LEAVING_SHARE):
+            counts = self._stack([cells[place] for place in places], tuned=tuned)
+            step = counts.of_step(batch)
             once = self._time(step, replayed=not self.profile.on_cpu, precision=first.precision)
             found.add(terms[0], once * (steps * epochs))
-            made = counts.of_setup(models)
+            made = counts.of_setup()
             found.add(terms[0], self._time(made if self.profile.on_cpu else made + CAPTURED * step))
-            seen = counts.of_validation(models, facts.valid)
+            seen = counts.of_validation(facts.valid)
             if not self.profile.on_cpu:
-                seen += Tally({WAITS: WAITS_OF_VALIDATION, MOVED: 4.0 * models * facts.valid})
+                seen += Tally({WAITS: WAITS_OF_VALIDATION, MOVED: 4.0 * len(places) * facts.valid})
             found.add(terms[1], self._time(seen) * max(1.0, epochs / every))
 
+    def _stack(self, cells: Sequence[Cell], *, tuned: bool) -> StackCounts:
+        """Of models of these settled cells side by side."""
+        kinds: dict[str, int] = {}
+        for cell in cells:
+            kinds[stack_key([cell], tuned=tuned)] = kinds.get(stack_key([cell], tuned=tuned), 0) + 1
+        two = first_two(cells)
+        both = self.stacks.get(stack_key(two, tuned=tuned)) if len(two) > 1 else None
+        if len(two) > 1 and both is None:  # who is left of a stack are another two
+            two, both = self._two(cells[0], tuned=tuned)
+        alone = [self.stacks[stack_key([cell], tuned=tuned)] for cell in two]
+        return StackCounts([(self.stacks[key], models) for key, models in kinds.items()], alone, both)
+
+    def _two(self, like: Cell, *, tuned: bool) -> tuple[tuple[Cell, ...], TrainingCounts | None]:
+        """Two kinds that were counted side by side, of the network and the data of another."""
+        for cells, as_tuned in self.asked.values():
+            same = cells[0].data == like.data and cells[0].network == like.network and as_tuned == tuned
+            if len(cells) > 1 and same:
+                return cells, self.stacks[stack_key(cells, tuned=tuned)]
+        return (), None
+
     def _tuning(self, found: _Sum, tuning: Tuning, course: Course) -> None:
-        for alike in _alike(tuning):
-            ends = [course.epochs_of_candidate(cell, search, values) for cell, search, values in alike]
-            self._training(found, [cell for cell, _, _ in alike], ends, ("tuning: training",) * 2, tuned=True)
+        for together in alike(tuning):
+            ends = [course.epochs_of_candidate(cell, search, values) for cell, search, values in together]
+            self._training(found, [cell for cell, _, _ in together], ends, ("tuning: training",) * 2, tuned=True)
         searches = {cell.search: cell for cell in tuning.cells}
         for cell in searches.values():
             self._judging(found, cell, course)
@@ -259,12 +196,12 @@ class Predictor:
     def _judging(self, found: _Sum, cell: Cell, course: Course) -> None:
         facts, term = self.facts[cell.data.key], "tuning: judging"
         always = any(key != "learning_rate" for key in cell.tune)
-        readings = [self.models[model_key(reading)] for reading in _readings(cell)]
-        for counts in readings:
+        judged = [self.models[model_key(reading)] for reading in readings(cell)]
+        for counts in judged:
             image, images = counts.scale
             found.add(term, self._time(cell.tried * images * image))
             found.add(term, self._time(cell.tried * self._pass(counts, facts.valid, ELBO_SAMPLES, fused=False)))
-        counts = readings[0]
+        counts = judged[0]
         refined = course.refined_of(cell, always)
         if refined:
             plain = self._pass(counts, facts.valid, REFINED_SAMPLES, fused=False)
@@ -353,7 +290,7 @@ class Predictor:
             found.add("compiling", self._time(Tally({COMPILED: float(compiled)})))
         host = sum(self._reference(spec.reference, spec.cell) for spec in of_grid(self.cells) if spec.cell)
         found.add("references", self._time(Tally({HOST: host})))
-        kinds = {settled_kind(course.settled(cell)) for cell in self.cells}
+        kinds = {course.settled(cell).kind for cell in self.cells}
         found.add("timing of kinds", self._time(Tally({HOST: A_SPEED * len(kinds)})))
         found.add("start and data", self._time(Tally({HOST: self.profile.start * self.workers})))
 
@@ -387,39 +324,26 @@ class Predictor:
         for bundle in plan(self.cells, self.profile.kind, self.workers, course.settled):
             models = {cell.training_key: course.settled(cell) for cell in bundle.cells}
             settled = list(models.values())
-            yield self._training_bytes(settled, len(settled), tuned=False), f"{len(settled)} models in training"
+            yield self._training_bytes(settled, tuned=False), f"{len(settled)} models in training"
         for tuning in plan_tuning(self.cells, self.profile.kind, self.workers):
-            for alike in _alike(tuning):
-                candidates = [cell for cell, _, _ in alike]
-                used = self._training_bytes(candidates, len(candidates), tuned=True)
+            for together in alike(tuning):
+                candidates = [cell for cell, _, _ in together]
+                used = self._training_bytes(candidates, tuned=True)
                 yield used, f"{len(candidates)} candidates in training"
         for cell in self.cells:
             counts, facts = self.models[model_key(course.settled(cell))], self.facts[cell.data.key]
             images = min(cell.test_images or facts.test, facts.test)
             piece = min(self.cut.floats, images * self.cut.samples * counts.width) * counts.bytes
-            together = min(images, self.cut.fitted_at_once(counts.width, counts.fit.draws))
-            fits = together * counts.fit.bytes if course.scoring_of(cell).refined else 0.0
+            at_once = min(images, self.cut.fitted_at_once(counts.width, counts.fit.draws))
+            fits = at_once * counts.fit.bytes if course.scoring_of(cell).refined else 0.0
             calibrated = CAST * 6 * self.cut.calibrated if cuda else 0.0
             raw = 4.0 * images * counts.width
             yield raw + max(piece, fits, calibrated), "the evaluation of a model"
 
-    def _training_bytes(self, cells: Sequence[Cell], models: int, *, tuned: bool) -> float:
-        counts, first = self.bundles[bundle_key(cells, tuned=tuned)], cells[0]
-        facts = self.facts[first.data.key]
+    def _training_bytes(self, cells: Sequence[Cell], *, tuned: bool) -> float:
+        facts = self.facts[cells[0].data.key]
         data = facts.dims * (facts.train + facts.valid + facts.test)
-        return data + counts.bytes(models, min(first.batch_size, facts.train))
+        return data + self._stack(cells, tuned=tuned).bytes(min(cells[0].batch_size, facts.train))
 
     def _time(self, tally: Tally, *, replayed: bool = False, precision: str = "float32") -> Seconds:
         return seconds(tally, self.profile, replayed=replayed, precision=precision)
-
-
-def segments(ends: Sequence[int], leaving: float) -> Iterator[tuple[int, int]]:
-    """(models in the stack, epochs) of a bundle whose models end at these epochs, one after the other: whoever has
-    ended leaves at once, or when that share of the stack has (vae_core.training.loop)."""
-    stack, since = sorted(ends), 0
-    while stack:
-        quorum = max(1, -(-leaving * len(stack) // 1)) if leaving else 1
-        until = stack[min(int(quorum), len(stack)) - 1]
-        if until > since:
-            yield len(stack), until - since
-        stack, since = [end for end in stack if end > until], max(since, until)

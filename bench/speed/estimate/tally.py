@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from bench.speed.estimate.profiles import Profile
+from bench.speed.estimate.devices.profile import Profile
 
 #: counted amounts: kernels are operators that compute, views those that do not, drawn are random numbers, waits values
 #: that the host reads; moved bytes go over the link; bytes are those of products, of functions, and of the rest

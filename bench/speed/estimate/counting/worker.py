@@ -14,17 +14,17 @@ import torch
 
 from bench.engine.worker.from_cell import data_of
 from bench.grid.cell import Cell
+from bench.speed.estimate.counting.evaluation import count_evaluation
+from bench.speed.estimate.counting.training import count_training
 from bench.speed.estimate.counts import EvaluationCounts, TrainingCounts
 from bench.speed.estimate.cuts import CUTS
-from bench.speed.estimate.evaluation import count_evaluation
-from bench.speed.estimate.training import count_training
 from vae_core.numerics import visible
 from vae_core.numerics.precision import full_float32
 
 
 @full_float32()
-def bundle_counts(cells: Sequence[Cell], device: str, tuned: bool) -> TrainingCounts:
-    """Of bundles of models of the kinds of these settled cells, one a kind."""
+def stack_counts(cells: Sequence[Cell], device: str, tuned: bool) -> TrainingCounts:
+    """Of models of the kinds of these settled cells side by side, one cell a kind."""
     torch.set_flush_denormal(True)
     with as_on(device):
         return count_training(cells, data_of(cells[0], "cpu"), tuned=tuned)

@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 
 from bench.engine.provenance import cores, cpu_model
-from bench.speed.estimate.counting import counted
-from bench.speed.estimate.profiles import Profile
+from bench.speed.estimate.counting.operators import counted
+from bench.speed.estimate.devices.profile import Profile
 from bench.speed.estimate.tally import KERNELS, OPERATIONS, VIEWS, seconds
 from bench.speed.survey_worker import free_bytes
 from vae_core import likelihoods

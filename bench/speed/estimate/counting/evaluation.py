@@ -18,7 +18,7 @@ from torch import Tensor
 
 from bench.engine.worker.from_cell import architecture_of, member_of, schedule_of, scored_images
 from bench.grid.cell import Cell
-from bench.speed.estimate.counting import counted
+from bench.speed.estimate.counting.operators import counted
 from bench.speed.estimate.counts import (
     LOOKS,
     EvaluationCounts,

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from bench.engine.worker.from_cell import architecture_of, member_of, schedule_of
 from bench.grid.cell import Cell
-from bench.speed.estimate.counting import counted
+from bench.speed.estimate.counting.operators import counted
 from bench.speed.estimate.counts import TrainingCounts
 from bench.speed.estimate.tally import Tally
 from bench.speed.tensor_bytes import Bytes
@@ -89,7 +89,6 @@ def count_training(cells: Sequence[Cell], data: Dataset, *, tuned: bool) -> Trai
     seen_image = passes / (kinds * FEW) * (batch_wide - batch)
     seen_each = 1 / kinds * (seen_two - seen_one) - FEW * seen_image
     return TrainingCounts(
-        kinds=kinds,
         step=(constant, each, of_image),
         validation=(seen_one - kinds * seen_each - kinds * FEW * seen_image, seen_each, seen_image),
         batch=passes * batch.of_calls(),

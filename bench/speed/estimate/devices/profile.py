@@ -1,4 +1,4 @@
-"""The rates of a device: of a data sheet, as the files of `profiles/` have them, or measured (`measuring`).
+"""The rates of a device: of a data sheet, as the files of `sheets/` have them, or measured (`measure`).
 
 A data sheet has peaks. What of them is reached, and what a launch, a wait or a compiler takes, is on none: the files
 say so under [assumed], number by number.
@@ -17,7 +17,7 @@ from bench.grid.document import read_text
 from bench.grid.errors import UserError, brief, printable, quoted, some
 from bench.grid.settings import suggestion
 
-FOLDER = Path(__file__).parent / "profiles"
+FOLDER = Path(__file__).parent / "sheets"
 #: names for the machine that this runs on, whose rates are measured: its GPU where it has one, or which of the two
 HERE = {"this": "auto", "auto": "auto", "cpu": "cpu", "cuda": "cuda"}
 SUFFIX = ".toml"
@@ -167,7 +167,7 @@ def _table(document: Mapping[str, Any], key: str, where: str) -> Mapping[str, An
     table = document.get(key)
     if not isinstance(table, dict):
         raise ProfileError(
-            f"{where}: a profile needs a table [{key}]; bench/speed/estimate/profiles/h100.toml has one."
+            f"{where}: a profile needs a table [{key}]; bench/speed/estimate/devices/sheets/h100.toml has one."
         )
     return table
 
