@@ -23,6 +23,7 @@ from vae_core.data import Dataset
 from vae_core.training import Member, Trainer, train
 from vae_core.training.loop import validate
 
+LARGE = 2.5e8  # bytes of one model in training, from which on two are not tried
 FEW = 8  # images of a batch, and of a validation, that is counted; and twice as many
 
 
@@ -36,14 +37,16 @@ def count_training(cells: Sequence[Cell], data: Dataset, *, tuned: bool) -> Trai
     architecture = architecture_of(cells[0])
 
     def members(copies: int) -> list[Member]:
-        made = [member_of(cell, data.levels) for cell in cells for _ in range(copies)]
-        seeds = [0 if tuned else number % copies for number in range(len(made))]
         return [
             dataclasses.replace(
-                one, seed=seed, kl_warmup=0.0, learning_rate=(one.learning_rate or schedule.learning_rate) * (1 + copy)
+                member_of(cell, data.levels),
+                seed=0 if tuned else copy,
+                kl_warmup=0.0,
+                # each kind has its own, and each candidate: Adam goes over neighbours of one rate at once
+                learning_rate=schedule.learning_rate * (1 + place * copies + (copy if tuned else 0)),
             )
-            for number, (one, seed) in enumerate(zip(made, seeds, strict=True))
-            for copy in [number % copies if tuned else 0]
+            for place, cell in enumerate(cells)
+            for copy in range(copies)
         ]
 
     def fewer(train_images: int, valid: int) -> Dataset:
@@ -63,11 +66,16 @@ def count_training(cells: Sequence[Cell], data: Dataset, *, tuned: bool) -> Trai
 
     one, made_one, bytes_one = step(1, FEW)
     wide, _, bytes_wide = step(1, 2 * FEW)
-    two, made_two, bytes_two = step(2, FEW)
     of_image = 1 / (kinds * FEW) * (wide - one)
+    byte_image = (bytes_wide - bytes_one) / (kinds * FEW)
+    is_large = bytes_one > LARGE  # then all that is not of images is taken to be of models
+    if is_large:
+        two = one + one.of_elements() - kinds * FEW * of_image.of_calls()
+        made_two, bytes_two = made_one + made_one.of_elements(), 2 * bytes_one
+    else:
+        two, made_two, bytes_two = step(2, FEW)
     each = 1 / kinds * (two - one) - FEW * of_image
     constant = one - kinds * each - kinds * FEW * of_image
-    byte_image = (bytes_wide - bytes_one) / (kinds * FEW)
     byte_each = (bytes_two - bytes_one) / kinds - FEW * byte_image
 
     def epoch(copies: int, valid: int) -> Tally:
@@ -81,7 +89,8 @@ def count_training(cells: Sequence[Cell], data: Dataset, *, tuned: bool) -> Trai
 
         return trained(2) - trained(1)
 
-    seen_one, seen_two = epoch(1, FEW) - one, epoch(2, FEW) - two
+    seen_one = epoch(1, FEW) - one
+    seen_two = seen_one + seen_one.of_elements() if is_large else epoch(2, FEW) - two
     trainer = Trainer(fewer(FEW, FEW), members(1), architecture, schedule, "cpu")
     batch = counted(lambda: validate(trainer.shown, _some(data.valid, FEW)))
     batch_wide = counted(lambda: validate(trainer.shown, _some(data.valid, 2 * FEW)))

@@ -34,6 +34,7 @@ from vae_core.numerics.precision import PRODUCTS, full_float32, tf32
 from vae_core.training import Member, Schedule, Trainer, trained_models
 
 BLOCKS, BLOCK_SECONDS = 7, 0.004
+WHOLE_BLOCKS = 25  # of work as a whole
 BATCH, WIDTH, MODELS = 100, 200, {"cpu": 4, "cuda": 64}
 ELEMENTS = {"cpu": 1 << 16, "cuda": 1 << 24}  # of a function: what a piece of a pass has
 MOVED = {"cpu": 1 << 20, "cuda": 1 << 26}  # floats of an elementwise operation
@@ -123,7 +124,7 @@ def _as_reached(fields: dict[str, Any]) -> dict[str, Any]:
     for call in _whole_work():
         call()
         counts = counted(call)
-        predicted, took = seconds(counts, profile), usual_seconds(call, "cpu")
+        predicted, took = seconds(counts, profile), usual_seconds(call, "cpu", WHOLE_BLOCKS)
         work = predicted.total - predicted.launches
         share *= math.sqrt(min(1.0, work / max(took - predicted.launches, work)))
     return {
