@@ -46,8 +46,10 @@ def verb(
     """
     from bench.cli.text.estimate import as_json, estimate_text
     from bench.engine import plugins
-    from bench.speed.estimate.estimate import estimate_grid, keep_profile
+    from bench.speed.estimate.estimate import estimate_grid, keep_profile, require_keepable
 
+    if save is not None:
+        require_keepable(device, save)  # before minutes of counting
     plugins.add(plugin or [])
     loaded = grid_of(grid, set_)
     tables = None if given is None else tables_of(given)

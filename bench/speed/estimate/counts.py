@@ -90,15 +90,11 @@ class PassCounts:
     def of(self, images: int, samples: int, cut: Cut, width: int) -> Tally:
         """Of so many images and L."""
         blocks, tiles = math.ceil(images / cut.images), math.ceil(samples / cut.samples)
-        pieces = blocks * tiles * (self._pieces(images, samples, cut, width) - 1)
+        pieces = cut.pieces(images, samples, width) - blocks * tiles
         amounts = images * self.image + images * samples * self.pair
         calls = blocks * self.block + blocks * tiles * self.tile + pieces * self.piece.of_calls()
         drawn = blocks * tiles * cut.images * cut.samples * self.drawn
         return (amounts + calls).but(**{DRAWN: drawn}).positive()
-
-    def _pieces(self, images: int, samples: int, cut: Cut, width: int) -> int:
-        tile = replace(cut, images=min(images, cut.images), samples=min(samples, cut.samples))
-        return tile.pieces(width)
 
 
 @dataclass(frozen=True)

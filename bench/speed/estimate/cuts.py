@@ -19,15 +19,28 @@ class Cut:
     calibrated: int
     summed: int
 
-    def pieces(self, width: int) -> int:
-        """Of a whole tile, for raw outputs of that width (vae_core.evaluate.importance)."""
-        images = max(1, min(self.images, self.floats // width))
-        samples = max(1, self.floats // (width * images))
-        return math.ceil(self.images / images) * math.ceil(self.samples / samples)
+    def pieces(self, images: int, samples: int, width: int) -> int:
+        """Of a whole pass, for raw outputs of that width (vae_core.evaluate.importance)."""
+        return sum(
+            blocks * tiles * self._pieces(n, c, width)
+            for n, blocks in _cut(images, self.images)
+            for c, tiles in _cut(samples, self.samples)
+        )
+
+    def _pieces(self, images: int, samples: int, width: int) -> int:
+        """Of one tile."""
+        at_once = max(1, min(images, self.floats // width))
+        return math.ceil(images / at_once) * math.ceil(samples / max(1, self.floats // (width * at_once)))
 
     def fitted_at_once(self, width: int, draws: int) -> int:
         """Images whose proposals are fitted together, of so many z an image (vae_core.evaluate.refine)."""
         return max(1, max(1, self.with_gradients // width) // draws)
+
+
+def _cut(count: int, size: int) -> list[tuple[int, int]]:
+    """Sizes of the parts of at most `size` that a count is cut in, each with how many there are."""
+    whole, rest = divmod(count, size)
+    return [(size, whole)] * (whole > 0) + [(rest, 1)] * (rest > 0)
 
 
 CUTS = {

@@ -87,13 +87,18 @@ def estimate_grid(grid: Grid, device: str, say: Say, given: RunTables | None = N
 
 def keep_profile(profile: Profile, path: Path) -> None:
     """Writes a profile that was measured to a .toml, for `--device FILE`. Raises ProfileError."""
+    require_keepable(profile.name if not profile.measured else "this", path)
+    path.write_text(written(profile), encoding="utf-8")
+
+
+def require_keepable(device: str, path: Path) -> None:
+    """Raises ProfileError where a device's rates are not measured, or would be written over something else."""
     if path.suffix != SUFFIX or path.is_dir():
         raise ProfileError(f"--save {brief(path)}: give the name of a {SUFFIX} file.")
-    if not profile.measured:
-        raise ProfileError(f"--save: the rates of {profile.name} were not measured; measured are this, cpu and cuda.")
+    if not is_here(device):
+        raise ProfileError(f"--save: the rates of {brief(device)} were not measured; measured are this, cpu and cuda.")
     if path.exists() and not _is_profile(path):
         raise ProfileError(f"--save {brief(path)} would write over something else than a profile; give another name.")
-    path.write_text(written(profile), encoding="utf-8")
 
 
 def _is_profile(path: Path) -> bool:

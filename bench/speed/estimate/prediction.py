@@ -333,6 +333,8 @@ class Predictor:
         for cell in self.cells:
             counts, facts = self.models[model_key(course.settled(cell))], self.facts[cell.data.key]
             images = min(cell.test_images or facts.test, facts.test)
+            if counts.fused and self._fuses(counts, images, self._to_come(cell)):
+                counts = counts.fused
             piece = min(self.cut.floats, images * self.cut.samples * counts.width) * counts.bytes
             at_once = min(images, self.cut.fitted_at_once(counts.width, counts.fit.draws))
             fits = at_once * counts.fit.bytes if course.scoring_of(cell).refined else 0.0
