@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -164,7 +165,8 @@ def test_looks_and_cuts_are_those_of_the_evaluation():
             def __getitem__(self, _):
                 return torch.zeros(1, 1, 2)
 
-        points = points_at_once(lambda z: torch.zeros(1, 1, 5), SimpleNamespace(mean=Mean(device)))
+        posterior: Any = SimpleNamespace(mean=Mean(device))
+        points = points_at_once(lambda z: torch.zeros(1, 1, 5), posterior)
         assert points == cut.with_gradients // 5
     for function, attribute in ((calibration, "calibrated"), (where_used.Watch.__init__, "summed")):
         cuda, cpu = (getattr(CUTS[name], attribute).bit_length() - 1 for name in ("cuda", "cpu"))
