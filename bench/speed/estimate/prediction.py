@@ -1,8 +1,8 @@
 """What the planned run does, times what each of it is, by the rates of a device: terms, their range, the memory.
 
 The plan is the run's own (bench.grid.plan). A term is what one kind of work takes in all workers together; the run
-takes that over its workers, and on a GPU, which one worker has, as long as the terms do one after the other. It is one
-file, for every term is of the same plan, counts and course.
+takes that over its workers, and on a GPU, which one worker has, as long as the terms do one after the other.
+It is one file, for every term is of the same plan, counts and course.
 """
 
 from __future__ import annotations
