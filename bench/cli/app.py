@@ -24,6 +24,7 @@ VERBS = (
     "compare",
     "model",
     "throughput",
+    "estimate",
     "list",
     "explain",
     "doctor",

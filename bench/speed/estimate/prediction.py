@@ -1,0 +1,352 @@
+"""What the planned run does, times what each of it is, by the rates of a device: terms, their range, the memory.
+
+The plan is the run's own (bench.grid.plan). A term is what one kind of work takes in all workers together; the run
+takes that over its workers, and on a GPU, which one worker has, as long as the terms do one after the other.
+It is one file, for every term is of the same plan, counts and course.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from bench.grid.cell import Cell
+from bench.grid.families import registry
+from bench.grid.plan import Bundle, Tuning, plan, plan_tuning
+from bench.grid.references import of_grid
+from bench.speed.estimate.asked import Asked, Facts, alike, first_two, model_key, readings, segments, stack_key
+from bench.speed.estimate.counts import LOOKS, EvaluationCounts, StackCounts, TrainingCounts
+from bench.speed.estimate.cuts import CUTS
+from bench.speed.estimate.devices.profile import Profile
+from bench.speed.estimate.given import PILOT, Course, Evaluated, validated_every
+from bench.speed.estimate.tally import COMPILED, HOST, MOVED, WAITS, Seconds, Tally, seconds
+
+LEAVING_SHARE = 0.25  # of a stack that has ended when the others get one of their own, on CUDA (training.loop)
+CAPTURED = 4  # steps that launch one by one before a graph is replayed, its capture among them (training.capture)
+WORTH_COMPILING = 1 << 31  # raw outputs (vae_core.numerics.compiled)
+WAITS_OF_VALIDATION, WAITS_OF_PASS, WAITS_OF_CELL = 4, 8, 60  # values that the host reads, about
+ELBO_SAMPLES, REFINED_SAMPLES = 10, 100  # of the judging of candidates (vae_core.tuning)
+FIT_SAMPLES, READING_IMAGES, READING_SAMPLES = 10, 200, 100  # bench.engine.worker.rows
+FEWEST_STEPS, MASSES_OF_A_REFERENCE = 300, 1.2e7  # vae_core.references.no_latent
+A_REFERENCE, A_VALUE, A_CODED = 0.3, 2e-6, 2.5e-7  # s: any, a value of a mixture's image, a byte of a codec
+A_SPEED = 0.9  # s of the timing of a kind at the end of a run (bench.speed.throughput)
+TERMS = (
+    "training",
+    "validation",
+    "tuning: training",
+    "tuning: judging",
+    "encoder's pass",
+    "score's passes",
+    "refinement",
+    "gaps",
+    "calibration",
+    "checks",
+    "fits and readings",
+    "pictures",
+    "compiling",
+    "references",
+    "timing of kinds",
+    "start and data",
+)
+#: terms by the columns of a run file that record them
+RECORDED = {
+    "training": ("training", "validation"),
+    "tuning": ("tuning: training", "tuning: judging"),
+    "evaluation": ("encoder's pass", "score's passes", "refinement", "gaps", "calibration", "checks"),
+}
+CAST = 8  # bytes of a mass, and of what is made of it
+
+
+@dataclass
+class Prediction:
+    """Seconds of all workers by term, the least and the most; bytes of the largest bundle and what they are of."""
+
+    profile: Profile
+    workers: int
+    low: dict[str, Seconds] = field(default_factory=dict)
+    high: dict[str, Seconds] = field(default_factory=dict)
+    memory: float = 0.0
+    memory_of: str = ""
+    longest: tuple[float, float] = (0.0, 0.0)  #: seconds of the longest piece of work
+
+    def total(self, terms: Mapping[str, Seconds]) -> float:
+        """Seconds of all workers."""
+        return sum(one.total for one in terms.values())
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """Of the run by the clock: its workers share the work, but for the longest piece."""
+        low, high = (
+            max(self.total(terms) / self.workers, longest)
+            for terms, longest in zip((self.low, self.high), self.longest, strict=True)
+        )
+        return low, high
+
+
+@dataclass
+class _Sum:
+    """Seconds by term, of a piece of work and of all."""
+
+    terms: dict[str, Seconds] = field(default_factory=dict)
+    piece: float = 0.0
+    longest: float = 0.0
+
+    def add(self, term: str, what: Seconds) -> None:
+        self.terms[term] = self.terms[term].plus(what) if term in self.terms else what
+        self.piece += what.total
+
+    def ends(self) -> None:
+        """A piece of work."""
+        self.longest, self.piece = max(self.longest, self.piece), 0.0
+
+
+class Predictor:
+    """Predicts a grid's cells by a profile, from what was counted and the facts of data sets (by DataSpec.key)."""
+
+    def __init__(
+        self,
+        cells: Sequence[Cell],
+        profile: Profile,
+        workers: int,
+        facts: Mapping[str, Facts],
+        asked: Asked,
+        stacks: Mapping[str, TrainingCounts],
+        models: Mapping[str, EvaluationCounts],
+    ) -> None:
+        self.cells, self.profile, self.workers = cells, profile, workers
+        self.asked = asked.stacks
+        self.facts, self.stacks, self.models = facts, stacks, models
+        self.cut = CUTS[profile.kind]
+
+    def predict(self, least: Course, most: Course) -> Prediction:
+        """The range between two courses, which may be one."""
+        low, high = self._of(least), self._of(most)
+        memory, of = max(self._memory(most), default=(0.0, ""))
+        order = [term for term in TERMS if term in low.terms or term in high.terms]
+        return Prediction(
+            self.profile,
+            self.workers,
+            {term: low.terms[term] for term in order if term in low.terms},
+            {term: high.terms[term] for term in order if term in high.terms},
+            memory,
+            of,
+            (low.longest, high.longest),
+        )
+
+    def _of(self, course: Course) -> _Sum:
+        found = _Sum()
+        for tuning in plan_tuning(self.cells, self.profile.kind, self.workers):
+            self._tuning(found, tuning, course)
+            found.ends()
+        for bundle in plan(self.cells, self.profile.kind, self.workers, course.settled):
+            self._bundle(found, bundle, course)
+            found.ends()
+        self._besides(found, course)
+        return found
+
+    # -- training --------------------------------------------------------------------------------------------------
+
+    def _training(
+        self, found: _Sum, cells: Sequence[Cell], ends: Sequence[int], terms: tuple[str, str], *, tuned: bool
+    ) -> None:
+        """Of models of these settled cells, one a model, that end at these epochs."""
+        first = cells[0]
+        facts = self.facts[first.data.key]
+        batch = min(first.batch_size, facts.train)
+        steps, every = max(1, facts.train // batch), validated_every(first)
+        for places, epochs in segments(ends, 0.0 if self.profile.on_cpu else LEAVING_SHARE):
+            counts = self._stack([cells[place] for place in places], tuned=tuned)
+            step = counts.of_step(batch)
+            once = self._time(step, replayed=not self.profile.on_cpu, precision=first.precision)
+            found.add(terms[0], once * (steps * epochs))
+            made = counts.of_setup()
+            found.add(terms[0], self._time(made if self.profile.on_cpu else made + CAPTURED * step))
+            seen = counts.of_validation(facts.valid)
+            if not self.profile.on_cpu:
+                seen += Tally({WAITS: WAITS_OF_VALIDATION, MOVED: 4.0 * len(places) * facts.valid})
+            found.add(terms[1], self._time(seen) * max(1.0, epochs / every))
+
+    def _stack(self, cells: Sequence[Cell], *, tuned: bool) -> StackCounts:
+        """Of models of these settled cells side by side."""
+        kinds: dict[str, int] = {}
+        for cell in cells:
+            kinds[stack_key([cell], tuned=tuned)] = kinds.get(stack_key([cell], tuned=tuned), 0) + 1
+        two = first_two(cells)
+        both = self.stacks.get(stack_key(two, tuned=tuned)) if len(two) > 1 else None
+        if len(two) > 1 and both is None:  # who is left of a stack are another two
+            two, both = self._two(cells[0], tuned=tuned)
+        alone = [self.stacks[stack_key([cell], tuned=tuned)] for cell in two]
+        return StackCounts([(self.stacks[key], models) for key, models in kinds.items()], alone, both)
+
+    def _two(self, like: Cell, *, tuned: bool) -> tuple[tuple[Cell, ...], TrainingCounts | None]:
+        """Two kinds that were counted side by side, of the network and the data of another."""
+        for cells, as_tuned in self.asked.values():
+            same = cells[0].data == like.data and cells[0].network == like.network and as_tuned == tuned
+            if len(cells) > 1 and same:
+                return cells, self.stacks[stack_key(cells, tuned=tuned)]
+        return (), None
+
+    def _tuning(self, found: _Sum, tuning: Tuning, course: Course) -> None:
+        for together in alike(tuning):
+            ends = [course.epochs_of_candidate(cell, search, values) for cell, search, values in together]
+            self._training(found, [cell for cell, _, _ in together], ends, ("tuning: training",) * 2, tuned=True)
+        searches = {cell.search: cell for cell in tuning.cells}
+        for cell in searches.values():
+            self._judging(found, cell, course)
+
+    def _judging(self, found: _Sum, cell: Cell, course: Course) -> None:
+        facts, term = self.facts[cell.data.key], "tuning: judging"
+        always = any(key != "learning_rate" for key in cell.tune)
+        judged = [self.models[model_key(reading)] for reading in readings(cell)]
+        for counts in judged:
+            image, images = counts.scale
+            found.add(term, self._time(cell.tried * images * image))
+            found.add(term, self._time(cell.tried * self._pass(counts, facts.valid, ELBO_SAMPLES, fused=False)))
+        counts = judged[0]
+        refined = course.refined_of(cell, always)
+        if refined:
+            plain = self._pass(counts, facts.valid, REFINED_SAMPLES, fused=False)
+            fit = self._fit(counts, facts.valid, fused=False)
+            found.add(term, self._time(refined * (2 * plain + fit)))
+
+    # -- evaluation ------------------------------------------------------------------------------------------------
+
+    def _bundle(self, found: _Sum, bundle: Bundle, course: Course) -> None:
+        models: dict[str, list[Cell]] = {}
+        for cell in bundle.cells:
+            models.setdefault(cell.training_key, []).append(cell)
+        firsts = [cells[0] for cells in models.values()]
+        settled = [course.settled(cell) for cell in firsts]
+        ends = [course.epochs_of(cell) for cell in firsts]
+        self._training(found, settled, ends, ("training", "validation"), tuned=False)
+        for cells in models.values():
+            for cell in cells:
+                self._evaluation(found, cell, course, shared=len(cells))
+
+    def _evaluation(self, found: _Sum, cell: Cell, course: Course, shared: int) -> None:
+        counts, facts = self.models[model_key(course.settled(cell))], self.facts[cell.data.key]
+        images = min(cell.test_images or facts.test, facts.test)
+        way = course.scoring_of(cell)
+        fused = self._fuses(counts, images, self._to_come(cell))
+        used = counts.fused if fused and counts.fused else counts
+        self._passes(found, used, images, way)
+        if way.refined:
+            found.add("refinement", self._time(self._fit(counts, images, fused=fused)))
+            found.add("gaps", self._time(counts.gaps))
+        found.add("calibration", self._time(counts.calibration))
+        found.add("checks", self._time(counts.of_checks(images, self._to_come(cell), self.cut)))
+        compared = 2 * self._pass(counts, min(images, facts.valid), FIT_SAMPLES, fused=False)
+        if len(registry().get(cell.family).scorings) > 1:
+            some = min(READING_IMAGES, facts.valid)
+            compared += self._pass(counts, some, READING_SAMPLES, fused=False)
+            if way.refined:
+                compared += self._fit(counts, some, fused=False)
+                compared += self._pass(counts, some, READING_SAMPLES, fused=False)
+        image, fitted = counts.scale
+        compared += fitted * image
+        found.add("fits and readings", self._time(compared))
+        shown = counts.pictures
+        if not self.profile.on_cpu:
+            shown += Tally({WAITS: WAITS_OF_CELL, MOVED: 64.0 * images})
+        found.add("pictures", self._time(shown))
+
+    def _passes(self, found: _Sum, used: EvaluationCounts, images: int, way: Evaluated) -> None:
+        first = self._pass(used, images, way.first, fused=False) + self._besides_of(used, images, way.first)
+        found.add("encoder's pass", self._time(first))
+        for place, size in enumerate(way.passes):
+            counts = used.fitted if way.refined else used.encoder
+            whole = counts.of(images, size, self.cut, used.width) + self._waits(1)
+            pilot = way.refined and place == 0 and len(way.passes) > 1
+            if not pilot:
+                whole += self._besides_of(used, images, size)
+            found.add("score's passes", self._time(whole))
+
+    def _pass(self, counts: EvaluationCounts, images: int, samples: int, *, fused: bool) -> Tally:
+        used = counts.fused if fused and counts.fused else counts
+        return used.encoder.of(images, samples, self.cut, used.width) + self._waits(1)
+
+    def _besides_of(self, used: EvaluationCounts, images: int, samples: int) -> Tally:
+        """What the other scorers of a pass add."""
+        return used.besides.of(images, samples, self.cut, used.width) if used.scorers > 1 else Tally()
+
+    def _fit(self, counts: EvaluationCounts, images: int, *, fused: bool) -> Tally:
+        used = counts.fused if fused and counts.fused else counts
+        return used.fit.of(images, LOOKS["full"], self.cut, used.width) + self._waits(1)
+
+    def _waits(self, passes: int) -> Tally:
+        return Tally() if self.profile.on_cpu else Tally({WAITS: float(WAITS_OF_PASS * passes)})
+
+    def _to_come(self, cell: Cell) -> int:
+        """z of an image that an assessment expects."""
+        return 4 * PILOT if cell.eval_tolerance and max(cell.eval_samples) > PILOT else max(cell.eval_samples)
+
+    def _fuses(self, counts: EvaluationCounts, images: int, samples: int) -> bool:
+        return not self.profile.on_cpu and images * samples * counts.width >= WORTH_COMPILING
+
+    # -- what else -------------------------------------------------------------------------------------------------
+
+    def _besides(self, found: _Sum, course: Course) -> None:
+        compiled = self._compiled(course)
+        if compiled:
+            found.add("compiling", self._time(Tally({COMPILED: float(compiled)})))
+        host = sum(self._reference(spec.reference, spec.cell) for spec in of_grid(self.cells) if spec.cell)
+        found.add("references", self._time(Tally({HOST: host})))
+        kinds = {course.settled(cell).kind for cell in self.cells}
+        found.add("timing of kinds", self._time(Tally({HOST: A_SPEED * len(kinds)})))
+        found.add("start and data", self._time(Tally({HOST: self.profile.start * self.workers})))
+
+    def _compiled(self, course: Course) -> int:
+        """Functions that a compiler makes kernels of: each scorer of a kind, and where proposals are fitted the mass
+        once more with its gradient."""
+        made: set[tuple[str, str]] = set()
+        for cell in self.cells:
+            key = model_key(course.settled(cell))
+            counts, facts = self.models[key], self.facts[cell.data.key]
+            if self._fuses(counts, min(cell.test_images or facts.test, facts.test), self._to_come(cell)):
+                made |= {(key, str(number)) for number in range(counts.scorers)}
+                if course.scoring_of(cell).refined:
+                    made.add((key, "gradient"))
+        return len(made)
+
+    def _reference(self, name: str, cell: Cell) -> float:
+        """Seconds, about: references are fitted by numpy on the host."""
+        facts = self.facts[cell.data.key]
+        images = min(cell.test_images or facts.test, facts.test)
+        if name.startswith("no_latent"):
+            table = facts.dims * facts.levels
+            return A_REFERENCE + 20e-9 * 4 * table * max(FEWEST_STEPS, MASSES_OF_A_REFERENCE / table)
+        if name == "product_mixture":
+            return A_REFERENCE + A_VALUE * min(1e7, facts.train * facts.dims / 4)
+        return A_REFERENCE + A_CODED * images * facts.dims
+
+    def _memory(self, course: Course) -> Iterator[tuple[float, str]]:
+        """Bytes at their most of each bundle in training, and of each model in evaluation."""
+        cuda = not self.profile.on_cpu
+        for bundle in plan(self.cells, self.profile.kind, self.workers, course.settled):
+            models = {cell.training_key: course.settled(cell) for cell in bundle.cells}
+            settled = list(models.values())
+            yield self._training_bytes(settled, tuned=False), f"{len(settled)} models in training"
+        for tuning in plan_tuning(self.cells, self.profile.kind, self.workers):
+            for together in alike(tuning):
+                candidates = [cell for cell, _, _ in together]
+                used = self._training_bytes(candidates, tuned=True)
+                yield used, f"{len(candidates)} candidates in training"
+        for cell in self.cells:
+            counts, facts = self.models[model_key(course.settled(cell))], self.facts[cell.data.key]
+            images = min(cell.test_images or facts.test, facts.test)
+            if counts.fused and self._fuses(counts, images, self._to_come(cell)):
+                counts = counts.fused
+            piece = min(self.cut.floats, images * self.cut.samples * counts.width) * counts.bytes
+            at_once = min(images, self.cut.fitted_at_once(counts.width, counts.fit.draws))
+            fits = at_once * counts.fit.bytes if course.scoring_of(cell).refined else 0.0
+            calibrated = CAST * 6 * self.cut.calibrated if cuda else 0.0
+            raw = 4.0 * images * counts.width
+            yield raw + max(piece, fits, calibrated), "the evaluation of a model"
+
+    def _training_bytes(self, cells: Sequence[Cell], *, tuned: bool) -> float:
+        facts = self.facts[cells[0].data.key]
+        data = facts.dims * (facts.train + facts.valid + facts.test)
+        return data + self._stack(cells, tuned=tuned).bytes(min(cells[0].batch_size, facts.train))
+
+    def _time(self, tally: Tally, *, replayed: bool = False, precision: str = "float32") -> Seconds:
+        return seconds(tally, self.profile, replayed=replayed, precision=precision)

@@ -1,0 +1,185 @@
+"""What is counted on few models, images and samples holds for many: against counts of the work itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from bench.engine.worker.from_cell import architecture_of, data_of, member_of, schedule_of
+from bench.grid.read import parse_grid
+from bench.speed.estimate.counting.evaluation import count_evaluation
+from bench.speed.estimate.counting.operators import Counter, counted
+from bench.speed.estimate.counting.training import count_training
+from bench.speed.estimate.counting.worker import as_on
+from bench.speed.estimate.counts import LOOKS, StackCounts
+from bench.speed.estimate.cuts import CUTS
+from vae_core.evaluate import calibration, importance_bounds, refine
+from vae_core.evaluate.conditional import conditional
+from vae_core.evaluate.importance import Tiling
+from vae_core.evaluate.refine import STEPS
+from vae_core.evaluate.scoring import encoded, points_at_once
+from vae_core.laws import where_used
+from vae_core.numerics import elementwise
+from vae_core.training import Trainer, trained_models
+
+CPU = CUTS["cpu"]
+GRID = """[grid]
+dataset = "digits"
+hidden = [32]
+latent = 3
+{more}
+[[cells]]
+family = {family}
+{sigma}
+objective = "{objective}"
+"""
+
+
+def cell_of(family: str = "gaussian", sigma: str = "pixel", objective: str = "binned", more: str = ""):
+    objective = objective if sigma else "own"  # of what is no density of its own there is one
+    text = GRID.format(
+        family=f'"{family}"', sigma=f'sigma = "{sigma}"' if sigma else "", objective=objective, more=more
+    )
+    return parse_grid(text, "counted", "counted", []).cells[0]  # of a recipe there is one for each reading
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_operators_are_told_apart_by_what_they_do():
+    x, a = torch.rand(6, 4), torch.eye(3, dtype=torch.float64).expand(5, 3, 3)
+    with Counter() as counter:
+        (x.mm(x.T).exp().square()).sum()
+        torch.linalg.eigh(a)
+        torch.randn(7)
+        float(x[0, 0])
+    tally = counter.tally
+    assert tally["products/float32"] == 2 * 6 * 4 * 6
+    assert tally["functions/exp/float32"] == 36  # a square is no function: it is multiplied
+    assert tally["small/eigh/3"] == 5
+    assert tally["drawn"] == 7
+    assert tally["waits"] == 1
+    assert tally["kernels"] == 6  # product, exp, square, sum, eigenvalues, draws
+
+
+def test_bytes_of_what_is_repeated_are_counted_once():
+    x = torch.rand(1, 8)
+    alone = counted(lambda: x + 1)
+    repeated = counted(lambda: x.expand(100, 8) + 1)
+    assert alone["bytes"] == 2 * 8 * 4
+    assert repeated["bytes"] == (8 + 800) * 4
+
+
+def test_a_step_has_the_operations_of_the_flop_counter():
+    cell = cell_of()
+    data = data_of(cell, "cpu")
+    trainer = Trainer(data, [member_of(cell, data.levels)], architecture_of(cell), schedule_of(cell), "cpu")
+    index = next(trainer.epoch())
+    with FlopCounterMode(display=False) as flops:
+        trainer.step(index)
+    assert counted(lambda: trainer.step(index)).operations == flops.get_total_flops()
+
+
+@pytest.mark.parametrize("tuned", [False, True])
+def test_a_step_of_many_models_and_images_is_predicted_from_few(tuned):
+    cells = [cell_of(), cell_of("logistic", objective="dequantised")]
+    data = data_of(cells[0], "cpu")
+    alone = [count_training([cell], data, tuned=tuned) for cell in cells]
+    stack = StackCounts([(alone[0], 3), (alone[1], 2)], alone, count_training(cells, data, tuned=tuned))
+    members = [
+        dataclasses.replace(member_of(cell, data.levels), seed=0 if tuned else seed, learning_rate=1e-3 * (1 + place))
+        for place, (cell, seed) in enumerate(
+            [(cells[0], 0), (cells[0], 1), (cells[0], 2), (cells[1], 0), (cells[1], 1)]
+        )
+    ]
+    schedule = dataclasses.replace(schedule_of(cells[0]), batch_size=40)
+    trainer = Trainer(data, members, architecture_of(cells[0]), schedule, "cpu")
+    index = next(trainer.epoch())
+    found, said = counted(lambda: trainer.step(index)), stack.of_step(40)
+    assert said.operations == pytest.approx(found.operations, rel=1e-6)
+    assert said["kernels"] == pytest.approx(found["kernels"], rel=0.08)
+    for key in ("bytes", "product bytes", "function bytes"):
+        assert said[key] == pytest.approx(found[key], rel=0.08)
+
+
+@pytest.mark.parametrize(("family", "sigma"), [("gaussian", "pixel"), ("categorical", ""), ("mse_sum", "")])
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_a_pass_and_a_fit_are_predicted_from_few_images_and_samples(family, sigma, device):
+    cell, cut = cell_of(family, sigma), CUTS[device]
+    data = data_of(cell, "cpu")
+    counts = count_evaluation(cell, data, cut)
+    trainer = Trainer(data, [member_of(cell, data.levels)], architecture_of(cell), schedule_of(cell), "cpu")
+    model = trained_models(trainer.program, data.levels)[0]
+    likelihood = model.likelihood.scored(cell.scored_as).unchecked()
+    k = data.test[:70]
+    mass = {"mass": lambda raw, rows: likelihood.log_mass(k[rows].unsqueeze(1), raw, data.levels)}
+    tiling = Tiling(cut.images, cut.samples, cut.floats)
+    found = counted(lambda: importance_bounds(k, model.encode, model.decode, mass, (1, 10, 300, 1100), tiling=tiling))
+    said = counts.encoder.of(70, 1100, cut, counts.width)
+    assert said.operations == pytest.approx(found.operations, rel=0.02)
+    assert said["kernels"] == pytest.approx(found["kernels"], rel=0.2)
+    assert said["drawn"] == pytest.approx(found["drawn"], rel=1e-6)
+    for key in ("bytes", "function bytes"):
+        assert said[key] == pytest.approx(found[key], rel=0.15)
+
+    posterior = encoded(k, model.encode)
+    points = max(1, cut.with_gradients // counts.width)
+    behind = conditional(model.decode, mass["mass"])
+    found = counted(lambda: refine(behind, posterior, points=points))
+    said = counts.fit.of(70, LOOKS["full"], cut, counts.width)
+    assert said.operations == pytest.approx(found.operations, rel=0.02)
+    assert said["kernels"] == pytest.approx(found["kernels"], rel=0.15)
+    assert said["small/eigh/3"] == pytest.approx(found["small/eigh/3"], rel=1e-6)
+
+
+def test_what_a_compiler_makes_one_kernel_of_moves_less_and_computes_the_same():
+    counts = count_evaluation(cell_of(), data_of(cell_of(), "cpu"), CUTS["cuda"])
+    assert counts.fused is not None
+    plain, fused = (one.encoder.of(1000, 1000, CUTS["cuda"], one.width) for one in (counts, counts.fused))
+    assert fused["bytes"] < 0.5 * plain["bytes"]
+    assert fused["kernels"] < plain["kernels"]
+    assert fused.operations == pytest.approx(plain.operations)
+    assert fused.of_functions()["functions/erfc/float32"] == plain["functions/erfc/float32"] > 0
+
+
+def test_looks_and_cuts_are_those_of_the_evaluation():
+    assert {name: steps + 1 for name, steps in STEPS.items()} == LOOKS
+    for device, cut in CUTS.items():
+        assert Tiling(cut.images, cut.samples, cut.floats) == Tiling.suited_to(torch.device(device))
+
+        class Mean:
+            def __init__(self, device: str) -> None:
+                self.device = SimpleNamespace(type=device)
+
+            def __getitem__(self, _):
+                return torch.zeros(1, 1, 2)
+
+        posterior: Any = SimpleNamespace(mean=Mean(device))
+        points = points_at_once(lambda z: torch.zeros(1, 1, 5), posterior)
+        assert points == cut.with_gradients // 5
+    for function, attribute in ((calibration, "calibrated"), (where_used.Watch.__init__, "summed")):
+        cuda, cpu = (getattr(CUTS[name], attribute).bit_length() - 1 for name in ("cuda", "cpu"))
+        source = inspect.getsource(function)
+        assert f"1 << {cuda} if" in source or f"({cuda} if" in source
+        assert f"else 1 << {cpu}" in source or f"else {cpu})" in source
+
+
+def test_for_a_gpu_nobody_looks_at_numbers_while_it_is_counted():
+    x = torch.rand(1000)
+    here = counted(lambda: elementwise.tanh(x))
+    with as_on("cuda"):
+        there = counted(lambda: elementwise.tanh(x))
+    assert (there["kernels"], there["functions/tanh/float32"]) == (1, 1000)
+    assert here["functions/tanh/float32"] == 0
+    assert counted(lambda: elementwise.tanh(x)) == here  # as before, once it is left

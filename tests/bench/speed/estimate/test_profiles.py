@@ -1,0 +1,99 @@
+"""The rates of devices: what a data sheet says, what is assumed, how a name is read, and what a wrong file is told."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.speed.estimate.devices.profile import FOLDER, ProfileError, names, parsed, profile_of, written
+from bench.speed.estimate.estimate import keep_profile
+from bench.speed.estimate.tally import Tally, seconds
+
+H100 = (FOLDER / "h100.toml").read_text()
+
+
+@pytest.mark.parametrize("name", names())
+def test_a_data_sheet_says_whose_it_is_and_that_nobody_measured(name):
+    profile = profile_of(name)
+    assert not profile.measured
+    assert "data sheet" in profile.said
+    assert "not measured" in profile.said
+    assert profile.shares["products"] < 1
+    assert profile.products["float64"] < profile.products["float32"] <= profile.products.get("tf32", 1e99)
+
+
+@pytest.mark.parametrize(
+    ("written_so", "known"),
+    [
+        ("H100", "h100"),
+        ("RTX 4090", "4090"),
+        ("nvidia_l4", "l4"),
+        ("NVIDIA GeForce RTX 3090", "3090"),
+        ("A100-40", "a100-40"),
+    ],
+)
+def test_a_name_is_read_as_people_write_it(written_so, known):
+    assert profile_of(written_so) == profile_of(known)
+
+
+@pytest.mark.parametrize("name", ["h10", "tpu", "", "gpu" * 200, "h100.tml", "\x1b[31m"])
+def test_an_unknown_device_is_told_those_that_there_are(name):
+    with pytest.raises(ProfileError) as refused:
+        profile_of(name)
+    assert "4090" in str(refused.value)
+    assert "this" in str(refused.value)
+    assert len(str(refused.value)) <= 280
+    assert str(refused.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "said"),
+    [
+        ("float32 = 67e12", "float32 = -1", "[peak] float32"),
+        ("float32 = 67e12", "float32 = true", "[peak] float32"),
+        ("float32 = 67e12", "", "[peak] float32 is not there"),
+        ("bytes = 80e9", "bytes = 'much'", "[memory] bytes"),
+        ("products = 0.7", "products = 7", "[assumed] products = 7 is a share"),
+        ("launch = 6e-6", "launch = inf", "[assumed] launch"),
+        ('kind = "cuda"', 'kind = "tpu"', "kind = 'tpu'"),
+        ("[memory]", "[memories]", "a table [memory]"),
+        ("title = ", "titel = ", "needs title"),
+        ("[peak]", "[peak", "no TOML"),
+    ],
+)
+def test_a_wrong_profile_is_told_what_of_it(tmp_path, was, now, said):
+    assert was in H100
+    (tmp_path / "odd.toml").write_text(H100.replace(was, now, 1))
+    with pytest.raises(ProfileError) as refused:
+        profile_of(str(tmp_path / "odd.toml"))
+    assert said in str(refused.value)
+    assert len(str(refused.value)) <= 300
+
+
+def test_what_is_kept_is_read_again_as_it_was(tmp_path):
+    sheet = profile_of("h100")
+    measured = parsed("mine", H100.replace("measured = false", "measured = true"), "")
+    keep_profile(measured, tmp_path / "mine.toml")
+    again = profile_of(str(tmp_path / "mine.toml"))
+    work = Tally({"products/float32": 1e12, "products/tf32": 1e12, "functions/exp/float32": 1e9, "bytes": 1e9})
+    work += Tally({"small/eigh/20": 1e6, "kernels": 1e5, "waits": 10.0, "moved": 1e9, "compiled": 2.0})
+    assert seconds(work, again).total == pytest.approx(seconds(work, measured).total, rel=1e-6)
+    assert again.measured
+    with pytest.raises(ProfileError, match="not measured"):
+        keep_profile(sheet, tmp_path / "sheet.toml")
+    (tmp_path / "other.toml").write_text("[grid]\n")
+    with pytest.raises(ProfileError, match="something else"):
+        keep_profile(measured, tmp_path / "other.toml")
+    assert (tmp_path / "other.toml").read_text() == "[grid]\n"
+    assert written(again).count("[assumed]") == 1
+
+
+def test_a_roofline_of_a_gpu_is_the_slower_of_host_and_device():
+    h100 = profile_of("h100")
+    products, launches = Tally({"products/float32": 67e12 * 0.7}), Tally({"kernels": 1e5})
+    assert seconds(products, h100).total == pytest.approx(1.0)
+    assert seconds(launches, h100).total == pytest.approx(1e5 * h100.launch)
+    assert seconds(products + launches, h100).total == pytest.approx(1.0)
+    assert seconds(launches, h100, replayed=True).total < seconds(launches, h100).total
+    assert seconds(products, h100, precision="tf32").total < seconds(products, h100).total
+    assert seconds(products, h100).bound == "products"
+    assert seconds(3 * products, h100).total == pytest.approx(3 * seconds(products, h100).total)
