@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +9,7 @@ from typing import Annotated
 import typer
 
 from bench.cli.options import Overrides, PluginFiles, grid_of, tables_of
+from bench.grid.errors import on_stderr
 
 
 class Format(StrEnum):
@@ -50,10 +50,10 @@ def verb(
 
     if save is not None:
         require_keepable(device, save)  # before minutes of counting
-    plugins.add(plugin or [])
+    plugins.add(plugin or [], on_stderr)
     loaded = grid_of(grid, set_)
     tables = None if given is None else tables_of(given)
-    told = estimate_grid(loaded, device, lambda line: print(line, file=sys.stderr), tables)
+    told = estimate_grid(loaded, device, on_stderr, tables)
     if save is not None:
         keep_profile(told.prediction.profile, save)
     typer.echo(as_json(told) if output is Format.json else estimate_text(told, given), nl=False)
