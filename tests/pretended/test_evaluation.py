@@ -75,7 +75,9 @@ CASES = {
         "mse_mean", {}, {"free_bits": 0.1}, scored=("gaussian_fitted", "laplace_fitted"), samples=(1, 30)
     ),
     "a mixture behind maps": Case("logistic_mixture", {"levels": 5}, {}, architecture=MAPS),
-    "coupled channels": Case("gaussian", {"sigma": "shared", "channels": "coupled"}, {}, samples=(1, 3), shape=(2, 2, 3)),
+    "coupled channels": Case(
+        "gaussian", {"sigma": "shared", "channels": "coupled"}, {}, samples=(1, 3), shape=(2, 2, 3)
+    ),
     "coupled channels of a mixture": Case(
         "logistic_mixture", {"levels": 5, "components": 2, "channels": "coupled"}, {}, shape=(3, 2, 3)
     ),
