@@ -1,6 +1,7 @@
 """Carries out a grid: what is missing from the run file is planned, worked off by the pool, and stored as it ends.
 
-The process that runs this makes no tensor: data sets, training and timing happen in worker processes.
+The process that runs this makes no tensor: data sets, training and timing happen in worker processes. It is one file:
+one invocation from first to last.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from bench.engine.choices import Choices, checked, failed
 from bench.engine.interrupt import Interrupted, ending, heard, shielded
 from bench.engine.local import Ended, Limits, Pool, Task, TaskFailed
 from bench.engine.opening import Checks, Opened, RunError, opening
+from bench.engine.process.ahead import MAKE, Ahead, helpers
+from bench.engine.process.ahead import tasks as tasks_ahead
 from bench.engine.process.death import came_from_outside
 from bench.engine.process.printed import Log
 from bench.engine.progress import Reporter, Summary, asked, suspected
@@ -43,6 +46,7 @@ class Tasks(Checks):
     choose: str = "bench.engine.worker.tuning:choose"
     measure: str = "bench.speed.throughput:measure_throughput"
     refer: str = "bench.engine.worker.references:refer"
+    program: str = MAKE
 
 
 @dataclass(frozen=True)
@@ -180,7 +184,8 @@ class _Run:
             work = _Work(pool, file, device, self.opened.sign(pool, self.options.arguments, said), wanted)
             if wanted or self.references.wanted:
                 self.reporter.say(self._beginning(tunings, bundles, work))
-                self._train(work, tunings, bundles)
+                with self._ahead(work, data, here) as ahead:
+                    self._train(work, tunings, bundles, ahead)
             if pool.threads == here:
                 self._measure(work)
         if self._unmeasured(file) and pool.threads != here:
@@ -200,7 +205,17 @@ class _Run:
 
     # -- training --------------------------------------------------------------------------------------------------
 
-    def _train(self, work: _Work, tunings: Sequence[Tuning], bundles: Sequence[Bundle]) -> None:
+    def _ahead(self, work: _Work, data: dict[str, Any], here: int) -> Ahead:
+        """Who compiles scores beside it: on a GPU alone."""
+        cells = [item.cell.settled() for name, item in self.described.items() if name in work.wanted]
+        of = tasks_ahead(cells, data, work.device, self.tasks.program) if work.device != "cpu" else []
+        count = helpers(here, work.pool.workers, len(of))
+        ahead = Ahead(of, count, self.opened.first, self.options.limits, self.log)
+        if ahead.beginning:
+            self.reporter.say(ahead.beginning)
+        return ahead
+
+    def _train(self, work: _Work, tunings: Sequence[Tuning], bundles: Sequence[Bundle], ahead: Ahead) -> None:
         pieces: list[Tuning | Bundle] = [*tunings, *bundles]
         for piece in pieces:
             work.pool.submit(self._task(piece, work.device))
@@ -212,6 +227,8 @@ class _Run:
         self.weights.sweep(set(work.file.weights().values()))
         referred = 0
         while work.pool.busy:
+            if said := ahead.look():
+                self.reporter.say(said)
             for end in work.pool.wait(HEARTBEAT_SECONDS):
                 with shielded():  # what has ended is stored, whatever signal comes meanwhile
                     if self.references.is_one(end):
