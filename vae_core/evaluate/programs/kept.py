@@ -53,6 +53,8 @@ class Program:
 def require_alike(found: Sequence[Tensor], plain: Sequence[Tensor], *, slope: bool) -> None:
     """Raises Disagrees where results differ by more than rounding."""
     off = []
+    if [one.shape for one in found] != [one.shape for one in plain]:
+        raise Disagrees("a compiled score has another shape than the plain one")
     for place, (one, other) in enumerate(zip(found, plain, strict=True)):
         if slope and place == 1:
             allowed = STEEP * (1 + other.abs().amax(-1, keepdim=True)).double()

@@ -32,8 +32,8 @@ def make(kind: Kind, which: str, kept: Kept, seed: int = 0) -> bool:
     OSError, and what torch's compiler raises."""
     if not kind.lawful:
         raise ValueError(f"{kind.likelihood.name} looks at its numbers to choose how exact it must be")
-    inputs = _examples(kind, which, seed)
-    plain = _flat(kind, which, inputs)
+    inputs = example_inputs(kind, which, seed)
+    plain = flat_function(kind, which, inputs)
     name = kind.name(which)
     if kept.path(name).exists() and kept.carry_out(name, which, inputs, lambda: plain(*inputs)) is not None:
         return False
@@ -49,7 +49,7 @@ def make(kind: Kind, which: str, kept: Kept, seed: int = 0) -> bool:
     return True
 
 
-def _flat(kind: Kind, which: str, inputs: Sequence[Tensor]) -> Callable[..., list[Tensor]]:
+def flat_function(kind: Kind, which: str, inputs: Sequence[Tensor]) -> Callable[..., list[Tensor]]:
     """The function of a program, of its inputs one after the other."""
     function, names = kind.function(which), list(state_of(kind.likelihood, inputs[-1]))
 
@@ -80,13 +80,13 @@ def traced(kind: Kind, which: str, inputs: Sequence[Tensor]) -> GraphModule:
 
     fakes = [shown(place, tensor) for place, tensor in enumerate(inputs)]
 
-    flat = _flat(kind, which, inputs)
+    flat = flat_function(kind, which, inputs)
     with torch.no_grad(), fake, enable_python_dispatcher():
         graph: GraphModule = make_fx(flat, tracing_mode="real")(*fakes)
     return graph
 
 
-def _examples(kind: Kind, which: str, seed: int) -> tuple[Tensor, ...]:
+def example_inputs(kind: Kind, which: str, seed: int = 0) -> tuple[Tensor, ...]:
     """Inputs as a program takes them: as many images as make the raw outputs of a piece of a pass."""
     wide = accelerated(kind.device)
     width, samples = kind.likelihood.outputs(kind.dims), SAMPLES[wide]
