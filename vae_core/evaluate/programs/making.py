@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.fx import GraphModule
 
-from vae_core.evaluate.programs.kept import Kept, Program
+from vae_core.evaluate.programs.kept import Kept, Program, leave_no_thread
 from vae_core.evaluate.programs.kinds import DENSITY, Kind, state_of
 from vae_core.numerics import progress
 from vae_core.numerics.accelerators import accelerated
@@ -32,6 +33,7 @@ def make(kind: Kind, which: str, kept: Kept, seed: int = 0) -> bool:
     OSError, and what torch's compiler raises."""
     if not kind.lawful:
         raise ValueError(f"{kind.likelihood.name} looks at its numbers to choose how exact it must be")
+    leave_no_thread()
     inputs = example_inputs(kind, which, seed)
     plain = flat_function(kind, which, inputs)
     name = kind.name(which)
@@ -75,7 +77,7 @@ def traced(kind: Kind, which: str, inputs: Sequence[Tensor]) -> GraphModule:
     def shown(place: int, tensor: Tensor) -> Tensor:
         free = [DimDynamic.DUCK, DimDynamic.DUCK, DimDynamic.STATIC] if place == len(inputs) - 1 else [DimDynamic.DUCK]
         sizes = [*free, *[DimDynamic.STATIC] * tensor.ndim][: tensor.ndim] if place >= len(names) else []
-        context = StatelessSymbolicContext(dynamic_sizes=sizes or [DimDynamic.STATIC] * tensor.ndim)
+        context: Any = StatelessSymbolicContext(dynamic_sizes=sizes or [DimDynamic.STATIC] * tensor.ndim)
         return fake.from_tensor(tensor, symbolic_context=context, source=ConstantSource(f"given_{place}"))
 
     fakes = [shown(place, tensor) for place, tensor in enumerate(inputs)]

@@ -102,7 +102,7 @@ class Scores:
         if which is None:
             return {}
         if steep:
-            score: Tensor | None = _Sloped.apply(raw, self, kept, rows)  # type: ignore[no-untyped-call]
+            score: Tensor | None = _Sloped.apply(raw, self, kept, rows)
             return {} if score is None else {MASS: score}
         results = self._results if which == ALL else (MASS,)
         found = self._results_of(kept, which, results, raw, rows)

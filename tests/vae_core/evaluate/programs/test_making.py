@@ -19,7 +19,7 @@ from vae_core.evaluate.programs.kinds import ALONE
 needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
 
 ELSEWHERE = """
-import sys, warnings
+import sys, threading, warnings
 from pathlib import Path
 warnings.simplefilter("error", RuntimeWarning)
 from tests.vae_core.evaluate.programs.test_making import scores
@@ -28,6 +28,7 @@ kept = Kept(Path(sys.argv[1]))
 found, plain = scores(kept, 0.02), scores(None, 0.02)
 assert len(kept._loaded) == 1, kept
 assert (found - plain).abs().max() < 1e-3 + 1e-5 * plain.abs().max()
+assert threading.enumerate() == [threading.main_thread()]
 print("found")
 """
 
