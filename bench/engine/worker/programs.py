@@ -15,6 +15,8 @@ from vae_core.numerics.accelerators import accelerated
 
 #: a scale that a likelihood is looked at with while it has none of its own
 SCALE = 0.1
+#: how a data set holds its images (vae_core.data.Dataset), by the most levels
+HELD_AS = ((256, torch.uint8), (32768, torch.int16), (1 << 31, torch.int32))
 
 
 @functools.lru_cache(maxsize=1)
@@ -33,7 +35,9 @@ def make_program(cell: Cell, dims: int, levels: int, device: str, which: str) ->
     now: False where it was there, or is of no use. Raises what `vae_core.evaluate.programs.make` does."""
     kept = programs()
     likelihood = scored_likelihood(cell, levels).to(device)
-    kind = Kind(likelihood, dims, 2 if cell.view == "binary" else levels, torch.device(device))
+    seen = 2 if cell.view == "binary" else levels
+    integers = next(dtype for most, dtype in HELD_AS if seen <= most)
+    kind = Kind(likelihood, dims, seen, torch.device(device), integers)
     if kept is None or not kind.lawful or which not in kind.programs:
         return False
     return make(kind, which, kept)
