@@ -171,7 +171,9 @@ class _Judged:
         return self.each if self.refined is None else self.refined
 
 
-def _chosen(search: Search, trained: Sequence[_Trained], data: Dataset, seed: int, programs: Kept | None) -> Choice:
+def _chosen(
+    search: Search, trained: Sequence[_Trained], data: Dataset, seed: int, programs: Kept | None = None
+) -> Choice:
     outcomes = [one.outcome for one in trained]
     bits = 1 / (search.images.shape[1] * math.log(2))
     able = [place for place, one in enumerate(trained) if one.model is not None]

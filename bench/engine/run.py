@@ -206,10 +206,12 @@ class _Run:
     # -- training --------------------------------------------------------------------------------------------------
 
     def _ahead(self, work: _Work, data: dict[str, Any], here: int) -> Ahead:
-        """Who compiles scores beside it: on a GPU alone."""
+        """What the host's cores do beside it, where a GPU has the run."""
         cells = [item.cell.settled() for name, item in self.described.items() if name in work.wanted]
-        of = tasks_ahead(cells, data, work.device, self.tasks.program) if work.device != "cpu" else []
-        count = helpers(here, work.pool.workers, len(of))
+        of, count = [], 0
+        if work.device != "cpu":
+            of = tasks_ahead(cells, data, work.device, self.tasks.program)
+            count = helpers(here, work.pool.workers, len(of) + len(self.references.wanted))
         ahead = Ahead(of, count, self.opened.first, self.options.limits, self.log)
         if ahead.beginning:
             self.reporter.say(ahead.beginning)
@@ -220,16 +222,15 @@ class _Run:
         for piece in pieces:
             work.pool.submit(self._task(piece, work.device))
         for task in self.references.tasks(self.options.timeout):
-            work.pool.submit(task)
+            if not ahead.takes(task):
+                work.pool.submit(task)
         ended = {cell for cell in self.described if not self._is_wanted(cell)}
         self.untuned = {cell.search for tuning in tunings for cell in tuning.cells}
         self.reporter.start(len(self.described), len(ended))
         self.weights.sweep(set(work.file.weights().values()))
         referred = 0
-        while work.pool.busy:
-            if said := ahead.look():
-                self.reporter.say(said)
-            for end in work.pool.wait(HEARTBEAT_SECONDS):
+        while work.pool.busy or ahead.owing:
+            for end in [*work.pool.wait(HEARTBEAT_SECONDS), *ahead.look(self.reporter.say)]:
                 with shielded():  # what has ended is stored, whatever signal comes meanwhile
                     if self.references.is_one(end):
                         self.references.take(work.file, end, work.provenance)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from bench.engine.local import Limits, Task
-from bench.engine.process.ahead import Ahead, helpers, tasks
+from bench.engine.process.ahead import PROGRAM, Ahead, helpers, tasks
 from bench.grid.cell import Cell
 from bench.grid.read import load_grid
 
@@ -74,7 +74,7 @@ def until(ahead: Ahead, enough: Callable[[list[str]], bool]) -> list[str]:
     said: list[str] = []
     limit = time.monotonic() + 120
     while not enough(said) and time.monotonic() < limit:
-        said += filter(None, [ahead.look()])
+        ahead.look(said.append)
         time.sleep(0.05)
     return said
 
@@ -84,7 +84,7 @@ def over(ahead: Ahead) -> Callable[[list[str]], bool]:
 
 
 def some(function: str, *of: Any) -> list[Task]:
-    return [Task(f"{HELPING}:{function}", (number, 1, 2, *of), tries=1) for number in range(2)]
+    return [Task(f"{HELPING}:{function}", (number, 1, 2, *of), name=PROGRAM, tries=1) for number in range(2)]
 
 
 def test_all_are_made_and_then_nobody_is_left(tmp_path: Path) -> None:
@@ -113,12 +113,27 @@ def test_who_hangs_is_ended(tmp_path: Path) -> None:
 
 def test_the_end_of_a_run_waits_for_nobody() -> None:
     with Ahead(some("hangs"), 2, None) as ahead:
-        ahead.look()
+        ahead.look(print)
         started = time.monotonic()
     assert time.monotonic() - started < 20
-    assert ahead.look() == ""
+    assert ahead.look(print) == []
 
 
 def test_a_run_without_anything_to_compile_has_none() -> None:
-    with Ahead([], 3, None) as ahead:
-        assert (ahead.beginning, ahead.look()) == ("", "")
+    with Ahead([], 0, None) as ahead:
+        assert (ahead.beginning, ahead.look(print), ahead.owing) == ("", [], False)
+        assert not ahead.takes(some("fails")[0])  # who has the run does it
+
+
+def test_other_work_is_given_back_and_waited_for_whatever_becomes_of_programs(tmp_path: Path) -> None:
+    other = Task(f"{HELPING}:makes", ("reference", 1, 2, str(tmp_path), "fitted"), weight=-1.0, name="a reference")
+    said: list[str] = []
+    ended = []
+    with Ahead(some("fails"), 1, None) as ahead:
+        assert ahead.takes(other)
+        limit = time.monotonic() + 120
+        while ahead.owing and time.monotonic() < limit:
+            ended += ahead.look(said.append)
+            time.sleep(0.05)
+    assert [(end.task.name, end.value) for end in ended] == [("a reference", True)]
+    assert len(said) == 1
