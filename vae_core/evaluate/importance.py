@@ -160,7 +160,7 @@ class Tiling:
     def suited_to(device: torch.device) -> Tiling:
         """Pieces that stay in a core's cache on a CPU, and that fill a GPU and stay nearly in its cache of 50 MB."""
         if accelerated(device):
-            return Tiling(images=500, samples=128, floats=1 << 24)
+            return Tiling(images=2000, samples=128, floats=1 << 24)
         return Tiling(images=32, samples=512, floats=1 << 18)
 
 

@@ -6,6 +6,7 @@ the scores are then computed as they always can be, and a sentence says so, once
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self
@@ -36,10 +37,10 @@ def tasks(
     first: dict[tuple[object, ...], tuple[object, ...]] = {}
     for cell in cells:
         facts = data[cell.data.key]
-        dims, levels = facts["dims"], facts["levels"]
+        dims, levels, test = math.prod(facts["shape"]), facts["levels"], facts.get("test", 0)
         likelihood = make(cell.family, cell.options, levels).scored(cell.scored_as)
         kind = (repr(sorted(likelihood.computes().items())), cell.view, dims, levels)
-        images = min(cell.test_images or facts["test"], facts["test"])
+        images = min(cell.test_images or test, test)
         seen[kind] = seen.get(kind, 0) + images * decodes_to_score(cell) * likelihood.outputs(dims)
         first.setdefault(kind, (cell, dims, levels, device))
     worth = sorted((kind for kind in first if seen[kind] >= WORTH_COMPILING), key=lambda kind: -seen[kind])

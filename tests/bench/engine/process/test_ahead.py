@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import io
 import re
 import subprocess
 import sys
@@ -14,12 +16,15 @@ import pytest
 
 from bench.engine.local import Limits, Task
 from bench.engine.process.ahead import PROGRAM, Ahead, helpers, tasks
+from bench.engine.progress import Reporter
+from bench.engine.run import Options, run_grid
 from bench.grid.cell import Cell
 from bench.grid.read import load_grid
+from tests.bench.engine.fake_worker import TASKS
 
 GRIDS = Path(__file__).parents[4] / "bench" / "grids"
 HELPING = "tests.bench.engine.process.helping"
-MNIST = {"dims": 784, "levels": 256, "test": 10_000}
+MNIST: dict[str, Any] = {"shape": (28, 28), "levels": 256, "test": 10_000}
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +32,7 @@ def mnist() -> list[Cell]:
     return [cell.settled() for cell in load_grid(GRIDS / "mnist.toml").cells]
 
 
-def found(cells: list[Cell], facts: dict[str, int]) -> list[Task]:
+def found(cells: list[Cell], facts: dict[str, Any]) -> list[Task]:
     return tasks(cells, {cell.data.key: facts for cell in cells}, "cuda")
 
 
@@ -49,7 +54,7 @@ def test_what_is_worth_it_is_told_by_all_that_the_grid_sees(mnist: list[Cell]) -
     some = [cell for cell in mnist if cell.family == "laplace" and cell.sigma_mode == "fixed"]
     assert found(some, {**MNIST, "test": 500})
     assert not found(some[:1], {**MNIST, "test": 500})
-    assert not found(mnist, {"dims": 64, "levels": 17, "test": 20})
+    assert not found(mnist, {"shape": (8, 8), "levels": 17, "test": 20})
 
 
 def test_the_process_that_schedules_does_not_execute_torch() -> None:
@@ -137,3 +142,34 @@ def test_other_work_is_given_back_and_waited_for_whatever_becomes_of_programs(tm
             time.sleep(0.05)
     assert [(end.task.name, end.value) for end in ended] == [("a reference", True)]
     assert len(said) == 1
+
+
+def test_a_run_on_a_gpu_compiles_and_fits_references_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    diary = tmp_path / "diary"
+    monkeypatch.setenv("FAKE_DIARY", str(diary))
+    monkeypatch.setattr("bench.engine.run.cores", lambda: 3)
+    text = """
+    [grid]
+    dataset = "digits"
+    [[cells]]
+    family = ["laplace", "logistic"]
+    sigma = [0.1, 0.2]
+    """
+    (tmp_path / "grid.toml").write_text(text)
+    given = dataclasses.replace(
+        TASKS, device=f"{HELPING}:device", inspect=f"{HELPING}:inspect", program=f"{HELPING}:fails"
+    )
+    stream = io.StringIO()
+    with Reporter(stream) as reporter:
+        grid = load_grid(tmp_path / "grid.toml")
+        summary = run_grid(grid, tmp_path / "r.sqlite", Options(device="cuda", workers=1), reporter, given)
+    assert summary.done == 4
+    said = stream.getvalue()
+    assert "6 programs of scores are compiled beside it, in 2 processes" in said
+    assert said.count("a score stays uncompiled: ") == 1
+    done = [line.partition(" ")[::2] for line in diary.read_text().splitlines()]
+    trained = {process for process, what in done if what.startswith(("carry", "train", "bundle"))}
+    referred = {process for process, what in done if what.startswith("refer ")}
+    assert referred
+    assert not referred & {process for process, what in done if what.startswith("measure")}
+    assert not referred & trained
