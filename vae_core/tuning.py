@@ -23,8 +23,9 @@ from vae_core.evaluate import ImpossibleScore, log_likelihood, log_likelihoods
 from vae_core.evaluate.programs import Kept
 from vae_core.likelihoods import Likelihood
 from vae_core.networks import Architecture
+from vae_core.numerics import memory
 from vae_core.objectives import BOUNDS
-from vae_core.training import Member, Schedule, TrainedModel, fit_scale, train
+from vae_core.training import Member, Schedule, TrainedBundle, TrainedModel, fit_scale, train
 
 ELBO_SAMPLES = 10  #: of z for an image's ELBO
 REFINED_SAMPLES = 100  #: for an image's importance-weighted bound, where the two best are refined
@@ -143,8 +144,8 @@ def _trained(data: Dataset, searches: Sequence[Search], device: str, *, cut: boo
             index for index, _ in places if all(_raises_what_judges(one.member) for one in searches[index].candidates)
         )
         rivals = [[n for n, (index, _) in enumerate(places) if index == one] for one in parted]
-        bundle = train(data, members, architecture, schedule, device, rivals=rivals if cut else ())
-        for n, (index, place) in enumerate(places):
+        trained = _trained_as_fits(data, members, architecture, schedule, device, rivals if cut else ())
+        for (index, place), (bundle, n) in zip(places, trained, strict=True):
             outcome = Outcome(
                 values=searches[index].candidates[place].values,
                 ended_by=bundle.ended_by[n],
@@ -154,6 +155,32 @@ def _trained(data: Dataset, searches: Sequence[Search], device: str, *, cut: boo
             )
             found[index, place] = _Trained(outcome, None if outcome.failure else bundle.models[n])
     return [[found[index, place] for place in range(len(search.candidates))] for index, search in enumerate(searches)]
+
+
+def _trained_as_fits(
+    data: Dataset,
+    members: Sequence[Member],
+    architecture: Architecture,
+    schedule: Schedule,
+    device: str,
+    rivals: Sequence[Sequence[int]],
+) -> list[tuple[TrainedBundle, int]]:
+    """Each member's bundle and its place there: one for all, or where memory runs out one for each half, and so on down
+    to single models. Rivals that are parted know nothing of each other, and are all trained to their ends."""
+    try:
+        bundle = train(data, members, architecture, schedule, device, rivals=rivals)
+        return [(bundle, place) for place in range(len(members))]
+    except Exception as error:
+        if len(members) == 1 or not memory.ran_out(error):
+            raise
+        memory.let_go(error)
+    found = []
+    middle = (len(members) + 1) // 2
+    for start, part in ((0, members[:middle]), (middle, members[middle:])):
+        inside = [[place - start for place in one if start <= place < start + len(part)] for one in rivals]
+        among = [one for one in inside if len(one) > 1]
+        found += _trained_as_fits(data, part, architecture, schedule, device, among)
+    return found
 
 
 @dataclass

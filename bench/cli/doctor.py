@@ -74,12 +74,10 @@ def look() -> list[Check]:
     from vae_core import data
 
     results = [Check("torch", f"{torch.__version__}, torchvision {package_version('torchvision')}")]
-    if torch.cuda.is_available():
-        results.append(Check("CUDA", torch.cuda.get_device_name()))
-    else:
-        remedy = "Where there is a GPU, nvidia-smi and torch's CUDA build say why it is not seen"
-        results.append(Check("CUDA", "none: --device auto means the CPU", remedy))
+    kind, cuda = _cuda()
+    results.append(cuda)
     results.append(Check("CPU", f"{cpu_model()}, {cores()} cores, {torch.get_num_threads()} threads"))
+    results.append(Check("how it computes", _settings(kind)))
     here, absent = _data_sets(data)
     remedy = "Most are downloaded when first used; VAE_BENCH_DATA names another folder"
     results.append(Check("data root", str(data.data_root())))
@@ -87,6 +85,34 @@ def look() -> list[Check]:
     if absent:
         results.append(Check("not here yet", ", ".join(absent), remedy))
     return results
+
+
+def _cuda() -> tuple[str, Check]:
+    """The kind of device that --device auto means, and the GPUs that are seen."""
+    from bench.engine.provenance import prepare_device
+
+    try:
+        found = prepare_device("auto")
+    except ValueError as error:
+        return "cpu", Check("CUDA", str(error).rstrip("."), "--device cpu works meanwhile")
+    if found["kind"] == "cpu":
+        remedy = "Where there is a GPU, nvidia-smi and torch's CUDA build say why it is not seen"
+        return "cpu", Check("CUDA", "none: --device auto means the CPU", remedy)
+    many = f"{found['gpus']} GPUs, a worker each: " if found["gpus"] > 1 else ""
+    return "cuda", Check("CUDA", f"{many}{found['name']}")
+
+
+def _settings(kind: str) -> str:
+    """What bears on whether numbers come out the same again."""
+    from bench.engine.process.device import settings
+
+    told = settings(kind)
+    parts = [f"float32 products {told['float32_products']}"]
+    parts.append(f"deterministic algorithms {'asked for' if told['deterministic_algorithms'] else 'not asked for'}")
+    if kind == "cuda":
+        parts.append(f"cuDNN {'searches for its fastest' if told['cudnn_benchmark'] else 'takes its usual'} algorithms")
+    parts += [f"{name}={brief(value)}" for name, value in told["environment"].items()]
+    return f"{'; '.join(parts)}. With the same seed again: {told['same_seed_again']}"
 
 
 def _data_sets(data: Any) -> tuple[list[str], list[str]]:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from bench.cli.options import PluginFiles, Refused, columns
-from bench.grid.errors import MOST, brief
+from bench.grid.errors import MOST, brief, on_stderr
 
 
 class Code(StrEnum):
@@ -58,15 +58,12 @@ def verb(
     from bench.engine import plugins
     from bench.grid.families import code as snippets
 
-    plugins.add(plugin or [])
-    plugins.named(family)
+    plugins.add(plugin or [], on_stderr)
+    plugins.named(family, on_stderr)
     try:
-        scale = _scale(sigma)
-        said = (
-            snippets.code(code, family, scale, channels=channels)
-            if code
-            else explanation.explain(family, columns(), scale, channels)
-        )
+        asked = {"sigma": _scale(sigma), "channels": channels}
+        told = {name: value for name, value in asked.items() if value is not None}
+        said = snippets.code(code, family, told) if code else explanation.explain(family, columns(), told)
         about = snippets.notes(family, columns()) if code is Code.change else ""
     except ValueError as error:
         raise Refused(brief(error, MOST)) from None

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from bench.cli.options import PluginFiles, columns
+from bench.grid.errors import on_stderr
 
 
 class Shelf(StrEnum):
@@ -30,6 +31,6 @@ def verb(
     from bench.cli.text import listing
     from bench.engine import plugins
 
-    plugins.add(plugin or [])
+    plugins.add(plugin or [], on_stderr)
     typer.echo(getattr(listing, shelf.value)(columns()), nl=False)
     return 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import os
 import shutil
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,13 +20,28 @@ RUN_NAME = "A run's name (results/NAME.sqlite) or its file."
 WIDEST = 120  # columns of a table in a terminal, however wide that is
 
 
-class Device(StrEnum):
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
+class Refused(UserError):
+    """Bad input that the command line itself finds."""
 
 
-DeviceOption = Annotated[Device, typer.Option(help="Where to compute; auto takes CUDA where there is any.")]
+def _device(text: str) -> str:
+    """The device that is meant, by one of the names that workers know."""
+    from bench.engine.process.device import named
+
+    try:
+        return named(text)
+    except ValueError as error:
+        raise Refused(str(error)) from None
+
+
+DeviceOption = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|cpu|cuda|cuda:N",
+        callback=_device,
+        help="Where to compute: auto takes CUDA where there is any, cuda every GPU, cuda:1 the second alone.",
+    ),
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Replace a key of the grid everywhere; may be repeated."),
@@ -43,10 +57,6 @@ PluginFiles = Annotated[
     list[Path] | None,
     typer.Option("--plugin", metavar="FILE.py", help="Take in a likelihood from a Python file; may be repeated."),
 ]
-
-
-class Refused(UserError):
-    """Bad input that the command line itself finds."""
 
 
 def columns() -> int:

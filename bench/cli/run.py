@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 
 from bench.cli.options import (
-    Device,
     DeviceOption,
     NetworkNames,
     Overrides,
@@ -23,7 +22,7 @@ from bench.grid.errors import printable
 
 def verb(
     grid: Annotated[str, typer.Argument(help="A shipped grid (vae-bench list grids), or a path to a .toml file.")],
-    device: DeviceOption = Device.auto,
+    device: DeviceOption = "auto",
     out: RunFileOption = None,
     set_: Overrides = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed cells again.")] = False,
@@ -35,8 +34,14 @@ def verb(
             help="Time limit for a cell (a bundle: the sum of its cells'), inf: none  [default: by its progress].",
         ),
     ] = None,
+    time_limit: Annotated[
+        float | None,
+        typer.Option(
+            "--time-limit", metavar="SECONDS", help="End after so long, keeping what is done  [default: none]."
+        ),
+    ] = None,
     workers: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Worker processes  [default: one a core, or one for a GPU].")
+        int | None, typer.Option(metavar="N", min=1, help="Worker processes  [default: one a core, or one a GPU].")
     ] = None,
     weights: Annotated[
         float, typer.Option(metavar="MB", help="Trained weights kept beside the run file, at most; 0: none.")
@@ -64,6 +69,8 @@ def verb(
 
     if timeout is not None and not timeout > 0:
         raise Refused(f"--timeout {timeout:g}: give a number of seconds > 0, inf for no limit, or leave it out.")
+    if time_limit is not None and not time_limit > 0:
+        raise Refused(f"--time-limit {time_limit:g}: give a number of seconds > 0, or leave it out.")
     if not 0 <= weights < math.inf:
         raise Refused(f"--weights {weights:g}: give a number of megabytes, 0 or more; 0 keeps none.")
     with aside() as printed:  # a plug-in's module, which this process imports too, may print
@@ -80,14 +87,23 @@ def verb(
             printed.say(line)
         path = out or Path("results") / f"{loaded.name}.sqlite"
         options = Options(
-            device.value, retry_failed, fresh, timeout, workers, weights, sys.argv[1:], overheard=printed.take
+            device,
+            retry_failed,
+            fresh,
+            timeout,
+            workers,
+            weights,
+            sys.argv[1:],
+            overheard=printed.take,
+            time_limit=time_limit or math.inf,
         )
         with Reporter(printed.terminal) as reporter:
             try:
                 summary = run_grid(loaded, path, options, reporter)
             except Interrupted as stop:
                 reporter.finish()
-                reporter.say(f"interrupted: {stop}; the same command resumes.")
+                why = "interrupted" if stop.given is None else f"the time limit of {stop.given:g} s is over"
+                reporter.say(f"{why}: {stop}; the same command resumes.")
                 if stop.log:
                     reporter.say(stop.log)
                 return exit_code()

@@ -8,12 +8,13 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.options import Device, DeviceOption, Overrides, PluginFiles, RunFileOption, grid_of
+from bench.cli.options import DeviceOption, Overrides, PluginFiles, RunFileOption, grid_of
+from bench.grid.errors import on_stderr
 
 
 def verb(
     grid: Annotated[str, typer.Argument(help="A shipped grid, or a path to a .toml file.")] = "digits",
-    device: DeviceOption = Device.auto,
+    device: DeviceOption = "auto",
     threads: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Of torch; 1 is steadier on a busy machine  [default: all].")
     ] = None,
@@ -40,10 +41,10 @@ def verb(
     from bench.engine.progress import Reporter
     from bench.speed.survey import Options, survey_grid
 
-    plugins.add(plugin or [])
+    plugins.add(plugin or [], on_stderr)
     loaded = grid_of(grid, set_)
     path = out or Path("results") / f"{loaded.name}.sqlite"
-    options = Options(device.value, threads, kind, quick, sys.argv[1:])
+    options = Options(device, threads, kind, quick, sys.argv[1:])
     with Reporter(sys.stderr) as reporter:
         survey = survey_grid(loaded, path, options, reporter)
     typer.echo(survey_text(survey, path, grid), nl=False)

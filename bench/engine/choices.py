@@ -110,6 +110,18 @@ def failed(cells: Iterable[Cell], failure: Failure) -> list[CellResult]:
     return [CellResult(cell.id, failure.status, failure.reason) for cell in cells]
 
 
+def with_remedy(failure: Failure, cell: Cell, workers: int) -> Failure:
+    """One that memory ran out for one model alone, with what to set then; any other as it is. `cell`: as it is trained;
+    `workers` share the memory."""
+    if failure.status != "oom":
+        return failure
+    fewer = (
+        f"--set batch_size={cell.batch_size // 2} asks for less" if cell.batch_size > 1 else "a smaller network does"
+    )
+    most = "--workers 1 has all of the memory" if workers > 1 else "free what others hold of the memory"
+    return dataclasses.replace(failure, reason=f"{failure.reason}; one model alone did not fit: {most}, or {fewer}")
+
+
 def checked(bundle: Bundle, answer: Any) -> list[CellResult]:
     """The worker's rows, one a cell in the bundle's order; a cell without a usable row has failed."""
     given = {result.cell: result for result in answer if isinstance(result, CellResult)} if answer else {}

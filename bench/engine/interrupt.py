@@ -22,12 +22,17 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 IMPATIENCE = 2.0  # seconds in which several signals are one
 
 
-class Interrupted(Exception):
-    """Ctrl-C, SIGTERM or SIGHUP: the workers are gone, what had ended is stored. `log` is as in `Summary`."""
+class TimeIsUp(KeyboardInterrupt):
+    """The time that a run was given is over: it ends as by Ctrl-C."""
 
-    def __init__(self, done: int, total: int) -> None:
+
+class Interrupted(Exception):
+    """Ctrl-C, SIGTERM or SIGHUP, or the time that the run was `given`, in seconds, is over: the workers are gone, what
+    had ended is stored. `log` is as in `Summary`."""
+
+    def __init__(self, done: int, total: int, given: float | None = None) -> None:
         super().__init__(f"{done} of {total} cells are done and kept")
-        self.done, self.total = done, total
+        self.done, self.total, self.given = done, total, given
         self.log = ""
 
 

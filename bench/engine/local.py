@@ -7,14 +7,16 @@ had. A task whose worker was lost to something outside is tried once more.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import wait
 from types import TracebackType
 from typing import Any, Self
 
-from bench.engine.interrupt import raise_again, shielded
+from bench.engine.interrupt import TimeIsUp, raise_again, shielded
 from bench.engine.process.death import Failure, Memory
 from bench.engine.process.limits import Limits, Peers
 from bench.engine.process.printed import Log
@@ -48,7 +50,8 @@ class Pool:
     """At most `workers` processes with `threads` threads each; they start when there is work for them.
 
     Each carries out `first` before its first task; where that fails, so does the task. What they print goes to `log`,
-    where there is one.
+    where there is one. Who
+    waits at the time `until` (of the monotonic clock), or later, gets TimeIsUp.
     """
 
     def __init__(
@@ -59,9 +62,13 @@ class Pool:
         *,
         limits: Limits | None = None,
         log: Log | None = None,
+        until: float = math.inf,
     ) -> None:
         self.workers = workers
         self.threads = threads
+        self._gpus: Sequence[str] = ()
+        self._until = until
+        self._parts: list[Ended] = []
         self._first = first
         self._limits = limits or Limits()
         self._log = log
@@ -79,6 +86,21 @@ class Pool:
                 worker.end()  # all at once, then one after the other
             while self._alive:
                 self._alive.pop().kill()
+
+    def settle(self, facts: Mapping[str, Any], workers: int, threads: int) -> None:
+        """From now on so many workers with so many threads, each on one of the GPUs that a worker has told of
+        (`prepare_device`), as evenly as may be. Between two tasks."""
+        self.workers, self.threads, self._gpus = workers, threads, facts.get("visible", ())
+        if facts.get("seen", 1) > 1:  # who looked has hands on all of them
+            with shielded():
+                while self._alive:
+                    self._alive.pop().kill()
+        else:
+            self.call("bench.engine.process.device:use_threads", threads)
+
+    def beside(self, other: Pool) -> None:
+        """From now on its workers see the GPUs that those of the other see."""
+        self._gpus = other._gpus
 
     def submit(self, task: Task, *, first: bool = False) -> None:
         """Queue a task, at the front where `first`."""
@@ -99,8 +121,12 @@ class Pool:
         until = time.monotonic() + seconds
         while True:
             raise_again()
+            if time.monotonic() >= self._until:
+                raise TimeIsUp
             at_work = [worker for worker in self._alive if worker.task]
-            rest = min([until - time.monotonic(), LOOK_SECONDS, *(worker.soonest() for worker in at_work)])
+            rest = min(
+                [min(until, self._until) - time.monotonic(), LOOK_SECONDS, *(worker.soonest() for worker in at_work)]
+            )
             handles: list[Any] = [item for w in at_work for item in (w.channel, w.process.sentinel)]
             handles += [worker.printed for worker in self._alive if worker.printed is not None]
             wait(handles, timeout=max(0.0, rest))
@@ -113,6 +139,7 @@ class Pool:
                 with shielded():
                     worker.kill()
                     self._alive.remove(worker)
+                    self._parts += worker.parts
             if ended or time.monotonic() >= until:
                 self._feed()
                 return ended
@@ -127,6 +154,15 @@ class Pool:
                 if end.failure:
                     raise TaskFailed(end.failure)
                 return end.value
+
+    def parts(self) -> list[Ended]:
+        """What tasks have handed over ahead of their ends (`bench.engine.process.serve.partly`), each part once. To be
+        asked for before their ends are taken."""
+        given = self._parts + [part for worker in self._alive for part in worker.parts]
+        self._parts = []
+        for worker in self._alive:
+            worker.parts.clear()
+        return given
 
     def silent(self, seconds: float) -> list[Silent]:
         """The tasks that have reported no progress for so long, the longest first."""
@@ -152,7 +188,7 @@ class Pool:
             free = next((worker for worker in self._alive if worker.task is None), None)
             if free is None and len(self._alive) < self.workers:
                 with shielded():  # a process that has started is known, whatever signal comes
-                    free = Worker(self.threads, self._first, self._limits, self._log)
+                    free = Worker(self.threads, self._first, self._limits, self._log, self._idlest())
                     self._alive.append(free)
             if free is None:
                 return
@@ -161,3 +197,8 @@ class Pool:
             else:  # it died while it had nothing to do
                 free.kill()
                 self._alive.remove(free)
+
+    def _idlest(self) -> str | None:
+        """The GPU that the fewest workers are on, the first of several; None where it does not matter."""
+        on = [worker.gpu for worker in self._alive]
+        return min(self._gpus, key=on.count, default=None)

@@ -27,12 +27,11 @@ from bench.engine.local import Pool, TaskFailed
 from bench.engine.lock import Lock, locked
 from bench.engine.provenance import provenance
 from bench.grid.cell import Cell
-from bench.grid.errors import UserError, brief
+from bench.grid.errors import Say, UserError, brief
 from bench.grid.families import make, networks, registry
 from bench.grid.read import Grid
 from bench.store import RunFile, replaceable
 from bench.store.guard import places
-from bench.store.guard.connection import Say, on_stderr
 from bench.store.guard.errors import shown
 
 COLUMNS = 80
@@ -54,7 +53,7 @@ class Checks:
 
 
 @contextmanager
-def opening(grid: Grid, path: Path, checks: Checks, *, fresh: bool = False, say: Say = on_stderr) -> Iterator[Opened]:
+def opening(grid: Grid, path: Path, checks: Checks, *, say: Say, fresh: bool = False) -> Iterator[Opened]:
     """Hold the file for this process; the one that is there is opened, unless `fresh` begins a new one in its place.
     `say` tells a person when another program that has the file is waited for.
 
@@ -99,7 +98,7 @@ class Opened:
             raise RunError(str(error)) from None
 
     def device(self, pool: Pool, requested: str) -> dict[str, Any]:
-        """The device that "auto", "cpu" or "cuda" means here. Raises RunError."""
+        """The device that "auto", "cpu", "cuda" or "cuda:N" means here. Raises RunError."""
         return self.ask(pool, self.checks.device, requested)
 
     def examine(self, pool: Pool, device: str, cells: Iterable[Cell]) -> dict[str, Any]:
@@ -139,7 +138,8 @@ class Opened:
     def sign(self, pool: Pool, arguments: Sequence[str], device: Mapping[str, Any]) -> int:
         """Store how this invocation came about; gives the id that its numbers carry."""
         assert self.file, "keep comes first"
-        origin = provenance(arguments, dict(device), pool.workers, pool.threads)
+        told = {name: fact for name, fact in device.items() if name not in ("visible", "seen")}  # of no use elsewhere
+        origin = provenance(arguments, told, pool.workers, pool.threads)
         return self.file.add_provenance({**origin, "plugins": self.plugins, "networks": self.networks})
 
     def meta(self) -> dict[str, Any]:

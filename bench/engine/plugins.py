@@ -14,9 +14,8 @@ from typing import Any
 
 from bench.engine.local import Pool, Task, TaskFailed
 from bench.grid.cell import Cell
-from bench.grid.errors import MOST, UserError, brief
+from bench.grid.errors import MOST, Say, UserError, brief
 from bench.grid.families import architectures, networks, registry, trial
-from bench.store.guard.connection import Say, on_stderr
 
 
 class PluginError(UserError):
@@ -32,7 +31,7 @@ class Origin:
     sha256: str
 
 
-def add(files: Iterable[Path], say: Say = on_stderr) -> list[str]:
+def add(files: Iterable[Path], say: Say) -> list[str]:
     """Take plug-ins into this process's registry, their laws untried; gives the families of the files. Each is imported
     in a process of its own first, and `say` tells a person what it prints. Raises PluginError."""
     registry()
@@ -52,8 +51,8 @@ def add(files: Iterable[Path], say: Say = on_stderr) -> list[str]:
     return families
 
 
-def named(family: str) -> None:
-    """Take in the family of an installed package, where it is one; what it prints is told on stderr. Raises
+def named(family: str, say: Say) -> None:
+    """Take in the family of an installed package, where it is one; `say` tells a person what it prints. Raises
     PluginError."""
     said = list[str]()
     try:
@@ -61,7 +60,7 @@ def named(family: str) -> None:
     except ValueError as error:
         raise PluginError(brief(f"{error}.", MOST)) from None
     for sentence in said:
-        on_stderr(sentence)
+        say(sentence)
 
 
 def origins(families: Iterable[str]) -> tuple[Origin, ...]:

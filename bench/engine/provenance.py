@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePath
 from typing import Any
 
+from bench.engine.process import device
+
 PACKAGES = (
     "vae-likelihood-bench",
     "torch",
@@ -26,7 +28,7 @@ PACKAGES = (
 )
 
 
-def provenance(arguments: Sequence[str], device: dict[str, Any], workers: int, threads: int) -> dict[str, Any]:
+def provenance(arguments: Sequence[str], facts: dict[str, Any], workers: int, threads: int) -> dict[str, Any]:
     """Everything that is known in the parent, with what the worker says of its device (`prepare_device`)."""
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -37,7 +39,7 @@ def provenance(arguments: Sequence[str], device: dict[str, Any], workers: int, t
         "cores": cores(),
         "workers": workers,
         "threads_per_worker": threads,
-        "device": device,
+        "device": facts,
     }
 
 
@@ -52,34 +54,51 @@ def code() -> dict[str, Any]:
 
 
 def prepare_device(requested: str) -> dict[str, Any]:
-    """The device that "auto", "cpu" or "cuda" means here; runs in a worker, for it needs torch.
+    """The device that "auto", "cpu", "cuda" or "cuda:N" means here; runs in a worker, for it needs torch.
 
-    A worker on CUDA gets all the host's threads, for it is the only one.
+    `kind` is "cpu" or "cuda"; `visible` has what CUDA_VISIBLE_DEVICES must be for a worker on each GPU that is meant,
+    `seen` how many there are for this process.
 
-    Raises ValueError where CUDA is asked for and absent.
+    Raises ValueError for a name that is none, and where CUDA is asked for and absent, or does not begin to work.
     """
+    wanted = device.named(requested)
     import torch
 
-    if requested == "cuda" and not torch.cuda.is_available():
+    found = torch.cuda.device_count() if wanted != "cpu" and torch.cuda.is_available() else 0
+    if wanted.startswith("cuda") and not found:
         built = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "built without CUDA"
         raise ValueError(
-            f"--device cuda: torch {torch.__version__} ({built}) finds no CUDA device here; use --device cpu or auto."
+            f"--device {wanted}: torch {torch.__version__} ({built}) finds no CUDA device here; use --device cpu or "
+            "auto."
         )
-    kind = "cuda" if requested != "cpu" and torch.cuda.is_available() else "cpu"
+    kind = "cuda" if found else "cpu"
     facts: dict[str, Any] = {
         "kind": kind,
-        "name": torch.cuda.get_device_name() if kind == "cuda" else cpu_model(),
+        "name": cpu_model(),
         "float32_matmul_precision": torch.get_float32_matmul_precision(),
+        "settings": device.settings(kind),
     }
-    if kind == "cuda":
-        torch.set_num_threads(cores())
-        facts |= {
-            "driver": _nvidia_driver(),
-            "cuda": torch.version.cuda,
-            "cudnn": torch.backends.cudnn.version(),
-            "memory_bytes": torch.cuda.get_device_properties(0).total_memory,
-        }
-    return facts
+    if kind == "cpu":
+        return facts
+    every = device.visible(found)
+    gpus = device.chosen(wanted, every) if wanted != "auto" else every
+    first = every.index(gpus[0])
+    try:
+        names = [torch.cuda.get_device_name(every.index(gpu)) for gpu in gpus]
+        memory = torch.cuda.get_device_properties(first).total_memory
+    except RuntimeError as error:  # torch.AcceleratorError is one
+        told = " ".join(str(error).split())[:120]
+        raise ValueError(f"--device {wanted}: CUDA does not begin to work here ({told}); use --device cpu.") from None
+    return facts | {
+        "name": ", ".join(dict.fromkeys(names)),
+        "gpus": len(gpus),
+        "visible": gpus,
+        "seen": found,
+        "driver": _nvidia_driver(),
+        "cuda": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version(),
+        "memory_bytes": memory,
+    }
 
 
 def git_state(folder: Path) -> dict[str, Any] | None:

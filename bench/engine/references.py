@@ -56,7 +56,10 @@ class References:
 def _result(spec: ReferenceSpec, end: Ended) -> ReferenceResult:
     value: Any = end.value
     if end.failure:
-        return ReferenceResult(spec.id, end.failure.status, end.failure.reason)
+        reason = end.failure.reason
+        if end.failure.status == "oom":
+            reason += "; it is fitted in the host's memory: free what others hold of it, or --workers 1 has all of it"
+        return ReferenceResult(spec.id, end.failure.status, reason)
     if not isinstance(value, ReferenceResult) or value.reference != spec.id:
         return ReferenceResult(spec.id, "failed", "the worker gave no result for this reference")
     return value

@@ -1,20 +1,21 @@
 """Carries out a grid: what is missing from the run file is planned, worked off by the pool, and stored as it ends.
 
-The process that runs this makes no tensor: data sets, training and timing happen in worker processes. It is one file:
-one invocation from first to last.
+The process that runs this makes no tensor: data sets, training and timing happen in worker processes. It is one file,
+for all of it is the state of one invocation.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.engine.choices import Choices, checked, failed
-from bench.engine.interrupt import Interrupted, ending, heard, shielded
+from bench.engine.choices import Choices, checked, failed, with_remedy
+from bench.engine.interrupt import Interrupted, TimeIsUp, ending, heard, shielded
 from bench.engine.local import Ended, Limits, Pool, Task, TaskFailed
 from bench.engine.opening import Checks, Opened, RunError, opening
 from bench.engine.process.ahead import MAKE, Ahead, helpers
@@ -26,7 +27,7 @@ from bench.engine.provenance import cores
 from bench.engine.references import References
 from bench.grid.cell import Cell
 from bench.grid.families.cards import cards
-from bench.grid.plan import Bundle, Tuning, halves, halves_of_tuning
+from bench.grid.plan import Bundle, Tuning, alone, halves, halves_of_tuning, restrict
 from bench.grid.read import Grid, describe
 from bench.store import CellResult, RunFile
 from bench.store.weights import MEGABYTES, Weights
@@ -53,7 +54,7 @@ class Tasks(Checks):
 class Options:
     """How a grid is run. `timeout` is the limit in seconds for one cell; a bundle has that many times its cells; None:
     `limits`. `weights` is how many megabytes of trained weights are kept beside the run file. `overheard` gives what
-    was printed in this process besides, for the log."""
+    was printed in this process besides, for the log. `time_limit`: seconds after which it ends as if interrupted."""
 
     device: str = "auto"
     retry_failed: bool = False
@@ -64,6 +65,7 @@ class Options:
     arguments: Sequence[str] = ()
     limits: Limits = field(default_factory=Limits)
     overheard: Callable[[], bytes] = bytes
+    time_limit: float = math.inf
 
 
 def run_grid(grid: Grid, path: Path, options: Options, reporter: Reporter, tasks: Tasks | None = None) -> Summary:
@@ -76,13 +78,14 @@ def run_grid(grid: Grid, path: Path, options: Options, reporter: Reporter, tasks
     with heard(), opening(grid, path, tasks, fresh=options.fresh, say=reporter.say) as opened:
         for line in opened.damaged:
             reporter.say(line)
-        run = _Run(opened, options, reporter, tasks)
+        run = _Run(opened, options, reporter, tasks, until=begun + options.time_limit)
         try:
             run.carry_out()
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as why:
             ending()
             run.read_statuses()  # it may have come when a bundle was stored and not counted yet
-            stop = Interrupted(run.count("done"), len(run.described))
+            given = options.time_limit if isinstance(why, TimeIsUp) else None
+            stop = Interrupted(run.count("done"), len(run.described), given)
             stop.log = run.printed()
             raise stop from None
         except BaseException:
@@ -107,7 +110,8 @@ class _Work:
 class _Run:
     """One invocation: what it is asked for, and what has ended."""
 
-    def __init__(self, opened: Opened, options: Options, reporter: Reporter, tasks: Tasks) -> None:
+    def __init__(self, opened: Opened, options: Options, reporter: Reporter, tasks: Tasks, until: float) -> None:
+        self.until = until
         self.opened, self.options, self.reporter, self.tasks = opened, options, reporter, tasks
         self.described = describe(opened.grid.cells)
         self.weights = Weights.of(opened.path, options.weights)
@@ -120,6 +124,7 @@ class _Run:
             opened.grid.cells, opened.file, retry_failed=options.retry_failed, task=tasks.refer
         )
         self.untuned: set[str] = set()
+        self.arrived: set[str] = set()  # ahead of the ends of their bundles
         self.computed = 0
 
     def read_statuses(self) -> None:
@@ -166,13 +171,13 @@ class _Run:
         tunings, bundles = self.choices.split(cells, wanted, "cpu", here)
         pieces = len(tunings) + len(bundles) or len(self.references.wanted)
         workers = self.options.workers or max(1, min(here, pieces))
-        limits = self.options.limits
-        with Pool(workers, max(1, here // workers), self.opened.first, limits=limits, log=self.log) as pool:
-            device = self.opened.device(pool, self.options.device)["kind"]
+        with self._pool(workers, max(1, here // workers)) as pool:
+            found = self.opened.device(pool, self.options.device)
+            device = found["kind"]
             if device != "cpu":
-                workers = self.options.workers or 1
+                workers = self.options.workers or max(1, len(found.get("visible", ())))  # one a GPU
                 tunings, bundles = self.choices.split(cells, wanted, device, workers)
-                pool.workers, pool.threads = workers, here
+                pool.settle(found, workers, max(1, here // workers))
             asked = [item.cell for name, item in self.described.items() if name in wanted] + self.references.cells()
             data = self.opened.examine(pool, device, asked)
             for line in self.opened.remarked(data, asked):
@@ -181,6 +186,7 @@ class _Run:
             if self.options.fresh:
                 self.weights.clear()  # only now that the new file is in place of the old one
             said = self.opened.device(pool, device)  # again: the worker has set its precision by now
+            said |= {name: found[name] for name in ("name", "gpus", "memory_bytes") if name in found}
             work = _Work(pool, file, device, self.opened.sign(pool, self.options.arguments, said), wanted)
             if wanted or self.references.wanted:
                 self.reporter.say(self._beginning(tunings, bundles, work))
@@ -189,8 +195,14 @@ class _Run:
             if pool.threads == here:
                 self._measure(work)
         if self._unmeasured(file) and pool.threads != here:
-            with Pool(1, here, self.opened.first, limits=limits, log=self.log) as alone:
-                self._measure(dataclasses.replace(work, pool=alone))
+            with self._pool(1, here) as apart:
+                if device != "cpu":
+                    apart.settle({**found, "visible": found.get("visible", ())[:1], "seen": 2}, 1, here)
+                self._measure(dataclasses.replace(work, pool=apart))
+
+    def _pool(self, workers: int, threads: int) -> Pool:
+        limits = self.options.limits
+        return Pool(workers, threads, self.opened.first, limits=limits, log=self.log, until=self.until)
 
     def _begin(self, file: RunFile, data: dict[str, Any] | None = None) -> RunFile:
         """The file is of this grid now."""
@@ -212,7 +224,7 @@ class _Run:
         if work.device != "cpu":
             of = tasks_ahead(cells, data, work.device, self.tasks.program)
             count = helpers(here, work.pool.workers, len(of) + len(self.references.wanted))
-        ahead = Ahead(of, count, self.opened.first, self.options.limits, self.log)
+        ahead = Ahead(of, count, self.opened.first, self.options.limits, self.log).beside(work.pool)
         if ahead.beginning:
             self.reporter.say(ahead.beginning)
         return ahead
@@ -230,8 +242,14 @@ class _Run:
         self.weights.sweep(set(work.file.weights().values()))
         referred = 0
         while work.pool.busy or ahead.owing:
-            for end in [*work.pool.wait(HEARTBEAT_SECONDS), *ahead.look(self.reporter.say)]:
+            try:
+                ends = work.pool.wait(HEARTBEAT_SECONDS)
+            finally:
                 with shielded():  # what has ended is stored, whatever signal comes meanwhile
+                    for part in work.pool.parts():
+                        ended |= self._take_part(work, part)
+            for end in [*ends, *ahead.look(self.reporter.say)]:
+                with shielded():
                     if self.references.is_one(end):
                         self.references.take(work.file, end, work.provenance)
                         referred += 1
@@ -255,17 +273,44 @@ class _Run:
     def _take(self, work: _Work, end: Ended) -> set[str]:
         """Store how a piece of work ended; one of several models that gave nothing is tried again in halves, so that a
         bad cell does not take its neighbours along. Gives the cells that have ended."""
-        piece: Tuning | Bundle = end.task.arguments[0]
+        whole: Tuning | Bundle = end.task.arguments[0]
+        piece = self._rest(whole) if isinstance(whole, Bundle) else whole
+        if piece is None:
+            return set()
         parts: Sequence[Tuning | Bundle] = halves_of_tuning(piece) if isinstance(piece, Tuning) else halves(piece)
         if end.failure and len(parts) > 1:
             hung = end.failure.status == "timeout"
             for part in reversed(parts):
                 work.pool.submit(self._task(part, work.device, suspect=hung), first=True)
             return set()
+        if end.failure:
+            told = with_remedy(end.failure, self.choices.settled(piece.cells[0]), work.pool.workers)
+            end = dataclasses.replace(end, failure=told)
         if isinstance(piece, Tuning):
             results = self._take_choices(work, piece, end)
         else:
             results = failed(piece.cells, end.failure) if end.failure else checked(piece, end.value)
+            assert isinstance(whole, Bundle)
+            apart = alone(whole, {result.cell for result in results if result.status == "oom"})
+            for part in reversed(apart):  # they may fit where no other model is held beside them
+                work.pool.submit(self._task(part, work.device), first=True)
+            again = {cell.id for part in apart for cell in part.cells}
+            results = [result for result in results if result.cell not in again]
+        return self._store(work, results)
+
+    def _take_part(self, work: _Work, part: Ended) -> set[str]:
+        """Store what a bundle that goes on has given of its cells by now. Gives those."""
+        piece: Bundle = part.task.arguments[0]
+        named = {result.cell for result in part.value} & {cell.id for cell in piece.cells}
+        some = restrict(piece, named - self.arrived) if named - self.arrived else None
+        self.arrived |= named
+        return self._store(work, checked(some, part.value)) if some else set()
+
+    def _rest(self, bundle: Bundle) -> Bundle | None:
+        """Those of its cells that it had not given before it ended; None where there are none."""
+        return restrict(bundle, {cell.id for cell in bundle.cells} - self.arrived)
+
+    def _store(self, work: _Work, results: Sequence[CellResult]) -> set[str]:
         results = [result for result in results if result.cell in work.wanted]
         with self.weights.settled(work.file, results, self.reporter.say) as settled:
             work.file.write([(self.described[result.cell], result) for result in settled], work.provenance)

@@ -29,7 +29,7 @@ from bench.grid.settings import (
     axis,
     family_named,
     keys_of,
-    network_named,
+    looks_at,
     sentence,
     shown,
 )
@@ -123,15 +123,15 @@ def _unread(block: Block, network: str) -> list[str]:
     """The keys of networks that this one does not look at; none where the network is tuned."""
     if "network" in block.tune:
         return []
-    reads = network_named(block.where, network).reads
-    return [key for key in keys_of("network") if key not in (*reads, "network", "latent", *block.tune)]
+    read = looks_at(block.where, network).union(block.tune)
+    return [key for key in keys_of("network") if key not in read]
 
 
 def require_read(where: str, given: Mapping[str, Any], blocks: Iterable[Block]) -> None:
     """Raises GridError for a key of networks that none of the blocks' networks looks at."""
     named = [name for b in blocks for name in b.tune.get("network") or b.axes.get("network") or _default("network")]
     networks = list(dict.fromkeys(named))
-    read = {"network", "latent", *(key for network in networks for key in network_named(where, network).reads)}
+    read = frozenset[str]().union(*(looks_at(where, network) for network in networks))
     for key in keys_of("network"):
         if key in given and key not in read:
             raise GridError(

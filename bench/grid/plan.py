@@ -119,6 +119,13 @@ def halves(bundle: Bundle) -> tuple[Bundle, ...]:
     return tuple(replace(bundle_of([cell for model in part for cell in model]), chosen=bundle.chosen) for part in parts)
 
 
+def alone(bundle: Bundle, wanted: Iterable[str]) -> tuple[Bundle, ...]:
+    """A bundle for each model of those cells (by id); none where the bundle holds one model only."""
+    ids, models = set(wanted), _models(bundle.cells)
+    apart = [model for model in models if any(cell.id in ids for cell in model)] if len(models) > 1 else []
+    return tuple(replace(bundle_of(model), chosen=bundle.chosen) for model in apart)
+
+
 def restrict(bundle: Bundle, wanted: Iterable[str]) -> Bundle | None:
     """The bundle with the wanted cells only (by id); None where there are none."""
     ids = set(wanted)

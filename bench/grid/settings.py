@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from bench.grid.errors import MOST, QUOTED, UserError, brief, quoted, some
-from bench.grid.families import Scalar, bounds, networks, objectives, option_names, registry
+from bench.grid.families import Scalar, architectures, bounds, networks, objectives, option_names, registry
 
 DEFAULT_SIGMA = "shared"  # for families with a σ, where the grid names none
 ONE_VALUE = ("eval_samples",)  # a list is the value itself
@@ -288,7 +288,7 @@ def _setting(where: str, key: str, value: Any) -> Any:
     if key == "dataset":
         _require_home(where, valid)
     if key == "network":
-        network_named(where, valid)
+        looks_at(where, valid)
     return valid
 
 
@@ -319,10 +319,10 @@ def family_named(where: str, name: str) -> Any:
         raise GridError(f"{where}: {sentence(error)}") from None
 
 
-def network_named(where: str, name: str) -> Any:
-    """The class of a network; a user's own is read, and not executed. Raises GridError."""
+def looks_at(where: str, network: str) -> frozenset[str]:
+    """The keys that a network looks at, `architectures.looks_at`. Raises GridError."""
     try:
-        return networks().get(name)
+        return architectures.looks_at(network)
     except ValueError as error:
         raise GridError(f"{where}: {sentence(error)}") from None
 

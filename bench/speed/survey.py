@@ -112,6 +112,8 @@ def survey_grid(grid: Grid, path: Path, options: Options, reporter: Reporter, ta
         for line in opened.damaged:
             reporter.say(line)
         device = opened.device(pool, options.device)
+        if device["kind"] != "cpu":  # one GPU, the first of those that are meant
+            pool.settle({**device, "visible": device.get("visible", ())[:1]}, 1, threads)
         opened.examine(pool, device["kind"], named.values())
         file = opened.keep(opened.meta())
         log.begin()

@@ -47,7 +47,7 @@ class Withheld(StrEnum):
     """Why an estimate has no interval."""
 
     NOTHING = ""  # it has one, or it is one number that has none
-    FEW_IMAGES = f"fewer than {FEWEST_IMAGES} test images"
+    FEW_IMAGES = f"fewer than {FEWEST_IMAGES} test images, or blocks of them"
     IMPOSSIBLE = "reaches beyond what is possible"  # of the mean of a log-probability: above 0 nats, below 0 bits/dim
 
 
@@ -155,6 +155,11 @@ class Row:
     @property
     def bound(self) -> str:
         return str(self.settings["bound"])
+
+    @property
+    def networks(self) -> list[str]:
+        """The network, or those that it may have where that is tuned, as a grid names them."""
+        return [str(name) for name in self.tuned.candidates.get("network", (self.settings["network"],))]
 
     @property
     def train_samples(self) -> int:

@@ -9,16 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.grid.errors import some
+from bench.grid.errors import Say, on_stderr, some
 from bench.store.guard import connection as guarded
 from bench.store.guard import content, digests, places, schema
 from bench.store.guard.connection import (
     Connection,
-    Say,
     cannot_write,
     connect,
     distrust,
-    on_stderr,
     only_reading,
     reading,
     transaction,
@@ -44,10 +42,10 @@ class Opened:
 
 @contextmanager
 def open_to_read(path: Path, tables: Sequence[str] = tuple(content.PARTS)) -> Iterator[Opened]:
-    """Some tables of a run file; an older one is brought along in memory, for who only reads changes no file. Raises
-    StoreError."""
+    """Some tables of a run file; an older one is brought along in memory, for who only reads changes no file, and keeps
+    its standard error, where it is told for whom it is waited. Raises StoreError."""
     _look_at(path)
-    connection = connect(path, create=False)
+    connection = connect(path, create=False, say=on_stderr)
     try:
         with only_reading(connection, path):
             guarded.begin_to_read(connection, path)
@@ -71,7 +69,7 @@ def open_to_read(path: Path, tables: Sequence[str] = tuple(content.PARTS)) -> It
         connection.close()
 
 
-def open_to_write(path: Path, say: Say = on_stderr) -> tuple[Connection, list[str]]:
+def open_to_write(path: Path, say: Say) -> tuple[Connection, list[str]]:
     """A run file to be gone on with, and what in it was damaged, a sentence each: that is gone from it, so that it is
     computed again. An older one is changed into one of this format, wholly or not at all. `say` tells a person for
     whom it is waited, now and in every transaction. Raises StoreError."""

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from bench.grid.cell import Described
+from bench.grid.errors import Say
 from bench.grid.references import ReferenceSpec
 from bench.store import database
 from bench.store.columns import FORMAT, RESULT_COLUMNS
@@ -26,7 +27,7 @@ from bench.store.database import (
     transaction,
 )
 from bench.store.guard import content, places
-from bench.store.guard.connection import Connection, Say, on_stderr
+from bench.store.guard.connection import Connection
 from bench.store.guard.values import check_meta
 from bench.store.plain import Value, as_json, cleaned, meta_rows, spec_row, tuples
 from bench.store.reference_rows import ReferenceResult, row_of
@@ -90,7 +91,7 @@ class RunFile:
         self._connection = connection
 
     @classmethod
-    def create(cls, path: Path, meta: Mapping[str, Any], say: Say = on_stderr) -> RunFile:
+    def create(cls, path: Path, meta: Mapping[str, Any], say: Say) -> RunFile:
         """Make a new run file at `path`, in place of whatever is there, in one atomic step.
 
         It is written beside its place and moved there when it is whole, so a full disk leaves no stump and an older run
@@ -127,7 +128,7 @@ class RunFile:
         return cls.open(path, say)
 
     @classmethod
-    def open(cls, path: Path, say: Say = on_stderr) -> RunFile:
+    def open(cls, path: Path, say: Say) -> RunFile:
         """Open a run file to read and write it; one of an older format is brought along, and cells that are damaged are
         taken out. Raises StoreError if it is damaged as a whole, or no run file of a format that can be brought along.
         `say` tells a person for whom it is waited, then and whenever it is written to.

@@ -32,7 +32,7 @@ from typing import Any
 
 import torch
 from torch.utils import _pytree as pytree
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
 _setup_privateuseone_for_python_backend("gpu")
@@ -81,7 +81,7 @@ class Generator(_PLAIN, metaclass=_Kind):
         return DEVICE
 
 
-torch.Generator = Generator  # type: ignore[misc]  # in this process, which is the tests' own
+torch.Generator = Generator  # type: ignore[assignment,misc]  # in this process, which is the tests' own
 
 
 def _of_device(value: object) -> bool:
@@ -145,7 +145,7 @@ class OnDevice(torch.Tensor):
 
     @staticmethod
     def __new__(cls, raw: torch.Tensor) -> OnDevice:
-        made = torch.Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
+        made = torch.Tensor._make_wrapper_subclass(
             cls,
             raw.shape,
             strides=raw.stride(),
@@ -154,7 +154,7 @@ class OnDevice(torch.Tensor):
             device=DEVICE,
         )
         made.raw = raw
-        return made  # type: ignore[no-any-return]
+        return made
 
     def __repr__(self) -> str:  # type: ignore[override]
         return f"OnDevice({list(self.shape)}, {self.dtype})"
@@ -165,13 +165,13 @@ class OnDevice(torch.Tensor):
     def tolist(self) -> Any:
         return self.cpu().tolist()
 
-    def numpy(self, *, force: bool = False) -> Any:  # type: ignore[override]
+    def numpy(self, *, force: bool = False) -> Any:
         if force:
             return self.detach().cpu().numpy()
         raise TypeError("can't convert gpu:0 device type tensor to numpy: copy it to host memory first by .cpu()")
 
     @property
-    def data(self) -> torch.Tensor:  # type: ignore[override]
+    def data(self) -> torch.Tensor:
         return self.detach()
 
     @data.setter
@@ -181,7 +181,7 @@ class OnDevice(torch.Tensor):
         self.raw = other.raw
 
     @classmethod
-    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # type: ignore[override]
         return _carried_out(func, args, kwargs or {})
 
 
@@ -421,10 +421,14 @@ class _Tape:
 
     def before(self, written: Iterator[torch.Tensor]) -> None:
         """What lies in memory that is about to be written, once."""
+        with _disable_current_modes():
+            self._keep(written)
+
+    def _keep(self, written: Iterator[torch.Tensor]) -> None:
         for tensor in written:
             storage = tensor.untyped_storage()
             if storage.data_ptr() not in self._before:
-                whole = torch.empty(0, dtype=torch.uint8).set_(storage)  # type: ignore[call-overload]
+                whole = torch.empty(0, dtype=torch.uint8).set_(storage)
                 self._before[storage.data_ptr()] = (whole, whole.clone())
 
     def note(self, func: Any, args: Any, kwargs: Any, result: Any, *, written: bool) -> None:
@@ -432,11 +436,16 @@ class _Tape:
 
     def undo(self) -> None:
         """A capture carries nothing out: what was written is as it was."""
-        for memory, before in self._before.values():
-            memory.copy_(before)
+        with _disable_current_modes():
+            for memory, before in self._before.values():
+                memory.copy_(before)
 
     def replay(self) -> None:
         """Every operation again, on the same memory; no line of the program is carried out."""
+        with torch.no_grad(), _disable_current_modes():
+            self._again()
+
+    def _again(self) -> None:
         for func, args, kwargs, result, written in self.steps:
             again = func(*args, **kwargs)
             if written:

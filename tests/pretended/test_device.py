@@ -203,7 +203,7 @@ READS: dict[str, Callable[[Tensor], object]] = {
     "if": lambda g: 1 if g.isnan().any() else 0,
     "int of a sum": lambda g: int(g.sum()),
     "a number as an index": lambda g: g[g.argmax() % 4],
-    "range": lambda g: list(range(g.long().abs().sum())),  # type: ignore[call-overload]
+    "range": lambda g: list(range(g.long().abs().sum())),
     "a format": lambda g: f"{g.sum():.3f}",
     "a tensor made of a number": lambda g: torch.tensor([g.sum(), 1.0]),
     "a mask": lambda g: g[g > 0],
@@ -299,7 +299,8 @@ def test_a_recording_carries_nothing_out_and_replays_on_the_same_memory() -> Non
     plain = weight.detach().cpu().requires_grad_()
 
     def step(weight: Tensor, g: Tensor, count: Tensor) -> Tensor:
-        weight.grad = None
+        for learned in (weight,):
+            learned.grad = None
         loss = (g @ weight).square().sum() * (1 + count)
         loss.backward()
         with torch.no_grad():

@@ -6,11 +6,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 
 from tests.pretended.device import Recording
-from tests.pretended.ways import GPU, assert_equal, cpu_in_its_ways, tiny
+from tests.pretended.images import tiny
+from tests.pretended.ways import GPU, assert_equal, cpu_in_its_ways
 from tests.vae_core.training import bundles
 from vae_core import likelihoods
 from vae_core.data import Dataset
@@ -36,17 +38,18 @@ class Case:
         return tiny(self.levels, self.shape)
 
 
-def made(*asked: tuple[str, dict[str, object]], **member: object) -> Callable[[], list[Member]]:
+def made(*asked: tuple[str, dict[str, Any]], **member: Any) -> Callable[[], list[Member]]:
     return lambda: [
-        Member(likelihoods.make(name, **options), seed=seed, **member)  # type: ignore[arg-type]
-        for seed, (name, options) in enumerate(asked)
+        Member(likelihoods.make(name, **options), seed=seed, **member) for seed, (name, options) in enumerate(asked)
     ]
 
 
-RECIPES = [(name, {}) for name in ("bce_sum", "bce_mean", "mse_sum", "mse_mean", "beta_mse")]
+RECIPES: list[tuple[str, dict[str, Any]]] = [
+    (name, {}) for name in ("bce_sum", "bce_mean", "mse_sum", "mse_mean", "beta_mse")
+]
 CASES = {
     "every objective, bound and rate": Case(lambda: bundles.members(0, 1)),
-    "folk recipes": Case(made(*RECIPES)),  # type: ignore[arg-type]
+    "folk recipes": Case(made(*RECIPES)),
     "learned σ of pixels": Case(made(*[(name, {"sigma": "pixel"}) for name in ("gaussian", "laplace", "student_t")])),
     "learned σ of images, binned": Case(
         made(*[(name, {"sigma": "image"}) for name in ("gaussian", "logistic")], objective="binned")
@@ -59,7 +62,7 @@ CASES = {
         Architecture((8,), "relu", 3, network="conv", widths=(4,)),
         replace(SCHEDULE, epochs=2),
     ),
-    "maps, outputs in an order of their own": Case(
+    "maps, a mixture": Case(
         made(("logistic_mixture", {"levels": 5, "components": 2})),
         Architecture((8,), "relu", 3, network="conv", widths=(4,)),
         replace(SCHEDULE, epochs=2),

@@ -9,11 +9,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from tests.pretended.device import Pretended
-from vae_core.data import Dataset
 from vae_core.numerics import accelerators
 
 GPU = "gpu"
@@ -37,16 +35,6 @@ def cpu_in_its_ways() -> Iterator[None]:
             yield
     finally:
         accelerators.KINDS["cpu"] = None
-
-
-def tiny(levels: int = 5, shape: tuple[int, ...] = (4, 4), train: int = 80, others: int = 20) -> Dataset:
-    """A bright bar whose row is the image's hidden cause, plus noise."""
-    rng = np.random.default_rng(0)
-    count = train + 2 * others
-    images = rng.integers(0, max(levels // 3, 1) + 1, size=(count, *shape))
-    images[np.arange(count), rng.integers(0, shape[0], size=count)] += levels - 1 - max(levels // 3, 1)
-    images = images.astype(np.uint8)
-    return Dataset.from_arrays("tiny", levels, images[:train], images[train : train + others], images[train + others :])
 
 
 def numbers(found: Any, name: str = "") -> Iterator[tuple[str, np.ndarray]]:
@@ -83,16 +71,3 @@ def assert_equal(device: Any, cpu: Any, *, rtol: float = 0.0, atol: float = 0.0)
     for name, value in left.items():
         np.testing.assert_allclose(value, right[name], rtol=rtol, atol=atol, equal_nan=True, err_msg=name)
     return sum(value.size for value in left.values())
-
-
-def frozen(found: Any) -> Any:
-    """The same on the CPU, to be looked at when the device's has gone on."""
-    return {name: value.copy() for name, value in numbers(found)}
-
-
-def seeds(count: int) -> range:
-    return range(count)
-
-
-def on(device: str, tensor: Tensor) -> Tensor:
-    return tensor.to(torch.device(device))

@@ -421,3 +421,38 @@ def test_words_and_several_widths_have_no_ends() -> None:
     assert ordered(((200,), (200, 200))) is None
     assert ordered(((400,), (200,))) == [(200,), (400,)]
     assert ordered((3, 1, 2)) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("cut", [True, False])
+def test_candidates_that_do_not_fit_into_memory_together_are_trained_apart(
+    data: Dataset, monkeypatch: pytest.MonkeyPatch, cut: bool
+) -> None:
+    """And nobody is parted by who is not there; the choice is the same."""
+    asked = [search(data, (1e-3, 3e-3, 1e-2)), search(data, (1e-3, 1e-2))]
+    expected = tune(data, asked, cut=cut, seed=7)
+    sizes: list[int] = []
+
+    def as_fits(data: Dataset, members: Sequence[Member], *rest: Any, **named: Any) -> Any:
+        sizes.append(len(members))
+        if len(members) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        assert all(len(one) > 1 and max(one) < len(members) for one in named["rivals"])
+        return train(data, members, *rest, **named)
+
+    monkeypatch.setattr(tuning, "train", as_fits)
+    found = tune(data, asked, cut=cut, seed=7)
+    assert sizes == [5, 3, 2, 1, 2]
+    assert [choice.values for choice in found] == [choice.values for choice in expected]
+    if not cut:
+        for one, other in zip(expected, found, strict=True):
+            for left, right in zip(one.outcomes, other.outcomes, strict=True):
+                assert right.bits_per_dim == pytest.approx(left.bits_per_dim, rel=1e-4)
+
+
+def test_one_candidate_that_does_not_fit_is_said_to_be_so(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: Any, **__: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(tuning, "train", never)
+    with pytest.raises(torch.OutOfMemoryError):
+        tune(data, [search(data, (1e-3, 1e-2))])

@@ -39,6 +39,7 @@ from vae_core.evaluate.scoring import (
 from vae_core.laws import Checked, Watch
 from vae_core.likelihoods import Likelihood
 from vae_core.numerics.accelerators import synchronise
+from vae_core.numerics.memory import in_smaller_pieces
 from vae_core.numerics.random import generator_for
 from vae_core.objectives import BOUNDS, Bound, Posterior, free_bits_kl, require_kl
 from vae_core.statistics.possible import require_possible
@@ -123,6 +124,7 @@ class Assessment:
         return -float(self.log_likelihood.mean()) * self.bits_of_a_nat
 
 
+@in_smaller_pieces
 def assess(
     k: Tensor,
     encode: Encode,

@@ -24,6 +24,7 @@ from torch import Tensor
 from vae_core.evaluate.conditional import Decode, Encode, blocks, spaced
 from vae_core.likelihoods import Likelihood
 from vae_core.numerics.accelerators import accelerated
+from vae_core.numerics.memory import pieces
 from vae_core.numerics.random import generator_for
 from vae_core.objectives import Posterior
 
@@ -87,6 +88,7 @@ def calibration(
     edges += [edge for interval in INTERVALS for edge in interval]
     floats = floats or (1 << 26 if accelerated(raw.device) else 1 << 16)
     a_level = math.prod(models) * k.shape[1]  # masses of one level of one image
+    floats = pieces(floats)
     levels_at_once = max(1, min(levels, floats // a_level))
     below, predicted, realised = [], [], []
     with torch.no_grad():

@@ -22,6 +22,7 @@ from vae_core.evaluate.pareto import TAIL_AT_LEAST, Tail, khat_threshold, tail_l
 from vae_core.evaluate.programs.scorers import AtOnce
 from vae_core.evaluate.proposals import Encoded, Proposal
 from vae_core.numerics.accelerators import accelerated
+from vae_core.numerics.memory import pieces
 from vae_core.numerics.random import generator_for
 from vae_core.objectives import Posterior
 
@@ -271,6 +272,7 @@ def _score(z: Tensor, decode: Decode, scorers: AtOnce[Key], rows: slice, floats:
     images, samples = z.shape[-3:-1]
     scores = {key: torch.empty(z.shape[:-1], dtype=torch.float64, device=z.device) for key in scorers.keys}
     width = decode(z[..., :1, :1, :]).shape[-1] * math.prod(z.shape[:-3])
+    floats = pieces(floats)
     image_step = max(1, min(images, floats // width))
     sample_step = max(1, floats // (width * image_step))
     for some in blocks(images, image_step):

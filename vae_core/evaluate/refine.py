@@ -25,6 +25,7 @@ from torch import Tensor
 from vae_core.evaluate.conditional import Conditional, blocks
 from vae_core.evaluate.proposals import Gaussian, Mixture, Part, join
 from vae_core.numerics.accelerators import accelerated
+from vae_core.numerics.memory import pieces
 from vae_core.numerics.random import generator_for
 from vae_core.objectives import Posterior
 
@@ -149,7 +150,7 @@ def elbo(
 def _draws_at_once(mean: Tensor, points: int | None) -> int:
     """Draws of one image, for all models of mean [..., N, Z], that are decoded together."""
     points = points or (1 << 17 if accelerated(mean.device) else 1 << 11)
-    return max(1, points // math.prod(mean.shape[:-2]))
+    return max(1, pieces(points) // math.prod(mean.shape[:-2]))
 
 
 def _images_at_once(mean: Tensor, draws: int, points: int | None) -> int:

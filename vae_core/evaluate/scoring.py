@@ -20,6 +20,7 @@ from vae_core.evaluate.refine import defensive, refine
 from vae_core.likelihoods import Likelihood
 from vae_core.likelihoods._checks import require_levels
 from vae_core.numerics.accelerators import accelerated
+from vae_core.numerics.memory import in_smaller_pieces
 from vae_core.objectives import Posterior
 from vae_core.statistics.possible import require_possible
 
@@ -120,6 +121,7 @@ def points_at_once(decode: Decode, encoder: Posterior) -> int:
     return max(1, floats // width)
 
 
+@in_smaller_pieces
 def log_likelihood(
     x: Tensor,
     encode: Encode,
@@ -200,6 +202,7 @@ def log_likelihood(
     return dataclasses.replace(estimate, reconstruction=plain.reconstruction)
 
 
+@in_smaller_pieces
 def log_likelihoods(
     k: Tensor,
     encode: Encode,
@@ -245,7 +248,7 @@ def _checked_once(x: Tensor, encode: Encode, decode: Decode, likelihood: Likelih
         _require_width(raw, likelihood, x.shape[1])
         likelihood.check(x, raw, levels)
         _require_no_levels(x, likelihood, levels)
-    likelihood.warn_if_untouched(stacklevel=4)
+    likelihood.warn_if_untouched(stacklevel=5)  # behind `in_smaller_pieces`
     return likelihood.unchecked()
 
 

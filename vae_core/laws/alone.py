@@ -76,12 +76,15 @@ def apart(found: Iterator[tuple[str, Tensor]]) -> Iterator[tuple[Tensor, str, Te
 
 def what_differs(found: Iterator[tuple[str, Tensor]]) -> tuple[float, str]:
     """The highest deviation in nats, and a clause for the first way that goes beyond rounding, "" where none does."""
-    highest, said = 0.0, ""
-    for gap, first, reference, words, score in apart(found):
+    each, rows = list(apart(found)), []
+    for gap, _, reference, _, score in each:
         beyond = (gap / rounding(reference.double()).nan_to_num(nan=1.0, posinf=1.0, neginf=1.0)).flatten()
         worst = beyond.argmax().reshape(1)
         of_worst = [part.flatten().double().index_select(0, worst)[0] for part in (beyond, reference, score)]
-        most, by, one, other = torch.stack([gap.max().double(), *of_worst]).tolist()  # all in one wait for a GPU
+        rows.append(torch.stack([gap.max().double(), *of_worst]))
+    highest, said = 0.0, ""
+    numbers = torch.stack(rows).tolist() if rows else []  # all in one wait for a GPU
+    for (_, first, _, words, _), (most, by, one, other) in zip(each, numbers, strict=True):
         highest = max(highest, most)
         if not said and by > 1:
             said = f"the same image has {one:.6g} nats {first} and {other:.6g} {words}"

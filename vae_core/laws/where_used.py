@@ -24,6 +24,7 @@ from vae_core.laws.state import changes, fingerprint
 from vae_core.likelihoods import Likelihood
 from vae_core.numerics import progress
 from vae_core.numerics.accelerators import accelerated
+from vae_core.numerics.memory import pieces
 from vae_core.numerics.random import generator_for
 
 #: how far from 1 masses may sum: far above what float32 does to shipped families on trained outputs, which are off by
@@ -112,7 +113,7 @@ class Watch:
         self._best = torch.full((some,), -math.inf, device=k.device)
         self._best_raw: Tensor | None = None
         self._owed, self._summed = 0.0, 0
-        self._at_once = 1 << (26 if accelerated(k.device) else 16)  # masses, which then stay in a core's cache
+        self._at_once = pieces(1 << (26 if accelerated(k.device) else 16))  # masses, which then stay in a core's cache
         self._waiting: list[tuple[Tensor, Tensor, Tensor]] = []  # raw [P, R], images [P], score [P]
         self._off = _Worst(torch.full((4,), -1.0, dtype=torch.float64, device=k.device))
         self._other = _Worst(torch.full((4,), -1.0, dtype=torch.float64, device=k.device))

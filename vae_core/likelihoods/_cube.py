@@ -30,7 +30,7 @@ from vae_core.likelihoods import _small_cube
 from vae_core.likelihoods._box import Box
 from vae_core.likelihoods._logspace import choose, choose_above, log_sinhc
 from vae_core.likelihoods._quadrature import gauss_legendre
-from vae_core.numerics.visible import readable
+from vae_core.numerics.visible import constant, readable, transformed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -338,8 +338,23 @@ def _integral(box: Box, peak: _Peak, sides: list[Tensor], count: int) -> Tensor:
 
 
 def _rule(count: int, like: Tensor) -> tuple[Tensor, Tensor]:
-    nodes, weights = (torch.tensor(each, dtype=like.dtype, device=like.device) for each in gauss_legendre(count))
+    """Nodes and weights on a device: all counts are copied to it with the first, for in a graph that is captured, which
+    asks for one that was not asked for before, nothing can be. Kept, but where a program is traced."""
+    kept = _KEPT.get((like.dtype, like.device))
+    if kept is None:
+        counts = (_GENTLE[2], _STEEP[2], _PIECE, _BLIND)
+        kept = {some: _copied(some, like) for some in counts}
+        if not transformed():
+            _KEPT[like.dtype, like.device] = kept
+    return kept[count] if count in kept else _copied(count, like)
+
+
+def _copied(count: int, like: Tensor) -> tuple[Tensor, Tensor]:
+    nodes, weights = (constant(each, like.dtype, like.device) for each in gauss_legendre(count))
     return nodes, weights
+
+
+_KEPT: dict[tuple[torch.dtype, torch.device], dict[int, tuple[Tensor, Tensor]]] = {}
 
 
 def _logarithm(box: Box, total: Tensor) -> Tensor:

@@ -78,7 +78,7 @@ class TruncatedGaussian(Density):
     def _log_area(self, low: Tensor | float, high: Tensor | float, loc: Tensor, log_scale: Tensor) -> Tensor:
         """ln ∫ over [low, high] of e^{−((x−μ)² − (p−μ)²)/(2σ²)} dx/σ, p the interval's own point nearest to μ."""
         inverse = torch.exp(-log_scale)
-        width = torch.as_tensor(high - low, dtype=loc.dtype, device=loc.device)
+        width = high - low if isinstance(low, torch.Tensor) else loc.new_full((), float(high - low))  # no copy to a GPU
         middle, half = (0.5 * (low + high) - loc) * inverse, 0.5 * width * inverse
         outside = torch.maximum(low - loc, loc - high) * inverse
         return self._gaussian._log_interval(middle, half, torch.log(width) - log_scale, edge=outside)

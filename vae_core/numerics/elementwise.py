@@ -93,7 +93,7 @@ def _differentiable(
 ) -> Tensor:
     if not (x.requires_grad and torch.is_grad_enabled()):
         return value(x, *others)
-    from vae_core.numerics.custom_gradient import GivenGradient
+    from vae_core.numerics.fused_functions import GivenGradient
 
     result: Tensor = GivenGradient.apply(value, gradient, x, *others)
     return result

@@ -86,7 +86,7 @@ class Verdict(StrEnum):
     INDISTINGUISHABLE = "indistinguishable from the best"
     WORSE = "worse"
     UNPAIRED = "not comparable with the best: no seed in common"
-    UNJUDGED = f"not judged: fewer than {FEWEST_IMAGES} test images"
+    UNJUDGED = f"not judged: fewer than {FEWEST_IMAGES} test images, or blocks of them"
     BETTER = "better"  # of a reference alone, for no configuration is better than the best
 
 

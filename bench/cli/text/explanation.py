@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from bench.cli.text.raw_outputs import raw_outputs
 from bench.cli.text.table import table
 from bench.grid.families import (
+    AS_BY_DEFAULT,
     Scalar,
     couplings,
     ends_said,
@@ -34,19 +36,18 @@ WEIGHED = (
 LOSS = "A loss for your own code:"  #: stands above it
 
 
-def explain(name: str, width: int, sigma: Scalar | None = None, channels: str | None = None) -> str:
-    """All that is known of a family or an alias, the text wrapped to `width`, the loss with σ, and the raw outputs and
-    the loss with `channels`, as told.
+def explain(name: str, width: int, told: Mapping[str, Scalar] = AS_BY_DEFAULT) -> str:
+    """All that is known of a family or an alias, the text wrapped to `width`; the loss with the options that are told,
+    the raw outputs with those but for σ, of which they show every way.
 
-    Raises ValueError for an unknown name, and for a σ or channels that the family does not take or cannot be trained
-    with.
+    Raises ValueError for an unknown name, and for options that the family does not take or cannot be trained with.
     """
     catalogue = registry()
     alias = catalogue.ALIASES.get(name)
     family = catalogue.get(name)
     card, plugin = family.card, catalogue.plugins().get(family.name)
-    loss = code("loss", name, sigma, channels=channels)  # which refuses what cannot be
-    dims = dims_of(name, channels)
+    loss = code("loss", name, told)  # which refuses what cannot be
+    dims = dims_of(name, told)
     title = f"{name}: {card.title}"
     if alias:
         title = f"{name}: {alias.family} trained on its bins (objective = {alias.objective!r})"
@@ -57,44 +58,43 @@ def explain(name: str, width: int, sigma: Scalar | None = None, channels: str | 
         ("data", f"view {view_said(family)}"),
         ("measure", measure_said(family)),
         ("parameters", card.parameters),
-        *_under("last layer", _last_layer(family.name, channels, dims)),
+        *_under("last layer", _last_layer(family.name, told, dims)),
         *_under("options", _options(family)),
         *_under("trained on", _objectives(name)),
         ("KL weight", WEIGHED),
         *_under("scored as", _scored(family)),
         *([("end bins", ends)] if (ends := ends_said(family)) else []),
-        *_under("channels", _channels(family, channels)),
+        *_under("channels", _channels(family, told)),
         ("source", card.source),
         ("used by", card.users),
     ]
     if plugin:
         rows.append(("plug-in", f"{plugin.file.name}, checksum {plugin.sha256[:8]}"))
     heading = f"{title}\n{'=' * len(title)}\n" if len(title) <= width else f"{title}\n\n"
-    raw = raw_outputs(family.name, width, dims, LEVELS, channels)
+    raw = raw_outputs(family.name, width, dims, LEVELS, told)
     return (
         f"{heading}{table(rows, width)}"
         f"\nRaw outputs, what the decoder's last layer gives:\n\n{raw}"
         f"\n{LOSS}\n\n{loss}"
-        f"\nMore to copy:\n\n{codes(name, sigma, channels)}"
+        f"\nMore to copy:\n\n{codes(name, told)}"
     )
 
 
-def codes(name: str, sigma: Scalar | None, channels: str | None = None) -> str:
+def codes(name: str, told: Mapping[str, Scalar] = AS_BY_DEFAULT) -> str:
     """What `--code` prints, one line each, and how the loss is got with another σ or with other channels."""
-    asked = f"vae-bench explain {name}" + (f" --sigma {sigma}" if sigma is not None else "")
-    asked += f" --channels {channels}" if channels is not None else ""
+    asked = f"vae-bench explain {name}" + "".join(f" --{option} {value}" for option, value in told.items())
     family, alias = registry().get(name), registry().ALIASES.get(name)
     plugin = registry().plugins().get(name)
     from_file = f" --plugin {plugin.file.name}" if plugin and not plugin.installed else ""
     rows = [(f"{asked} --code {kind}{from_file}", said) for kind, said in CODES.items() if kind != "loss"]
     if family.takes_sigma:
-        used = sigma if sigma is not None else family.option_defaults().get("sigma")
-        modes = scales(name, channels)
+        used = _in_use(family, told).get("sigma")
+        modes = scales(name, told)
         others = [mode for mode in family.sigma_modes if mode != used and mode in modes]
         if alias:
             others = [mode for mode in others if not make(name, modes[mode]).refusal(alias.objective)]
         rows.append((f"--sigma {', '.join([*others, '0.1'])}", "each of these with another σ"))
-    if words := [word for word in couplings(family.name) if word != channels]:
+    if words := [word for word in couplings(family.name) if word != told.get("channels")]:
         rows.append((f"--channels {', '.join(words)}", "each of these, and the raw outputs, with coupled channels"))
     return "".join(f"  {call}\n      {said}\n" for call, said in rows)
 
@@ -104,13 +104,18 @@ def _under(label: str, texts: list[str]) -> list[tuple[str, str]]:
     return [("" if index else label, text) for index, text in enumerate(texts)]
 
 
-def _channels(family: Any, channels: str | None) -> list[str]:
+def _in_use(family: Any, told: Mapping[str, Scalar]) -> dict[str, Any]:
+    """Every option of a family, as told or by default."""
+    return {**family.option_defaults(), **told}
+
+
+def _channels(family: Any, told: Mapping[str, Scalar]) -> list[str]:
     """Whether the channels of a pixel are coupled in what is shown, and how that is changed."""
     if family.couples_channels:
         return [COUPLED]
     if not (words := couplings(family.name)):
         return []
-    shown = channels or family.option_defaults()["channels"]
+    shown = _in_use(family, told)["channels"]
     others = ", ".join(f"--channels {word}" for word in words if word != shown)
     lines = [
         f"last layer, raw outputs and loss here are of channels = {shown!r}" + (f"; or {others}" if others else "")
@@ -118,11 +123,11 @@ def _channels(family: Any, channels: str | None) -> list[str]:
     return [*lines, COUPLED] if shown in words else lines
 
 
-def _last_layer(name: str, channels: str | None, dims: int) -> list[str]:
+def _last_layer(name: str, told: Mapping[str, Scalar], dims: int) -> list[str]:
     """R for each scale: "2 D outputs (1568 for D = 784), sigma = pixel"."""
     lines = []
-    for modes, formula in widths(name, channels).items():
-        lik = make(name, scales(name, channels)[modes.split(", ")[-1]], LEVELS)
+    for modes, formula in widths(name, told).items():
+        lik = make(name, scales(name, told)[modes.split(", ")[-1]], LEVELS)
         with_levels = f", K = {LEVELS}" if "K" in formula else ""
         where = f": sigma {modes}" if modes else ""
         lines.append(f"{formula} outputs ({lik.outputs(dims)} for D = {dims}{with_levels}){where}")

@@ -5,25 +5,26 @@ from __future__ import annotations
 
 import inspect
 import textwrap
+from collections.abc import Mapping
 from typing import Any
 
-from bench.grid.families import make, registry, scales, widths
+from bench.grid.families import AS_BY_DEFAULT, Scalar, make, registry, scales, widths
 
 _WIDEST = 76  # of a line of code, which stands 4 columns in
 
 
-def raw_outputs(name: str, width: int, dims: int, levels: int, channels: str | None = None) -> str:
-    """Of a family, its channels as told, for D = dims and K = levels, wrapped to `width`."""
-    made = {mode: make(name, options, levels) for mode, options in scales(name, channels).items()}
+def raw_outputs(name: str, width: int, dims: int, levels: int, told: Mapping[str, Scalar] = AS_BY_DEFAULT) -> str:
+    """Of a family, its options as told, for D = dims and K = levels, wrapped to `width`."""
+    made = {mode: make(name, options, levels) for mode, options in scales(name, told).items()}
     alike: dict[tuple[Any, ...], list[str]] = {}
     for mode, lik in made.items():
         layout = lik.layout()
-        alike.setdefault((layout.lines, layout.names) if layout else (_formula(name, mode, channels),), []).append(mode)
+        alike.setdefault((layout.lines, layout.names) if layout else (_formula(name, mode, told),), []).append(mode)
     blocks: list[str] = []
     for modes in alike.values():
         first = made[modes[0]]
         of_sigma = f"sigma {', '.join(modes)}: " if modes[0] else ""
-        blocks.append(f"{of_sigma}raw [..., R], R = {_formula(name, modes[0], channels)}")
+        blocks.append(f"{of_sigma}raw [..., R], R = {_formula(name, modes[0], told)}")
         if layout := first.layout():
             blocks.append(_lines(layout))
         else:
@@ -35,9 +36,9 @@ def raw_outputs(name: str, width: int, dims: int, levels: int, channels: str | N
     return "\n\n".join(block if block.startswith(" ") else _wrapped(block, width) for block in blocks) + "\n"
 
 
-def _formula(name: str, mode: str, channels: str | None) -> str:
+def _formula(name: str, mode: str, told: Mapping[str, Scalar]) -> str:
     """R of one mode of σ."""
-    return next(formula for modes, formula in widths(name, channels).items() if mode in modes.split(", "))
+    return next(formula for modes, formula in widths(name, told).items() if mode in modes.split(", "))
 
 
 def _lines(layout: Any) -> str:

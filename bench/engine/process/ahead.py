@@ -71,6 +71,12 @@ class Ahead:
         self._said = False
         self._owed = 0
 
+    def beside(self, pool: Pool) -> Self:
+        """On the GPUs of the run's own workers."""
+        if self._pool is not None:
+            self._pool.beside(pool)
+        return self
+
     @property
     def beginning(self) -> str:
         """What is begun, "" where nothing is."""

@@ -22,7 +22,6 @@ AGAIN = "running again tries it again"
 _OWN = (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT, signal.SIGSYS, signal.SIGTRAP)
 #: errors of a machine in trouble, whatever the task
 _TROUBLE = (errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ESTALE)
-_MEMORY_WORDS = ("can't allocate memory", "out of memory", "cannot allocate memory", "bad_alloc")
 _RECENT = 10.0  # seconds in which a process that the kernel has killed is noticed
 _LOOK_SECONDS = 0.5
 _MUCH, _NEARLY_ALL = 0.1, 0.8  # shares of the memory that there is
@@ -53,15 +52,15 @@ def came_from_outside(reason: str | None) -> bool:
 
 def of_error(error: BaseException, place: str) -> Failure:
     """What an error that a task raised at a place is called."""
+    from vae_core.numerics.memory import ran_out
+
     try:
         words = " ".join(str(error).split())[:500]
     except Exception as second:  # a message is made by whoever wrote the error's class, and may fail in any way
         words = f"(its message raises {type(second).__name__})"
-    memory = (
-        isinstance(error, MemoryError)
-        or "OutOfMemory" in type(error).__name__
-        or any(word in words.lower() for word in _MEMORY_WORDS)
-    )
+    memory = ran_out(error)
+    if memory:
+        words = words.partition(" Including non-PyTorch")[0].partition(" Of the allocated")[0]  # advice on allocators
     said = words if isinstance(error, ValueError | OSError) else None
     reason = f"{type(error).__name__}: {words} ({place})"
     outside = isinstance(error, OSError) and error.errno in _TROUBLE

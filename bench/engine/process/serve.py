@@ -30,16 +30,20 @@ from bench.engine.process.messages import receive, send
 WATCH_SECONDS = 1.0
 _LINGERS = 1  # looks without progress since the last, and its place is told
 _PR_SET_PDEATHSIG = 1
-#: begun; ended with a value, and this process can go on; ended with a value, and it should not; ended with a failure
-STARTED, ENDED, LEFT_OVER, RAISED = "started", "ended", "left over", "raised"
+#: begun; a part of its value, ahead of the end; ended with a value, and this process can go on; ended with a value, and
+#: it should not; ended with a failure
+STARTED, PART, ENDED, LEFT_OVER, RAISED = "started", "a part", "ended", "left over", "raised"
 _LIBRARIES = tuple(sysconfig.get_paths()[name] for name in ("stdlib", "purelib", "platlib"))
 
 #: a function as "module:name", and its arguments
 Call = tuple[str, tuple[Any, ...]]
+_channel: socket.socket | None = None
 
 
 def serve(channel: socket.socket, board: Board, printed: Connection | None, parent: int, first: Call | None) -> None:
     """Carries out `first` before its first task; where that fails, so does the task."""
+    global _channel
+    _channel = channel
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if printed is not None:
         _print_into(printed)
@@ -67,6 +71,15 @@ def serve(channel: socket.socket, board: Board, printed: Connection | None, pare
             send(channel, (RAISED, failure))
         finally:
             ctypes.CDLL(None).fflush(None)
+
+
+def partly(value: Any) -> bool:
+    """In a task: hands over a part of what it gives, which is kept whatever becomes of the rest. Whether it was: not
+    where no worker process carries the task out."""
+    if _channel is None:
+        return False
+    send(_channel, (PART, value))
+    return True
 
 
 def resolve(function: str) -> Any:

@@ -17,10 +17,11 @@ from typing import Any
 from bench.engine.process import sight
 from bench.engine.process.board import Board
 from bench.engine.process.death import Failure, Memory, of_exit
+from bench.engine.process.device import VISIBLE
 from bench.engine.process.limits import Limits, Peers, Watch
 from bench.engine.process.messages import Inbox, post
 from bench.engine.process.printed import Log
-from bench.engine.process.serve import ENDED, LEFT_OVER, RAISED, STARTED, serve
+from bench.engine.process.serve import ENDED, LEFT_OVER, PART, RAISED, STARTED, serve
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 TAKE_SECONDS = 60.0  # for a worker with nothing to do to take a task; no part of a task's time limit
@@ -66,7 +67,11 @@ class Ended:
 class Worker:
     """The parent's side of one process."""
 
-    def __init__(self, threads: int, first: Task | None, limits: Limits, log: Log | None) -> None:
+    def __init__(
+        self, threads: int, first: Task | None, limits: Limits, log: Log | None, gpu: str | None = None
+    ) -> None:
+        """`gpu`: the only one that it sees, as CUDA_VISIBLE_DEVICES names it; None: whatever its parent may."""
+        self.gpu = gpu
         context = multiprocessing.get_context("spawn")
         self.channel, theirs = socket.socketpair()
         self.channel.setblocking(False)
@@ -78,7 +83,7 @@ class Worker:
         call = (first.function, first.arguments) if first else None
         arguments = (theirs, self.board, into, os.getpid(), call)
         self.process = context.Process(target=serve, args=arguments, daemon=True)
-        with _inherited(threads):
+        with _inherited(threads, gpu):
             self.process.start()
         theirs.close()
         if self.printed and into:
@@ -87,6 +92,7 @@ class Worker:
         self.task: Task | None = None
         self.watch: Watch | None = None
         self.spent = False
+        self.parts: list[Ended] = []  #: of what its task gives, not taken away yet
         self._inbox = Inbox(self.channel)
         self._limits, self._log = limits, log
         self._who = "a worker"
@@ -115,6 +121,9 @@ class Worker:
             for word, value in self._inbox.messages():
                 if word == STARTED:
                     watch.begin(time.monotonic())
+                    continue
+                if word == PART:
+                    self.parts.append(Ended(task, value))
                     continue
                 if word in (ENDED, LEFT_OVER):
                     peers.took(task, watch.elapsed)
@@ -177,13 +186,15 @@ class Worker:
 
 
 @contextmanager
-def _inherited(threads: int) -> Iterator[None]:
+def _inherited(threads: int, gpu: str | None) -> Iterator[None]:
     """What a process started inside inherits: the number and manner of its threads, which libraries read while they are
-    imported, and deafness to Ctrl-C, which is the parent's to handle."""
+    imported, the GPU that it sees, and deafness to Ctrl-C, which is the parent's to handle."""
     resource_tracker.ensure_running()  # multiprocessing's own helper; while it starts it undoes the mask below
     # Threads that spin while they wait stand still together as soon as another program wants a core: five times slower
     # on two cores with two threads. Asleep they cost a few microseconds a wake.
     wanted = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, **dict.fromkeys(THREAD_VARIABLES, str(threads))}
+    if gpu is not None:
+        wanted[VISIBLE] = gpu
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})

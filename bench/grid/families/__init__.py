@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Mapping
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 from bench.grid import lazy_torch
 
 Scalar = str | int | float | bool
 
+AS_BY_DEFAULT: Mapping[str, Scalar] = MappingProxyType({})  # options of a family: none is told
 NOMINAL_LEVELS = 251  # stands for the data's number of levels while no data is at hand
 
 MEASURES = {
@@ -124,15 +125,15 @@ def ends_said(family: Any) -> str:
     return f"{text}; a run shows its score with renormalised ends beside the score"
 
 
-def needed_options(family: str, channels: str | None = None) -> dict[str, Scalar]:
-    """What a family cannot be made without, but for the data's levels, with the values of its first example; and
-    `channels` where they are told."""
+def needed_options(family: str, told: Mapping[str, Scalar] = AS_BY_DEFAULT) -> dict[str, Scalar]:
+    """What a family cannot be made without, but for the data's levels, with the values of its first example; and the
+    options that are told."""
     likelihood = registry().get(family)
     defaults = likelihood.option_defaults()
     needed = {
         name: value for name, value in likelihood.examples[0].items() if defaults.get(name) is inspect.Parameter.empty
     }
-    return needed if channels is None else {**needed, "channels": channels}
+    return {**needed, **told}
 
 
 def couplings(family: str) -> list[str]:
@@ -141,14 +142,15 @@ def couplings(family: str) -> list[str]:
     return list(dict.fromkeys(str(each["channels"]) for each in registry().get(family).examples if "channels" in each))
 
 
-def scales(family: str, channels: str | None = None) -> dict[str, dict[str, Scalar]]:
-    """Options for each way that σ can be given, "a number" among them; "" stands for a family without σ. With
-    `channels` as told, without the scales that do not go with it."""
+def scales(family: str, told: Mapping[str, Scalar] = AS_BY_DEFAULT) -> dict[str, dict[str, Scalar]]:
+    """Options for each way that σ can be given, "a number" among them; "" stands for a family without σ. With the
+    others as told, without the scales that do not go with them."""
     likelihood = registry().get(family)
-    needed = needed_options(family, channels)
+    others = {name: value for name, value in told.items() if name != "sigma"}
+    needed = needed_options(family, others)
     if not likelihood.takes_sigma:
         return {"": needed}
-    modes = [mode for mode in likelihood.sigma_modes if channels is None or _can_be(family, {**needed, "sigma": mode})]
+    modes = [mode for mode in likelihood.sigma_modes if not others or _can_be(family, {**needed, "sigma": mode})]
     return {"a number": {**needed, "sigma": 0.1}} | {mode: {**needed, "sigma": mode} for mode in modes}
 
 
@@ -160,13 +162,14 @@ def _can_be(family: str, options: Mapping[str, Scalar]) -> bool:
     return True
 
 
-def widths(family: str, channels: str | None = None) -> dict[str, str]:
+def widths(family: str, told: Mapping[str, Scalar] = AS_BY_DEFAULT) -> dict[str, str]:
     """What the decoder's last layer must give, as a formula in D (and K, the levels), by σ: `{"pixel": "2 D", …}`.
 
-    Settings of one width share an entry, "a number, shared"; "" stands for a family without σ.
+    Settings of one width share an entry, "a number, shared"; "" stands for a family without σ. The other options are
+    as told.
     """
     by_width: dict[str, list[str]] = {}
-    for name, options in scales(family, channels).items():
+    for name, options in scales(family, told).items():
         by_width.setdefault(_width(family, options), []).append(name)
     return {", ".join(names): width for width, names in by_width.items()}
 

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
+from bench.grid.errors import masked
 from bench.grid.families import networks
+
+ALWAYS = frozenset({"network", "latent"})  #: keys that every network looks at: which it is, and how large its latent is
 
 
 @dataclass(frozen=True)
@@ -15,13 +18,24 @@ class Spoken:
     """How a network is spoken of.
 
     said: as people write it: "MLP", "network of own.py".
-    reads: the keys of a grid for networks that it looks at; None where that is not known.
+    reads: the keys of a grid for networks that it looks at, `ALWAYS` among them; None where that is not known.
     dense: whether it is dense layers alone, so that their widths are its shape.
     """
 
     said: str
     reads: frozenset[str] | None = None
     dense: bool = False
+
+    def looks_at(self, told: Iterable[str]) -> frozenset[str]:
+        """`reads`; where that is not known, the keys that are told of it, being other than where nobody asks for them:
+        a grid leaves all else of a network's cells as it is."""
+        return ALWAYS | frozenset(told) if self.reads is None else self.reads
+
+
+def looks_at(name: str) -> frozenset[str]:
+    """The keys of a grid for networks that a network looks at as it is here and now; a user's own is read, and not
+    executed. Raises ValueError for one that is not there."""
+    return ALWAYS | frozenset(networks().get(name).reads)
 
 
 def facts(names: Iterable[str]) -> dict[str, dict[str, Any]]:
@@ -41,8 +55,8 @@ def spoken(name: str, recorded: Mapping[str, Any]) -> Spoken:
     one = recorded.get(name) or {}
     if "reads" not in one and not networks().is_own(name) and name in networks().names():
         one = facts([name])[name]
-    said = "".join(letter if letter.isprintable() else "?" for letter in one.get("spoken") or _said(name))
-    return Spoken(said, frozenset(one["reads"]) if "reads" in one else None, bool(one.get("dense")))
+    reads = ALWAYS | frozenset(one["reads"]) if "reads" in one else None
+    return Spoken(masked(one.get("spoken") or _said(name)), reads, bool(one.get("dense")))
 
 
 def _said(name: str) -> str:

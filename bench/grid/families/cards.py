@@ -32,7 +32,7 @@ def losses(family: str) -> dict[str, dict[str, str]]:
     family can then be trained on."""
     return {
         mode: {
-            objective: code("loss", family, options.get("sigma"), objective)
+            objective: code("loss", family, options, objective)
             for objective, why in trainable_on(make(family, options)).items()
             if not why
         }

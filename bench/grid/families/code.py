@@ -10,7 +10,7 @@ import math
 import textwrap
 from collections.abc import Mapping
 
-from bench.grid.families import Scalar, make, needed_options, registry, views
+from bench.grid.families import AS_BY_DEFAULT, Scalar, make, needed_options, registry, views
 
 DIMS, LEVELS, PICTURE = 784, 256, (3, 32, 32)  # of MNIST, whose numbers people have in mind, and in colour of CIFAR-10
 
@@ -25,31 +25,31 @@ CODES = {
 }
 
 
-def dims_of(name: str, channels: str | None = None) -> int:
-    """D of the code: of a picture in colour where the family, its channels as told, couples red, green and blue."""
-    return math.prod(PICTURE) if make(name, needed_options(name, channels)).coupled_channels else DIMS
+def dims_of(name: str, told: Mapping[str, Scalar] = AS_BY_DEFAULT) -> int:
+    """D of the code: of a picture in colour where the family, its options as told, couples red, green and blue."""
+    return math.prod(PICTURE) if make(name, needed_options(name, told)).coupled_channels else DIMS
 
 
-def code(kind: str, name: str, sigma: Scalar | None = None, objective: str = "", channels: str | None = None) -> str:
-    """One of `CODES` for a family or an alias, σ and channels as by default or given, trained on one of its objectives.
+def code(kind: str, name: str, told: Mapping[str, Scalar] = AS_BY_DEFAULT, objective: str = "") -> str:
+    """One of `CODES` for a family or an alias, its options (σ among them) as told or by default, trained on one of its
+    objectives.
 
-    Raises ValueError for a σ or channels that the family does not take, or cannot be trained with.
+    Raises ValueError for options that the family does not take, or cannot be trained with.
     """
-    own = _Own(name, sigma, objective, channels)
+    own = _Own(name, told, objective)
     return {"loss": own.loss, "torch": own.torch_loop, "lightning": own.lightning, "change": own.change}[kind]()
 
 
 class _Own:
     """The pieces of somebody's own VAE on one likelihood, as text."""
 
-    def __init__(self, name: str, sigma: Scalar | None, objective: str, channels: str | None) -> None:
+    def __init__(self, name: str, told: Mapping[str, Scalar], objective: str) -> None:
         catalogue = registry()
         self.family = family = catalogue.get(name)
         alias, plugin = catalogue.ALIASES.get(name), catalogue.plugins().get(name)
-        given = needed_options(name, channels) | ({} if sigma is None else {"sigma": sigma})
-        self.levels = 2 if family.view == "binary" else LEVELS
+        self.levels, given = 2 if family.view == "binary" else LEVELS, needed_options(name, told)
         self.lik = make(name, given, self.levels)
-        self.dims = dims_of(name, channels)
+        self.dims = dims_of(name, told)
         if asked := objective or (alias.objective if alias else ""):
             self.lik.require_objective(asked)
         self.binned = asked == "binned"

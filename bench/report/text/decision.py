@@ -178,8 +178,9 @@ def _frugal(board: Board, top: Row) -> Iterator[Markup]:
 
 def _loss(row: Row, cards: Mapping[str, Any] | None) -> str:
     """The code that trains what the row is of: its family, σ and objective; '' where the run does not hold it, or where
-    other options than σ were given, which the code would leave out, or channels, with which it is told a shape."""
-    if row.own_options.get("channels", "independent") != "independent":
+    other options than σ were given, which the code would leave out, or other channels than the family's, with which it
+    may be told a shape."""
+    if "channels" in row.own_options and row.own_options["channels"] != _by_default(row.family).get("channels"):
         return ""
     losses = (cards or {}).get(row.family, {}).get("loss", {})
     if not isinstance(losses, Mapping):
@@ -193,6 +194,11 @@ def _loss(row: Row, cards: Mapping[str, Any] | None) -> str:
         return text
     text = re.sub(r"  # \d+ outputs$", "", text, flags=re.MULTILINE)  # with other options it may be another number
     return text.replace("levels=K", f"levels=K{options}", 1) if "levels=K" in text else ""
+
+
+def _by_default(family: str) -> dict[str, Any]:
+    """The options of a family that nothing is told of; none are known of somebody's own, which is not at hand."""
+    return dict(registry().get(family).option_defaults()) if family in registry().known() else {}
 
 
 def _asked(row: Row) -> Markup:

@@ -19,7 +19,7 @@ from vae_core.statistics.intervals import Verdict
 
 def words(key: str) -> str:
     """A key of the grid as people say it."""
-    return "channels" if key == "widths" else key.replace("_", " ")
+    return key.replace("_", " ")
 
 
 def value_text(value: Any) -> str:
@@ -35,10 +35,11 @@ def values_text(values: Mapping[str, Any]) -> str:
 
 
 def edges_text(edges: Mapping[str, Any], keys: Sequence[str]) -> str:
-    """'edge: also try 0.09', 'edge' where there is no value to name; '' away from edges. Of several keys, by name."""
+    """'edge: also try 0.09', 'edge' where there is no value to name; '' away from edges. Of several keys each as a grid
+    file writes it, where it is to be added."""
     if not edges:
         return ""
-    named = {key: f"{words(key)} " if len(keys) > 1 else "" for key in edges}
+    named = {key: f"{key} " if len(keys) > 1 else "" for key in edges}
     tries = [f"{named[key]}{value_text(value)}" for key, value in edges.items() if value is not None]
     nameless = [named[key].strip() for key, value in edges.items() if value is None and named[key]]
     whose = f"edge of {listed(nameless)}" if nameless else "edge"

@@ -89,15 +89,10 @@ def _kind(row: Row) -> str:
     return _text(_network(row)["network"])
 
 
-def _may_be(row: Row) -> list[str]:
-    """The network of a row, or those that it may have where that is tuned, as a grid names them."""
-    return [str(name) for name in row.tuned.candidates.get("network", (row.settings["network"],))]
-
-
 def _names(firsts: Sequence[tuple[Board, Row]]) -> dict[str, str]:
     """What each network of a run is called, which no other is: of what would be called the same, such as files of one
     name in several folders, each has its number."""
-    said = {name: spoken(name, board.scope.networks).said for board, row in firsts for name in _may_be(row)}
+    said = {name: spoken(name, board.scope.networks).said for board, row in firsts for name in row.networks}
     twins = grouped(sorted(said), lambda name: said[name])
     return {
         name: f"{word} ({twins[word].index(name) + 1})" if len(twins[word]) > 1 else word for name, word in said.items()
@@ -117,7 +112,7 @@ def _told_apart(firsts: Sequence[tuple[Board, Row]]) -> dict[tuple[str, str], li
 
 def _words(row: Row, names: Mapping[str, str], told: Sequence[str]) -> str:
     """A network's name, and what tells it from others of its kind."""
-    name = " or ".join(names[one] for one in _may_be(row)) + " (tuned)" * ("network" in row.tuned.candidates)
+    name = " or ".join(names[one] for one in row.networks) + " (tuned)" * ("network" in row.tuned.candidates)
     return " ".join([name, *(f"{key}={_value(row.settings[key])}" for key in told)])
 
 

@@ -12,10 +12,11 @@ import os
 import sqlite3
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from bench.grid.errors import Say
 from bench.store.guard import places
 from bench.store.guard.errors import ELSEWHERE, StoreError, damaged, detail, shown
 from bench.store.guard.header import regular
@@ -51,20 +52,13 @@ ALLOWED = (
 )
 
 
-Say = Callable[[str], None]
-
-
-def on_stderr(sentence: str) -> None:
-    print(sentence, file=sys.stderr, flush=True)
-
-
 class Connection(sqlite3.Connection):
     """A connection that knows where a person is told that another program is waited for."""
 
-    say: Say = staticmethod(on_stderr)
+    say: Say
 
 
-def connect(path: Path, *, create: bool, say: Say = on_stderr) -> Connection:
+def connect(path: Path, *, create: bool, say: Say) -> Connection:
     """A connection in autocommit mode that trusts nothing of the file, of which nothing is looked at yet. `say` tells a
     person whom it waits for: a run keeps its standard error for a log, and gives its terminal.
 

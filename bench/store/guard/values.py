@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from bench.grid.cell import Cell
-from bench.grid.errors import UNSEEN
+from bench.grid.errors import UNSEEN, masked
 from bench.store.schema import TABLES
 
 MOST = 2**53  # below it a float holds every whole number
@@ -248,7 +248,7 @@ def check_meta(key: str, text: Any) -> Any:
     if not holds(value):
         raise Wrong("it is of another kind")
     if key in ("name", "grid_name"):
-        return "".join(letter if letter.isprintable() else "?" for letter in value)
+        return masked(value)
     return value
 
 

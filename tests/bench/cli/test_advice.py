@@ -12,6 +12,7 @@ import pytest
 import typer
 
 from bench.cli.app import app, carry_out
+from bench.grid.errors import on_stderr
 from bench.grid.read import load_grid, shipped_grids
 from bench.store import RunFile
 from bench.store.guard import connection as guarded
@@ -134,7 +135,7 @@ def test_a_file_that_takes_too_long_too(
 def unfinished(path: Path, grid: str, text: str, overrides: list[str]) -> None:
     path.parent.mkdir(exist_ok=True)
     fake_run.write(path, fake_run.few()[:2], seeds=(0,), images=20, pictures=False, failures=False, grid=text)
-    file = RunFile.open(path)
+    file = RunFile.open(path, on_stderr)
     file.begin([], {"grid_name": grid, "overrides": overrides, "cells": 9})
     file.close()
 
@@ -159,7 +160,7 @@ def test_a_command_is_named_where_it_computes_those_cells(
     sentence = f"{said} computes them."
     _, _, err = vae_bench("report", path, "--format", "md")
     assert sentence in err
-    RunFile.create(Path(path), {"grid_name": grid, "grid": text, "overrides": overrides, "cells": 9}).close()
+    RunFile.create(Path(path), {"grid_name": grid, "grid": text, "overrides": overrides, "cells": 9}, on_stderr).close()
     code, out, err = vae_bench("report", path)
     assert (code, out) == (2, "")
     assert err == f"vae-bench: {path} has no cells yet; {sentence}\n"

@@ -18,6 +18,7 @@ import pytest
 from bench import cli
 from bench import report as pages
 from bench.cli.app import VERBS
+from bench.grid.errors import on_stderr
 from bench.grid.families import registry
 from bench.grid.read import describe, load_grid, shipped_grids
 from bench.store import read_run
@@ -258,7 +259,7 @@ def test_the_report_says_what_is_missing(vae_bench, workplace, monkeypatch):
     vae_bench("run", "../small.toml", "--out", "half.sqlite")
     from bench.store import RunFile
 
-    file = RunFile.open(workplace / "half.sqlite")
+    file = RunFile.open(workplace / "half.sqlite", on_stderr)
     cells = describe(load_grid(workplace.parent / "small.toml").cells).values()
     file.begin([item for item in cells if item.cell.seed == 0], {"cells": 10})
     file.close()
@@ -463,7 +464,7 @@ WRONG = {
     ("run", "../small.toml", "--set", "dataset=digist"): "unknown data set 'digist'",
     ("run", "../small.toml", "--set", "epochs"): "KEY=VALUE",
     ("run", "../small.toml", "--device", "cuda"): "none here",
-    ("run", "../small.toml", "--device", "gpu"): "'gpu' is not one of",
+    ("run", "../small.toml", "--device", "gpu"): "a GPU is called cuda here",
     ("run", "../small.toml", "--engine", "ray"): "No such option: --engine",
     ("run", "../small.toml", "--timeout", "0"): "--timeout 0: give a number of seconds > 0",
     ("run", "../small.toml", "--timeout", "nan"): "--timeout nan",

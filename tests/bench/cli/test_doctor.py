@@ -63,3 +63,27 @@ def test_doctor_refuses_what_it_does_not_know(doctor: Told) -> None:
     code, _, err = doctor("digits", "--set", "block=x")
     assert code == 2
     assert "block takes a whole number >= 1 of consecutive images" in err
+
+
+def test_doctor_says_how_the_device_computes_and_claims_no_bits_of_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    from bench.cli import doctor
+    from bench.engine import provenance
+
+    told = {check.what: check for check in doctor.look()}
+    assert "the same bits, of the same bundle" in told["how it computes"].found
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")
+    two = {"kind": "cuda", "name": "NVIDIA H100", "gpus": 2}
+    monkeypatch.setattr(provenance, "prepare_device", lambda requested: two)
+    told = {check.what: check for check in doctor.look()}
+    assert told["CUDA"].found == "2 GPUs, a worker each: NVIDIA H100"
+    assert "not claimed" in told["how it computes"].found
+    assert "NVIDIA_TF32_OVERRIDE=0" in told["how it computes"].found
+    assert "cuDNN takes its usual algorithms" in told["how it computes"].found
+
+    def fails(requested: str) -> None:
+        raise ValueError("--device auto: CUDA does not begin to work here (no kernel image); use --device cpu.")
+
+    monkeypatch.setattr(provenance, "prepare_device", fails)
+    told = {check.what: check for check in doctor.look()}
+    assert "no kernel image" in told["CUDA"].found
+    assert told["CUDA"].remedy

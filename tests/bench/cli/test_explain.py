@@ -151,10 +151,10 @@ COUPLED = [(name, word) for name in registry().names() for word in wording.coupl
 
 @pytest.mark.parametrize(("name", "channels"), COUPLED)
 def test_so_do_those_of_coupled_channels(name, channels):
-    text = explain(name, 80, channels=channels)
+    text = explain(name, 80, {"channels": channels})
     printed = text.partition("Raw outputs, what the decoder's last layer gives:\n\n")[2].partition(LOSS)[0]
     blocks = re.split(r"^(?=(?:sigma .*: )?raw \[\.\.\., R\], R = )", printed, flags=re.MULTILINE)[1:]
-    modes, seen = wording.scales(name, channels), []
+    modes, seen = wording.scales(name, {"channels": channels}), []
     for block in blocks:
         headed = re.match(r"(?:sigma (.*): )?raw", block)
         assert headed

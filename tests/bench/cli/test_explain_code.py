@@ -56,6 +56,11 @@ def carried_out(text: str) -> dict[str, Any]:
     return names
 
 
+def told(sigma: Any = None, channels: str | None = None) -> dict[str, Any]:
+    """What `--sigma` and `--channels` tell, where they are given."""
+    return {name: value for name, value in (("sigma", sigma), ("channels", channels)) if value is not None}
+
+
 def learned(lik: likelihoods.Likelihood) -> dict[str, torch.Tensor]:
     return {f"lik.{name}": tensor for name, tensor in lik.named_state().items()}
 
@@ -81,7 +86,7 @@ def require_trained(names: dict[str, Any], name: str, sigma: Any) -> None:
 @EVERY_MODE
 def test_code_fits_a_terminal_and_is_python(name, sigma):
     for kind in CODES:
-        text = code(kind, name, sigma)
+        text = code(kind, name, told(sigma))
         assert max(map(len, text.splitlines())) <= 80, kind
         if kind != "change":
             compile(text, name, "exec")
@@ -103,25 +108,25 @@ def test_the_explanation_shows_the_loss_and_names_the_rest(name):
 
 @EVERY_MODE
 def test_what_is_offered_with_another_sigma_can_be_printed(name, sigma):
-    text = explain(name, 80, sigma)
+    text = explain(name, 80, told(sigma))
     for other in re.findall(r"  --sigma (.*)\n", text):
         for one in other.split(", "):
-            code("loss", name, float(one) if one == "0.1" else one)
+            code("loss", name, told(float(one) if one == "0.1" else one))
     if sigma is not None:
         assert f"vae-bench explain {name} --sigma {sigma} --code torch" in text
 
 
 def test_the_options_are_those_that_the_code_is_made_with():
     assert 'likelihoods.make("gaussian", levels=K)\n' in code("loss", "gaussian")
-    assert 'likelihoods.make("gaussian", sigma="pixel", levels=K)\n' in code("torch", "gaussian", "pixel")
-    assert 'likelihoods.make("laplace", sigma=0.1, levels=K)\n' in code("lightning", "laplace", 0.1)
+    assert 'likelihoods.make("gaussian", sigma="pixel", levels=K)\n' in code("torch", "gaussian", {"sigma": "pixel"})
+    assert 'likelihoods.make("laplace", sigma=0.1, levels=K)\n' in code("lightning", "laplace", {"sigma": 0.1})
     assert 'likelihoods.make("bernoulli")\n' in code("change", "bernoulli")
     assert 'plugins.register("triangular.py")\n' in code("loss", "triangular")
 
 
 def test_the_verb_prints_code_alone_and_notes_of_a_diff_beside_it(capsys):
     assert carry_out(["explain", "gaussian", "--code", "torch", "--sigma", "pixel"]) == 0
-    assert capsys.readouterr() == (code("torch", "gaussian", "pixel"), "")
+    assert capsys.readouterr() == (code("torch", "gaussian", {"sigma": "pixel"}), "")
     assert carry_out(["explain", "laplace", "--sigma", "0.25"]) == 0
     assert 'likelihoods.make("laplace", sigma=0.25, levels=K)\n' in capsys.readouterr().out
     assert carry_out(["explain", "gaussian", "--code", "change"]) == 0
@@ -153,9 +158,9 @@ def test_a_wrong_sigma_is_refused_in_one_sentence(capsys):
 def test_a_sigma_that_cannot_be_is_refused(name, sigma, sentence):
     for kind in CODES:
         with pytest.raises(ValueError, match=sentence):
-            code(kind, name, sigma)
+            code(kind, name, told(sigma))
     with pytest.raises(ValueError, match=sentence):
-        explain(name, 80, sigma)
+        explain(name, 80, told(sigma))
 
 
 # -- the loss ----------------------------------------------------------------------------------------------------------
@@ -164,7 +169,7 @@ def test_a_sigma_that_cannot_be_is_refused(name, sigma, sentence):
 @EVERY_MODE
 def test_the_loss_runs_as_it_is_printed(name, sigma):
     """A step is made, everything has a gradient, the bound is ln p(x|z) − KL, and the score the exact masses'."""
-    names = carried_out(code("loss", name, sigma))
+    names = carried_out(code("loss", name, told(sigma)))
     model, k, levels = names["model"], names["k"], names["K"]
     assert torch.isfinite(names["loss"])
     for parameter in model.parameters():
@@ -225,7 +230,7 @@ def coupled_modes() -> list[tuple[str, str, Any]]:
         (name, channels, None if mode == "a number" else mode or None)
         for name in registry().names()
         for channels in couplings(name)
-        for mode in scales(name, channels)
+        for mode in scales(name, told(channels=channels))
     ]
 
 
@@ -239,7 +244,7 @@ def colourful(text: str) -> str:
 @pytest.mark.parametrize(("name", "channels", "sigma"), coupled_modes())
 def test_code_of_coupled_channels_runs_as_it_is_printed(name, channels, sigma):
     for kind in ("loss", "torch", "lightning", "change"):
-        text = code(kind, name, sigma, channels=channels)
+        text = code(kind, name, told(sigma, channels))
         assert f'channels="{channels}"' in text
         assert max(map(len, text.splitlines())) <= 80, kind
         if kind == "lightning":  # which is run of every family without
@@ -258,9 +263,9 @@ def test_code_of_coupled_channels_runs_as_it_is_printed(name, channels, sigma):
 
 @pytest.mark.parametrize(("name", "channels", "sigma"), coupled_modes())
 def test_what_is_explained_is_that_of_the_channels_that_were_asked_for(name, channels, sigma):
-    text = explain(name, 80, sigma, channels)
+    text = explain(name, 80, told(sigma, channels))
     said = " ".join(text.split())
-    assert code("loss", name, sigma, channels=channels) in text
+    assert code("loss", name, told(sigma, channels)) in text
     assert f"last layer, raw outputs and loss here are of channels = '{channels}'" in said
     assert "coupled: each channel of a pixel is scored given the earlier ones" in said
     assert "coefficients" in text.partition("Raw outputs, what")[2].partition(LOSS)[0]
@@ -322,7 +327,7 @@ def require_alike(names: dict[str, Any]) -> None:
 
 @EVERY_MODE
 def test_the_loop_in_plain_torch_runs_as_it_is_printed(name, sigma, capsys):
-    names = carried_out(code("torch", name, sigma))
+    names = carried_out(code("torch", name, told(sigma)))
     assert torch.isfinite(names["loss"])
     shown = re.findall(r"^epoch (\d): (-?[\d.]+) bits/dim$", capsys.readouterr().out, re.MULTILINE)
     assert [int(epoch) for epoch, _ in shown] == [0, 1, 2]
@@ -334,7 +339,7 @@ def test_the_loop_in_plain_torch_runs_as_it_is_printed(name, sigma, capsys):
 @EVERY_MODE
 @pytest.mark.filterwarnings("ignore")  # Lightning's own: processors to be used, loggers to be had
 def test_the_loop_in_lightning_runs_as_it_is_printed(name, sigma):
-    names = carried_out(code("lightning", name, sigma))
+    names = carried_out(code("lightning", name, told(sigma)))
     trainer = names["trainer"]
     assert trainer.global_step == 3 * 9
     assert torch.isfinite(trainer.callback_metrics["loss"])
@@ -365,7 +370,7 @@ def stepped(names: dict[str, Any]) -> float:
 
 @EVERY_MODE
 def test_both_sides_of_the_change_run(name, sigma):
-    before, after = map(carried_out, sides(code("change", name, sigma)))
+    before, after = map(carried_out, sides(code("change", name, told(sigma))))
     for names in (before, after):
         assert math.isfinite(stepped(names))
     require_trained(after, name, sigma)
@@ -390,7 +395,7 @@ def test_the_change_to_the_recipe_that_it_was_changes_no_number():
 
 def test_the_change_to_a_gaussian_of_that_sigma_adds_its_constant_alone():
     """With σ = √½ = 0.7071 and no noise in x it would be MSE + KL + D/2 ln 2πσ² an image."""
-    before, after = map(carried_out, sides(code("change", "gaussian", math.sqrt(0.5))))
+    before, after = map(carried_out, sides(code("change", "gaussian", {"sigma": math.sqrt(0.5)})))
     after["torch"] = type("NoNoise", (), {"__getattr__": lambda _, name: getattr(torch, name)})()
     after["torch"].rand_like = lambda k, dtype: k / (after["K"] - 1) * after["K"] - k  # x is then the grey value
     losses = []

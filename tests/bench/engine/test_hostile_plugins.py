@@ -14,6 +14,7 @@ import pytest
 
 from bench import cli
 from bench.engine import plugins
+from bench.grid.errors import on_stderr
 from bench.grid.families import registry, trial
 from bench.grid.read import GridError, parse_grid
 from tests.bench.engine import fake_worker
@@ -239,6 +240,6 @@ def test_a_plug_in_is_tried_once_a_process(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(subprocess, "Popen", counted)
     for _ in range(2):
-        assert plugins.add([tmp_path / "tent.py"]) == ["tent"]
+        assert plugins.add([tmp_path / "tent.py"], on_stderr) == ["tent"]
     assert tried == ["once"]
     assert "tent" in registry().known()

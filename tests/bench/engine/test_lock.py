@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import shutil
 import sqlite3
@@ -10,12 +11,17 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from bench.engine import plugins
 from bench.engine.lock import locked
+from bench.engine.opening import opening
+from bench.grid.errors import on_stderr
 from bench.store import RunFile, StoreError, read_run
+from bench.store.database import open_to_write
 from bench.store.guard import connection as guarded
 from tests.bench.store.test_store import CELLS, HOLDS, filled, result
 
@@ -122,7 +128,7 @@ except StoreError as error:
 def test_a_file_begun_afresh_is_held_again(path: Path) -> None:
     """It is another file in the same place, which a hard link may be made to."""
     with locked(path) as lock:
-        RunFile.create(lock.path, {}).close()
+        RunFile.create(lock.path, {}, on_stderr).close()
         lock.hold_file()
         link = _hard(path, path.with_name("hard.sqlite"))
         with pytest.raises(StoreError, match="by another name of it"), locked(link):
@@ -140,7 +146,7 @@ def test_two_files_are_two_runs(path: Path, tmp_path: Path) -> None:
 def test_readers_and_sqlite_are_not_hindered_by_the_lock(path: Path) -> None:
     with held_by_another(path):
         assert len(read_run(path).cells) == 1
-        file = RunFile.open(path)
+        file = RunFile.open(path, on_stderr)
         file.write([(CELLS[1], result(CELLS[1]))], 1)
         file.close()
     assert len(read_run(path).cells) == 2
@@ -186,7 +192,7 @@ def browsed(path: Path, how: str) -> Iterator[sqlite3.Connection]:
         connection.close()
 
 
-@pytest.mark.parametrize("use", [read_run, RunFile.open])
+@pytest.mark.parametrize("use", [read_run, partial(RunFile.open, say=on_stderr)])
 def test_a_file_that_another_program_holds_is_not_called_damaged(
     path: Path, impatient: None, capsys: pytest.CaptureFixture[str], use: Callable[[Path], object]
 ) -> None:
@@ -199,6 +205,27 @@ def test_a_file_that_another_program_holds_is_not_called_damaged(
     assert "--fresh" not in said
     assert "waiting for it, 0.3 s at most" in capsys.readouterr().err
     assert path.read_bytes() == before
+
+
+def test_who_waits_is_told_where_they_say(path: Path, impatient: None, capsys: pytest.CaptureFixture[str]) -> None:
+    """A run's standard error is a log that is read when it has ended: it gives its terminal."""
+    said: list[str] = []
+    with browsed(path, "EXCLUSIVE"), pytest.raises(StoreError):
+        RunFile.open(path, said.append)
+    file = RunFile.open(path, said.append)
+    with browsed(path, "IMMEDIATE"), pytest.raises(StoreError):
+        file.write([(CELLS[1], result(CELLS[1]))], 1)
+    file.close()
+    assert len(said) == 2
+    assert all("is held by another program; waiting for it" in sentence for sentence in said)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    "use", [opening, RunFile.open, RunFile.create, open_to_write, guarded.connect, plugins.add, plugins.named]
+)
+def test_nobody_who_may_wait_or_hear_is_told_on_stderr_unasked(use: Callable[..., object]) -> None:
+    assert inspect.signature(use).parameters["say"].default is inspect.Parameter.empty
 
 
 def test_it_is_waited_for(path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -221,7 +248,7 @@ def test_it_is_waited_for(path: Path, monkeypatch: pytest.MonkeyPatch, capsys: p
 @pytest.mark.parametrize("how", ["IMMEDIATE", "EXCLUSIVE"])
 def test_a_run_that_has_begun_waits_to_write(path: Path, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
     monkeypatch.setattr(guarded, "FIRST_WAIT", 0.1)
-    file = RunFile.open(path)
+    file = RunFile.open(path, on_stderr)
     with browsed(path, how) as connection:
         threading.Timer(1.0, lambda: connection.execute("ROLLBACK")).start()
         file.write([(CELLS[1], result(CELLS[1]))], 1)
@@ -232,7 +259,7 @@ def test_a_run_that_has_begun_waits_to_write(path: Path, monkeypatch: pytest.Mon
 def test_a_reader_that_stays_holds_up_a_commit_and_no_more(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A browser that shows a table keeps a run from its last step, though not from beginning it."""
     monkeypatch.setattr(guarded, "FIRST_WAIT", 0.1)
-    file = RunFile.open(path)
+    file = RunFile.open(path, on_stderr)
     with browsed(path, "DEFERRED") as connection:
         connection.execute("SELECT * FROM cells").fetchall()
         threading.Timer(1.0, lambda: connection.execute("ROLLBACK")).start()
@@ -242,7 +269,7 @@ def test_a_reader_that_stays_holds_up_a_commit_and_no_more(path: Path, monkeypat
 
 
 def test_a_file_that_stays_held_ends_a_write_with_nothing_lost(path: Path, impatient: None) -> None:
-    file = RunFile.open(path)
+    file = RunFile.open(path, on_stderr)
     with browsed(path, "IMMEDIATE"), pytest.raises(StoreError, match=r"held by another program.*nothing is wrong"):
         file.write([(CELLS[1], result(CELLS[1]))], 1)
     file.write([(CELLS[1], result(CELLS[1]))], 1)

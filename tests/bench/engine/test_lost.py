@@ -137,7 +137,8 @@ def test_memory_that_ran_out_is_oom_and_not_tried_again_by_itself(tmp_path, time
     assert (summary.failed, summary.lost) == (1, 0)
     row = read_run(path).cells.set_index("seed").loc[VICTIM]
     reason = "the worker process was killed (SIGKILL) as memory ran out: it held 15.9 of 16.0 GB, twice"
-    assert (row["status"], row["reason"]) == ("oom", reason)
+    told = "; one model alone did not fit: --workers 1 has all of the memory, or --set batch_size=50 asks for less"
+    assert (row["status"], row["reason"]) == ("oom", reason + told)
     assert carry_out(seeds(0, VICTIM), path, LOSES)[0].computed == 0
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from bench.engine.opening import opening
+from bench.grid.errors import on_stderr
 from bench.store import read_run
 from tests.bench.engine.fake_worker import TASKS
 from tests.bench.engine.test_run import carry_out, diary, grid_of
@@ -58,7 +59,7 @@ def test_a_network_is_looked_at_where_it_may_refuse_images_whatever_its_name(
     with beside(folder):
         grid = grid_of(f"[grid]\nfamily='gaussian'\nsigma=0.1\n{lines.replace('{own}', written(tmp_path))}\n")
         pool = Heard()
-        with opening(grid, tmp_path / "r.sqlite", TASKS) as opened:
+        with opening(grid, tmp_path / "r.sqlite", TASKS, say=on_stderr) as opened:
             opened.examine(pool, "cpu", grid.cells)  # type: ignore[arg-type]
     looked = [cell for function, *rest in pool.asked if function == TASKS.networks for cell in rest[0]]
     assert sorted(Path(cell.network).name for cell in looked) == wanted

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from bench.engine.opening import Checks, RunError, opening
+from bench.grid.errors import on_stderr
 from bench.store import StoreError, read_run
 from tests.bench.engine.test_run import carry_out, diary, result_tables, seeds
 
@@ -160,7 +161,7 @@ def test_what_lies_where_sqlite_writes_is_looked_at_before_anything_is_done(
     (tmp_path / f"r.sqlite{ending}").write_text("a year of notes")
     with (
         pytest.raises(StoreError, match=r"not written over; give another --out"),
-        opening(GRID, tmp_path / "r.sqlite", Checks(), fresh=fresh),
+        opening(GRID, tmp_path / "r.sqlite", Checks(), fresh=fresh, say=on_stderr),
     ):
         pytest.fail("it has begun")
     assert {path.name for path in tmp_path.iterdir()} == {f"r.sqlite{ending}"}
@@ -182,14 +183,17 @@ def test_fresh_spares_another_program_s_database(tmp_path: Path) -> None:
 
 def test_a_new_run_is_held_as_soon_as_it_is_there(tmp_path: Path) -> None:
     path = tmp_path / "r.sqlite"
-    with opening(GRID, path, Checks(), fresh=True) as opened:
+    with opening(GRID, path, Checks(), fresh=True, say=on_stderr) as opened:
         opened.keep({})
         os.link(path, tmp_path / "hard.sqlite")
         with (
             pytest.raises(StoreError, match="in use by another run"),
-            opening(GRID, tmp_path / "hard.sqlite", Checks()),
+            opening(GRID, tmp_path / "hard.sqlite", Checks(), say=on_stderr),
         ):
             pytest.fail("it has begun")
     shutil.copy(path, tmp_path / "copy.sqlite")
-    with opening(GRID, tmp_path / "hard.sqlite", Checks()), opening(GRID, tmp_path / "copy.sqlite", Checks()):
+    with (
+        opening(GRID, tmp_path / "hard.sqlite", Checks(), say=on_stderr),
+        opening(GRID, tmp_path / "copy.sqlite", Checks(), say=on_stderr),
+    ):
         pass

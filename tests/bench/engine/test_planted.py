@@ -14,6 +14,7 @@ from bench.engine import plugins
 from bench.engine.local import Limits
 from bench.engine.progress import Reporter
 from bench.engine.run import Options, run_grid
+from bench.grid.errors import on_stderr
 from bench.grid.read import parse_grid
 from bench.store import read_run
 from tests.bench.engine import planted
@@ -44,7 +45,7 @@ JUNK = ("junk of print", "junk of stderr", "junk of fd 1", "junk of fd 2", "junk
 
 def carry_out(folder: Path, families: tuple[str, ...]) -> tuple[Path, str, str]:
     """The run file, what the terminal showed, and what the run says of its log."""
-    plugins.add(planted.plant(folder, families))
+    plugins.add(planted.plant(folder, families), on_stderr)
     stream, path = io.StringIO(), folder / "r.sqlite"
     grid = parse_grid(planted.grid(families).replace("seed = [0, 1]", "seed = 0"), "planted", "planted.toml")
     limits = Limits(asleep=8, computing=8)  # in place of 60 and 600

@@ -18,6 +18,7 @@ from bench import cli
 from bench.engine import plugins
 from bench.engine.local import Pool, TaskFailed
 from bench.engine.run import RunError
+from bench.grid.errors import on_stderr
 from bench.grid.read import parse_grid
 from bench.store import read_run
 from tests.bench.engine import fake_worker
@@ -157,11 +158,11 @@ def tents(*seeds: int):
 @pytest.mark.slow
 def test_a_changed_plug_in_may_begin_again(tmp_path, tent):
     out = tmp_path / "r.sqlite"
-    plugins.add([tent])
+    plugins.add([tent], on_stderr)
     carry_out(tents(0), out, FAKE)
     forget("tent")
     tent.write_text(tent.read_text() + "\n# another\n")
-    plugins.add([tent])
+    plugins.add([tent], on_stderr)
     for grid in (tents(0), tents(0, 1)):
         with pytest.raises(RunError, match=r"the plug-in tent.py is not what .* was begun with"):
             carry_out(grid, out, FAKE)
@@ -173,12 +174,12 @@ def test_a_changed_plug_in_may_begin_again(tmp_path, tent):
 @pytest.mark.slow
 def test_a_run_file_remembers_a_plug_in_that_the_present_grid_has_not(tmp_path, tent):
     out = tmp_path / "r.sqlite"
-    plugins.add([tent])
+    plugins.add([tent], on_stderr)
     carry_out(tents(0), out, FAKE)
     carry_out(parse_grid("[grid]\nfamily='gaussian'\n", "g", "g.toml"), out, FAKE)
     forget("tent")
     tent.write_text(tent.read_text() + "\n# another\n")
-    plugins.add([tent])
+    plugins.add([tent], on_stderr)
     with pytest.raises(RunError, match=r"the plug-in tent.py is not what"):
         carry_out(tents(0), out, FAKE)
 
@@ -186,7 +187,7 @@ def test_a_run_file_remembers_a_plug_in_that_the_present_grid_has_not(tmp_path, 
 @pytest.mark.slow
 def test_a_law_that_is_broken_leaves_an_older_run_as_it_was(tmp_path):
     out = tmp_path / "r.sqlite"
-    plugins.add([MUTANTS / "other_sampler.py"])
+    plugins.add([MUTANTS / "other_sampler.py"], on_stderr)
     grid = parse_grid("[grid]\nfamily='gaussian'\n", "g", "g.toml")
     carry_out(grid, out, FAKE)
     before = out.read_bytes()
@@ -199,7 +200,7 @@ def test_a_law_that_is_broken_leaves_an_older_run_as_it_was(tmp_path):
 
 @pytest.mark.slow
 def test_a_plug_in_that_changes_under_a_run_is_not_used(tent):
-    plugins.add([tent])
+    plugins.add([tent], on_stderr)
     first = plugins.task(plugins.origins(["tent", "gaussian"]))
     with Pool(1, 1, first) as pool:
         assert pool.call("bench.engine.plugins:check", "tent") == {}
@@ -211,7 +212,7 @@ def test_a_plug_in_that_changes_under_a_run_is_not_used(tent):
 @pytest.mark.slow
 def test_workers_know_what_is_installed(tmp_path, install):
     install("hat", TRIANGULAR.read_text())
-    assert plugins.add([]) == []
+    assert plugins.add([], on_stderr) == []
     plugins.obey("hat")
     carry_out(parse_grid("[grid]\nfamily='hat'\n", "hats", "hats.toml"), tmp_path / "r.sqlite", FAKE)
     file = tmp_path / "my_package" / "hat.py"

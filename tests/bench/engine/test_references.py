@@ -14,6 +14,7 @@ from bench.engine.progress import Reporter
 from bench.engine.worker.from_cell import data_of, scored_images
 from bench.engine.worker.references import refer
 from bench.grid.cell import Cell
+from bench.grid.errors import on_stderr
 from bench.grid.references import of_grid
 from bench.store import RunFile, read_run
 from bench.store.weights import cells_of
@@ -32,7 +33,7 @@ def referred(read) -> list[str]:
 def without_references(path: Path) -> Path:
     """A finished run, as it was before there were any."""
     carry_out(GRID, path)
-    file = RunFile.open(path)
+    file = RunFile.open(path, on_stderr)
     file._connection.execute("DELETE FROM cells WHERE reference = 1")
     file.close()
     return path

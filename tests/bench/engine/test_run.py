@@ -21,6 +21,7 @@ import pytest
 
 from bench.engine.progress import Reporter, duration
 from bench.engine.run import Interrupted, Options, RunError, Summary, Tasks, run_grid
+from bench.grid.errors import on_stderr
 from bench.grid.read import Grid, parse_grid
 from bench.store import RunFile, StoreError, read_run
 from tests.bench.engine import fake_worker
@@ -168,7 +169,7 @@ def test_fresh_begins_again(tmp_path):
     carry_out(seeds(0, 1), path)
     summary, _ = carry_out(seeds(1), path, fresh=True)
     assert summary.computed == 1
-    file = RunFile.open(path)
+    file = RunFile.open(path, on_stderr)
     assert len(file.statuses()) == 1
     file.close()
 

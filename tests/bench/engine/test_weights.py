@@ -15,6 +15,7 @@ from bench.engine.run import Options, run_grid
 from bench.engine.worker.bundle import carry_out as carry_out_bundle
 from bench.engine.worker.from_cell import load_data, scored_images
 from bench.grid.cell import Cell
+from bench.grid.errors import on_stderr
 from bench.grid.plan import bundle_of
 from bench.grid.read import Grid, describe, parse_grid
 from bench.store import CellResult, RunFile
@@ -153,7 +154,7 @@ def test_a_rewritten_cell_has_new_weights_and_the_old_ones_go(tmp_path):
 def store(grid: Grid, bundles: list[list[Cell]], run: Path) -> None:
     """As a run does it, whatever the file has."""
     weights = Weights.of(run)
-    file = RunFile.open(run) if run.exists() else RunFile.create(run, {})
+    file = RunFile.open(run, on_stderr) if run.exists() else RunFile.create(run, {}, on_stderr)
     described = describe(grid.cells)
     for cells in bundles:
         results = well(bundle_of(cells), "cpu", weights)
@@ -261,7 +262,7 @@ seed = 3
 def trained(tmp_path_factory) -> tuple[Path, dict[str, CellResult]]:
     """A run file, its folder of weights, and the rows that the worker gave."""
     run = tmp_path_factory.mktemp("weights") / "tiny.sqlite"
-    weights, file = Weights.of(run), RunFile.create(run, {})
+    weights, file = Weights.of(run), RunFile.create(run, {}, on_stderr)
     described = describe(grid_of(TINY, "tiny").cells)
     rows: dict[str, CellResult] = {}
     widths: dict[tuple[str, str], list[Cell]] = {}

@@ -20,6 +20,7 @@ from scipy.stats import norm
 from sklearn.datasets import load_digits
 
 from bench.grid.cell import Cell, Described, labels
+from bench.grid.errors import on_stderr
 from bench.store import CellResult, RunFile, RunTables, read_run
 
 SAMPLES = (1, 10, 100, 1000)
@@ -133,7 +134,7 @@ def write(
         "cells": planned or len(described),
         "cards": {family: card(family) for family in {setting.family for setting in chosen}},
     }
-    run = RunFile.create(path, meta)
+    run = RunFile.create(path, meta, on_stderr)
     try:
         for facts in history or [provenance()]:
             last = run.add_provenance(facts)

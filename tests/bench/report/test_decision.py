@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from bench.grid.families import registry
 from bench.grid.families.cards import cards as cards_of
 from bench.report import build
 from bench.report.numbers import bracket
@@ -233,3 +234,19 @@ def test_the_loss_of_coupled_channels_is_asked_for_since_it_is_told_a_shape(opti
     assert found.loss == ""
     assert told in facts(found)["What to write"]
     assert ("to be added" in facts(found)["What to write"]) == ("link" in options)
+
+
+@pytest.mark.parametrize(("channels", "held"), [("coupled", True), ("independent", False)])
+def test_which_channels_the_code_of_a_run_has_is_the_familys_to_say(
+    channels: str, held: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that couples them by default has a code of its own with them, and none of others."""
+    tables = run(of("gaussian", 1.2, "pixel"), of("logistic", 2.0, "shared"))
+    tables.cells.loc[tables.cells["family"] == "gaussian", "options"] = json.dumps({"channels": channels})
+    cards = cards_of(tables.cells["family"])
+    family = registry().get("gaussian")
+    defaults = {**family.option_defaults(), "channels": "coupled"}
+    monkeypatch.setattr(family, "option_defaults", classmethod(lambda cls: defaults))
+    found = card(tables, cards)
+    assert bool(found.loss) == held
+    assert (f"--channels {channels} --code loss" in facts(found).get("What to write", "")) == (not held)

@@ -119,13 +119,13 @@ def sentence(tables: RunTables) -> str:
         ("network = 'gated'", "a tanh gated network, latent 10, with a hidden layer of 200"),
         ("network = 'gated'\ndepth = 3\nhidden = [64, 32]\nactivation = 'relu'",
          "a relu gated network, latent 10, with hidden layers 64–32, depth 3"),
-        ("network = 'unet'", "a U-Net, latent 10, channels 32–64"),
-        ("network = 'unet'\nwidths = [8]\ndropout = 0.25\nlatent = 3", "a U-Net, latent 3, channels 8, dropout 0.25"),
+        ("network = 'unet'", "a U-Net, latent 10, widths 32–64"),
+        ("network = 'unet'\nwidths = [8]\ndropout = 0.25\nlatent = 3", "a U-Net, latent 3, widths 8, dropout 0.25"),
         ("network = 'affine'", "an affine map, latent 10"),
         ("network = 'mlp'", "a 64–200–10 tanh MLP"),
         ("network = 'mlp'\nhidden = []", "a 64–10 tanh MLP"),
         ("network = 'conv'\nhidden = [9]\nkernel = 5",
-         "a tanh convolutional network, latent 10, with a hidden layer of 9, channels 32–64, kernel 5"),
+         "a tanh convolutional network, latent 10, with a hidden layer of 9, widths 32–64, kernel 5"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("changed", [False, True])
@@ -148,7 +148,7 @@ def test_a_network_of_the_folder_is_said_as_its_file_says(lines: str, text: str,
         ((), "", "a network of mine.py, latent 10"),
         (("hidden",), "hidden = [9, 8]", "a network of mine.py, latent 10, with hidden layers 9–8"),
         (("kernel", "depth"), "kernel = 5\ndepth = 2", "a network of mine.py, latent 10, depth 2, kernel 5"),
-        (("activation", "widths"), "", "a tanh network of mine.py, latent 10, channels 32–64"),
+        (("activation", "widths"), "", "a tanh network of mine.py, latent 10, widths 32–64"),
     ],
 )
 def test_of_ones_own_network_no_more_is_said_than_it_looks_at(
@@ -169,7 +169,7 @@ def test_of_several_networks_a_setting_is_said_of_those_that_look_at_it(folder: 
     first, *_, last = cells_of("network = ['gated', 'unet']\nwidths = [8]\ndropout = 0.1\ndepth = 2")
     assert sentence(trained((first, last))) == (
         "a gated network or U-Net, activation tanh (gated network), latent 10, with a hidden layer of 200 (gated "
-        "network), channels 8 (U-Net), depth 2 (gated network), dropout 0.1 (U-Net)"
+        "network), widths 8 (U-Net), depth 2 (gated network), dropout 0.1 (U-Net)"
     )
 
 
@@ -181,7 +181,7 @@ def test_a_run_of_before_says_of_ones_own_network_what_was_asked_of_it(folder: P
     facts = {"file": "mine.py", "sha256": "0" * 64}
     of_its_file = dataclasses.replace(tables, meta={**tables.meta, "networks": {cells[0].network: facts}})
     assert sentence(of_its_file) == "a network of mine.py, latent 10, kernel 5"
-    assert sentence(trained(cells_of("network = 'unet'"), recorded=False)) == "a U-Net, latent 10, channels 32–64"
+    assert sentence(trained(cells_of("network = 'unet'"), recorded=False)) == "a U-Net, latent 10, widths 32–64"
 
 
 def test_one_of_nowhere_is_said_by_its_name() -> None:
@@ -194,7 +194,7 @@ def test_one_of_nowhere_is_said_by_its_name() -> None:
 def test_of_a_tuned_network_all_are_known(folder: Path) -> None:
     tables = trained(cells_of("[tune]\nnetwork = ['affine', 'unet']\nwidths = [[8], [16]]"))
     assert sentence(tables) == "a network, latent 10"
-    assert "network and channels tuned" in plain(said(tables).scope)
+    assert "network and widths tuned" in plain(said(tables).scope)
 
 
 def test_what_a_run_records_goes_through_its_file_as_plain_values(folder: Path, tmp_path: Path) -> None:
@@ -204,9 +204,24 @@ def test_what_a_run_records_goes_through_its_file_as_plain_values(folder: Path, 
     assert facts["unet"] == {"spoken": "U-Net", "reads": ["latent", "widths", "dropout"], "dense": False}
     assert facts["mlp"]["dense"]
     assert len(facts[path]["sha256"]) == 64
-    assert architectures.spoken(path, facts).reads == frozenset({"latent", "depth"})
+    assert architectures.spoken(path, facts).reads == frozenset({"network", "latent", "depth"})
     hostile = {"x": {"spoken": "a\x1b[2Jb\u2028c", "reads": []}}
     assert architectures.spoken("x", hostile).said == "a?[2Jb?c"
+
+
+def test_what_a_network_looks_at_is_told_in_one_way(folder: Path, tmp_path: Path) -> None:
+    """Of its file as it is here, of what a run recorded of it, and of what is told of it where neither is known."""
+    path = own(tmp_path, "mine.py", "depth")
+    cells = cells_of(f"network = ['unet', 'mlp', '{path}']")
+    facts = network_cards(cells, network_facts(cells))
+    for name in ("unet", "mlp", path):
+        assert architectures.looks_at(name) == architectures.spoken(name, facts).reads
+        assert architectures.spoken(name, facts).looks_at(["kernel"]) == architectures.looks_at(name)
+    assert architectures.looks_at(path) == {"network", "latent", "depth"}
+    unknown = architectures.spoken("wave_net", {})
+    assert unknown.reads is None
+    assert unknown.looks_at(["kernel"]) == {"network", "latent", "kernel"}
+    assert unknown.looks_at([]) == architectures.ALWAYS
 
 
 # -- the command that computes a configuration again -------------------------------------------------------------------

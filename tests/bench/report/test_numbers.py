@@ -61,7 +61,7 @@ def test_ordinal(place: int, expected: str) -> None:
         ),
         (
             Estimate(1.5, withheld=Withheld.FEW_IMAGES), "bits/dim", "", "1.500 bits/dim",
-            "no interval: fewer than 20 test images",
+            "no interval: fewer than 20 test images, or blocks of them",
         ),
     ],
 )  # fmt: skip

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.report import provenance
 from tests.bench.report import fake_run
 from tests.bench.report.page_reader import Element
 from tests.bench.report.runs import built, section
@@ -60,3 +61,16 @@ def test_cells_of_two_commits_are_said(tmp_path: Path) -> None:
     shown = built(dataclasses.replace(tables, cells=cells), tmp_path)
     assert "2 different commits" in section(shown, "verdict").text
     assert "Latest of 2 invocations" in section(shown, "provenance").text
+
+
+def test_how_the_device_computed_stands_on_the_page():
+    """Every setting that bears on the same bits, by name, whatever a worker tells of it."""
+    from bench.engine.process.device import settings
+
+    for kind in ("cpu", "cuda"):
+        entry = fake_run.provenance(device={"kind": kind, "name": "a device", "settings": settings(kind)})
+        rows = dict(
+            provenance.origins(dataclasses.replace(fake_run.tables(fake_run.few()), provenance=[entry]))[0].rows
+        )
+        assert rows["device · settings · deterministic algorithms"] == "False"
+        assert rows["device · settings · same seed again"] == settings(kind)["same_seed_again"]

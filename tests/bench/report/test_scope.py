@@ -153,11 +153,11 @@ def test_what_was_tuned_is_named_and_an_edge_qualifies_the_quote() -> None:
         ({"hidden": ["64,32", "64,32"]}, "a 64–64–32–16 tanh MLP"),
         (
             {"network": ["conv", "conv"], "widths": ["32,64", "32,64"], "kernel": [3, 3]},
-            "a tanh convolutional network, latent 16, with hidden layers 256–256, channels 32–64, kernel 3",
+            "a tanh convolutional network, latent 16, with hidden layers 256–256, widths 32–64, kernel 3",
         ),
         (
             {"network": ["mlp", "resnet"], "widths": ["32,64", "8"], "kernel": [3, 5], "dropout": [0.0, 0.1]},
-            "a tanh MLP or ResNet, latent 16, with hidden layers 256–256, channels 8 (ResNet), "
+            "a tanh MLP or ResNet, latent 16, with hidden layers 256–256, widths 8 (ResNet), "
             "kernel 5 (ResNet), dropout 0.0 or 0.1",
         ),
         (

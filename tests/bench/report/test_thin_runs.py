@@ -24,7 +24,10 @@ THIN: dict[str, tuple[Callable[[], RunTables], dict[str, str]]] = {
     ),
     "few images": (
         lambda: dataclasses.replace(few(), per_image=few().per_image[few().per_image["image"] < 7]),
-        {"verdict": "Too few test images to rank by: 7", "ranking": "no interval: fewer than 20 test images"},
+        {
+            "verdict": "Too few test images to rank by: 7",
+            "ranking": "no interval: fewer than 20 test images, or blocks of them",
+        },
     ),
     "a withheld interval": (
         lambda: moved(

@@ -12,12 +12,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench.grid.read import parse_grid
 from bench.report import ranking, ranking_text
 from bench.report.figures import Looks
 from bench.report.figures import tuning as figure
 from bench.report.figures._looks import MUTED
 from bench.report.text.training import training
-from bench.report.text.tuning import at_edge, edges_text, procedure, value_text
+from bench.report.text.tuning import at_edge, edges_text, procedure, remedy, value_text
 from bench.statistics.boards import Board, boards
 from bench.statistics.rows import matched
 from bench.statistics.tuning import SHAPING
@@ -77,10 +78,40 @@ def test_sizes_that_were_tuned_are_those_in_use() -> None:
         ({}, ["learning_rate"], ""),
         ({"hidden": [400]}, ["hidden", "latent"], "edge: also try hidden [400]"),
         ({"hidden": None, "latent": 20}, ["hidden", "latent"], "edge of hidden: also try latent 20"),
+        ({"learning_rate": 0.09}, ["learning_rate", "widths"], "edge: also try learning_rate 0.09"),
     ],
 )
 def test_an_edge_names_the_value_to_add(edges: dict[str, object], keys: list[str], text: str) -> None:
     assert edges_text(edges, keys) == text
+
+
+@pytest.mark.parametrize(
+    ("lines", "edges"),
+    [
+        ({"network": '"resnet"', "widths": "[[8], [16]]", "learning_rate": "[0.001, 0.01]"},
+         {"widths": [32], "learning_rate": 0.1}),
+        ({"network": '"mlp"', "hidden": "[[50], [100]]", "latent": "[2, 4]", "train_samples": "[1, 2]"},
+         {"hidden": [200], "latent": 8, "train_samples": 4}),
+    ],
+)  # fmt: skip
+def test_the_advice_to_the_letter_is_a_grid(lines: dict[str, str], edges: dict[str, Any]) -> None:
+    """What the page, the terminal and the table of candidates say to add is a key and a value that a grid takes."""
+    network = lines.pop("network")
+
+    def tuned_in(given: dict[str, str]) -> dict[str, tuple[Any, ...]]:
+        asked = "\n".join(f"{key} = {values}" for key, values in given.items())
+        text = f"[grid]\nfamily = 'categorical'\nnetwork = {network}\n[tune]\n{asked}\n"
+        return dict(parse_grid(text, "own", "own.toml").cells[0].tune)
+
+    row = grey(tuned()).ranked[0]
+    edged = dataclasses.replace(row, tuned=dataclasses.replace(row.tuned, candidates=tuned_in(lines), edges=edges))
+    texts = remedy([edged]).striptags(), edges_text(edges, list(edges))
+    said = [(key, value) for value, key in re.findall(r"([^ ]+) to (\w+)", texts[0])]
+    tried = re.findall(r"(\w+) (\[?[\d., ]*\d\]?)(?=,? and |, |$)", texts[1])
+    assert [key for key, _ in said] == [key for key, _ in tried] == list(edges)
+    for advice in (said, tried):
+        more = tuned_in(lines | {key: f"{lines[key][:-1]}, {value}]" for key, value in advice})
+        assert {key: json.loads(json.dumps(values[-1])) for key, values in more.items()} == edges
 
 
 def test_values_are_written_as_grids_write_them() -> None:

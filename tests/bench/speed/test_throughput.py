@@ -17,6 +17,7 @@ from bench import cli
 from bench.cli.text.survey import survey_text
 from bench.engine.opening import RunError
 from bench.engine.worker.from_cell import load_data, member_of, schedule_of, scored_images
+from bench.grid.errors import on_stderr
 from bench.grid.read import parse_grid
 from bench.report import build
 from bench.speed import survey
@@ -454,12 +455,12 @@ def test_the_report_shows_a_survey_only_where_there_is_one(tmp_path: Path) -> No
 
 def test_a_file_of_before_surveys_is_read_and_takes_one_in(tmp_path: Path) -> None:
     path = fake_run.write(tmp_path / "old.sqlite", fake_run.few()[:2], images=40, pictures=False)
-    file = RunFile.open(path)
+    file = RunFile.open(path, on_stderr)
     file._connection.execute("DROP TABLE scaling")
     file.close()
     assert read_run(path).scaling.empty
     for size in (1, 2):
-        file = RunFile.open(path)
+        file = RunFile.open(path, on_stderr)
         file.write_scaling([{"kind": "k", "curve": "bundle", "size": size, "rate": float("nan")}], 1)
         file.close()
     assert list(read_run(path).scaling["size"]) == [2], "the latest survey's alone"

@@ -88,6 +88,7 @@ def test_too_few_blocks_are_too_few_images(tables: RunTables) -> None:
     assert not board.judged
     assert {row.verdict for row in board.ranked} == {Verdict.UNJUDGED}
     assert all(np.isnan(row.value.low) for row in board.ranked)
+    assert all("or blocks of them" in text for row in board.ranked for text in (str(row.verdict), row.value.withheld))
     assert board.leads([(board.ranked[0].config, board.ranked[1].config)])[0] is not None
     assert board.apart([(board.ranked[0].config, board.ranked[1].config)]) == [None]
     said = sentences(board).headline.striptags().lower()

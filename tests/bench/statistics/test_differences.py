@@ -314,8 +314,19 @@ def test_too_few_images_judge_nothing(before: RunTables, images: int) -> None:
     text = flat(read(found, a, b))
     assert "nan" not in text.lower()
     if not enough:
-        assert text.startswith("Nothing is judged: fewer than 20 test images.")
-        assert "Not judged, without an interval: fewer than 20 test images." in text
+        assert text.startswith("Nothing is judged: fewer than 20 test images, or blocks of them.")
+        assert "Not judged, without an interval: fewer than 20 test images, or blocks of them." in text
+
+
+def test_too_few_blocks_of_many_images_are_called_blocks(before: RunTables) -> None:
+    """No sentence may say that hundreds of images are fewer than 20."""
+    images = before.per_image["image"].nunique()
+    facts = {**before.meta["data"]["digits"], "test_blocks": [images // 10] * 10}
+    blocked = replace(before, meta={**before.meta, "data": {"digits": facts}})
+    found = differences(blocked, after := shifted(blocked, "laplace", -1.5, noise=0.1))
+    assert Change.UNJUDGED in set(found.configurations["change"])
+    text = flat(read(found, blocked, after))
+    assert text.startswith("Nothing is judged: fewer than 20 test images, or blocks of them.")
 
 
 def test_a_score_above_zero_in_either_run_is_left_out(before: RunTables) -> None:

@@ -12,11 +12,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from bench.cli.app import carry_out
+from bench.grid.errors import on_stderr
 from bench.store import CellResult, RunFile, StoreError, read_run
 from bench.store.guard import connection as guarded
 from bench.store.guard import values
@@ -26,6 +28,7 @@ from tests.bench.store.crafted import READERS, REFUSED, WRONG
 from tests.bench.store.test_store import CELLS
 
 Crafted = Callable[[crafted.Craft], Path]
+TO_WRITE = partial(RunFile.open, say=on_stderr)
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +78,7 @@ def test_the_valid_ones_are_valid(make: Crafted, form: str) -> None:
 def test_a_file_that_is_none_is_refused_by_every_reader(make: Crafted, name: str) -> None:
     path = make(REFUSED[name])
     content = path.read_bytes()
-    for use in (read_run, RunFile.open):
+    for use in (read_run, TO_WRITE):
         sentence(use, path)
     with suppress(StoreError):  # who asks for the cells alone may not meet what is wrong elsewhere
         assert len(cells_of(path)) == 6
@@ -88,7 +91,7 @@ def test_what_is_wrong_in_a_part_is_left_out_and_said(make: Crafted, form: str, 
     if form == "before":
         said = sentence(read_run, path)
         assert "damaged" in said
-        assert sentence(RunFile.open, path) == said
+        assert sentence(TO_WRITE, path) == said
         return
     tables = read_run(path)
     assert tables.damaged
@@ -97,7 +100,7 @@ def test_what_is_wrong_in_a_part_is_left_out_and_said(make: Crafted, form: str, 
         assert "\n" not in line
         assert len(line) <= 300
     cells_of(path)
-    file = RunFile.open(path)
+    file = RunFile.open(path, on_stderr)
     assert file.damaged == tables.damaged
     file.close()
     again = read_run(path)
@@ -168,7 +171,7 @@ def test_rows_are_limited(valid: dict[str, Path], monkeypatch: pytest.MonkeyPatc
 
 def test_nothing_but_reading_is_allowed(valid: dict[str, Path]) -> None:
     """The schema is looked at first; this is what holds if that should miss something."""
-    connection = guarded.connect(valid["today"], create=False)
+    connection = guarded.connect(valid["today"], create=False, say=on_stderr)
     for statement in (
         "ATTACH 'other.sqlite' AS other",
         "DELETE FROM cells",
@@ -241,7 +244,7 @@ def test_long_numbers_may_stand_in_words() -> None:
 
 @pytest.mark.parametrize("name", ["two\nlines", "\x1b[2Jwiped"])
 def test_a_run_may_have_a_strange_name_that_no_terminal_carries_out(tmp_path: Path, name: str) -> None:
-    file = RunFile.create(tmp_path / f"{name}.sqlite", {"name": name, "grid_name": name})
+    file = RunFile.create(tmp_path / f"{name}.sqlite", {"name": name, "grid_name": name}, on_stderr)
     file.add_provenance({"command": f"vae-bench run {name}"})
     file.close()
     meta = read_run(tmp_path / f"{name}.sqlite").meta
@@ -250,7 +253,7 @@ def test_a_run_may_have_a_strange_name_that_no_terminal_carries_out(tmp_path: Pa
 
 def test_what_no_reader_takes_is_not_written(tmp_path: Path) -> None:
     """A fault of whoever gives it is found then, and not when its cell is called damaged."""
-    file = RunFile.open(crafted.write(tmp_path / "r.sqlite"))
+    file = RunFile.open(crafted.write(tmp_path / "r.sqlite"), on_stderr)
     before = file.statuses()
     for given in ({"iw_samples": -1}, {"currency": "euro"}, {"weights": "../w.safetensors"}, {"active_units": 1.5}):
         with pytest.raises(ValueError, match="no reader of run files takes"):

@@ -8,12 +8,14 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from bench.grid.cell import Cell
+from bench.grid.errors import on_stderr
 from bench.grid.read import describe, load_grid, parse_grid, shipped_grids
 from bench.store import RunFile, StoreError, read_run
 from bench.store import migrate as migrating
@@ -62,7 +64,7 @@ def of_then(cells: Iterable[Cell]) -> list[Cell]:
 
 
 def test_every_stored_cell_is_found_under_its_name_of_today(old):
-    before, file = cells_before(old), RunFile.open(old)
+    before, file = cells_before(old), RunFile.open(old, on_stderr)
     grid = parse_grid(file.meta()["grid"], "old", "old.toml")
     asked = [cell.but(eval_tolerance=0.0) for cell in grid.cells]  # what was scored so before has a default of its own
     assert set(file.statuses()) == set(describe(of_then(asked))), "a run of the same grid would compute some again"
@@ -80,7 +82,7 @@ def test_every_stored_cell_is_found_under_its_name_of_today(old):
 def test_no_number_is_lost_or_changed(old):
     with sqlite3.connect(old) as connection:
         before = {name: pd.read_sql_query(f"SELECT * FROM {name} ORDER BY rowid", connection) for name in LONG}  # noqa: S608
-    RunFile.open(old).close()
+    RunFile.open(old, on_stderr).close()
     with sqlite3.connect(old) as connection:
         after = {name: pd.read_sql_query(f"SELECT * FROM {name} ORDER BY rowid", connection) for name in LONG}  # noqa: S608
     for name in LONG:
@@ -92,7 +94,7 @@ def test_reading_brings_a_copy_along_and_leaves_the_file(old):
     bytes_before = old.read_bytes()
     read = read_run(old)
     assert old.read_bytes() == bytes_before
-    RunFile.open(old).close()
+    RunFile.open(old, on_stderr).close()
     assert old.read_bytes() != bytes_before
     written = read_run(old)
     pd.testing.assert_frame_equal(read.cells, written.cells)
@@ -114,7 +116,7 @@ def test_it_is_changed_wholly_or_not_at_all(old, monkeypatch):
     connection.close()
     broken = old.read_bytes()
     assert broken != bytes_before
-    for use in (RunFile.open, read_run):
+    for use in (partial(RunFile.open, say=on_stderr), read_run):
         with pytest.raises(StoreError, match=r"is damaged \(a stored cell cannot be read: .*another --out"):
             use(old)
     assert cells_before(old)["cell"].tolist() == [cell for cell, _ in specs]
@@ -124,7 +126,7 @@ def test_it_is_changed_wholly_or_not_at_all(old, monkeypatch):
 
 
 def test_a_column_that_is_new_is_made_in_a_file_that_lacks_it(old):
-    RunFile.open(old).close()
+    RunFile.open(old, on_stderr).close()
     with sqlite3.connect(old) as connection:
         connection.execute("ALTER TABLE cells DROP COLUMN khat_median")
         connection.execute("ALTER TABLE cells DROP COLUMN precision")
@@ -133,7 +135,7 @@ def test_a_column_that_is_new_is_made_in_a_file_that_lacks_it(old):
     tables = read_run(old)
     assert tables.cells["khat_median"].isna().all()
     assert sorted(tables.cells["precision"].unique()) == ["bf16", "float32"], "a key's column is filled from the specs"
-    file = RunFile.open(old)
+    file = RunFile.open(old, on_stderr)
     file.close()
     assert migrating.is_current(sqlite3.connect(old))
 
@@ -189,7 +191,7 @@ ASKED = {
 
 def test_objective_and_bound_are_parted(tmp_path):
     path = Path(shutil.copy(FOUR, tmp_path / "four.sqlite"))
-    before, file = cells_before(path), RunFile.open(path)
+    before, file = cells_before(path), RunFile.open(path, on_stderr)
     grid = parse_grid(file.meta()["grid"], "four", "four.toml", ("eval_tolerance=0",))  # as it was then
     assert grid.notes, "the grid in the file stays as it was written"
     assert set(file.statuses()) == set(describe(of_then(grid.cells))), "a run of the same grid would compute some again"
@@ -255,13 +257,13 @@ def test_the_reference_runs_are_those_of_the_grids_of_today(name):
 def test_a_run_that_may_not_change_the_file_says_so(old):
     old.chmod(0o444)
     with pytest.raises(StoreError, match="could not be written"):
-        RunFile.open(old)
+        RunFile.open(old, on_stderr)
 
 
 def test_what_was_brought_along_once_is_not_changed_again(old):
-    RunFile.open(old).close()
+    RunFile.open(old, on_stderr).close()
     content = old.read_bytes()
-    RunFile.open(old).close()
+    RunFile.open(old, on_stderr).close()
     assert old.read_bytes() == content
     with sqlite3.connect(old) as connection:
         assert connection.execute("PRAGMA user_version").fetchone() == (FORMAT,)

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from bench.cli.app import carry_out
+from bench.grid.errors import on_stderr
 from bench.store import RunFile, StoreError, read_run, replaceable
 from bench.store.database import digest_cell
 from bench.store.export import export
@@ -249,13 +250,13 @@ def test_what_lies_beside_a_run_goes_only_if_sqlite_wrote_it(
     beside = path.with_name(path.name + ending)
     beside.write_bytes(places.COMPANIONS[ending][0] + bytes(600) if is_sqlite_s else b"a year of notes")
     if is_sqlite_s:
-        RunFile.create(path, {}).close()
+        RunFile.create(path, {}, on_stderr).close()
         assert not beside.exists(), "it would be played into the new file"
         assert read_run(path).cells.empty
         return
     before = path.read_bytes()
     with pytest.raises(StoreError, match="not written over"):
-        RunFile.create(path, {})
+        RunFile.create(path, {}, on_stderr)
     assert (path.read_bytes(), beside.read_bytes()) == (before, b"a year of notes")
     assert {file.name for file in tmp_path.iterdir()} == {path.name, beside.name}
 
@@ -285,7 +286,7 @@ def test_a_link_to_a_run_is_the_run(run: Path, tmp_path: Path) -> None:
     shutil.copy(run, real)
     (tmp_path / "r.sqlite").symlink_to(real)
     assert places.run_file(tmp_path / "r.sqlite") == real
-    RunFile.create(tmp_path / "r.sqlite", {"name": "new"}).close()
+    RunFile.create(tmp_path / "r.sqlite", {"name": "new"}, on_stderr).close()
     assert (tmp_path / "r.sqlite").is_symlink()
     assert read_run(real).meta["name"] == "new"
 
@@ -312,7 +313,7 @@ def test_weights_that_say_nothing_of_their_cell(
     path = Path(shutil.copy(run, "run.sqlite"))
     tables = read_run(path).cells
     cell = tables.loc[tables["status"] == "done", "cell"].iloc[0]
-    file = RunFile.open(path)
+    file = RunFile.open(path, on_stderr)
     file._connection.execute("UPDATE cells SET weights = 'w.safetensors' WHERE cell = ?", (cell,))
     digest_cell(file._connection, cell)
     file.close()
@@ -350,7 +351,7 @@ def with_weights(path: Path, run: Path, name: str = "w.safetensors") -> str:
     shutil.copy(run, path)
     tables = read_run(path).cells
     cell = str(tables.loc[tables["status"] == "done", "cell"].iloc[0])
-    file = RunFile.open(path)
+    file = RunFile.open(path, on_stderr)
     file._connection.execute("UPDATE cells SET weights = ? WHERE cell = ?", (name, cell))
     digest_cell(file._connection, cell)
     file.close()

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from bench.grid.cell import DataSpec
+from bench.grid.errors import on_stderr
 from bench.grid.read import parse_grid
 from bench.grid.references import ReferenceSpec, of_grid
 from bench.store import ReferenceResult, RunFile, read_run
@@ -35,7 +36,7 @@ def specs() -> dict[str, ReferenceSpec]:
 def run(tmp_path) -> Path:
     """A small run with three references, one of them failed."""
     path = fake_run.write(tmp_path / "fake.sqlite", fake_run.few(), images=30, pictures=False)
-    file = RunFile.open(path)
+    file = RunFile.open(path, on_stderr)
     number = file.add_provenance({})
     values = {"measure": "pmf-17", "currency": "pmf-K", "iw_nats": -100.5, "bits_per_dim": 2.27}
     results = {
@@ -63,7 +64,7 @@ def test_a_row_has_what_it_is_of_and_nothing_of_a_training(run):
 
 
 def test_a_row_that_is_written_again_is_replaced(run):
-    file = RunFile.open(run)
+    file = RunFile.open(run, on_stderr)
     file.write_reference(specs()["histogram"], ReferenceResult("", "timeout", "too long"), 1)
     assert file.statuses(reference=True)[specs()["histogram"].id] == "timeout"
     assert len(file.statuses()) == len(read_run(run).cells)
@@ -114,7 +115,7 @@ def test_format_5_is_brought_along(run):
         connection.execute("DROP TABLE digests")
         connection.execute("PRAGMA user_version = 5")
         before = connection.execute("SELECT cell, iw_nats FROM cells").fetchall()
-    RunFile.open(run).close()
+    RunFile.open(run, on_stderr).close()
     with sqlite3.connect(run) as connection:
         assert connection.execute("PRAGMA user_version").fetchone() == (FORMAT,)
         assert connection.execute("SELECT cell, iw_nats FROM cells WHERE reference = 0").fetchall() == before
@@ -127,7 +128,7 @@ def test_references_stay_as_they_are_when_a_column_is_added(run):
         connection.execute("ALTER TABLE cells DROP COLUMN khat_median")
     written_then(run)
     assert not migrating.is_current(sqlite3.connect(run))
-    RunFile.open(run).close()
+    RunFile.open(run, on_stderr).close()
     after = read_run(run)
     pd.testing.assert_frame_equal(
         after.references[before.references.columns].drop(columns="khat_median"),
@@ -137,7 +138,7 @@ def test_references_stay_as_they_are_when_a_column_is_added(run):
 
 
 def test_a_grid_says_which_are_of_it(run):
-    file = RunFile.open(run)
+    file = RunFile.open(run, on_stderr)
     file.begin([], {}, [specs()["png"].id])
     file.close()
     tables = read_run(run)

@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 
 from bench.engine.lock import locked
 from bench.grid.cell import Described
+from bench.grid.errors import on_stderr
 from bench.grid.read import describe, parse_grid
 from bench.store import IMAGE_ARRAYS, RESULT_COLUMNS, CellResult, RunFile, StoreError, database, read_run, replaceable
 
@@ -39,7 +41,7 @@ def result(described: Described, value: float = -1.5, images: int = 5) -> CellRe
 
 
 def filled(path: Path, cells: list[Described] = CELLS, images: int = 5) -> Path:
-    file = RunFile.create(path, {"name": "t", "grid": GRID.text})
+    file = RunFile.create(path, {"name": "t", "grid": GRID.text}, on_stderr)
     number = file.add_provenance({"git": "abc"})
     file.write([(cell, result(cell, images=images)) for cell in cells], number)
     file.close()
@@ -65,7 +67,7 @@ REAL = [name for name, kind in RESULT_COLUMNS.items() if kind == "REAL"]
 @given(st.dictionaries(st.sampled_from(REAL), numbers))
 def test_values_round_trip_and_nan_is_missing(tmp_path_factory, values):
     path = tmp_path_factory.mktemp("run") / "r.sqlite"
-    file = RunFile.create(path, {})
+    file = RunFile.create(path, {}, on_stderr)
     file.write([(CELLS[0], CellResult(CELLS[0].cell.id, "done", values=values))], 1)
     file.close()
     (row,) = read_run(path).cells.to_dict("records")
@@ -106,7 +108,7 @@ def test_tables_round_trip(tmp_path):
 
 
 def test_an_empty_run_is_readable(tmp_path):
-    RunFile.create(tmp_path / "r.sqlite", {}).close()
+    RunFile.create(tmp_path / "r.sqlite", {}, on_stderr).close()
     tables = read_run(tmp_path / "r.sqlite")
     assert tables.cells.empty
     assert list(tables.per_image.columns) == ["cell", "image", *IMAGE_ARRAYS]
@@ -115,7 +117,7 @@ def test_an_empty_run_is_readable(tmp_path):
 
 def test_a_cell_written_again_replaces_all_of_itself(tmp_path):
     path = filled(tmp_path / "r.sqlite")
-    file = RunFile.open(path)
+    file = RunFile.open(path, on_stderr)
     file.write([(CELLS[0], CellResult(CELLS[0].cell.id, "failed", "it diverged"))], 1)
     file.close()
     tables = read_run(path)
@@ -129,13 +131,13 @@ def test_a_cell_written_again_replaces_all_of_itself(tmp_path):
 
 def test_only_the_present_grid_is_read(tmp_path):
     path = filled(tmp_path / "r.sqlite")
-    file = RunFile.open(path)
+    file = RunFile.open(path, on_stderr)
     file.begin([Described(CELLS[1].cell, "renamed")], {})
     file.close()
     tables = read_run(path)
     assert list(tables.cells["label"]) == ["renamed"]
     assert set(tables.bounds["cell"]) == set(tables.per_image["cell"]) == {CELLS[1].cell.id}
-    file = RunFile.open(path)
+    file = RunFile.open(path, on_stderr)
     file.begin(CELLS, {})
     assert set(file.statuses()) == {described.cell.id for described in CELLS}
     file.close()
@@ -144,7 +146,7 @@ def test_only_the_present_grid_is_read(tmp_path):
 
 def test_the_speed_of_a_kind_reaches_its_cells(tmp_path):
     path = filled(tmp_path / "r.sqlite", CELLS[:3])
-    file = RunFile.open(path)
+    file = RunFile.open(path, on_stderr)
     kind = CELLS[0].cell.kind
     speed = {
         "kind": kind,
@@ -174,7 +176,7 @@ def test_the_speed_of_a_kind_reaches_its_cells(tmp_path):
 def test_a_bundle_is_written_wholly_or_not_at_all(tmp_path):
     path = filled(tmp_path / "r.sqlite", CELLS[:1])
     before = contents(path)
-    file = RunFile.open(path)
+    file = RunFile.open(path, on_stderr)
     bad = CellResult(CELLS[2].cell.id, "done", values={"iw_nats": object()})  # type: ignore[dict-item]
     with pytest.raises(StoreError, match="could not be written"):
         file.write([(CELLS[1], result(CELLS[1])), (CELLS[2], bad)], 1)
@@ -185,7 +187,7 @@ def test_a_bundle_is_written_wholly_or_not_at_all(tmp_path):
 
 
 def test_values_without_a_column_are_a_fault_of_the_caller(tmp_path):
-    file = RunFile.create(tmp_path / "r.sqlite", {})
+    file = RunFile.create(tmp_path / "r.sqlite", {}, on_stderr)
     with pytest.raises(ValueError, match="no column for: \\['bits'\\]"):
         file.write([(CELLS[0], CellResult(CELLS[0].cell.id, "done", values={"bits": 3}))], 1)
     assert file.statuses() == {}
@@ -199,8 +201,9 @@ def test_a_process_killed_while_it_writes_leaves_the_last_bundle(tmp_path):
     writes = f"""
 import os, signal, pathlib
 from tests.bench.store.test_store import CELLS, result
+from bench.grid.errors import on_stderr
 from bench.store import RunFile
-file = RunFile.open(pathlib.Path({str(path)!r}))
+file = RunFile.open(pathlib.Path({str(path)!r}), on_stderr)
 file._connection.execute("PRAGMA cache_size = 2")
 def bundle():
     yield CELLS[1], result(CELLS[1], images=50_000)
@@ -219,7 +222,7 @@ file.write(bundle(), 1)
 
 def test_a_reader_sees_the_last_bundle_while_the_next_is_written(tmp_path):
     path = filled(tmp_path / "r.sqlite", CELLS[:1])
-    file = RunFile.open(path)
+    file = RunFile.open(path, on_stderr)
 
     def bundle():
         yield CELLS[1], result(CELLS[1])
@@ -233,7 +236,7 @@ def test_a_reader_sees_the_last_bundle_while_the_next_is_written(tmp_path):
 def test_a_full_disk_while_writing(tmp_path):
     path = filled(tmp_path / "r.sqlite", CELLS[:1])
     before = contents(path)
-    file = RunFile.open(path)
+    file = RunFile.open(path, on_stderr)
     (pages,) = file._connection.execute("PRAGMA page_count").fetchone()
     file._connection.execute(f"PRAGMA max_page_count = {pages + 2}")
     with pytest.raises(StoreError, match=r"the disk is full: .*r\.sqlite could not be written; free some space"):
@@ -265,11 +268,12 @@ def test_a_disk_too_small_to_begin_on_keeps_nothing(tmp_path, kilobytes):
     script = f"""
 import pathlib
 from bench.engine.lock import locked
+from bench.grid.errors import on_stderr
 from bench.store import RunFile, StoreError
 path = pathlib.Path({str(tmp_path)!r}) / "results" / "r.sqlite"
 try:
     with locked(path):
-        RunFile.create(path, {{"grid": "x" * 60_000}})
+        RunFile.create(path, {{"grid": "x" * 60_000}}, on_stderr)
 except StoreError as error:
     print(error)
 print([file.name for file in path.parents[1].rglob("*")])
@@ -285,9 +289,10 @@ def test_a_disk_that_fills_up_keeps_what_was_done(tmp_path):
     script = f"""
 import pathlib
 from tests.bench.store.test_store import CELLS, filled, result
+from bench.grid.errors import on_stderr
 from bench.store import RunFile, StoreError, read_run
 path = filled(pathlib.Path({str(tmp_path)!r}) / "r.sqlite", CELLS[:1])
-file = RunFile.open(path)
+file = RunFile.open(path, on_stderr)
 try:
     file.write([(CELLS[1], result(CELLS[1], images=40_000))], 1)
 except StoreError as error:
@@ -307,7 +312,7 @@ def test_a_run_begun_afresh_has_nothing_of_the_old_one(tmp_path):
     path = filled(tmp_path / "r.sqlite")
     journal = path.with_name(path.name + "-journal")
     journal.write_bytes(b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7" + bytes(2000))
-    RunFile.create(path, {"name": "new"}).close()
+    RunFile.create(path, {"name": "new"}, on_stderr).close()
     assert not journal.exists()
     tables = read_run(path)
     assert tables.cells.empty
@@ -326,7 +331,7 @@ def test_the_old_run_stays_until_the_new_one_is_whole(tmp_path, monkeypatch):
 
     monkeypatch.setattr(database, "connect", small)
     with pytest.raises(StoreError, match="the disk is full"):
-        RunFile.create(path, {})
+        RunFile.create(path, {}, on_stderr)
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["r.sqlite"]
 
@@ -374,7 +379,7 @@ def test_a_file_that_is_no_run_is_refused_and_left_alone(tmp_path, kind):
     path = tmp_path / "r.sqlite"
     make(path)
     before = path.read_bytes()
-    for use in (RunFile.open, read_run):
+    for use in (partial(RunFile.open, say=on_stderr), read_run):
         with pytest.raises(StoreError, match=sentence) as caught:
             use(path)
         assert "\n" not in str(caught.value)

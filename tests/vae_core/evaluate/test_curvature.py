@@ -1,4 +1,4 @@
-"""What a refinement takes besides decoding: decompositions, counted; and curvature made positive without eigenvalues."""
+"""What a refinement takes besides decoding: decompositions, counted; curvature made positive without eigenvalues."""
 
 from __future__ import annotations
 

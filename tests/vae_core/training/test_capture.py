@@ -16,8 +16,9 @@ from torch import Tensor
 from vae_core import laws, likelihoods
 from vae_core.data import Dataset
 from vae_core.networks import Architecture
+from vae_core.numerics.accelerators import Recorded
 from vae_core.training import Member, Schedule, Trainer, train
-from vae_core.training.capture import WARM_UP, NotCaptured, Recorded, Replay
+from vae_core.training.capture import WARM_UP, NotCaptured, Replay
 
 CPU = torch.device("cpu")
 ARCHITECTURE = Architecture((12,), "tanh", 3)

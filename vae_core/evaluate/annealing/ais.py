@@ -27,6 +27,7 @@ from torch import Tensor
 from vae_core.evaluate.annealing.hmc import Evaluate, Point, transition
 from vae_core.evaluate.conditional import Conditional, blocks
 from vae_core.numerics.accelerators import accelerated
+from vae_core.numerics.memory import in_smaller_pieces, pieces
 from vae_core.numerics.random import generator_for
 from vae_core.objectives import Posterior
 
@@ -106,6 +107,7 @@ def prior(shape: Sequence[int], latent: int, dtype: torch.dtype = torch.float32,
     return Posterior(zeros, zeros)
 
 
+@in_smaller_pieces
 def annealed_importance(
     log_likelihood: Conditional,
     start: Posterior,
@@ -152,6 +154,7 @@ def annealed_importance(
     return join(parts)
 
 
+@in_smaller_pieces
 def tuned_step_sizes(
     log_likelihood: Conditional, start: Posterior, annealing: Annealing, *, seed: int = 0, rows: int | None = None
 ) -> Tensor:
@@ -268,7 +271,7 @@ def image_blocks(start: Posterior, chains: int, rows: int | None) -> Iterator[sl
     """Images in blocks of about `rows` chains of all models: in a core's cache on a CPU, filling a GPU."""
     models, images = math.prod(start.mean.shape[:-2]), start.mean.shape[-2]
     rows = rows or (1 << 15 if accelerated(start.mean.device) else 512)
-    return blocks(images, max(1, rows // (models * chains)))
+    return blocks(images, max(1, pieces(rows) // (models * chains)))
 
 
 def require_steps(step_sizes: Tensor, start: Posterior, annealing: Annealing) -> None:

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from vae_core.evaluate.programs.kinds import SLOPE
 from vae_core.laws.alone import rounding
+from vae_core.numerics.memory import ran_out
 
 VARIABLE, FOLDER = "VAE_BENCH_PROGRAMS", "~/.cache/vae-bench/programs"
 SUFFIX = ".program"
@@ -122,9 +123,9 @@ class Kept:
         try:
             program = self._loaded.get(name) or self._load(name, which)
             return program(inputs, plain)
-        except torch.OutOfMemoryError:
-            raise
         except Exception as error:  # a compiler's program, or a damaged file, may raise anything
+            if ran_out(error):
+                raise
             if not isinstance(error, Disagrees):
                 traceback.print_exception(error)
             self.refuse(name, error)

@@ -14,7 +14,7 @@ from torch import Tensor
 from vae_core.evaluate.programs.kept import Kept
 from vae_core.evaluate.programs.kinds import ALL, ALONE, DENSITY, MASS, RENORMALISED, SLOPE, Kind, state_of
 from vae_core.likelihoods import Likelihood
-from vae_core.numerics.custom_gradient import differentiable_once
+from vae_core.numerics.fused_functions import differentiable_once
 
 Key = TypeVar("Key")
 #: (raw [..., n, C, R], which images [n]) -> ln p(x|z) [..., n, C], nats

@@ -18,7 +18,7 @@ from bench.grid.cell import Cell
 from bench.grid.families import registry
 from bench.grid.families.architectures import spoken
 from bench.grid.read import GridError, parse_grid, shipped_grids
-from bench.grid.settings import KEYS, keys_of, network_named
+from bench.grid.settings import KEYS, keys_of, looks_at
 from bench.grid.tune import SET
 from bench.store import RunTables
 
@@ -123,13 +123,13 @@ def asked(cells: Sequence[Cell], recorded: Mapping[str, Any]) -> dict[str, Any]:
 def _unread(cell: Cell, recorded: Mapping[str, Any]) -> list[str]:
     """The keys of networks that the cell's own does not look at, nor any that it may have where that is tuned. Of a
     network of which the run recorded nothing, and whose file is not here, those that are left as they are."""
-    read = {"network", "latent"}
+    read = set[str]()
     for name in cell.tune.get("network", (cell.network,)):
-        reads = spoken(name, recorded).reads
+        one = spoken(name, recorded)
         try:
-            read |= set(network_named("grid", name).reads if reads is None else reads)
+            read |= looks_at("grid", name) if one.reads is None else one.reads
         except GridError:
-            read |= {key for key in keys_of("network") if cell.tells(key)}
+            read |= one.looks_at(key for key in keys_of("network") if cell.tells(key))
     return [key for key in keys_of("network") if key not in read]
 
 

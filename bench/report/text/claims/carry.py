@@ -9,8 +9,7 @@ from markupsafe import Markup
 
 from bench.report.numbers import NOTHING, listed, number, several
 from bench.statistics.claims.carry import FEWEST, MOST, MOST_CONTEXTS, Carried, Comparison, Differs, Verdict
-from bench.statistics.rows import grouped
-from vae_core.statistics.intervals import FEWEST_IMAGES
+from bench.statistics.rows import Withheld, grouped
 
 DIGITS = 2  # of τ
 TO = {
@@ -69,7 +68,7 @@ def interval(one: Comparison) -> str:
 def why(one: Comparison) -> str:
     """Why two contexts are not judged, or not compared; '' where they are."""
     if one.verdict is Verdict.UNJUDGED:
-        return f"fewer than {FEWEST_IMAGES} test images, or blocks of them, in one of the two"
+        return f"{Withheld.FEW_IMAGES}, in one of the two"
     if one.verdict is not Verdict.UNCOMPARED:
         return ""
     if one.shared >= FEWEST:

@@ -7,10 +7,10 @@ networks alone that look at it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from bench.grid.families.architectures import Spoken, spoken
+from bench.grid.families.architectures import spoken
 from bench.grid.settings import KEYS, keys_of
 from bench.report.text.tuning import words
 from bench.statistics.rows import Row
@@ -24,8 +24,9 @@ def network(rows: Sequence[Row], dims: int, recorded: Mapping[str, Any]) -> str:
     tuned is named where all that was tuned is.
 
     recorded: what the run recorded of its networks, by their names."""
-    known = {name: spoken(name, recorded) for row in rows for name in _names(row)}
-    readers = {key: [name for name in known if _reads(known[name], name, key, rows)] for key in keys_of("network")}
+    known = {name: spoken(name, recorded) for row in rows for name in row.networks}
+    read = {name: one.looks_at(_told(name, rows)) for name, one in known.items()}
+    readers = {key: [name for name in known if key in read[name]] for key in keys_of("network")}
     asked = {key: _values(rows, key, readers[key]) for key in keys_of("network")}
     if not any(asked[key] for key in NETWORK):
         return "a tuned network"
@@ -75,20 +76,15 @@ def either(values: Sequence[str]) -> str:
     return " or ".join(filter(None, (", ".join(values[:-1]), *values[-1:])))
 
 
-def _names(row: Row) -> list[str]:
-    """The network of a row, or those that it may have where that is tuned."""
-    return [str(name) for name in row.tuned.candidates.get("network", (row.settings["network"],))]
-
-
-def _reads(one: Spoken, name: str, key: str, rows: Iterable[Row]) -> bool:
-    """Whether a network looks at a key. Where that is not known, at what is not as it is unless it is asked for: a grid
-    leaves all else of a network's cells as it is."""
-    if key in ("network", "latent"):
-        return True
-    if one.reads is not None:
-        return key in one.reads
-    own = (row for row in rows if name in _names(row))
-    return any(key in row.tuned.candidates or not _usual(key, str(row.settings.get(key))) for row in own)
+def _told(name: str, rows: Iterable[Row]) -> Iterator[str]:
+    """The keys that are told of a network: tuned for it, or other than they are unless they are asked for."""
+    for row in rows:
+        if name in row.networks:
+            yield from (
+                key
+                for key in keys_of("network")
+                if key in row.tuned.candidates or not _usual(key, str(row.settings.get(key)))
+            )
 
 
 def _values(rows: Iterable[Row], key: str, readers: Sequence[str]) -> list[str]:
@@ -98,12 +94,13 @@ def _values(rows: Iterable[Row], key: str, readers: Sequence[str]) -> list[str]:
         for row in rows
         if key not in row.tuned.candidates
         and row.settings.get(key) is not None
-        and any(name in readers for name in _names(row))
+        and any(name in readers for name in row.networks)
     )
 
 
 def _usual(key: str, value: str) -> bool:
-    """Whether a value is what it is unless it is asked for, or one of a run that did not know the key."""
+    """Whether a value in a table is what it is unless it is asked for, which `Cell.tells` says of a cell's; or one of a
+    run that did not know the key."""
     absent = KEYS[key].absent
     usual = ",".join(map(str, absent)) if isinstance(absent, tuple) else str(absent)
     return value in (usual, f"{usual}.0", "nan", "None")
