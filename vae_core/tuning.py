@@ -20,6 +20,7 @@ from torch import Tensor
 
 from vae_core.data import Dataset
 from vae_core.evaluate import ImpossibleScore, log_likelihood, log_likelihoods
+from vae_core.evaluate.programs import Kept
 from vae_core.likelihoods import Likelihood
 from vae_core.networks import Architecture
 from vae_core.numerics import memory
@@ -99,7 +100,13 @@ class Choice:
 
 
 def tune(
-    data: Dataset, searches: Sequence[Search], device: str = "cpu", *, seed: int = 0, cut: bool = True
+    data: Dataset,
+    searches: Sequence[Search],
+    device: str = "cpu",
+    *,
+    seed: int = 0,
+    cut: bool = True,
+    programs: Kept | None = None,
 ) -> list[Choice]:
     """Trains the candidates of all searches and chooses one for each.
 
@@ -109,9 +116,10 @@ def tune(
         device: where to train.
         seed: of the validation's noise; members bring their own.
         cut: whether candidates that are beyond reach of a rival end early. Without, all are trained to their ends.
+        programs: compiled scores for the judging, used as soon as they are there.
     """
     trained = _trained(data, searches, device, cut=cut)
-    return [_chosen(search, trained[index], data, seed) for index, search in enumerate(searches)]
+    return [_chosen(search, trained[index], data, seed, programs) for index, search in enumerate(searches)]
 
 
 @dataclass
@@ -190,14 +198,17 @@ class _Judged:
         return self.each if self.refined is None else self.refined
 
 
-def _chosen(search: Search, trained: Sequence[_Trained], data: Dataset, seed: int) -> Choice:
+def _chosen(
+    search: Search, trained: Sequence[_Trained], data: Dataset, seed: int, programs: Kept | None = None
+) -> Choice:
     outcomes = [one.outcome for one in trained]
     bits = 1 / (search.images.shape[1] * math.log(2))
     able = [place for place, one in enumerate(trained) if one.model is not None]
     stayed = [place for place in able if outcomes[place].ended_by != "behind"]
     left = [place for place in able if place not in stayed]
     # where the rivals that they left behind are of no use themselves, those that left are all there is
-    judged = _judged_all(search, stayed, trained, data, seed) or _judged_all(search, left, trained, data, seed)
+    judged = _judged_all(search, stayed, trained, data, seed, programs)
+    judged = judged or _judged_all(search, left, trained, data, seed, programs)
     if not judged:
         return Choice(outcomes)
     compared = [one for one in judged if one.refined is not None]
@@ -211,7 +222,12 @@ def _chosen(search: Search, trained: Sequence[_Trained], data: Dataset, seed: in
 
 
 def _judged_all(
-    search: Search, places: Sequence[int], trained: Sequence[_Trained], data: Dataset, seed: int
+    search: Search,
+    places: Sequence[int],
+    trained: Sequence[_Trained],
+    data: Dataset,
+    seed: int,
+    programs: Kept | None,
 ) -> list[_Judged]:
     """Those of the candidates at these places that have a possible and finite bound, the best first, the two best
     refined where that is asked for or they are near; of the others, why not."""
@@ -220,7 +236,7 @@ def _judged_all(
     for place in places:
         outcome = trained[place].outcome
         try:
-            one = _judged(search, place, trained[place], data, seed)
+            one = _judged(search, place, trained[place], data, seed, programs)
         except ImpossibleScore as impossible:
             outcome.failure = str(impossible)
             continue
@@ -234,7 +250,7 @@ def _judged_all(
         for one in judged[:2]:
             outcome = trained[one.place].outcome
             try:
-                one.refined = _refined(search, one, seed)
+                one.refined = _refined(search, one, seed, programs)
             except ImpossibleScore as impossible:
                 outcome.failure = str(impossible)
                 continue
@@ -242,7 +258,7 @@ def _judged_all(
     return [one for one in judged if not trained[one.place].outcome.failure]
 
 
-def _refined(search: Search, one: _Judged, seed: int) -> Tensor:
+def _refined(search: Search, one: _Judged, seed: int, programs: Kept | None) -> Tensor:
     """Its bound by refined importance weighting, [N], nats."""
     estimate = log_likelihood(
         search.images,
@@ -252,12 +268,13 @@ def _refined(search: Search, one: _Judged, seed: int) -> Tensor:
         (REFINED_SAMPLES,),
         search.levels,
         refine="always",
+        programs=programs,
         seed=seed,
     )
     return estimate.bound[REFINED_SAMPLES]
 
 
-def _judged(search: Search, place: int, one: _Trained, data: Dataset, seed: int) -> _Judged:
+def _judged(search: Search, place: int, one: _Trained, data: Dataset, seed: int, programs: Kept | None) -> _Judged:
     """The candidate by the best of its readings, which share a pass."""
     assert one.model is not None
     member = search.candidates[place].member
@@ -268,8 +285,9 @@ def _judged(search: Search, place: int, one: _Trained, data: Dataset, seed: int)
             fit_scale(likelihood, data, one.model.encode, one.model.decode, seed=member.seed)
     weighted = BOUNDS[member.bound].weighted
     size = samples if weighted else ELBO_SAMPLES
+    encode, decode = one.model.encode, one.model.decode
     estimates = log_likelihoods(
-        search.images, one.model.encode, one.model.decode, readings, (size,), search.levels, seed=seed
+        search.images, encode, decode, readings, (size,), search.levels, programs=programs, seed=seed
     )
     each = {name: estimate.bound[size] if weighted else estimate.elbo for name, estimate in estimates.items()}
     finite = [name for name, nats in each.items() if math.isfinite(float(nats.mean()))]

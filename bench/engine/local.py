@@ -98,6 +98,10 @@ class Pool:
         else:
             self.call("bench.engine.process.device:use_threads", threads)
 
+    def beside(self, other: Pool) -> None:
+        """From now on its workers see the GPUs that those of the other see."""
+        self._gpus = other._gpus
+
     def submit(self, task: Task, *, first: bool = False) -> None:
         """Queue a task, at the front where `first`."""
         if first:

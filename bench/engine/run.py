@@ -18,6 +18,8 @@ from bench.engine.choices import Choices, checked, failed, with_remedy
 from bench.engine.interrupt import Interrupted, TimeIsUp, ending, heard, shielded
 from bench.engine.local import Ended, Limits, Pool, Task, TaskFailed
 from bench.engine.opening import Checks, Opened, RunError, opening
+from bench.engine.process.ahead import MAKE, Ahead, helpers
+from bench.engine.process.ahead import tasks as tasks_ahead
 from bench.engine.process.death import came_from_outside
 from bench.engine.process.printed import Log
 from bench.engine.progress import Reporter, Summary, asked, suspected
@@ -45,6 +47,7 @@ class Tasks(Checks):
     choose: str = "bench.engine.worker.tuning:choose"
     measure: str = "bench.speed.throughput:measure_throughput"
     refer: str = "bench.engine.worker.references:refer"
+    program: str = MAKE
 
 
 @dataclass(frozen=True)
@@ -187,7 +190,8 @@ class _Run:
             work = _Work(pool, file, device, self.opened.sign(pool, self.options.arguments, said), wanted)
             if wanted or self.references.wanted:
                 self.reporter.say(self._beginning(tunings, bundles, work))
-                self._train(work, tunings, bundles)
+                with self._ahead(work, data, here) as ahead:
+                    self._train(work, tunings, bundles, ahead)
             if pool.threads == here:
                 self._measure(work)
         if self._unmeasured(file) and pool.threads != here:
@@ -213,25 +217,38 @@ class _Run:
 
     # -- training --------------------------------------------------------------------------------------------------
 
-    def _train(self, work: _Work, tunings: Sequence[Tuning], bundles: Sequence[Bundle]) -> None:
+    def _ahead(self, work: _Work, data: dict[str, Any], here: int) -> Ahead:
+        """What the host's cores do beside it, where a GPU has the run."""
+        cells = [item.cell.settled() for name, item in self.described.items() if name in work.wanted]
+        of, count = [], 0
+        if work.device != "cpu":
+            of = tasks_ahead(cells, data, work.device, self.tasks.program)
+            count = helpers(here, work.pool.workers, len(of) + len(self.references.wanted))
+        ahead = Ahead(of, count, self.opened.first, self.options.limits, self.log).beside(work.pool)
+        if ahead.beginning:
+            self.reporter.say(ahead.beginning)
+        return ahead
+
+    def _train(self, work: _Work, tunings: Sequence[Tuning], bundles: Sequence[Bundle], ahead: Ahead) -> None:
         pieces: list[Tuning | Bundle] = [*tunings, *bundles]
         for piece in pieces:
             work.pool.submit(self._task(piece, work.device))
         for task in self.references.tasks(self.options.timeout):
-            work.pool.submit(task)
+            if not ahead.takes(task):
+                work.pool.submit(task)
         ended = {cell for cell in self.described if not self._is_wanted(cell)}
         self.untuned = {cell.search for tuning in tunings for cell in tuning.cells}
         self.reporter.start(len(self.described), len(ended))
         self.weights.sweep(set(work.file.weights().values()))
         referred = 0
-        while work.pool.busy:
+        while work.pool.busy or ahead.owing:
             try:
                 ends = work.pool.wait(HEARTBEAT_SECONDS)
             finally:
                 with shielded():  # what has ended is stored, whatever signal comes meanwhile
                     for part in work.pool.parts():
                         ended |= self._take_part(work, part)
-            for end in ends:
+            for end in [*ends, *ahead.look(self.reporter.say)]:
                 with shielded():
                     if self.references.is_one(end):
                         self.references.take(work.file, end, work.provenance)

@@ -185,12 +185,13 @@ def _cost(models: list[list[Cell]], epochs: Mapping[str, int] = NOTHING_KNOWN) -
     unknown levels are a few dozen."""
     cell = models[0][0]
     decodes = sum(
-        15 * epochs.get(model[0].search, model[0].epochs) * cell.train_samples + max(map(_evaluation, model))
+        15 * epochs.get(model[0].search, model[0].epochs) * cell.train_samples + max(map(decodes_to_score, model))
         for model in models
     )
     return decodes * (_width(cell, 32) + BESIDES)
 
 
-def _evaluation(cell: Cell) -> int:
+def decodes_to_score(cell: Cell) -> int:
+    """Of one test image, about."""
     whole = 3 * max(cell.eval_samples)
     return min(whole, NEEDED) if cell.eval_tolerance else whole

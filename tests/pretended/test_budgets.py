@@ -138,14 +138,11 @@ def test_an_importance_pass_reads_nothing(model: Model, images: int, samples: in
 @pytest.mark.parametrize("covariance", STEPS)
 @pytest.mark.parametrize("points", [None, 100])
 def test_a_refinement_copies_its_directions_once(model: Model, covariance: str, points: int | None) -> None:
-    """And waits, of a full covariance, for the eigenvalues of each look at a block, which kernels wait for."""
+    """And waits for nothing: no eigenvalues, which kernels wait for, are taken there."""
     q = encoded(model.k, model.model.encode)
     behind = conditional(model.model.decode, model.score)
     seen = spent(lambda: refine(behind, q, covariance=covariance, points=points))
-    blocks = 1 if points is None else len(model.k) // (points // 18)
-    looks = blocks * (STEPS[covariance] + 1) if covariance == "full" else 0
-    assert of(seen) == (looks, 1, 0)
-    assert all("_linalg_eigh" in line for line in seen.reads)
+    assert of(seen) == (0, 1, 0)
 
 
 def test_gaps_copy_directions_and_judges(model: Model) -> None:
@@ -212,5 +209,4 @@ def test_an_assessment_waits_as_often_for_many_images_as_for_few() -> None:
             )
         )
     few, many = found
-    assert of(many) == of(few) == (STEPS["full"] + 1 + 5, 13, 11)
-    assert sum("_linalg_eigh" in line for line in few.reads) == STEPS["full"] + 1
+    assert of(many) == of(few) == (5, 13, 11)

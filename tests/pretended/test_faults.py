@@ -142,7 +142,7 @@ FAULTS = {
         "(0, 0, 0)",
     ),
     "a mask as an index in a pass": Fault(
-        importance, "_score", "scorer(raw, these).double()", "scorer(raw, these).double()\n"
+        importance, "_score", "score.double()", "score.double()\n"
         "            scores[key][scores[key].isnan()] = 0.0", of_importance, "(0, 0, 0)",
     ),
     "a number of the device as an index": Fault(
@@ -177,11 +177,11 @@ FAULTS = {
         Trainer, "_work", "self._sum += value", "self._sum += value[list(range(len(value)))]", of_a_step, "(0, 0, 0)"
     ),
     "a numpy round trip in a pass": Fault(
-        importance, "_score", "scorer(raw, these).double()",
-        "torch.from_numpy(scorer(raw, these).cpu().numpy()).double().to(z.device)", of_importance, "(0, 0, 0)",
+        importance, "_score", "score.double()",
+        "torch.from_numpy(score.cpu().numpy()).double().to(z.device)", of_importance, "(0, 0, 0)",
     ),
     "directions copied for each block": Fault(
-        refine, "_ascend", "    for eps in looks:", "    for eps in looks.cpu().to(q.mean.device):", of_refinement,
+        refine, "_ascend", "in enumerate(looks):", "in enumerate(looks.cpu().to(q.mean.device)):", of_refinement,
         "(0, 1, 0)",
     ),
     # the host's random numbers, or in the host's order

@@ -18,6 +18,7 @@ from vae_core import laws, likelihoods, networks
 from vae_core.evaluate import calibration, latents
 from vae_core.evaluate.importance import _Groups, _score
 from vae_core.evaluate.pareto import Tail
+from vae_core.evaluate.programs import AtOnce
 from vae_core.evaluate.proposals import Gaussian
 from vae_core.evaluate.refine import defensive
 from vae_core.laws.setting import seen
@@ -130,10 +131,8 @@ def importance_pass() -> Callable[[], Any]:
     def work() -> Any:
         some = proposal.rows(slice(0, IMAGES))
         z, ratio = some.draw(eps, uniform)
-        scores = _score(
-            z, lambda z: z @ widen, {"": lambda raw, rows: lik.log_mass(k[rows].unsqueeze(1), raw, 5)},
-            slice(0, IMAGES), 1 << 10,
-        )  # fmt: skip
+        masses = AtOnce({"": lambda raw, rows: lik.log_mass(k[rows].unsqueeze(1), raw, 5)})
+        scores = _score(z, lambda z: z @ widen, masses, slice(0, IMAGES), 1 << 10)
         like = q.mean[..., 0].double()
         tail, groups = Tail(64, like), [_Groups(size, like, 64) for size in (1, 8, 64)]
         log_weights = scores[""] + ratio

@@ -334,7 +334,7 @@ def test_where_all_that_stayed_score_the_impossible_one_that_left_is_chosen(
         each = torch.full((30,), -40.0) + torch.arange(30) / 100
         return tuning._Judged(place, one.model, None, each * (math.nan if place < 2 and why == "not finite" else 1))  # type: ignore[arg-type]
 
-    def refined(searched: Search, one: Any, seed: int) -> Tensor:
+    def refined(searched: Search, one: Any, *rest: Any) -> Tensor:
         raise ImpossibleScore("the mean ln P of 40 images is 3 nats")
 
     monkeypatch.setattr(tuning, "_judged", judged)

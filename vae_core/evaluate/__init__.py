@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from vae_core.evaluate.annealing.ais import Annealed, Annealing, annealed_importance, prior
 from vae_core.evaluate.annealing.bdmc import Sandwich, sandwich, simulate
+from vae_core.evaluate.annealing.exact import Quadrature, ppca_log_likelihood, ppca_posterior, quadrature
 from vae_core.evaluate.assess import Assessment, Scoring, Trained, assess
 from vae_core.evaluate.calibration import Calibration, Latents, calibration, latents
-from vae_core.evaluate.exact import Quadrature, ppca_log_likelihood, ppca_posterior, quadrature
 from vae_core.evaluate.importance import Estimate, importance_bounds
 from vae_core.evaluate.pictures import Pictures
 from vae_core.evaluate.proposals import Gaussian, Mixture, Proposal

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -23,6 +23,7 @@ from vae_core.evaluate.conditional import Decode, Encode, Scorer, conditional, s
 from vae_core.evaluate.effort import PILOT, Effort
 from vae_core.evaluate.importance import Estimate, grid_of, importance_bounds
 from vae_core.evaluate.pictures import Pictures, pictures
+from vae_core.evaluate.programs import DENSITY, MASS, RENORMALISED, Kept, Scores
 from vae_core.evaluate.proposals import Weighed
 from vae_core.evaluate.refine import GapParts, gaps
 from vae_core.evaluate.scoring import (
@@ -38,16 +39,13 @@ from vae_core.evaluate.scoring import (
 from vae_core.laws import Checked, Watch
 from vae_core.likelihoods import Likelihood
 from vae_core.numerics.accelerators import synchronise
-from vae_core.numerics.compiled import fused
 from vae_core.numerics.memory import in_smaller_pieces
 from vae_core.numerics.random import generator_for
 from vae_core.objectives import BOUNDS, Bound, Posterior, free_bits_kl, require_kl
 from vae_core.statistics.possible import require_possible
 
 GAPPED = 24  # test images at most whose gap is split in two, at the price of a slow fit each
-#: what an image is scored by: the exact mass of its integers, which is ranked, the density of the dequantised data, the
-#: number that a folk recipe calls its log-likelihood, and, where end bins are open, the mass with renormalised ends
-MASS, DENSITY, RECIPE, RENORMALISED = "mass", "density", "recipe", "renormalised"
+RECIPE = "recipe"  # the number that a folk recipe calls its log-likelihood, beside what images are scored by
 
 
 @dataclass(frozen=True)
@@ -138,6 +136,7 @@ def assess(
     tolerance: float | None = None,
     trained: Trained | None = None,
     shape: Sequence[int] | None = None,
+    programs: Kept | None = None,
     seed: int = 0,
 ) -> list[Assessment]:
     """Assesses one trained VAE, of this suite or not, in each of some ways; they share the draws of z.
@@ -164,6 +163,8 @@ def assess(
             0.0005 bits/dim, is a fifteenth of that over images at most). None, 0, and a grid that ends by 100: every L.
         trained: what it was trained on, for `trained_on`.
         shape: of an image, (H, W) or (H, W, C), for the pictures; (D,) by default.
+        programs: compiled scores, used as soon as they are there; they give the same numbers but for rounding. None:
+            the plain path alone.
         seed: of all noise.
 
     Returns:
@@ -184,25 +185,22 @@ def assess(
     uniform = torch.rand(k.shape, generator=generator_for("cpu", "test noise", seed)).to(k.device)
     seen = {MASS: k, DENSITY: dequantise(k, levels, uniform)}
     watches = [Watch(k, encode, decode, scoring.likelihood, levels, to_come, seed) for scoring in scorings]
-    scorers = {
-        (way, kind): _scorer(kind, scoring.likelihood, seen[kind], levels, to_come)
-        for way, scoring in enumerate(scorings)
-        for kind in ((MASS, DENSITY) if scoring.likelihood.has_density else (MASS,))
-    }
-    scorers |= {(way, MASS): watch.over(scorers[way, MASS]) for way, watch in enumerate(watches)}
-    own = [{kind: scorer for (w, kind), scorer in scorers.items() if w == way} for way in range(len(scorings))]
-    for way, scoring in enumerate(scorings):
-        if closed := scoring.likelihood.renormalised():
-            own[way][RENORMALISED] = _scorer(MASS, closed, k, levels, to_come)
-            if not effort.decides:  # then the first pass is what is reported
-                scorers[way, RENORMALISED] = own[way][RENORMALISED]
+    scores = [
+        Scores(scoring.likelihood, k, seen[DENSITY], levels, programs, watch)
+        for scoring, watch in zip(scorings, watches, strict=True)
+    ]
+    own = [{kind: of.scorer(kind) for kind in of.kinds} for of in scores]
+    # a pilot tells of masses alone how many samples are needed; without one the first pass is what is reported
+    first = [{MASS: of[MASS]} if effort.decides else of for of in own]
+    scorers = {(way, kind): scorer for way, of in enumerate(first) for kind, scorer in of.items()}
     if trained is not None:
-        in_training = _key_of(trained, scorings)
-        if in_training not in scorers:
-            if trained.likelihood.recipe:
-                seen[RECIPE] = _own_view(trained.likelihood, k, levels, uniform)
-            kind = in_training[1]
-            scorers[in_training] = _scorer(kind, trained.likelihood, seen[kind], levels, to_come)
+        way, kind = in_training = _key_of(trained, scorings)
+        if kind == RECIPE:
+            scorers[in_training] = _recipe_s(trained.likelihood, _own_view(trained.likelihood, k, levels, uniform))
+        elif way < len(own):
+            scorers[in_training] = own[way][kind]
+        else:
+            scorers[in_training] = Scores(trained.likelihood, k, seen[DENSITY], levels, programs).scorer(kind)
 
     started = time.perf_counter()
     sizes, noise = effort.first
@@ -304,15 +302,9 @@ def _unchecked(scorings: Sequence[Scoring], trained: Trained | None) -> tuple[li
     return scorings, trained
 
 
-def _scorer(kind: str, likelihood: Likelihood, seen: Tensor, levels: int, samples: int) -> Scorer:
-    """ln p(x|z) of one kind for images as that kind sees them, [N, D]; `samples` z an image are to come."""
-    score: dict[str, Callable[..., Tensor]] = {
-        MASS: likelihood.log_mass,
-        DENSITY: likelihood.log_density,
-        RECIPE: lambda x, raw, levels: likelihood.log_prob(x, raw),
-    }
-    fast = fused(score[kind], seen.device, samples * len(seen) * likelihood.outputs(seen.shape[1]))
-    return lambda raw, rows: fast(seen[rows].unsqueeze(1), raw, levels)
+def _recipe_s(likelihood: Likelihood, seen: Tensor) -> Scorer:
+    """The number that a recipe calls its log-likelihood, of images as it sees them, [N, D]."""
+    return lambda raw, rows: likelihood.log_prob(seen[rows].unsqueeze(1), raw)
 
 
 def _own_view(likelihood: Likelihood, k: Tensor, levels: int, uniform: Tensor) -> Tensor:
@@ -355,6 +347,6 @@ def _gap_parts(
     """Over some of the images; score: whose largest bound stands for ln P(k) of every image."""
     some = spaced(len(k), GAPPED, k.device)
     encoder = encoded(k[some], encode)
-    behind = conditional(decode, _scorer(MASS, likelihood, k[some], levels, samples=1))
+    behind = conditional(decode, Scores(likelihood, k[some], None, levels).scorer(MASS))
     elbo = gaps(behind, encoder, seed=seed, points=points_at_once(decode, encoder))
     return elbo.parts(score.bound[score.samples][some])

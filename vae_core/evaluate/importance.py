@@ -19,6 +19,7 @@ from torch import Tensor
 
 from vae_core.evaluate.conditional import Decode, Encode, Scorer, blocks
 from vae_core.evaluate.pareto import TAIL_AT_LEAST, Tail, khat_threshold, tail_length
+from vae_core.evaluate.programs.scorers import AtOnce
 from vae_core.evaluate.proposals import Encoded, Proposal
 from vae_core.numerics.accelerators import accelerated
 from vae_core.numerics.memory import pieces
@@ -160,7 +161,7 @@ class Tiling:
     def suited_to(device: torch.device) -> Tiling:
         """Pieces that stay in a core's cache on a CPU, and that fill a GPU and stay nearly in its cache of 50 MB."""
         if accelerated(device):
-            return Tiling(images=500, samples=128, floats=1 << 24)
+            return Tiling(images=2000, samples=128, floats=1 << 24)
         return Tiling(images=32, samples=512, floats=1 << 18)
 
 
@@ -196,7 +197,7 @@ def importance_bounds(
     """
     grid = grid_of(samples)
     tiling = tiling or Tiling.suited_to(x.device)
-    parts: dict[Key, list[Estimate]] = {key: [] for key in scorers}
+    together, parts = AtOnce(scorers), {key: list[Estimate]() for key in scorers}
     with torch.no_grad():
         for block, rows in enumerate(blocks(len(x), tiling.images)):
             posterior = Posterior(*encode(x[rows]))
@@ -208,7 +209,7 @@ def importance_bounds(
             for tile, span in enumerate(blocks(grid[-1], tiling.samples)):
                 eps, uniform = _noise(posterior.mean, tiling, (noise, seed), (block, tile), span, drawn_from.mixture)
                 z, ratio = drawn_from.draw(eps, uniform)
-                scores = _score(z, decode, scorers, rows, tiling.floats)
+                scores = _score(z, decode, together, rows, tiling.floats)
                 for key, score in scores.items():
                     reconstruction[key] += score.sum(-1)
                     log_weights = score + ratio.double()
@@ -265,11 +266,11 @@ def _noise(
     return tuple(torch.stack([drawn[model_seed][kind] for model_seed in seed]) for kind in (0, 1))  # type: ignore[return-value]
 
 
-def _score(z: Tensor, decode: Decode, scorers: Mapping[Key, Scorer], rows: slice, floats: int) -> dict[Key, Tensor]:
+def _score(z: Tensor, decode: Decode, scorers: AtOnce[Key], rows: slice, floats: int) -> dict[Key, Tensor]:
     """ln p(x|z) of one tile z [..., n, C, Z] -> [..., n, C] float64 by each scorer, about `floats` raw outputs at
     once."""
     images, samples = z.shape[-3:-1]
-    scores = {key: torch.empty(z.shape[:-1], dtype=torch.float64, device=z.device) for key in scorers}
+    scores = {key: torch.empty(z.shape[:-1], dtype=torch.float64, device=z.device) for key in scorers.keys}
     width = decode(z[..., :1, :1, :]).shape[-1] * math.prod(z.shape[:-3])
     floats = pieces(floats)
     image_step = max(1, min(images, floats // width))
@@ -277,9 +278,8 @@ def _score(z: Tensor, decode: Decode, scorers: Mapping[Key, Scorer], rows: slice
     for some in blocks(images, image_step):
         these = slice(rows.start + some.start, rows.start + some.stop)
         for span in blocks(samples, sample_step):
-            raw = decode(z[..., some, span, :])
-            for key, scorer in scorers.items():
-                scores[key][..., some, span] = scorer(raw, these).double()
+            for key, score in scorers(decode(z[..., some, span, :]), these).items():
+                scores[key][..., some, span] = score.double()
     return scores
 
 

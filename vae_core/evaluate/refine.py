@@ -9,12 +9,13 @@ Archambeau 2009, eqs. 15–16): with f(z) = ln p(x|z) and expectations over q = 
 
 A natural gradient has no unit: a posterior a hundred times narrower than the prior needs no other step size. E ∇²f
 comes from first derivatives alone, E[P (z−μ) ∇f(z)ᵀ] (Stein's identity), over antithetic pairs in orthogonal
-directions, where it is exact for a quadratic f.
+directions, where it is exact for a quadratic f. It is one file: one ascent, and what it takes.
 Axes: models M (leading, where there is more than one), images N, samples C, latent Z.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import NamedTuple
 
@@ -33,6 +34,11 @@ from vae_core.objectives import Posterior
 STEPS = {"full": 15, "diagonal": 30}
 RATE, FASTEST = 0.5, 0.8  #: ρ at the start, and at most
 TOLERANCE = 0.1  #: nats that a step may lose beyond the noise of its estimate
+#: of ‖A‖: what eigenvalues of curvature may be off by where none are computed; the gradients that curvature is made
+#: of are float32
+SMALL = 1e-12
+#: α beyond it throws large eigenvalues so near 0 that they come back with other digits (Chen & Chow)
+STABLE = 1.69770248526
 JUDGES = 64  #: antithetic pairs of draws that an ELBO is judged by
 #: shares of the fitted q in the defensive mixture by the factor on its deviations (a q of highest ELBO has lighter
 #: tails than the posterior); the encoder's q and the prior have the rest
@@ -156,11 +162,13 @@ def _start(encoder: Posterior, rows: slice) -> Gaussian:
 
 
 class _Point(NamedTuple):
-    """A Gaussian as the ascent holds it: mean [..., N, Z], precision P and T with T Tᵀ = P⁻¹, [..., N, Z, Z]."""
+    """A Gaussian as the ascent holds it: mean [..., N, Z], precision P = Uᵀ U, U and T = U⁻¹, so that T Tᵀ = P⁻¹, both
+    lower triangular, [..., N, Z, Z]."""
 
     mean: Tensor
     precision: Tensor
-    scale_tril: Tensor
+    root: Tensor  #: U
+    scale_tril: Tensor  #: T
 
 
 def _ascend(
@@ -173,25 +181,29 @@ def _ascend(
     that lowers it by more than its noise is taken back, ρ halved and the reach quartered.
     """
     latent = q.mean.shape[-1]
-    variance = q.scale_tril.diagonal(dim1=-2, dim2=-1).square()  # q is the encoder's, a diagonal one
-    point = kept = _Point(q.mean, torch.diag_embed(1 / variance), q.scale_tril)
+    deviations = q.scale_tril.diagonal(dim1=-2, dim2=-1)  # q is the encoder's, a diagonal one
+    precision, root = torch.diag_embed(1 / deviations.square()), torch.diag_embed(1 / deviations)
+    point = kept = _Point(q.mean, precision, root, q.scale_tril)
     best = torch.full_like(q.mean[..., 0], -math.inf)
     rate, reach = torch.full_like(best, RATE), torch.full_like(best, math.sqrt(latent))
     slope, target = torch.zeros_like(point.mean), point.precision
-    for eps in looks:
-        look = _look(conditional, rows, point, eps, dtype, full=full)
+    for step, eps in enumerate(looks):
+        last = step + 1 == len(looks)  # after which nobody moves: its values alone decide
+        look = _look(conditional, rows, point, eps, dtype, full=full, values_alone=last)
         good = look.elbo > best - 2 * look.noise - TOLERANCE  # False for NaN too
         kept = _Point(*(_choose(good, new, old) for new, old in zip(point, kept, strict=True)))
+        if last:
+            break
         best, slope, target = (
             _choose(good, n, o) for n, o in ((look.elbo, best), (look.slope, slope), (look.target, target))
         )
         rate = torch.where(good, (1.15 * rate).clamp(max=FASTEST), 0.5 * rate)
         reach = reach * torch.where(good, 2.0, 0.25)
         precision = torch.lerp(kept.precision, target, rate[..., None, None])
-        scale_tril = _root_of_inverse(precision)
-        move = rate[..., None] * (scale_tril @ (scale_tril.mT @ slope.unsqueeze(-1))).squeeze(-1)
-        length = (scale_tril.mT @ precision @ move.unsqueeze(-1)).squeeze(-1).norm(dim=-1, keepdim=True)
-        point = _Point(kept.mean + move * (reach[..., None] / length).clamp(max=1), precision, scale_tril)
+        root, scale_tril = _roots(precision)
+        white = rate[..., None] * (scale_tril.mT @ slope.unsqueeze(-1)).squeeze(-1)
+        white = white * (reach[..., None] / white.norm(dim=-1, keepdim=True)).clamp(max=1)  # the move, in deviations
+        point = _Point(kept.mean + (scale_tril @ white.unsqueeze(-1)).squeeze(-1), precision, root, scale_tril)
     return Gaussian(kept.mean, kept.scale_tril)
 
 
@@ -205,28 +217,43 @@ class _Look(NamedTuple):
 
 
 def _look(
-    conditional: Conditional, rows: slice, point: _Point, eps: Tensor, dtype: torch.dtype, *, full: bool
+    conditional: Conditional,
+    rows: slice,
+    point: _Point,
+    eps: Tensor,
+    dtype: torch.dtype,
+    *,
+    full: bool,
+    values_alone: bool,
 ) -> _Look:
-    """Values and slopes of f at μ ± T ε for the directions eps [S, Z]."""
+    """Values and slopes of f at μ ± T ε for the directions eps [S, Z]; or its values, and no slope and target."""
     offset = eps @ point.scale_tril.mT
     centre = point.mean.unsqueeze(-2)
-    z = torch.cat([centre + offset, centre - offset], -2).to(dtype).requires_grad_()
+    z = torch.cat([centre + offset, centre - offset], -2).to(dtype)
+    slope = target = torch.empty(0)
+    if values_alone:
+        with torch.enable_grad():  # as at every look: who watches scores knows by it that this is a fit, and none
+            value = conditional(z, rows).detach()
+    else:
+        value, gradient = _with_gradient(conditional, z, rows)
+        ahead, behind = gradient.double().chunk(2, -2)
+        hessian = (point.root.mT @ eps.mT) @ (0.5 * (ahead - behind)) / len(eps)  # T⁻ᵀ ε
+        slope, target = gradient.double().mean(-2) - point.mean, _curvature(hessian, full=full)
+    ratio = Gaussian(point.mean, point.scale_tril).log_ratio(z, torch.cat([eps, -eps]))
+    pairs = torch.stack((value.double() + ratio).chunk(2, -1)).mean(0)
+    return _Look(pairs.mean(-1), pairs.std(-1, correction=0) / math.sqrt(len(eps)), slope, target)
+
+
+def _with_gradient(conditional: Conditional, z: Tensor, rows: slice) -> tuple[Tensor, Tensor]:
+    """f at z, and its gradient there."""
     with torch.enable_grad():
+        z.requires_grad_()
         value = conditional(z, rows)
         gradient = torch.autograd.grad(value.sum(), z, allow_unused=True)[0] if value.requires_grad else None
-        if gradient is None:
-            raise ValueError("ln p(x|z) has no gradient in z: let decode work without torch.no_grad() and detach()")
-    ahead, behind = gradient.double().chunk(2, -2)
-    white = torch.linalg.solve_triangular(point.scale_tril.mT, eps.mT.expand(*point.mean.shape, -1), upper=True)
-    hessian = white @ (0.5 * (ahead - behind)) / len(eps)
-    ratio = Gaussian(point.mean, point.scale_tril).log_ratio(z.detach(), torch.cat([eps, -eps]))
-    pairs = torch.stack((value.detach().double() + ratio).chunk(2, -1)).mean(0)
-    return _Look(
-        elbo=pairs.mean(-1),
-        noise=pairs.std(-1, correction=0) / math.sqrt(len(eps)),
-        slope=gradient.double().mean(-2) - point.mean,
-        target=_curvature(hessian, full=full),
-    )
+    if gradient is None:
+        raise ValueError("ln p(x|z) has no gradient in z: let decode work without torch.no_grad() and detach()")
+    z.requires_grad_(False)
+    return value.detach(), gradient
 
 
 def _curvature(hessian: Tensor, *, full: bool) -> Tensor:
@@ -234,8 +261,39 @@ def _curvature(hessian: Tensor, *, full: bool) -> Tensor:
     eye = torch.eye(hessian.shape[-1], dtype=hessian.dtype, device=hessian.device)
     if not full:
         return eye * (1 + (-hessian.diagonal(dim1=-2, dim2=-1)).nan_to_num().clamp(min=0)).unsqueeze(-1)
-    values, vectors = torch.linalg.eigh(-0.5 * (hessian + hessian.mT).nan_to_num())
-    return eye + (vectors * values.clamp(min=0).unsqueeze(-2)) @ vectors.mT
+    return eye + positive_part(-0.5 * (hessian + hessian.mT).nan_to_num())
+
+
+def positive_part(matrix: Tensor) -> Tensor:
+    """Of symmetric matrices [..., Z, Z], float64: their eigenvalues above 0 with their vectors.
+
+    By the eigenvalues on a CPU. A GPU does those of small matrices one rotation after the other, and matrix products
+    well: there by (A + |A|)/2 with |A| = A sign(A), and sign(A) from A/‖A‖ by Newton–Schulz iterations
+    x ← αx (3 − α²x²)/2 whose α is best for eigenvalues of [ℓ, 1] (Chen & Chow 2014, A stable scaling of Newton–Schulz
+    for improving the sign function computation of a Hermitian matrix), from ℓ = SMALL until ℓ is 1. So an eigenvalue is
+    off by no more than about SMALL ‖A‖, and the number of steps is the same for all.
+    """
+    if not accelerated(matrix.device):
+        values, vectors = torch.linalg.eigh(matrix)
+        return (vectors * values.clamp(min=0).unsqueeze(-2)) @ vectors.mT
+    whole = matrix.flatten(0, -3)
+    tiny = torch.finfo(whole.dtype).tiny
+    scaled = whole / whole.abs().amax((-2, -1), keepdim=True).clamp(min=tiny)
+    sign = scaled / scaled.square().sum((-2, -1), keepdim=True).sqrt().clamp(min=tiny)
+    for alpha in scalings():
+        sign = torch.baddbmm(sign, sign @ sign, sign, beta=1.5 * alpha, alpha=-0.5 * alpha**3)
+    size = torch.baddbmm(whole, whole, sign, beta=0.5, alpha=0.5)
+    return (0.5 * (size + size.mT)).reshape(matrix.shape)
+
+
+@functools.cache
+def scalings() -> tuple[float, ...]:
+    """The α of `positive_part`, one a step."""
+    least, found = SMALL, list[float]()
+    while least < 1 - 1e-8:  # two steps more would not be seen, for they square what is left
+        found.append(min(STABLE, math.sqrt(3 / (1 + least + least * least))))
+        least = 0.5 * found[-1] * least * (3 - (found[-1] * least) ** 2)
+    return (*found, 1.0)
 
 
 def _directions(latent: int, seed: int, step: int) -> Tensor:
@@ -250,12 +308,12 @@ def _bases(latent: int) -> int:
     return math.ceil(8 / latent) if latent > 1 else 1
 
 
-def _root_of_inverse(precision: Tensor) -> Tensor:
-    """T, lower triangular, with T Tᵀ = P⁻¹: P = Uᵀ U with U lower triangular (the Cholesky factor of P with its axes
-    reversed, reversed back), and T = U⁻¹. Raises nothing, so that an image that is not finite spoils no other."""
-    reverse = torch.linalg.cholesky_ex(precision.flip(-2, -1)).L.flip(-2, -1).mT
+def _roots(precision: Tensor) -> tuple[Tensor, Tensor]:
+    """U and T, lower triangular, with T Tᵀ = P⁻¹: P = Uᵀ U (U is the Cholesky factor of P with its axes reversed,
+    reversed back), and T = U⁻¹. Raises nothing, so that an image that is not finite spoils no other."""
+    root = torch.linalg.cholesky_ex(precision.flip(-2, -1)).L.flip(-2, -1).mT
     eye = torch.eye(precision.shape[-1], dtype=precision.dtype, device=precision.device)
-    return torch.linalg.solve_triangular(reverse, eye.expand_as(precision), upper=False)
+    return root, torch.linalg.solve_triangular(root, eye.expand_as(precision), upper=False)
 
 
 def _choose(condition: Tensor, yes: Tensor, no: Tensor) -> Tensor:

@@ -1,5 +1,5 @@
 """The log-likelihood of a data set under any VAE: importance sampling from the encoder's q, and where that cannot be
-trusted, from proposals fitted to the images."""
+trusted, from proposals fitted to the images. It is one file: how a data set is scored, from its checks on."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from vae_core.data import dequantise
 from vae_core.evaluate.conditional import Decode, Encode, Scorer, blocks, conditional
 from vae_core.evaluate.effort import BAD_SHARE, PILOT, PILOT_NOISE, Effort
 from vae_core.evaluate.importance import Estimate, Key, Tiling, grid_of, importance_bounds
+from vae_core.evaluate.programs import MASS, Kept, Scores
 from vae_core.evaluate.proposals import Mixture
 from vae_core.evaluate.refine import defensive, refine
 from vae_core.likelihoods import Likelihood
@@ -130,6 +132,7 @@ def log_likelihood(
     *,
     refine: str = "never",
     tolerance: float | None = None,
+    programs: Kept | None = None,
     seed: int = 0,
     tiling: Tiling | None = None,
 ) -> Estimate:
@@ -160,6 +163,7 @@ def log_likelihood(
         tolerance: bits/dim that the mean bound may lie below what more samples would give, and that its Monte-Carlo
             error may be; a pilot then decides (see `effort`) at which of `samples`, from 100 on, the bound ends:
             `estimate.samples`. None or 0: at the largest.
+        programs: compiled scores of integers, used as soon as they are there; None: the plain path alone.
         seed: of the Monte-Carlo noise.
         tiling: how the pass is cut; suited to the device by default.
 
@@ -177,10 +181,11 @@ def log_likelihood(
     require_posterior(encode, x)
     likelihood = _checked_once(x, encode, decode, likelihood, levels)
 
+    mass = None if levels is None else _mass(likelihood, x, levels, programs)
+
     def score(raw: Tensor, rows: slice) -> Tensor:
         _require_width(raw, likelihood, x.shape[1])
-        seen = x[rows].unsqueeze(1)
-        return likelihood.log_prob(seen, raw) if levels is None else likelihood.log_mass(seen, raw, levels)
+        return likelihood.log_prob(x[rows].unsqueeze(1), raw) if mass is None else mass(raw, rows)
 
     scorers = {"": score}
     sizes, noise = effort.first
@@ -206,6 +211,7 @@ def log_likelihoods(
     samples: Sequence[int],
     levels: int,
     *,
+    programs: Kept | None = None,
     seed: int = 0,
 ) -> dict[Key, Estimate]:
     """`log_likelihood` of integers k [N, D] by each of several likelihoods of one decoder, from the encoder's q: they
@@ -216,16 +222,19 @@ def log_likelihoods(
     require_images(k, levels)
     require_posterior(encode, k)
 
-    def scorer(likelihood: Likelihood) -> Scorer:
-        likelihood = _checked_once(k, encode, decode, likelihood, levels)
-        return lambda raw, rows: likelihood.log_mass(k[rows].unsqueeze(1), raw, levels)
-
-    scorers = {key: scorer(likelihood) for key, likelihood in likelihoods.items()}
+    checked = {key: _checked_once(k, encode, decode, likelihood, levels) for key, likelihood in likelihoods.items()}
+    scorers = {key: _mass(likelihood, k, levels, programs) for key, likelihood in checked.items()}
     estimates = importance_bounds(k, encode, decode, scorers, samples, seed=seed)
     for estimate in estimates.values():
         most = estimate.samples
         require_possible(estimate.bound[most].cpu(), estimate.standard_error[most].cpu(), most, k.shape[1], levels)
     return estimates
+
+
+def _mass(likelihood: Likelihood, k: Tensor, levels: int, programs: Kept | None) -> Scorer:
+    """ln P(k|z); a program that gives the density besides gives it of the middle of each bin, and nobody looks."""
+    unit = None if programs is None else dequantise(k, levels, torch.full(k.shape, 0.5, device=k.device))
+    return Scores(likelihood, k, unit, levels, programs).scorer(MASS)
 
 
 def _checked_once(x: Tensor, encode: Encode, decode: Decode, likelihood: Likelihood, levels: int | None) -> Likelihood:

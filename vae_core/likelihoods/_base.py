@@ -93,6 +93,11 @@ class Part(ABC):
         """All tensors that training changes, each [] or [M], by name."""
         return {**vars(self).get("_parameters", {}), **vars(self).get("_buffers", {})}
 
+    def numbers(self, like: Tensor) -> dict[str, Tensor]:
+        """Numbers of its options that it keeps as tensors, by the attributes that hold them, in the type and on the
+        device of `like`: a program is made for any of their values."""
+        return {}
+
     def put(self, tensors: Mapping[str, Tensor]) -> None:
         """Sets tensors by name, whatever their shape, type and device."""
         self._moved = True
@@ -402,6 +407,14 @@ class Likelihood(_Module, metaclass=_Making):
     def log_density(self, y: Tensor, raw: Tensor, levels: int) -> Tensor:
         """ln density of dequantised data y = (k+u)/K [..., D] under what is scored, raw [..., R] -> [...], nats."""
         raise NotImplementedError(f"{self.name} has no density: it is a distribution of the levels themselves")
+
+    def computes(self) -> dict[str, Any]:
+        """What decides which functions of its tensors, of numbers and of raw outputs its scores are: equal for two of
+        which one program does. Its name, and its options but for a σ that is a number."""
+        (options,) = self.made_of
+        sigma = options.get("sigma")
+        number = isinstance(sigma, int | float) and not isinstance(sigma, bool)
+        return {"family": self.name, **options} | ({"sigma": "a number"} if number else {})
 
     def scored(self, scoring: str) -> Self:
         """The same decoder scored as `scoring`, one of `scorings`. Raises ValueError for any other name."""

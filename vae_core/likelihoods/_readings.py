@@ -22,7 +22,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
 
@@ -351,6 +351,16 @@ class MeanRecipe(Recipe):
 
     def level_of(self, value: Tensor, levels: int) -> Tensor:
         return self.reading.level_of(value, levels)
+
+    def computes(self) -> dict[str, Any]:
+        """A fitted σ is a tensor, however it was fitted; of the recipe its mean alone matters, unless σ is implied."""
+        if not self.needs_fit and isinstance(self.reading, AboutMean):
+            return super().computes()
+        distribution = getattr(self.reading, "distribution", None)
+        shape = type(self.reading if distribution is None else distribution).__qualname__
+        mean = [f"{of.__module__}.{of.__qualname__}" for of in (type(self).mean, type(self).logits)]
+        (options,) = self.made_of
+        return {name: value for name, value in options.items() if name != "score"} | {"mean": mean, "read as": shape}
 
     def set_sigma(self, sigma: float | Tensor) -> None:
         if not self.needs_fit:

@@ -173,6 +173,9 @@ class Fixed(Scale):
                 self._log = kept
         return kept
 
+    def numbers(self, like: Tensor) -> dict[str, Tensor]:
+        return {"_log": self._log_for(like)}
+
     def stack(self, parts: Sequence[Any]) -> Fixed:
         stacked = Fixed(1.0)
         stacked.sigmas, stacked.stacked = tuple(part.sigmas[0] for part in parts), True

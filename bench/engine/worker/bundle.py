@@ -19,6 +19,7 @@ from bench.engine.worker.from_cell import (
     schedule_of,
     scored_images,
 )
+from bench.engine.worker.programs import programs_on
 from bench.engine.worker.rows import of_check, of_choice, of_fit, of_reading, of_training, row_of
 from bench.grid.cell import Cell
 from bench.grid.plan import Bundle
@@ -179,6 +180,7 @@ def _assessed(cells: Sequence[Cell], model: TrainedModel, data: Dataset) -> Iter
                 first.free_bits,
             ),
             shape=data.shape,
+            programs=programs_on(k.device.type),
             seed=first.seed,
         )
         yield from zip(together, assessments, strict=True)

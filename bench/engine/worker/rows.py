@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from bench.engine.worker.from_cell import compared_images
+from bench.engine.worker.programs import programs_on
 from bench.grid.cell import Cell
 from bench.store import CellResult, Value
 from vae_core.data import Dataset
@@ -97,9 +98,8 @@ def of_fit(cell: Cell, model: TrainedModel, assessed: Assessment, data: Dataset)
     bits: dict[str, float] = {}
     for split in ("train", "valid"):
         k, levels = compared_images(cell, data, split, len(assessed.log_likelihood))
-        estimate = log_likelihood(
-            k, model.encode, model.decode, assessed.likelihood, (FIT_SAMPLES,), levels, seed=cell.seed
-        )
+        named: dict[str, Any] = {"programs": programs_on(k.device.type), "seed": cell.seed}
+        estimate = log_likelihood(k, model.encode, model.decode, assessed.likelihood, (FIT_SAMPLES,), levels, **named)
         bits[split] = -float(estimate.elbo.mean()) * assessed.bits_of_a_nat
     of_test = -float(assessed.encoder.elbo.mean()) * assessed.bits_of_a_nat
     return {
@@ -126,6 +126,7 @@ def of_reading(cell: Cell, model: TrainedModel, assessed: Assessment, data: Data
         (READING_SAMPLES,),
         levels,
         refine=cell.refine,
+        programs=programs_on(k.device.type),
         seed=cell.seed,
     )
     return {"reading_bits_per_dim": -float(estimate.bound[READING_SAMPLES].mean()) * assessed.bits_of_a_nat}

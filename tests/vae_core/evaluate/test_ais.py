@@ -16,9 +16,9 @@ from vae_core import likelihoods
 from vae_core.evaluate.annealing import ais, bdmc, hmc
 from vae_core.evaluate.annealing.ais import Annealed, Annealing, annealed_importance, prior, tuned_step_sizes
 from vae_core.evaluate.annealing.bdmc import sandwich, simulate
+from vae_core.evaluate.annealing.exact import ppca_log_likelihood, ppca_posterior, quadrature
 from vae_core.evaluate.annealing.hmc import Point
 from vae_core.evaluate.conditional import Conditional
-from vae_core.evaluate.exact import ppca_log_likelihood, ppca_posterior, quadrature
 from vae_core.likelihoods import stack
 from vae_core.objectives import Posterior
 

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from vae_core import likelihoods
 from vae_core.evaluate import Assessment, Estimate, Scoring, Trained, assess, importance_bounds, log_likelihood
+from vae_core.evaluate.annealing.exact import ppca_log_likelihood, ppca_posterior
 from vae_core.evaluate.effort import PILOT, TAIL, Effort, enough
-from vae_core.evaluate.exact import ppca_log_likelihood, ppca_posterior
 from vae_core.evaluate.importance import grid_of
 from vae_core.evaluate.pareto import khat_threshold
 from vae_core.numerics import random

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from vae_core import likelihoods
 from vae_core.evaluate import Estimate, log_likelihood
-from vae_core.evaluate.exact import ppca_log_likelihood
+from vae_core.evaluate.annealing.exact import ppca_log_likelihood
 from vae_core.evaluate.importance import Tiling
 
 DIMS, LATENT, SIGMA = 6, 2, 0.5

@@ -12,8 +12,8 @@ from torch import Tensor
 from tests.vae_core.likelihoods import oracles
 from tests.vae_core.likelihoods.cases import Case, cases, suitable_levels
 from vae_core import likelihoods
+from vae_core.evaluate.annealing.exact import ppca_log_likelihood, ppca_posterior, quadrature
 from vae_core.evaluate.conditional import Decode
-from vae_core.evaluate.exact import ppca_log_likelihood, ppca_posterior, quadrature
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -17,7 +17,7 @@ from tests.vae_core.likelihoods.cases import Case, cases, suitable_levels
 from tests.vae_core.likelihoods.oracles import ppca_log_likelihood, quadrature_log_likelihood
 from vae_core import likelihoods
 from vae_core.evaluate import importance_bounds, log_likelihood
-from vae_core.evaluate.exact import ppca_posterior
+from vae_core.evaluate.annealing.exact import ppca_posterior
 from vae_core.evaluate.importance import Tiling, _Groups
 
 DIMS, LATENT, SIGMA = 6, 2, 0.5

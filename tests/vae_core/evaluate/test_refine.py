@@ -12,8 +12,8 @@ from torch import Tensor
 from tests.vae_core.likelihoods.cases import Case, cases, suitable_levels
 from vae_core import likelihoods
 from vae_core.evaluate import defensive, gaps, importance_bounds, log_likelihood, refine, refined_bounds
+from vae_core.evaluate.annealing.exact import ppca_log_likelihood, ppca_posterior, quadrature
 from vae_core.evaluate.conditional import conditional
-from vae_core.evaluate.exact import ppca_log_likelihood, ppca_posterior, quadrature
 from vae_core.evaluate.proposals import Encoded, Gaussian, Mixture, Part
 from vae_core.evaluate.refine import elbo
 from vae_core.objectives import Posterior

@@ -1,4 +1,4 @@
-"""Exact log-likelihoods by other means than vae_core/evaluate/exact.py: scipy, and a plain lattice."""
+"""Exact log-likelihoods by other means than vae_core/evaluate/annealing/exact.py: scipy, and a plain lattice."""
 
 from __future__ import annotations
 

@@ -1,0 +1,96 @@
+"""What a program is of: as many as there are kinds, whatever the cells; and its graph is the plain path, anywhere."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from tests.vae_core.evaluate.programs.made import kind_of, scored
+from vae_core import likelihoods
+from vae_core.evaluate.programs.kept import require_alike
+from vae_core.evaluate.programs.kinds import SLOPE, state_of
+from vae_core.evaluate.programs.making import example_inputs, flat_function, traced
+
+
+def ways() -> Iterator[tuple[str, str, object]]:
+    """Of each family every reading and every mode of σ."""
+    for family in likelihoods.names():
+        cls = likelihoods.get(family)
+        if cls.takes_sigma:
+            yield from ((family, "itself", sigma) for sigma in (0.1, *cls.sigma_modes))
+        else:
+            yield from ((family, scoring, None) for scoring in cls.scorings)
+
+
+def quick() -> list[object]:
+    """One way of each family; the others are slow together."""
+    firsts = {next(group) for _, group in itertools.groupby(ways(), key=lambda way: way[0])}
+    return [pytest.param(*way, marks=() if way in firsts else pytest.mark.slow) for way in ways()]
+
+
+@pytest.mark.parametrize(("family", "scoring", "sigma"), quick())
+def test_the_graph_is_the_plain_path_for_any_images_samples_and_scales(
+    family: str, scoring: str, sigma: object
+) -> None:
+    levels = 2 if likelihoods.get(family).view == "binary" else 17
+    kind = kind_of(scored(family, scoring, sigma, levels), levels)
+    other = kind_of(scored(family, scoring, 0.3 if isinstance(sigma, float) else sigma, levels), levels)
+    for tensor in state_of(other.likelihood, torch.empty(0)).values():
+        tensor.mul_(1.1)  # it shares memory with what the likelihood holds
+    for which in kind.programs:
+        inputs = example_inputs(kind, which)
+        graph, plain = traced(kind, which, inputs), flat_function(other, which, inputs)
+        state = list(state_of(other.likelihood, inputs[-1]).values())
+        for images, samples in ((2, 4), (1, 1), (5, 3)):
+            *data, raw = (tensor[:images] for tensor in inputs[len(state) :])
+            raw = raw[:, :1].repeat(1, samples, 1) + 0.01 * torch.randn(images, samples, 1)
+            with torch.no_grad():
+                found, expected = graph(*state, *data, raw), plain(*state, *data, raw)
+            assert found[0].shape == (images, samples)
+            require_alike(found, expected, slope=which == SLOPE)
+
+
+def test_a_number_sigma_is_an_input_and_its_mode_a_kind() -> None:
+    def name(sigma: object, family: str = "gaussian", levels: int = 17, dims: int = 12) -> str:
+        return kind_of(scored(family, sigma=sigma, levels=levels), levels, dims).name("all")
+
+    assert name(0.02) == name(0.1)
+    others = [name("shared"), name("pixel"), name(0.1, "laplace"), name(0.1, levels=16), name(0.1, dims=13)]
+    assert len({name(0.1), *others}) == 6
+
+
+def test_closed_ends_and_what_images_are_held_as_are_kinds_of_their_own() -> None:
+    gaussian = scored("gaussian", sigma=0.1)
+    closed = gaussian.renormalised()
+    assert closed is not None
+    assert kind_of(gaussian).name("mass") != kind_of(closed).name("mass")
+    assert kind_of(gaussian).name("mass") != kind_of(gaussian, integers=torch.int64).name("mass")
+
+
+def test_readings_that_compute_one_thing_share_a_program() -> None:
+    """However σ was fitted, and whatever the recipe's loss was; an implied σ is the recipe's own."""
+
+    def name(family: str, scoring: str) -> str:
+        return kind_of(scored(family, scoring)).name("all")
+
+    assert name("mse_sum", "gaussian_fitted") == name("mse_mean", "gaussian_binned")
+    assert name("bce_sum", "continuous_bernoulli") == name("bce_mean", "continuous_bernoulli")
+    apart = [
+        name("mse_sum", "gaussian_fitted"),
+        name("bce_sum", "gaussian_fitted"),
+        name("mse_sum", "laplace_fitted"),
+        name("mse_sum", "gaussian_implied"),
+        name("mse_mean", "gaussian_implied"),
+        name("mse_sum", "binomial"),
+        name("mse_sum", "continuous_bernoulli"),
+    ]
+    assert len(set(apart)) == len(apart)
+
+
+def test_who_looks_at_numbers_to_be_exact_has_no_program() -> None:
+    coupled = likelihoods.make("gaussian", sigma=0.1, channels="coupled")
+    assert not kind_of(coupled.unchecked()).lawful
+    assert kind_of(scored("gaussian", sigma=0.1)).lawful

@@ -1,0 +1,166 @@
+"""Programs in files: where they are kept from one run to the next, and how one is found.
+
+A file is of one kind of likelihood, one device, one version of torch and of this suite, all of which its name is made
+of; so nothing is ever out of date, and what is not asked for any more may be removed. A program that is found is held
+against the plain path once in every process, on the numbers that it first scores; what does not agree, or cannot be
+read or carried out, is said in a warning, and the plain path is taken from then on."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vae_core.evaluate.programs.kinds import SLOPE
+from vae_core.laws.alone import rounding
+from vae_core.numerics.memory import ran_out
+
+VARIABLE, FOLDER = "VAE_BENCH_PROGRAMS", "~/.cache/vae-bench/programs"
+SUFFIX = ".program"
+MOST_FILES = 1000  # of some hundred kilobytes; beyond them the longest unused go
+LOOK_SECONDS = 1.0  # between two looks for a file that is not there yet
+STEEP = 1e-3  # of the largest slope of a sample, by which slopes may differ
+
+
+class Disagrees(ValueError):
+    """A program whose results are not the plain path's."""
+
+
+class Program:
+    """A compiled function: its inputs as `kinds` says -> its results."""
+
+    def __init__(self, compiled: Callable[..., Sequence[Tensor]], which: str) -> None:
+        self._compiled, self._which = compiled, which
+        self._held = False
+
+    def __call__(self, inputs: Sequence[Tensor], plain: Callable[[], Sequence[Tensor]]) -> list[Tensor]:
+        """Its results; raises Disagrees the first time where they are not those of `plain`."""
+        found = list(self._compiled(*inputs))
+        if not self._held:
+            require_alike(found, plain(), slope=self._which == SLOPE)
+            self._held = True
+        return found
+
+
+def require_alike(found: Sequence[Tensor], plain: Sequence[Tensor], *, slope: bool) -> None:
+    """Raises Disagrees where results differ by more than rounding."""
+    off = []
+    if [one.shape for one in found] != [one.shape for one in plain]:
+        raise Disagrees("a compiled score has another shape than the plain one")
+    for place, (one, other) in enumerate(zip(found, plain, strict=True)):
+        if slope and place == 1:
+            allowed = STEEP * (1 + other.abs().amax(-1, keepdim=True)).double()
+        else:
+            allowed = rounding(other.double())
+        alike = (one == other) | (one.isnan() & other.isnan())
+        gap = torch.where(alike, 0.0, (one.double() - other.double()).abs()) / allowed
+        off.append(gap.nan_to_num(nan=float("inf")).amax())
+    worst = float(torch.stack(off).amax())
+    if not worst <= 1:
+        raise Disagrees(f"a compiled score is {worst:.3g} times as far from the plain one as rounding would have it")
+
+
+@dataclass
+class Kept:
+    """A folder of programs. `refused`: those that this process has tried, in vain."""
+
+    folder: Path
+    _loaded: dict[str, Program] = field(default_factory=dict)
+    _refused: set[str] = field(default_factory=set)
+    _looked: dict[str, float] = field(default_factory=dict)
+
+    @staticmethod
+    def of_user() -> Kept | None:
+        """The folder of this user: $VAE_BENCH_PROGRAMS, else ~/.cache/vae-bench/programs; None for who has no home."""
+        try:
+            return Kept(Path(os.environ.get(VARIABLE) or FOLDER).expanduser())
+        except RuntimeError:  # of Path, where there is no home
+            return None
+
+    def path(self, name: str) -> Path:
+        return self.folder / f"{name}{SUFFIX}"
+
+    def put(self, name: str, write: Callable[[Path], object]) -> None:
+        """A file whole or not at all, however many write it at once. Raises OSError."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = self.path(name)
+        part = path.with_suffix(f".{os.getpid()}.part")
+        try:
+            write(part)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+        self._forget_old()
+
+    def _forget_old(self) -> None:
+        files = sorted(self.folder.glob(f"*{SUFFIX}"), key=_last_used)
+        for path in files[: max(0, len(files) - MOST_FILES)]:
+            path.unlink(missing_ok=True)
+
+    def has(self, name: str) -> bool:
+        """Whether there is one that has not failed here."""
+        if name in self._loaded:
+            return True
+        if name in self._refused or time.monotonic() < self._looked.get(name, 0.0):
+            return False
+        self._looked[name] = time.monotonic() + LOOK_SECONDS
+        return self.path(name).exists()
+
+    def carry_out(
+        self, name: str, which: str, inputs: Sequence[Tensor], plain: Callable[[], Sequence[Tensor]]
+    ) -> list[Tensor] | None:
+        """The results of a program that there is; None, after a warning, where it does not do."""
+        try:
+            program = self._loaded.get(name) or self._load(name, which)
+            return program(inputs, plain)
+        except Exception as error:  # a compiler's program, or a damaged file, may raise anything
+            if ran_out(error):
+                raise
+            if not isinstance(error, Disagrees):
+                traceback.print_exception(error)
+            self.refuse(name, error)
+        return None
+
+    def _load(self, name: str, which: str) -> Program:
+        path = self.path(name)
+        leave_no_thread()
+        inductor: Any = torch._inductor
+        artifact = inductor.CompiledArtifact.load(path=str(path), format="binary")
+        with contextlib.suppress(OSError):  # a folder that others own
+            os.utime(path)
+        self._loaded[name] = Program(artifact, which)
+        return self._loaded[name]
+
+    def refuse(self, name: str, error: Exception) -> None:
+        """From now on it is as if it were not there."""
+        self._loaded.pop(name, None)
+        self._refused.add(name)
+        first = " ".join(str(error).split())[:200] or type(error).__name__
+        warnings.warn(f"scoring goes on uncompiled: {first}", RuntimeWarning, stacklevel=3)
+
+
+def leave_no_thread() -> None:
+    """tqdm, which torch's compiler brings along, would start a thread that never ends, to watch bars of which there are
+    none; a worker process that has threads left over is replaced by another."""
+    try:
+        bars: Any = importlib.import_module("tqdm")
+    except ImportError:
+        return
+    bars.tqdm.monitor_interval = 0
+
+
+def _last_used(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:  # another process has removed it
+        return 0.0
