@@ -50,7 +50,7 @@ class Choices:
             name, kinds = f"the tuning of {name}", dict.fromkeys(f"tuning {kind}" for kind in kinds)
             parts = len(halves_of_tuning(piece))
         else:
-            models, parts = len(piece.cells), len(halves(piece))
+            models, parts = len(piece.stack), 1 + (halves(piece) != (piece,))
         return dataclasses.replace(
             task,
             seconds=None if limit is None else limit * models,
@@ -75,7 +75,9 @@ class Choices:
             unknown = [cell for cell in asked if cell.search not in self._known]
             if unknown:
                 tunings.append(tuning_of(unknown))
-            bundles += self.bundles([cell for cell in asked if cell.search in self._known], wanted, device, workers)
+            if asked:  # of all, for the bundles of what is left are cut as they were
+                known = [cell for cell in piece.cells if cell.search in self._known]
+                bundles += self.bundles(known, wanted, device, workers)
         return tunings, bundles
 
     def bundles(self, cells: Iterable[Cell], wanted: set[str], device: str, workers: int) -> list[Bundle]:
@@ -96,7 +98,7 @@ class Choices:
         return list(given.values()), [CellResult(c.id, "failed", f"in tuning: {reasons[c.search]}") for c in failed]
 
     def _with_choices(self, bundle: Bundle) -> Bundle:
-        searches = {cell.search for cell in bundle.cells if cell.search}
+        searches = {cell.search for cell in bundle.stack if cell.search}
         chosen = {
             search: {"values": known.values, "edges": known.edges, "seconds": known.seconds}
             for search in searches

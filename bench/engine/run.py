@@ -278,7 +278,7 @@ class _Run:
         if piece is None:
             return set()
         parts: Sequence[Tuning | Bundle] = halves_of_tuning(piece) if isinstance(piece, Tuning) else halves(piece)
-        if end.failure and len(parts) > 1:
+        if end.failure and parts != (piece,):
             hung = end.failure.status == "timeout"
             for part in reversed(parts):
                 work.pool.submit(self._task(part, work.device, suspect=hung), first=True)
@@ -308,7 +308,8 @@ class _Run:
 
     def _rest(self, bundle: Bundle) -> Bundle | None:
         """Those of its cells that it had not given before it ended; None where there are none."""
-        return restrict(bundle, {cell.id for cell in bundle.cells} - self.arrived)
+        rest = restrict(bundle, {cell.id for cell in bundle.cells} - self.arrived)
+        return rest if rest in (None, bundle) else dataclasses.replace(rest, trained=())
 
     def _store(self, work: _Work, results: Sequence[CellResult]) -> set[str]:
         results = [result for result in results if result.cell in work.wanted]

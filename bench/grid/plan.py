@@ -29,12 +29,20 @@ class Bundle:
 
     All share the keys that are `bundled` (bench.grid.settings) and the decoder's output width. Cells with one
     `training_key` (one model, scored in several ways) are always together. `chosen` has, for each `search` of cells
-    that are tuned, what came out: "values", "edges", "seconds".
+    that are tuned, what came out: "values", "edges", "seconds". `trained` has the cells, in order, whose models are
+    trained together where they are more than those that are asked for: what a run has of a bundle already is trained
+    along again when it is resumed, for another stack rounds otherwise, and a refinement can make much of that.
     """
 
     id: str
     cells: tuple[Cell, ...]
     chosen: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    trained: tuple[Cell, ...] = ()
+
+    @property
+    def stack(self) -> tuple[Cell, ...]:
+        """The cells whose models are trained together, in order."""
+        return self.trained or self.cells
 
 
 @dataclass(frozen=True)
@@ -110,27 +118,31 @@ def bundle_of(cells: Sequence[Cell]) -> Bundle:
 
 
 def halves(bundle: Bundle) -> tuple[Bundle, ...]:
-    """The bundle in two, or as it is where it holds one model only."""
+    """The bundle in two; where one model only is asked for that alone, which is the bundle as it is where no other is
+    trained along."""
     models = _models(bundle.cells)
     if len(models) == 1:
-        return (bundle,)
+        return (replace(bundle, trained=()),)
     middle = (len(models) + 1) // 2
     parts = (models[:middle], models[middle:])
     return tuple(replace(bundle_of([cell for model in part for cell in model]), chosen=bundle.chosen) for part in parts)
 
 
 def alone(bundle: Bundle, wanted: Iterable[str]) -> tuple[Bundle, ...]:
-    """A bundle for each model of those cells (by id); none where the bundle holds one model only."""
+    """A bundle for each model of those cells (by id); none where the bundle trains one model only."""
     ids, models = set(wanted), _models(bundle.cells)
-    apart = [model for model in models if any(cell.id in ids for cell in model)] if len(models) > 1 else []
+    several = len(_models(bundle.stack)) > 1
+    apart = [model for model in models if any(cell.id in ids for cell in model)] if several else []
     return tuple(replace(bundle_of(model), chosen=bundle.chosen) for model in apart)
 
 
 def restrict(bundle: Bundle, wanted: Iterable[str]) -> Bundle | None:
-    """The bundle with the wanted cells only (by id); None where there are none."""
+    """The bundle with the wanted cells only (by id), the others trained along; None where there are none."""
     ids = set(wanted)
     kept = [cell for cell in bundle.cells if cell.id in ids]
-    return bundle if len(kept) == len(bundle.cells) else bundle_of(kept) if kept else None
+    if len(kept) == len(bundle.cells):
+        return bundle
+    return replace(bundle_of(kept), chosen=bundle.chosen, trained=bundle.stack) if kept else None
 
 
 def _shape(cell: Cell) -> tuple[object, ...]:

@@ -59,6 +59,7 @@ def as_json(told: Estimate) -> str:
             }
             for term, most in prediction.high.items()
         },
+        "programs": prediction.programs,
         "memory_bytes": {"largest": prediction.memory, "of": prediction.memory_of, "device": profile.memory},
         "recorded_worker_seconds": told.recorded,
         "predicted_worker_seconds": None if told.recorded is None else _predicted(prediction),
@@ -148,7 +149,7 @@ def _basis(told: Estimate) -> str:
     """What it rests on that nobody has measured."""
     profile = told.prediction.profile
     said = "A roofline over what is counted: operations, bytes, functions, launches, of models as they are untrained."
-    return f"{said} {_assumed(profile)}"
+    return f"{said} {_assumed(profile)}{_made(told.prediction)}"
 
 
 def _assumed(profile: Profile) -> str:
@@ -162,8 +163,22 @@ def _assumed(profile: Profile) -> str:
         else "Assumed besides: "
     )
     return (
-        f"{reached}{1e6 * profile.launch:.3g} µs a launch, {profile.compile:.3g} s a function that is compiled; "
-        "references, timing and start are rough figures of time by the host. Nothing here was run on the device."
+        f"{reached}{1e6 * profile.launch:.3g} µs a launch; timing and start are rough figures of time by the host. "
+        "Nothing here was run on the device."
+    )
+
+
+def _made(prediction: Prediction) -> str:
+    """What the host's other cores do beside the run on a GPU."""
+    if prediction.profile.on_cpu:
+        return ""
+    said = " References are fitted beside the run by the host's other cores"
+    if not prediction.programs:
+        return f"{said}, and are not in the table."
+    return (
+        f"{said}, and {prediction.programs} programs of scores are compiled, each in some "
+        f"{prediction.profile.compile:.3g} s (assumed): neither is in the table, "
+        "and the programs are taken to be there when they are needed."
     )
 
 

@@ -27,25 +27,39 @@ WORTH_COMPILING = 1 << 31
 MOST_HELPERS = 12
 
 
+def worthwhile(
+    cells: Iterable[Cell], sizes: Mapping[str, tuple[int, int, int]]
+) -> dict[tuple[object, ...], tuple[Cell, int, int]]:
+    """The kinds of likelihood that a grid sees enough of, the most seen first, each with a cell of it, D and K.
+    `cells`: as they are trained; `sizes`: D, K and the number of test images of their data sets by `DataSpec.key`."""
+    seen: dict[tuple[object, ...], int] = {}
+    first: dict[tuple[object, ...], tuple[Cell, int, int]] = {}
+    for cell in cells:
+        dims, levels, test = sizes[cell.data.key]
+        kind = kind_of(cell, dims, levels)
+        likelihood = make(cell.family, cell.options, levels)
+        images = min(cell.test_images or test, test)
+        seen[kind] = seen.get(kind, 0) + images * decodes_to_score(cell) * likelihood.outputs(dims)
+        first.setdefault(kind, (cell, dims, levels))
+    return {kind: first[kind] for kind in sorted(first, key=lambda kind: -seen[kind]) if seen[kind] >= WORTH_COMPILING}
+
+
+def kind_of(cell: Cell, dims: int, levels: int) -> tuple[object, ...]:
+    """Equal for cells whose scores one program computes."""
+    likelihood = make(cell.family, cell.options, levels).scored(cell.scored_as)
+    return (repr(sorted(likelihood.computes().items())), cell.view, dims, levels)
+
+
 def tasks(
     cells: Iterable[Cell], data: Mapping[str, Mapping[str, Any]], device: str, function: str = MAKE
 ) -> list[Task]:
-    """One for every program of the kinds of likelihood that enough is seen of: first, for the most seen kind before the
+    """One for every program of the kinds of likelihood that are `worthwhile`: first, for the most seen kind before the
     others, those that nothing else can stand for. `cells`: as they are trained; `data`: the facts of their data sets by
     `DataSpec.key`."""
-    seen: dict[tuple[object, ...], int] = {}
-    first: dict[tuple[object, ...], tuple[object, ...]] = {}
-    for cell in cells:
-        facts = data[cell.data.key]
-        dims, levels, test = math.prod(facts["shape"]), facts["levels"], facts.get("test", 0)
-        likelihood = make(cell.family, cell.options, levels).scored(cell.scored_as)
-        kind = (repr(sorted(likelihood.computes().items())), cell.view, dims, levels)
-        images = min(cell.test_images or test, test)
-        seen[kind] = seen.get(kind, 0) + images * decodes_to_score(cell) * likelihood.outputs(dims)
-        first.setdefault(kind, (cell, dims, levels, device))
-    worth = sorted((kind for kind in first if seen[kind] >= WORTH_COMPILING), key=lambda kind: -seen[kind])
-    needed = [(*first[kind], which) for kind in worth for which in PROGRAMS[:2]]
-    better = [(*first[kind], which) for kind in worth for which in PROGRAMS[2:]]
+    sizes = {key: (math.prod(facts["shape"]), facts["levels"], facts.get("test", 0)) for key, facts in data.items()}
+    worth = [(*of, device) for of in worthwhile(cells, sizes).values()]
+    needed = [(*of, which) for of in worth for which in PROGRAMS[:2]]
+    better = [(*of, which) for of in worth for which in PROGRAMS[2:]]
     return [Task(function, of, name=PROGRAM, tries=1) for of in needed + better]
 
 

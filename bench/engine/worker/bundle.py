@@ -46,12 +46,13 @@ def carry_out(bundle: Bundle, device: str, weights: Weights | None = None) -> li
     torch.set_flush_denormal(True)
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    settled = {cell.id: cell.settled(_chosen(cell, bundle).get("values")) for cell in bundle.cells}
+    settled = {cell.id: cell.settled(_chosen(cell, bundle).get("values")) for cell in bundle.stack}
     first = settled[bundle.cells[0].id]
     data = data_of(first, device)
     models: dict[str, list[Cell]] = {}
-    for cell in bundle.cells:
+    for cell in bundle.stack:
         models.setdefault(cell.training_key, []).append(cell)
+    asked = {cell.id for cell in bundle.cells}
     trained = train(
         data,
         [member_of(settled[cells[0].id], data.levels) for cells in models.values()],
@@ -60,7 +61,10 @@ def carry_out(bundle: Bundle, device: str, weights: Weights | None = None) -> li
         device,
     )
     results: list[CellResult] = []
-    for index, cells in enumerate(models.values()):
+    for index, together in enumerate(models.values()):
+        cells = [cell for cell in together if cell.id in asked]
+        if not cells:  # it was trained along
+            continue
         rows = _rows([(cell, settled[cell.id]) for cell in cells], trained, index, data, device, bundle, weights)
         if any(row.status == "oom" for row in rows) or not partly(rows):
             results += rows

@@ -1,5 +1,5 @@
 """How a run is cut on a kind of device: sizes that vae_core chooses by the device's type, for those who ask about a
-device that is not there. tests/bench/speed/estimate/test_cuts.py holds them to what vae_core takes."""
+device that is not there. tests/bench/speed/estimate/test_counts.py holds them to what vae_core takes."""
 
 from __future__ import annotations
 
@@ -45,5 +45,5 @@ def _cut(count: int, size: int) -> list[tuple[int, int]]:
 
 CUTS = {
     "cpu": Cut(32, 512, 1 << 18, 1 << 21, 1 << 16, 1 << 16),
-    "cuda": Cut(500, 128, 1 << 24, 1 << 28, 1 << 26, 1 << 26),
+    "cuda": Cut(2000, 128, 1 << 24, 1 << 28, 1 << 26, 1 << 26),
 }

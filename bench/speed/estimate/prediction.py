@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from bench.engine.process.ahead import PROGRAMS, kind_of, worthwhile
 from bench.grid.cell import Cell
-from bench.grid.families import registry
+from bench.grid.families import make, registry
 from bench.grid.plan import Bundle, Tuning, plan, plan_tuning
 from bench.grid.references import of_grid
 from bench.speed.estimate.asked import Asked, Facts, alike, first_two, model_key, readings, segments, stack_key
@@ -19,11 +20,11 @@ from bench.speed.estimate.counts import LOOKS, EvaluationCounts, StackCounts, Tr
 from bench.speed.estimate.cuts import CUTS
 from bench.speed.estimate.devices.profile import Profile
 from bench.speed.estimate.given import PILOT, Course, Evaluated, validated_every
-from bench.speed.estimate.tally import COMPILED, HOST, MOVED, WAITS, Seconds, Tally, seconds
+from bench.speed.estimate.tally import BYTES, HOST, MOVED, WAITS, Seconds, Tally, seconds
 
 LEAVING_SHARE = 0.25  # of a stack that has ended when the others get one of their own, on CUDA (training.loop)
 CAPTURED = 4  # steps that launch one by one before a graph is replayed, its capture among them (training.capture)
-WORTH_COMPILING = 1 << 31  # raw outputs (vae_core.numerics.compiled)
+A_PROGRAM, A_LOADER = 0.05, 4.0  # s: to load a compiled program of scores, and once torch's compiler, about
 WAITS_OF_VALIDATION, WAITS_OF_PASS, WAITS_OF_CELL = 4, 8, 60  # values that the host reads, about
 ELBO_SAMPLES, REFINED_SAMPLES = 10, 100  # of the judging of candidates (vae_core.tuning)
 FIT_SAMPLES, READING_IMAGES, READING_SAMPLES = 10, 200, 100  # bench.engine.worker.rows
@@ -67,6 +68,7 @@ class Prediction:
     high: dict[str, Seconds] = field(default_factory=dict)
     memory: float = 0.0
     memory_of: str = ""
+    programs: int = 0  #: of scores that are compiled beside the run
     longest: tuple[float, float] = (0.0, 0.0)  #: seconds of the longest piece of work
 
     def total(self, terms: Mapping[str, Seconds]) -> float:
@@ -117,6 +119,7 @@ class Predictor:
         self.asked = asked.stacks
         self.facts, self.stacks, self.models = facts, stacks, models
         self.cut = CUTS[profile.kind]
+        self.programs, self._by_program = (0, set[str]()) if profile.on_cpu else self._compiled()
 
     def predict(self, least: Course, most: Course) -> Prediction:
         """The range between two courses, which may be one."""
@@ -130,6 +133,7 @@ class Predictor:
             {term: high.terms[term] for term in order if term in high.terms},
             memory,
             of,
+            self.programs,
             (low.longest, high.longest),
         )
 
@@ -197,16 +201,17 @@ class Predictor:
     def _judging(self, found: _Sum, cell: Cell, course: Course) -> None:
         facts, term = self.facts[cell.data.key], "tuning: judging"
         always = any(key != "learning_rate" for key in cell.tune)
-        judged = [self.models[model_key(reading)] for reading in readings(cell)]
+        keys = [model_key(reading) for reading in readings(cell)]
+        judged = [self._scored(key) for key in keys]
         for counts in judged:
             image, images = counts.scale
             found.add(term, self._time(cell.tried * images * image))
-            found.add(term, self._time(cell.tried * self._pass(counts, facts.valid, ELBO_SAMPLES, fused=False)))
+            found.add(term, self._time(cell.tried * self._pass(counts, facts.valid, ELBO_SAMPLES)))
         counts = judged[0]
         refined = course.refined_of(cell, always)
         if refined:
-            plain = self._pass(counts, facts.valid, REFINED_SAMPLES, fused=False)
-            fit = self._fit(counts, facts.valid, fused=False)
+            plain = self._pass(counts, facts.valid, REFINED_SAMPLES)
+            fit = self._fit(counts, facts.valid)
             found.add(term, self._time(refined * (2 * plain + fit)))
 
     # -- evaluation ------------------------------------------------------------------------------------------------
@@ -224,24 +229,23 @@ class Predictor:
                 self._evaluation(found, cell, course, shared=len(cells))
 
     def _evaluation(self, found: _Sum, cell: Cell, course: Course, shared: int) -> None:
-        counts, facts = self.models[model_key(course.settled(cell))], self.facts[cell.data.key]
+        key, facts = model_key(course.settled(cell)), self.facts[cell.data.key]
+        counts, used = self.models[key], self._scored(key)
         images = min(cell.test_images or facts.test, facts.test)
         way = course.scoring_of(cell)
-        fused = self._fuses(counts, images, self._to_come(cell))
-        used = counts.fused if fused and counts.fused else counts
-        self._passes(found, used, images, way)
+        self._passes(found, used, images, way, both=cell.objective == "dequantised")
         if way.refined:
-            found.add("refinement", self._time(self._fit(counts, images, fused=fused)))
+            found.add("refinement", self._time(self._fit(used, images)))
             found.add("gaps", self._time(counts.gaps))
         found.add("calibration", self._time(counts.calibration))
         found.add("checks", self._time(counts.of_checks(images, self._to_come(cell), self.cut)))
-        compared = 2 * self._pass(counts, min(images, facts.valid), FIT_SAMPLES, fused=False)
+        compared = 2 * self._pass(used, min(images, facts.valid), FIT_SAMPLES)
         if len(registry().get(cell.family).scorings) > 1:
             some = min(READING_IMAGES, facts.valid)
-            compared += self._pass(counts, some, READING_SAMPLES, fused=False)
+            compared += self._pass(used, some, READING_SAMPLES)
             if way.refined:
-                compared += self._fit(counts, some, fused=False)
-                compared += self._pass(counts, some, READING_SAMPLES, fused=False)
+                compared += self._fit(used, some)
+                compared += self._pass(used, some, READING_SAMPLES)
         image, fitted = counts.scale
         compared += fitted * image
         found.add("fits and readings", self._time(compared))
@@ -250,8 +254,11 @@ class Predictor:
             shown += Tally({WAITS: WAITS_OF_CELL, MOVED: 64.0 * images})
         found.add("pictures", self._time(shown))
 
-    def _passes(self, found: _Sum, used: EvaluationCounts, images: int, way: Evaluated) -> None:
-        first = self._pass(used, images, way.first, fused=False) + self._besides_of(used, images, way.first)
+    def _passes(self, found: _Sum, used: EvaluationCounts, images: int, way: Evaluated, *, both: bool) -> None:
+        """`both`: a pilot, which scores masses, has densities too, for the objective that was trained."""
+        first = self._pass(used, images, way.first)
+        if both or not (way.passes and way.first == PILOT):
+            first += self._besides_of(used, images, way.first)
         found.add("encoder's pass", self._time(first))
         for place, size in enumerate(way.passes):
             counts = used.fitted if way.refined else used.encoder
@@ -261,17 +268,26 @@ class Predictor:
                 whole += self._besides_of(used, images, size)
             found.add("score's passes", self._time(whole))
 
-    def _pass(self, counts: EvaluationCounts, images: int, samples: int, *, fused: bool) -> Tally:
-        used = counts.fused if fused and counts.fused else counts
+    def _pass(self, used: EvaluationCounts, images: int, samples: int) -> Tally:
         return used.encoder.of(images, samples, self.cut, used.width) + self._waits(1)
 
     def _besides_of(self, used: EvaluationCounts, images: int, samples: int) -> Tally:
-        """What the other scorers of a pass add."""
-        return used.besides.of(images, samples, self.cut, used.width) if used.scorers > 1 else Tally()
+        """What the other scorers of a pass add; in one program they read no raw output again."""
+        if used.scorers == 1:
+            return Tally()
+        besides = used.besides.of(images, samples, self.cut, used.width)
+        if used.fused is not None or self.profile.on_cpu:
+            return besides
+        again = 4.0 * used.width * images * samples * (used.scorers - 1)
+        return Tally({**besides.amounts, BYTES: max(0.0, besides[BYTES] - again)})
 
-    def _fit(self, counts: EvaluationCounts, images: int, *, fused: bool) -> Tally:
-        used = counts.fused if fused and counts.fused else counts
+    def _fit(self, used: EvaluationCounts, images: int) -> Tally:
         return used.fit.of(images, LOOKS["full"], self.cut, used.width) + self._waits(1)
+
+    def _scored(self, key: str) -> EvaluationCounts:
+        """As it is scored: by programs, where the grid is worth them, which are taken to be there in time."""
+        counts = self.models[key]
+        return counts.fused if key in self._by_program and counts.fused else counts
 
     def _waits(self, passes: int) -> Tally:
         return Tally() if self.profile.on_cpu else Tally({WAITS: float(WAITS_OF_PASS * passes)})
@@ -280,33 +296,29 @@ class Predictor:
         """z of an image that an assessment expects."""
         return 4 * PILOT if cell.eval_tolerance and max(cell.eval_samples) > PILOT else max(cell.eval_samples)
 
-    def _fuses(self, counts: EvaluationCounts, images: int, samples: int) -> bool:
-        return not self.profile.on_cpu and images * samples * counts.width >= WORTH_COMPILING
-
     # -- what else -------------------------------------------------------------------------------------------------
 
     def _besides(self, found: _Sum, course: Course) -> None:
-        compiled = self._compiled(course)
-        if compiled:
-            found.add("compiling", self._time(Tally({COMPILED: float(compiled)})))
-        host = sum(self._reference(spec.reference, spec.cell) for spec in of_grid(self.cells) if spec.cell)
-        found.add("references", self._time(Tally({HOST: host})))
+        if self.programs:
+            found.add("compiling", self._time(Tally({HOST: A_LOADER + A_PROGRAM * self.programs})))
+        if self.profile.on_cpu:  # else beside the run, by the host
+            host = sum(self._reference(spec.reference, spec.cell) for spec in of_grid(self.cells) if spec.cell)
+            found.add("references", self._time(Tally({HOST: host})))
         kinds = {course.settled(cell).kind for cell in self.cells}
         found.add("timing of kinds", self._time(Tally({HOST: A_SPEED * len(kinds)})))
         found.add("start and data", self._time(Tally({HOST: self.profile.start * self.workers})))
 
-    def _compiled(self, course: Course) -> int:
-        """Functions that a compiler makes kernels of: each scorer of a kind, and where proposals are fitted the mass
-        once more with its gradient."""
-        made: set[tuple[str, str]] = set()
-        for cell in self.cells:
-            key = model_key(course.settled(cell))
-            counts, facts = self.models[key], self.facts[cell.data.key]
-            if self._fuses(counts, min(cell.test_images or facts.test, facts.test), self._to_come(cell)):
-                made |= {(key, str(number)) for number in range(counts.scorers)}
-                if course.scoring_of(cell).refined:
-                    made.add((key, "gradient"))
-        return len(made)
+    def _compiled(self) -> tuple[int, set[str]]:
+        """How many programs of scores are made beside the run, and whose (`model_key`) they are."""
+        sizes = {key: (facts.dims, facts.levels, facts.test) for key, facts in self.facts.items()}
+        whole = [cell.settled() for cell in self.cells]
+        worth = {
+            kind: of
+            for kind, of in worthwhile(whole, sizes).items()
+            if not make(of[0].family, of[0].options, of[2]).couples_channels
+        }
+        keys = {model_key(cell) for cell in whole if kind_of(cell, *sizes[cell.data.key][:2]) in worth}
+        return len(worth) * len(PROGRAMS), keys
 
     def _reference(self, name: str, cell: Cell) -> float:
         """Seconds, about: references are fitted by numpy on the host."""
@@ -332,10 +344,8 @@ class Predictor:
                 used = self._training_bytes(candidates, tuned=True)
                 yield used, f"{len(candidates)} candidates in training"
         for cell in self.cells:
-            counts, facts = self.models[model_key(course.settled(cell))], self.facts[cell.data.key]
+            counts, facts = self._scored(model_key(course.settled(cell))), self.facts[cell.data.key]
             images = min(cell.test_images or facts.test, facts.test)
-            if counts.fused and self._fuses(counts, images, self._to_come(cell)):
-                counts = counts.fused
             piece = min(self.cut.floats, images * self.cut.samples * counts.width) * counts.bytes
             at_once = min(images, self.cut.fitted_at_once(counts.width, counts.fit.draws))
             fits = at_once * counts.fit.bytes if course.scoring_of(cell).refined else 0.0

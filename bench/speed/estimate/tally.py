@@ -16,7 +16,7 @@ from bench.speed.estimate.devices.profile import Profile
 #: that the host reads; moved bytes go over the link; bytes are those of products, of functions, and of the rest
 KERNELS, VIEWS, DRAWN, DRAWS = "kernels", "views", "drawn", "draws"
 BYTES, PRODUCT_BYTES, FUNCTION_BYTES = "bytes", "product bytes", "function bytes"
-WAITS, MOVED, COMPILED, HOST = "waits", "moved", "compiled", "host seconds"
+WAITS, MOVED, HOST = "waits", "moved", "host seconds"
 PRODUCTS, FUNCTIONS, SMALL = "products", "functions", "small"
 #: amounts that do not grow with the elements of a tensor
 OF_CALLS = (KERNELS, VIEWS, DRAWS, WAITS)
@@ -127,7 +127,7 @@ class Seconds(NamedTuple):
 def seconds(tally: Tally, profile: Profile, *, replayed: bool = False, precision: str = "float32") -> Seconds:
     """What the profile's device takes. `replayed`: as a captured graph, but for what is drawn before it. `precision`:
     of float32 products, where they are abridged."""
-    products = functions = matrices = compiled = 0.0
+    products = functions = matrices = 0.0
     for key, amount in tally.amounts.items():
         kind, _, rest = key.partition("/")
         if kind == PRODUCTS:
@@ -149,8 +149,7 @@ def seconds(tally: Tally, profile: Profile, *, replayed: bool = False, precision
         launches = max(outside, tally[KERNELS] * profile.replayed)
     else:
         launches = tally[KERNELS] * profile.launch + tally[VIEWS] * profile.view
-    compiled = tally[COMPILED] * profile.compile
-    host = compiled + tally[WAITS] * profile.wait + tally[MOVED] / profile.link + tally[HOST]
+    host = tally[WAITS] * profile.wait + tally[MOVED] / profile.link + tally[HOST]
     # elementwise kernels read and write while they compute: the slower of the two decides
     moved, computed = (tally[BYTES] + tally[FUNCTION_BYTES]) / profile.bytes_per_s, functions
     if moved >= computed:

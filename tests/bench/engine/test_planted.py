@@ -29,7 +29,7 @@ ENDS = {
     "waits_for_a_lock": ("timeout", r"hung: asleep for \d+(\.5)? s without progress \(waits_for_a_lock\.py:\d+\)"),
     "polls": ("timeout", r"hung: asleep for \d+(\.5)? s without progress \(polls\.py:\d+\)"),
     "computes_for_ever": ("timeout", r"hung: computed for \d+(\.5)? s without progress \(computes_for_ever\.py:\d+\)"),
-    "allocates": ("oom", r".*can't allocate memory.* \(allocates\.py:\d+\)"),
+    "allocates": ("oom", r".*can't allocate memory.* \(allocates\.py:\d+\); one model alone did not fit: .*"),
     "exits": ("failed", r"the worker process ended by itself \(exit code 7\)"),
     "says_goodbye": ("failed", r"the worker process ended by itself \(exit code 3\)"),
     "segfaults": ("failed", r"the worker process died of SIGSEGV"),

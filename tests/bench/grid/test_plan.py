@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bench.grid.cell import Cell
 from bench.grid.families import make
-from bench.grid.plan import MODELS_AT_LEAST, MODELS_AT_MOST, halves, plan, restrict
+from bench.grid.plan import MODELS_AT_LEAST, MODELS_AT_MOST, alone, halves, plan, restrict
 from bench.grid.read import load_grid, parse_grid, shipped_grids
 from bench.grid.settings import KEYS
 
@@ -106,3 +106,21 @@ def test_a_resumed_run_meets_the_same_bundles():
     assert left[1:] == list(whole[2:])
     assert left[0].cells == whole[1].cells[1:]
     assert left[0].id != whole[1].id
+    assert left[0].stack == whole[1].cells  # trained together as they were, for another stack rounds otherwise
+    assert left[0].trained
+    assert not left[1].trained
+
+
+def test_a_model_that_is_left_of_a_bundle_can_be_tried_alone():
+    """Without those that are trained along: memory may not hold them all."""
+    bundle = next(bundle for bundle in plan(CELLS, "cpu", 2) if len({c.training_key for c in bundle.cells}) > 1)
+    last = bundle.cells[-1].training_key
+    left = restrict(bundle, [cell.id for cell in bundle.cells if cell.training_key == last])
+    assert left is not None
+    assert left.stack == bundle.cells
+    (alone_again,) = halves(left)
+    assert alone_again != left
+    assert alone_again.stack == left.cells
+    assert halves(alone_again) == (alone_again,)
+    assert [part.stack for part in alone(left, [left.cells[0].id])] == [left.cells]
+    assert alone(alone_again, [left.cells[0].id]) == ()

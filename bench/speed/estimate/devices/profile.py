@@ -51,7 +51,7 @@ class Profile:
     replay: float  #: s of the host for a replay
     wait: float  #: s of the host for a value of the device
     link: float  #: bytes/s between host and device
-    compile: float  #: s for one function of one kind of likelihood; 0 where nothing is compiled
+    compile: float  #: s for one program of scores, beside the run; 0 where nothing is compiled
     start: float  #: s until a worker begins
     cores: int  #: of the host
     functions: Mapping[str, float] = field(default_factory=dict)  #: s an element, where measured: "exp/float32"

@@ -11,11 +11,13 @@ import pytest
 
 from bench import cli
 from bench.cli.text.estimate import as_json, estimate_text
-from bench.grid.read import parse_grid
-from bench.speed.estimate.asked import segments
+from bench.engine.process.ahead import PROGRAMS, kind_of
+from bench.grid.read import find_grid, load_grid, parse_grid
+from bench.speed.estimate.asked import Asked, Facts, segments
 from bench.speed.estimate.devices.profile import profile_of
 from bench.speed.estimate.estimate import estimate_grid
 from bench.speed.estimate.given import Course, Evaluated, recorded
+from bench.speed.estimate.prediction import Predictor
 from bench.store import read_run
 
 GRID = """about = "for tests"
@@ -92,6 +94,22 @@ def test_the_text_says_that_it_is_a_prediction_and_whose_rates_it_rests_on(told)
     assert numbers["device"]["measured"] is False
     assert numbers["seconds"]["low"] < numbers["seconds"]["high"]
     assert sum(term["high"] for term in numbers["terms"].values()) == pytest.approx(numbers["worker_seconds"]["high"])
+
+
+def test_programs_of_scores_are_those_that_the_run_would_make(told):
+    """Of the kinds that the whole grid sees enough of."""
+    cells = load_grid(find_grid("mnist")).cells
+
+    def counted(some, device, test=10_000):
+        facts = {cell.data.key: Facts(784, 256, 50_000, 10_000, test) for cell in cells}
+        return Predictor(some, profile_of(device), 1, facts, Asked({}, {}), {}, {}).programs
+
+    kinds = {kind_of(cell.settled(), 784, 256) for cell in cells}
+    assert counted(cells, "h100") == len(PROGRAMS) * len(kinds) > 0
+    assert counted(cells[:1], "h100") == len(PROGRAMS)
+    assert counted(cells[:1], "h100", test=1000) == 0  # one cell sees too little of them
+    assert told.prediction.programs == 0
+    assert "References are fitted beside the run by the host's other cores" in " ".join(estimate_text(told).split())
 
 
 def test_what_does_not_fit_is_said_with_a_remedy(told):

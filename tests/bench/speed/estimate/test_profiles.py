@@ -75,9 +75,10 @@ def test_what_is_kept_is_read_again_as_it_was(tmp_path):
     keep_profile(measured, tmp_path / "mine.toml")
     again = profile_of(str(tmp_path / "mine.toml"))
     work = Tally({"products/float32": 1e12, "products/tf32": 1e12, "functions/exp/float32": 1e9, "bytes": 1e9})
-    work += Tally({"small/eigh/20": 1e6, "kernels": 1e5, "waits": 10.0, "moved": 1e9, "compiled": 2.0})
+    work += Tally({"small/eigh/20": 1e6, "kernels": 1e5, "waits": 10.0, "moved": 1e9})
     assert seconds(work, again).total == pytest.approx(seconds(work, measured).total, rel=1e-6)
     assert again.measured
+    assert again.compile == measured.compile > 0
     with pytest.raises(ProfileError, match="not measured"):
         keep_profile(sheet, tmp_path / "sheet.toml")
     (tmp_path / "other.toml").write_text("[grid]\n")
