@@ -15,8 +15,8 @@ import torch
 from bench.engine.worker.from_cell import data_of, member_of
 from bench.grid.cell import Cell
 from bench.speed.estimate.counting.evaluation import count_evaluation
-from bench.speed.estimate.counting.training import count_training
 from bench.speed.estimate.counting.thin import from_few
+from bench.speed.estimate.counting.training import count_training
 from bench.speed.estimate.counts import EvaluationCounts, TrainingCounts
 from bench.speed.estimate.cuts import CUTS
 from vae_core.numerics import visible
