@@ -10,6 +10,7 @@ How it goes, and who gives what to whom:
   with it workers make `counts` of a training step, a validation, a pass of importance sampling, a refinement, gaps,
   calibration, checks, pictures, as functions of models, batch, images and samples, cut as on the device that is asked
   about (`cuts`).
+* `kept`: counts are kept in the user's cache, until the code changes.
 * `asked`: what must be counted for a grid. `given`: ends and passes that a run has recorded, or the least and the most
   of what is not known before a run. `prediction`: what the planned run does of each, times its tally, by the profile:
   terms, each with its seconds and what bounds it, and the memory.

@@ -4,7 +4,7 @@ about, and puts the two together. The process that runs this makes no tensor."""
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,9 @@ from bench.grid.cell import Cell
 from bench.grid.document import read_text
 from bench.grid.errors import UserError, brief
 from bench.grid.read import Grid
+from bench.speed.estimate import kept
 from bench.speed.estimate.asked import Facts, asked_of
+from bench.speed.estimate.counts import EvaluationCounts, TrainingCounts
 from bench.speed.estimate.devices.profile import (
     HERE,
     SUFFIX,
@@ -71,13 +73,12 @@ def estimate_grid(grid: Grid, device: str, say: Say, given: RunTables | None = N
         workers = _workers(cells, profile, here, most)
         known = {key: _facts(pool, cell) for key, cell in {cell.data.key: cell for cell in cells}.items()}
         asked = asked_of(cells, profile.kind, workers, most)
-        say(f"counting {len(asked.stacks)} kinds of training and {len(asked.models)} of evaluation")
         tasks: Tasks = {
             f"stack {key}": ("stack_counts", (some, profile.kind, as_tuned))
             for key, (some, as_tuned) in asked.stacks.items()
         }
         tasks |= {f"model {key}": ("model_counts", (cell, profile.kind)) for key, cell in asked.models.items()}
-        counted = _all(pool, tasks)
+        counted = _counted(pool, tasks, known, bool(first), say)
     stacks = {key: counted[f"stack {key}"] for key in asked.stacks}
     models = {key: counted[f"model {key}"] for key in asked.models}
     predictor = Predictor(cells, profile, workers, known, asked, stacks, models)
@@ -166,6 +167,21 @@ def middle(measured: Sequence[dict[str, Any]]) -> dict[str, Any]:
         return median(values) if isinstance(first, float) else first
 
     return {key: of([fields[key] for fields in measured]) for key in measured[0]}
+
+
+def _counted(pool: Pool, tasks: Tasks, known: Mapping[str, Facts], plugged: bool, say: Say) -> dict[str, Any]:
+    """What workers count, or have counted for an estimate before; not kept for what plug-ins bring."""
+    keys = {name: f"{name} {arguments} {sorted(known.items())}" for name, (_, arguments) in tasks.items()}
+    found = {} if plugged else {name: kept.find(key) for name, key in keys.items()}
+    there = {name: counts for name, counts in found.items() if isinstance(counts, TrainingCounts | EvaluationCounts)}
+    missing = {name: task for name, task in tasks.items() if name not in there}
+    if missing:
+        stacks = sum(name.startswith("stack ") for name in missing)
+        say(f"counting {stacks} kinds of training and {len(missing) - stacks} of evaluation")
+    made = _all(pool, missing)
+    for name, counts in made.items() if not plugged else ():
+        kept.keep(keys[name], counts)
+    return there | made
 
 
 def _all(pool: Pool, tasks: Tasks, where: str = COUNTING) -> dict[str, Any]:

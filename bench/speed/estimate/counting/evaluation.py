@@ -28,7 +28,7 @@ from bench.speed.estimate.counts import (
     fused_fit,
     fused_pass,
 )
-from bench.speed.estimate.cuts import CUTS, Cut
+from bench.speed.estimate.cuts import Cut
 from bench.speed.estimate.tally import NOTHING, Tally
 from bench.speed.tensor_bytes import Bytes
 from vae_core.data import Dataset, dequantise
@@ -45,19 +45,20 @@ from vae_core.likelihoods import Likelihood
 from vae_core.objectives import Posterior
 from vae_core.training import TrainedModel, Trainer, fit_scale, trained_models
 
-FEW = (2, 4)  # images that are counted
+FEW = (1, 2)  # images of a pass and of a fit that are counted, …
+IMAGES = 4  # … and of all else
 TILE = 16  # samples of a tile that is counted, …
 TILES = (2, 4)  # … and how many tiles
 GAPPED = 24  # images whose gap is split (vae_core.evaluate.assess)
 
 
-def count_evaluation(cell: Cell, data: Dataset, cut: Cut) -> EvaluationCounts:
-    """Of a settled cell's model, as it is before training."""
+def count_evaluation(cell: Cell, data: Dataset, cut: Cut, *, fuses: bool) -> EvaluationCounts:
+    """Of a settled cell's model, as it is before training. `fuses`: with what a compiler makes of it."""
     trainer = Trainer(
-        replace(data, train=data.train[: FEW[1]], valid=data.valid[: FEW[1]]),
+        replace(data, train=data.train[:IMAGES], valid=data.valid[:IMAGES]),
         [replace(member_of(cell, data.levels), kl_warmup=0.0)],
         architecture_of(cell),
-        replace(schedule_of(cell), epochs=2, batch_size=FEW[0]),
+        replace(schedule_of(cell), epochs=2, batch_size=IMAGES // 2),
         "cpu",
     )
     model = trained_models(trainer.program, data.levels)[0]
@@ -67,7 +68,7 @@ def count_evaluation(cell: Cell, data: Dataset, cut: Cut) -> EvaluationCounts:
         scale = _scale(likelihood, data, model, cell)
     k, levels = scored_images(cell, data)
     model.likelihood = likelihood
-    return _Counting(model, likelihood, k, levels, cut).all(scale, cell)
+    return _Counting(model, likelihood, k, levels, cut).all(scale, cell, fuses=fuses)
 
 
 class _Counting:
@@ -75,13 +76,13 @@ class _Counting:
 
     def __init__(self, model: TrainedModel, likelihood: Likelihood, k: Tensor, levels: int, cut: Cut) -> None:
         self.model, self.likelihood, self.levels, self.cut = model, likelihood, levels, cut
-        self.k = k[torch.arange(FEW[1]) * max(1, len(k) // FEW[1]) % len(k)]
+        self.k = k[torch.arange(IMAGES) * max(1, len(k) // IMAGES) % len(k)]
         self.dims = k.shape[1]
         with torch.no_grad():
             mean, _ = model.encode(self.k)
             self.latent, self.width = mean.shape[-1], model.decode(mean).shape[-1]
 
-    def all(self, scale: tuple[Tally, float], cell: Cell) -> EvaluationCounts:
+    def all(self, scale: tuple[Tally, float], cell: Cell, *, fuses: bool) -> EvaluationCounts:
         scorers = self.scorers(self.k)
         mass = {"mass": scorers["mass"]}
         fit, proposal = self.fits(scorers["mass"])
@@ -104,7 +105,7 @@ class _Counting:
             summed=(SHARE, LEAST, EACH, MOST),
             bytes=self.piece_bytes(mass),
         )
-        if self.cut is not CUTS["cuda"]:
+        if not fuses:
             return plain
         empty = {name: lambda raw, rows: raw.sum(-1) for name in scorers}
         alone = {"mass": empty["mass"]}
@@ -206,7 +207,7 @@ class _Counting:
         a_level = self.dims
         levels_at_once = max(1, min(self.levels, self.cut.calibrated // a_level))
         rows = max(1, self.cut.calibrated // (a_level * levels_at_once))
-        images = min(rows, FEW[0])
+        images = min(rows, IMAGES // 2)
         floats = a_level * levels_at_once * images
         one = counted(lambda: calibration(self.k[:images], raw[:images], self.likelihood, self.levels, floats=floats))
         blocks = math.ceil(CALIBRATED / rows)
@@ -257,6 +258,6 @@ def _scale(likelihood: Likelihood, data: Dataset, model: TrainedModel, cell: Cel
         some = replace(data, train=data.train[:images])
         return counted(lambda: fit_scale(likelihood, some, model.encode, model.decode))
 
-    one, two = fitted(8 * FEW[0]), fitted(8 * FEW[1])
+    one, two = fitted(4 * IMAGES), fitted(8 * IMAGES)
     count = min(len(data.train), likelihood.fit_images or len(data.train))
-    return 1 / (8 * (FEW[1] - FEW[0])) * (two - one).of_elements() + 1 / count * one.of_calls(), float(count)
+    return 1 / (4 * IMAGES) * (two - one).of_elements() + 1 / count * one.of_calls(), float(count)

@@ -7,15 +7,15 @@ of them moves numbers.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections import Counter as Amounts
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 from bench.speed.estimate.tally import (
@@ -109,34 +109,37 @@ class Counter(TorchDispatchMode):
         return out
 
     def _take(self, func: Any, args: Any, kwargs: Any, out: Any) -> None:
-        name = func.overloadpacket.__name__
+        name, plain, does = _known(func)
         self.operators[name] += 1
-        plain = name.rstrip("_") if not name.startswith("_fused") else name
-        if name in FREE or plain in FREE:
+        if does == "free":
             self._amounts[VIEWS] += 1
             return
-        if name in READING:
+        if does == "read":
             self._amounts[WAITS] += 1
             if name == "_local_scalar_dense":
                 self._amounts[VIEWS] += 1
                 return
         self._amounts[KERNELS] += 1
-        given = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
-        made = [leaf for leaf in tree_leaves(out) if isinstance(leaf, Tensor)]
+        given: list[Tensor] = []
+        made: list[Tensor] = []
+        _gather(args, given)
+        if kwargs:
+            _gather(kwargs.values(), given)
+        _gather((out,), made)
         moved = sum(map(_bytes, given)) + sum(map(_bytes, made))
-        if name in DRAWING:
+        if does == "draw":
             self._amounts[DRAWS] += 1
             self._amounts[DRAWN] += sum(tensor.numel() for tensor in made)
-        elif func.overloadpacket in flop_registry:
+        elif does == "product":
             operations = flop_registry[func.overloadpacket](*args, **kwargs, out_val=out)
             self._amounts[f"{PRODUCTS}/{_precision(made)}"] += operations
             self._amounts[PRODUCT_BYTES] += moved
-        elif plain in MATRICES:
+        elif does == "matrices":
             size = given[0].shape[-1] if given else 1
             count = math.prod(given[0].shape[:-2]) if given else 0
             self._amounts[f"{SMALL}/{MATRICES[plain]}/{size}"] += count
             self._amounts[BYTES] += moved
-        elif plain in FUNCTIONS_OF and not (plain == "pow" and _is_multiplied(args)):
+        elif does == "function" and not (plain == "pow" and _is_multiplied(args)):
             which = given if plain in OF_INPUT else made
             elements = which[0].numel() if which else 0
             self._amounts[f"{FUNCTIONS}/{FUNCTIONS_OF[plain]}/{_precision(which)}"] += elements
@@ -144,6 +147,33 @@ class Counter(TorchDispatchMode):
         else:
             in_place = name.endswith("_") and name not in AT_ONCE
             self._amounts[BYTES] += moved if not in_place else sum(map(_bytes, given)) + sum(map(_bytes, made[:1]))
+
+
+@functools.cache
+def _known(func: Any) -> tuple[str, str, str]:
+    """An operator's name, the one without the mark of what works in place, and what it does, looked up once."""
+    name = func.overloadpacket.__name__
+    plain = name.rstrip("_") if not name.startswith("_fused") else name
+    if name in FREE or plain in FREE:
+        return name, plain, "free"
+    if name in READING:
+        return name, plain, "read"
+    if name in DRAWING:
+        return name, plain, "draw"
+    if func.overloadpacket in flop_registry:
+        return name, plain, "product"
+    if plain in MATRICES:
+        return name, plain, "matrices"
+    return name, plain, "function" if plain in FUNCTIONS_OF else "moves"
+
+
+def _gather(values: Iterable[Any], into: list[Tensor]) -> None:
+    """The tensors among them, those in lists too."""
+    for value in values:
+        if isinstance(value, Tensor):
+            into.append(value)
+        elif isinstance(value, list | tuple):
+            _gather(value, into)
 
 
 def _precision(tensors: Sequence[Tensor]) -> str:
@@ -158,6 +188,8 @@ def _is_multiplied(args: Any) -> bool:
 
 def _bytes(tensor: Tensor) -> int:
     """Of the numbers that it has; those that an expanded one repeats lie there once."""
+    if tensor.is_contiguous():
+        return tensor.numel() * tensor.element_size()
     count = math.prod(size for size, stride in zip(tensor.shape, tensor.stride(), strict=True) if stride or size < 2)
     return count * tensor.element_size()
 

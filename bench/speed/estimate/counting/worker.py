@@ -12,9 +12,10 @@ from contextlib import contextmanager
 
 import torch
 
-from bench.engine.worker.from_cell import data_of
+from bench.engine.worker.from_cell import data_of, member_of
 from bench.grid.cell import Cell
 from bench.speed.estimate.counting.evaluation import count_evaluation
+from bench.speed.estimate.counting.thin import from_few
 from bench.speed.estimate.counting.training import count_training
 from bench.speed.estimate.counts import EvaluationCounts, TrainingCounts
 from bench.speed.estimate.cuts import CUTS
@@ -27,7 +28,9 @@ def stack_counts(cells: Sequence[Cell], device: str, tuned: bool) -> TrainingCou
     """Of models of the kinds of these settled cells side by side, one cell a kind."""
     torch.set_flush_denormal(True)
     with as_on(device):
-        return count_training(cells, data_of(cells[0], "cpu"), tuned=tuned)
+        data, cut = data_of(cells[0], "cpu"), CUTS[device]
+        wide = max(cells, key=lambda cell: member_of(cell, data.levels).likelihood.outputs(data.train.shape[1]))
+        return from_few(wide, data, cut, lambda some, _: count_training(cells, some, tuned=tuned))
 
 
 @full_float32()
@@ -35,7 +38,8 @@ def model_counts(cell: Cell, device: str) -> EvaluationCounts:
     """Of a settled cell's model under its scoring."""
     torch.set_flush_denormal(True)
     with as_on(device):
-        return count_evaluation(cell, data_of(cell, "cpu"), CUTS[device])
+        data, fuses = data_of(cell, "cpu"), device == "cuda"
+        return from_few(cell, data, CUTS[device], lambda some, cut: count_evaluation(cell, some, cut, fuses=fuses))
 
 
 @contextmanager

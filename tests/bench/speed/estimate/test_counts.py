@@ -15,10 +15,13 @@ from bench.engine.worker.from_cell import architecture_of, data_of, member_of, s
 from bench.grid.read import parse_grid
 from bench.speed.estimate.counting.evaluation import count_evaluation
 from bench.speed.estimate.counting.operators import Counter, counted
+from bench.speed.estimate.counting.thin import from_few
 from bench.speed.estimate.counting.training import count_training
 from bench.speed.estimate.counting.worker import as_on
 from bench.speed.estimate.counts import LOOKS, StackCounts
 from bench.speed.estimate.cuts import CUTS
+from bench.speed.estimate.devices.profile import profile_of
+from bench.speed.estimate.tally import seconds
 from vae_core.evaluate import calibration, importance_bounds, refine
 from vae_core.evaluate.conditional import conditional
 from vae_core.evaluate.importance import Tiling
@@ -118,7 +121,7 @@ def test_a_step_of_many_models_and_images_is_predicted_from_few(tuned):
 def test_a_pass_and_a_fit_are_predicted_from_few_images_and_samples(family, sigma, device):
     cell, cut = cell_of(family, sigma), CUTS[device]
     data = data_of(cell, "cpu")
-    counts = count_evaluation(cell, data, cut)
+    counts = count_evaluation(cell, data, cut, fuses=device == "cuda")
     trainer = Trainer(data, [member_of(cell, data.levels)], architecture_of(cell), schedule_of(cell), "cpu")
     model = trained_models(trainer.program, data.levels)[0]
     likelihood = model.likelihood.scored(cell.scored_as).unchecked()
@@ -144,13 +147,44 @@ def test_a_pass_and_a_fit_are_predicted_from_few_images_and_samples(family, sigm
 
 
 def test_what_a_compiler_makes_one_kernel_of_moves_less_and_computes_the_same():
-    counts = count_evaluation(cell_of(), data_of(cell_of(), "cpu"), CUTS["cuda"])
+    counts = count_evaluation(cell_of(), data_of(cell_of(), "cpu"), CUTS["cuda"], fuses=True)
     assert counts.fused is not None
     plain, fused = (one.encoder.of(1000, 1000, CUTS["cuda"], one.width) for one in (counts, counts.fused))
     assert fused["bytes"] < 0.5 * plain["bytes"]
     assert fused["kernels"] < plain["kernels"]
     assert fused.operations == pytest.approx(plain.operations)
     assert fused.of_functions()["functions/erfc/float32"] == plain["functions/erfc/float32"] > 0
+
+
+@pytest.mark.parametrize("family", ["categorical", "gaussian"])
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_a_wide_model_is_reckoned_from_few_dimensions(family, device):
+    cell, cut = cell_of(family, "pixel" if family == "gaussian" else ""), CUTS[device]
+    data, sheet = data_of(cell, "cpu"), profile_of("h100")
+
+    def evaluation(some, cut):
+        return count_evaluation(cell, some, cut, fuses=device == "cuda")
+
+    with as_on("cuda"):  # on few pixels tanh may be computed another way than on many, where numbers are looked at
+        full, few = evaluation(data, cut), from_few(cell, data, cut, evaluation, wide=1)
+        whole = count_training([cell], data, tuned=False)
+        part = from_few(cell, data, cut, lambda some, _: count_training([cell], some, tuned=False), wide=1)
+    assert (few.width, few.dims, few.levels) == (full.width, full.dims, full.levels)
+    pairs = {
+        "pass": (full.encoder.of(900, 5000, cut, full.width), few.encoder.of(900, 5000, cut, few.width)),
+        "fitted": (full.fitted.of(900, 500, cut, full.width), few.fitted.of(900, 500, cut, few.width)),
+        "besides": (full.besides.of(900, 5000, cut, full.width), few.besides.of(900, 5000, cut, few.width)),
+        "fit": (full.fit.of(900, 16, cut, full.width), few.fit.of(900, 16, cut, few.width)),
+        "gaps": (full.gaps, few.gaps),
+        "calibration": (full.calibration, few.calibration),
+        "checks": (full.of_checks(900, 500, cut), few.of_checks(900, 500, cut)),
+        "step": (StackCounts([(whole, 5)]).of_step(100), StackCounts([(part, 5)]).of_step(100)),
+    }
+    for name, (counted_whole, reckoned) in pairs.items():
+        taken, said = (seconds(tally, sheet).total for tally in (counted_whole, reckoned))
+        assert said == pytest.approx(taken, rel=0.02), name
+        assert reckoned.operations == pytest.approx(counted_whole.operations, rel=0.02), name
+    assert few.fit.bytes == pytest.approx(full.fit.bytes, rel=0.05)
 
 
 def test_looks_and_cuts_are_those_of_the_evaluation():
