@@ -150,8 +150,11 @@ class Kept:
 
 
 def leave_no_thread() -> None:
-    """tqdm, which torch's compiler brings along, would start a thread that never ends, to watch bars of which there are
-    none; a worker process that has threads left over is replaced by another."""
+    """A worker process that has threads left over is replaced by another. tqdm, which torch's compiler brings along,
+    would start one that never ends, to watch bars of which there are none; and what a program is loaded from would be
+    built by a pool of them, where torch's own cache has not got it."""
+    config: Any = importlib.import_module("torch._inductor.config")
+    config.compile_threads = 1
     try:
         bars: Any = importlib.import_module("tqdm")
     except ImportError:

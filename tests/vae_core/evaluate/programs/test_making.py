@@ -28,7 +28,7 @@ kept = Kept(Path(sys.argv[1]))
 found, plain = scores(kept, 0.02), scores(None, 0.02)
 assert len(kept._loaded) == 1, kept
 assert (found - plain).abs().max() < 1e-3 + 1e-5 * plain.abs().max()
-assert threading.enumerate() == [threading.main_thread()]
+assert threading.enumerate() == [threading.main_thread()], threading.enumerate()
 print("found")
 """
 
