@@ -18,7 +18,7 @@ import pkgutil
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vae_core.references._base import Card, Codec, Distribution, Images, LeftOut, OfFamily, Outcome, Reference
+from vae_core.references._base import Card, Codec, Distribution, Images, LeftOut, OfFamily, Outcome, Reference, Sizes
 from vae_core.references._tables import Tables
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "OfFamily",
     "Outcome",
     "Reference",
+    "Sizes",
     "Tables",
     "get",
     "make",

@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, final
+from typing import Any, ClassVar, NamedTuple, final
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from vae_core.references._tables import Floats, Integers, Tables
 
 LARGEST = 2**24  # of D·K, such as 16 × 16 values of 16 bits: a table of 128 MiB
 NATS_OF_A_BYTE = 8 * math.log(2)
+ANY = 0.3  # s that any takes
 
 
 class LeftOut(ValueError):
@@ -37,6 +38,15 @@ class Images:
     valid: Integers
     levels: int
     shape: tuple[int, ...]
+
+
+class Sizes(NamedTuple):
+    """D, K, and images of the splits."""
+
+    dims: int
+    levels: int
+    train: int
+    test: int
 
 
 def require_room(images: Images) -> None:
@@ -71,6 +81,12 @@ class Reference(ABC):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls.name = cls.__module__.rpartition(".")[2]
+
+    @classmethod
+    def seconds(cls, sizes: Sizes) -> float:
+        """About how long one takes on one core, for who predicts a run: a rough figure, of that for a value of a codec
+        and a table where nothing else is said."""
+        return ANY + 2.5e-7 * sizes.test * sizes.dims
 
     @abstractmethod
     def outcome(self, images: Images, test: Integers) -> Outcome:

@@ -20,7 +20,7 @@ import torch
 
 from vae_core import likelihoods
 from vae_core.numerics import progress
-from vae_core.references._base import Card, Fitted, Images, OfFamily, require_room
+from vae_core.references._base import ANY, Card, Fitted, Images, OfFamily, Sizes, require_room
 from vae_core.references._tables import Floats, Tables, counted
 
 if TYPE_CHECKING:
@@ -44,6 +44,11 @@ class NoLatent(OfFamily):
         "latent and the network.",
         source="L-BFGS: Liu & Nocedal 1989, On the limited memory BFGS method for large scale optimization",
     )
+
+    @classmethod
+    def seconds(cls, sizes: Sizes) -> float:
+        table = sizes.dims * sizes.levels
+        return ANY + 8e-8 * max(FEWEST * table, MASSES)
 
     def fit(self, images: Images) -> Fitted:
         require_room(images)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from bench.engine.process.ahead import PROGRAMS, kind_of, worthwhile
 from bench.grid.cell import Cell
-from bench.grid.families import make, registry
+from bench.grid.families import make, references, registry
 from bench.grid.plan import Bundle, Tuning, plan, plan_tuning
 from bench.grid.references import of_grid
 from bench.speed.estimate.asked import Asked, Facts, alike, first_two, model_key, readings, segments, stack_key
@@ -28,8 +28,6 @@ A_PROGRAM, A_LOADER = 0.05, 4.0  # s: to load a compiled program of scores, and 
 WAITS_OF_VALIDATION, WAITS_OF_PASS, WAITS_OF_CELL = 4, 8, 60  # values that the host reads, about
 ELBO_SAMPLES, REFINED_SAMPLES = 10, 100  # of the judging of candidates (vae_core.tuning)
 FIT_SAMPLES, READING_IMAGES, READING_SAMPLES = 10, 200, 100  # bench.engine.worker.rows
-FEWEST_STEPS, MASSES_OF_A_REFERENCE = 300, 1.2e7  # vae_core.references.no_latent
-A_REFERENCE, A_VALUE, A_CODED = 0.3, 2e-6, 2.5e-7  # s: any, a value of a mixture's image, a byte of a codec
 A_SPEED = 0.9  # s of the timing of a kind at the end of a run (bench.speed.throughput)
 TERMS = (
     "training",
@@ -321,15 +319,11 @@ class Predictor:
         return len(worth) * len(PROGRAMS), keys
 
     def _reference(self, name: str, cell: Cell) -> float:
-        """Seconds, about: references are fitted by numpy on the host."""
+        """Seconds, about, as a reference tells of itself."""
         facts = self.facts[cell.data.key]
         images = min(cell.test_images or facts.test, facts.test)
-        if name.startswith("no_latent"):
-            table = facts.dims * facts.levels
-            return A_REFERENCE + 20e-9 * 4 * table * max(FEWEST_STEPS, MASSES_OF_A_REFERENCE / table)
-        if name == "product_mixture":
-            return A_REFERENCE + A_VALUE * min(1e7, facts.train * facts.dims / 4)
-        return A_REFERENCE + A_CODED * images * facts.dims
+        sizes = references().Sizes(facts.dims, facts.levels, facts.train, images)
+        return float(references().get(name).seconds(sizes))
 
     def _memory(self, course: Course) -> Iterator[tuple[float, str]]:
         """Bytes at their most of each bundle in training, and of each model in evaluation."""

@@ -13,6 +13,7 @@ from bench import cli
 from bench.cli.text.estimate import as_json, estimate_text
 from bench.engine.process.ahead import PROGRAMS, kind_of
 from bench.grid.read import find_grid, load_grid, parse_grid
+from bench.speed.estimate import prediction
 from bench.speed.estimate.asked import Asked, Facts, segments
 from bench.speed.estimate.devices.profile import profile_of
 from bench.speed.estimate.estimate import estimate_grid
@@ -110,6 +111,20 @@ def test_programs_of_scores_are_those_that_the_run_would_make(told):
     assert counted(cells[:1], "h100", test=1000) == 0  # one cell sees too little of them
     assert told.prediction.programs == 0
     assert "References are fitted beside the run by the host's other cores" in " ".join(estimate_text(told).split())
+
+
+def test_what_is_taken_from_the_rooms_that_do_the_work_is_as_it_is_there():
+    from bench.engine.worker import rows
+    from vae_core import tuning
+    from vae_core.training import capture, loop
+
+    assert prediction.LEAVING_SHARE == loop.LEAVING_SHARE
+    assert prediction.CAPTURED == capture.WARM_UP + 1
+    assert prediction.FIT_SAMPLES == rows.FIT_SAMPLES
+    assert prediction.READING_IMAGES == rows.READING_IMAGES
+    assert prediction.READING_SAMPLES == rows.READING_SAMPLES
+    assert prediction.ELBO_SAMPLES == tuning.ELBO_SAMPLES
+    assert prediction.REFINED_SAMPLES == tuning.REFINED_SAMPLES
 
 
 def test_what_does_not_fit_is_said_with_a_remedy(told):
