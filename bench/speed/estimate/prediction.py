@@ -231,7 +231,7 @@ class Predictor:
         counts, used = self.models[key], self._scored(key)
         images = min(cell.test_images or facts.test, facts.test)
         way = course.scoring_of(cell)
-        self._passes(found, used, images, way, both=cell.objective == "dequantised")
+        self._passes(found, used, images, way, masses=_has_pilot(cell) and cell.objective != "dequantised")
         if way.refined:
             found.add("refinement", self._time(self._fit(used, images)))
             found.add("gaps", self._time(counts.gaps))
@@ -252,10 +252,10 @@ class Predictor:
             shown += Tally({WAITS: WAITS_OF_CELL, MOVED: 64.0 * images})
         found.add("pictures", self._time(shown))
 
-    def _passes(self, found: _Sum, used: EvaluationCounts, images: int, way: Evaluated, *, both: bool) -> None:
-        """`both`: a pilot, which scores masses, has densities too, for the objective that was trained."""
+    def _passes(self, found: _Sum, used: EvaluationCounts, images: int, way: Evaluated, *, masses: bool) -> None:
+        """`masses`: the first pass scores them alone, as a pilot does; not where densities were trained on."""
         first = self._pass(used, images, way.first)
-        if both or not (way.passes and way.first == PILOT):
+        if not masses:
             first += self._besides_of(used, images, way.first)
         found.add("encoder's pass", self._time(first))
         for place, size in enumerate(way.passes):
@@ -292,7 +292,7 @@ class Predictor:
 
     def _to_come(self, cell: Cell) -> int:
         """z of an image that an assessment expects."""
-        return 4 * PILOT if cell.eval_tolerance and max(cell.eval_samples) > PILOT else max(cell.eval_samples)
+        return 4 * PILOT if _has_pilot(cell) else max(cell.eval_samples)
 
     # -- what else -------------------------------------------------------------------------------------------------
 
@@ -354,3 +354,8 @@ class Predictor:
 
     def _time(self, tally: Tally, *, replayed: bool = False, precision: str = "float32") -> Seconds:
         return seconds(tally, self.profile, replayed=replayed, precision=precision)
+
+
+def _has_pilot(cell: Cell) -> bool:
+    """Whether a pilot decides how far its bounds go (vae_core.evaluate.effort)."""
+    return bool(cell.eval_tolerance) and max(cell.eval_samples) > PILOT

@@ -113,6 +113,14 @@ def test_programs_of_scores_are_those_that_the_run_would_make(told):
     assert "References are fitted beside the run by the host's other cores" in " ".join(estimate_text(told).split())
 
 
+def test_no_term_is_at_least_more_than_at_most_without_a_pilot_either(grid):
+    """Of a grid that ends where a pilot would begin, every scorer is in the first pass, refined or not."""
+    short = dataclasses.replace(grid, cells=tuple(cell.but(eval_samples=(1, 10, 100)) for cell in grid.cells))
+    prediction = estimate_grid(short, "h100", lambda line: None).prediction
+    for term, least in prediction.low.items():
+        assert least.total <= prediction.high[term].total * (1 + 1e-9), term
+
+
 def test_what_is_taken_from_the_rooms_that_do_the_work_is_as_it_is_there():
     from bench.engine.worker import rows
     from vae_core import tuning
