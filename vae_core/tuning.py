@@ -166,7 +166,8 @@ def _trained_as_fits(
     rivals: Sequence[Sequence[int]],
 ) -> list[tuple[TrainedBundle, int]]:
     """Each member's bundle and its place there: one for all, or where memory runs out one for each half, and so on down
-    to single models. Rivals that are parted know nothing of each other, and are all trained to their ends."""
+    to single models. Rivals that are parted know nothing of each other: those that stay together are held against
+    each other alone, and one that is left alone is trained to its end."""
     try:
         bundle = train(data, members, architecture, schedule, device, rivals=rivals)
         return [(bundle, place) for place in range(len(members))]

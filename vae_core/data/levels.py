@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import torch
 
+from vae_core.numerics.accelerators import at_hand
+
 
 def binarise(k: torch.Tensor, levels: int, uniform: torch.Tensor) -> torch.Tensor:
     """Stochastic binarisation: 1 with probability k/(K−1), else 0 (Salakhutdinov & Murray 2008).
@@ -47,7 +49,7 @@ def _require_levels(k: torch.Tensor, levels: int) -> None:
         raise ValueError(f"levels = {levels}, but an image needs at least 2 levels.")
     if k.is_floating_point() or k.is_complex() or k.dtype == torch.bool:
         raise ValueError(f"images are {k.dtype}, but a view takes integers 0…{levels - 1}: convert them first.")
-    if k.device.type == "cpu" and k.numel():
+    if at_hand(k.device) and k.numel():
         low, high = (int(end) for end in torch.aminmax(k))
         if low < 0 or high >= levels:
             raise ValueError(f"images have values {low}…{high}, but {levels} levels allow 0…{levels - 1}.")

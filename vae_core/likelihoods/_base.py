@@ -79,6 +79,7 @@ class Part(ABC):
     notes: ClassVar[tuple[str, ...]] = (
         "_moved",
     )  #: plain attributes that its options do not tell, which a pickle has, too
+    as_input: ClassVar[bool] = False  #: whether its σ, a number, is among its `numbers`
     _moved: bool = False  #: whether what is learned is known to stand elsewhere than where it starts
 
     def learned(self) -> dict[str, Tensor]:
@@ -168,6 +169,7 @@ class Likelihood(_Module, metaclass=_Making):
     examples: ClassVar[tuple[dict[str, Any], ...]] = ({},)  #: options besides σ at which the laws are tested
     sigma_modes: ClassVar[tuple[str, ...]] = ()  #: the learned scales that it offers, where it takes σ
     #: whether a dimension's masses depend on the levels of the earlier channels of its pixel (see _channels)
+    looks_at_numbers: bool = False  #: whether it chooses by them how exact it must be, which a program cannot
     couples_channels: bool = False
     coupled_channels: int | None = None  #: how many channels it couples; None: however many there are
     channels_last: bool = False  #: whether flat data have the channel fastest, (H, W, C), and not slowest, (C, H, W)
@@ -410,10 +412,10 @@ class Likelihood(_Module, metaclass=_Making):
 
     def computes(self) -> dict[str, Any]:
         """What decides which functions of its tensors, of numbers and of raw outputs its scores are: equal for two of
-        which one program does. Its name, and its options but for a σ that is a number."""
+        which one program does. Its name, and its options but for a σ that is a number, where a part of it gives that
+        to a program (`Part.numbers`)."""
         (options,) = self.made_of
-        sigma = options.get("sigma")
-        number = isinstance(sigma, int | float) and not isinstance(sigma, bool)
+        number = any(part.as_input for part in self._parts().values())
         return {"family": self.name, **options} | ({"sigma": "a number"} if number else {})
 
     def scored(self, scoring: str) -> Self:

@@ -95,6 +95,7 @@ class Gaussian(LocationScale):
             if why := _coupled_gaussian.refusal_of_sigma(sigma):
                 raise ValueError(why)
             self.couples_channels, self.coupled_channels, self.closes_ends = True, COLOURS, False
+            self.looks_at_numbers = True
 
     # -- with coupled channels ---------------------------------------------------------------------------------------
 

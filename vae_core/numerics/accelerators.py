@@ -1,8 +1,9 @@
 """What is asked of a device that works on its own: a GPU, which is given work and goes on with it while the host does.
 
-Code asks a device what it is like, and never what it is called: `accelerated`, where large pieces pay and a look at a
-value is a wait; `at_hand`, where values can be looked at for nothing. So another kind of device is one entry of KINDS,
-and tests that have none put a pretended one there (tests/pretended).
+Code that computes asks a device what it is like, and not what it is called: `accelerated`, where large pieces pay and
+a look at a value is a wait; `at_hand`, where values can be looked at for nothing. So another kind of device is one
+entry of KINDS (but for its name to people, and memory that is given back, where CUDA is asked for by name), and tests
+that have none put a pretended one there (tests/pretended).
 """
 
 from __future__ import annotations

@@ -313,7 +313,7 @@ class Predictor:
         worth = {
             kind: of
             for kind, of in worthwhile(whole, sizes).items()
-            if not make(of[0].family, of[0].options, of[2]).couples_channels
+            if not make(of[0].family, of[0].options, of[2]).looks_at_numbers
         }
         keys = {model_key(cell) for cell in whole if kind_of(cell, *sizes[cell.data.key][:2]) in worth}
         return len(worth) * len(PROGRAMS), keys

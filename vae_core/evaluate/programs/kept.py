@@ -59,11 +59,11 @@ def require_alike(found: Sequence[Tensor], plain: Sequence[Tensor], *, slope: bo
         raise Disagrees("a compiled score has another shape than the plain one")
     for place, (one, other) in enumerate(zip(found, plain, strict=True)):
         if slope and place == 1:
-            allowed = STEEP * (1 + other.abs().amax(-1, keepdim=True)).double()
+            allowed = STEEP * (1 + other.abs().nan_to_num().amax(-1, keepdim=True)).double()
         else:
             allowed = rounding(other.double())
         alike = (one == other) | (one.isnan() & other.isnan())
-        gap = torch.where(alike, 0.0, (one.double() - other.double()).abs()) / allowed
+        gap = torch.where(alike, 0.0, (one.double() - other.double()).abs() / allowed)
         off.append(gap.nan_to_num(nan=float("inf")).amax())
     worst = float(torch.stack(off).amax())
     if not worst <= 1:

@@ -48,7 +48,7 @@ class Kind:
     def lawful(self) -> bool:
         """Whether a program computes the same numbers as the likelihood does by itself: one that looks at its numbers
         to choose how exact it must be takes a fixed rule inside of a program."""
-        return not self.likelihood.couples_channels and self.likelihood.models is None
+        return not self.likelihood.looks_at_numbers and self.likelihood.models is None
 
     @property
     def results(self) -> tuple[str, ...]:
@@ -152,7 +152,7 @@ def code_of(cls: type) -> str:
     """A digest of the code that a family's scores come from: this suite's, and the file of every class above it."""
     files = {path for folder in _SOURCES for path in folder.glob("*.py")}
     for one in cls.__mro__:
-        if one.__module__.partition(".")[0] not in ("builtins", "abc", "torch", "vae_core"):
+        if one.__module__.partition(".")[0] not in ("builtins", "abc", "torch"):
             files.add(Path(inspect.getfile(getattr(one, "_made_from", one))))
     digest = hashlib.blake2b(digest_size=10)
     for path in sorted(files):

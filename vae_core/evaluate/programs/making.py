@@ -32,7 +32,8 @@ def make(kind: Kind, which: str, kept: Kept, seed: int = 0) -> bool:
     Raises Disagrees where it does not give the plain path's numbers, ValueError where the kind has none that could,
     OSError, and what torch's compiler raises."""
     if not kind.lawful:
-        raise ValueError(f"{kind.likelihood.name} looks at its numbers to choose how exact it must be")
+        why = "is a stack" if kind.likelihood.models else "looks at its numbers to choose how exact it must be"
+        raise ValueError(f"{kind.likelihood.name} {why}: it has no program")
     leave_no_thread()
     inputs = example_inputs(kind, which, seed)
     plain = flat_function(kind, which, inputs)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
 
 from tests.vae_core.evaluate.programs.made import kind_of, scored
 from vae_core import likelihoods
-from vae_core.evaluate.programs.kept import require_alike
-from vae_core.evaluate.programs.kinds import SLOPE, state_of
-from vae_core.evaluate.programs.making import example_inputs, flat_function, traced
+from vae_core.evaluate.programs.kept import Disagrees, Kept, require_alike
+from vae_core.evaluate.programs.kinds import SLOPE, code_of, state_of
+from vae_core.evaluate.programs.making import example_inputs, flat_function, make, traced
 
 
 def ways() -> Iterator[tuple[str, str, object]]:
@@ -91,6 +94,75 @@ def test_readings_that_compute_one_thing_share_a_program() -> None:
 
 
 def test_who_looks_at_numbers_to_be_exact_has_no_program() -> None:
-    coupled = likelihoods.make("gaussian", sigma=0.1, channels="coupled")
+    coupled = likelihoods.make("gaussian", sigma="pixel", channels="coupled")
     assert not kind_of(coupled.unchecked()).lawful
+    with pytest.raises(ValueError, match="looks at its numbers"):
+        make(kind_of(coupled.unchecked()), "all", Kept(Path("nowhere")))
+    mixture = likelihoods.make("logistic_mixture", channels="coupled", levels=17)
+    assert kind_of(mixture.unchecked()).lawful  # it couples channels, and looks at nothing
     assert kind_of(scored("gaussian", sigma=0.1)).lawful
+
+
+PLUGIN = """
+from vae_core.likelihoods import Card, Density
+import torch
+
+
+class Wide(Density):
+    view = "real"
+    card = Card(title="wide", summary="s", formula="f", support="x", parameters="p", source="s", users="u")
+
+    def __init__(self, sigma: float = 1.0) -> None:
+        super().__init__()
+        self.width = sigma
+
+    def outputs(self, dims):
+        return dims
+
+    def log_prob(self, x, raw):
+        return torch.distributions.Laplace(raw, self.width).log_prob(x).sum(-1)
+
+    def log_masses(self, k, raw, levels):
+        law = torch.distributions.Laplace(raw, self.width)
+        return torch.log(law.cdf((k + 1.0) / levels) - law.cdf(k / (levels + 0.0)))
+
+    def mean(self, raw):
+        return raw
+
+    def sample(self, raw, generator=None):
+        return raw
+"""
+
+
+def test_a_sigma_that_nobody_gives_a_program_and_the_code_of_a_plug_in_are_in_its_name(tmp_path: Path) -> None:
+    def named(text: str) -> None:
+        path = tmp_path / "wide.py"
+        path.write_text(text)
+        spec = importlib.util.spec_from_file_location("vae_core.likelihoods.plugin.wide", path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module
+        try:
+            spec.loader.exec_module(module)
+            code_of.cache_clear()
+            names.extend(kind_of(module.Wide(sigma=sigma).unchecked()).name("mass") for sigma in (0.5, 3.0))
+        finally:
+            del sys.modules[spec.name]
+            code_of.cache_clear()
+
+    names: list[str] = []
+    named(PLUGIN)
+    named(PLUGIN.replace("(k + 1.0)", "(k + 1.5)"))
+    assert len(set(names)) == 4
+
+
+def test_what_is_no_number_on_both_ways_is_alike() -> None:
+    odd = torch.tensor([[float("nan"), 1.0]])
+    require_alike([odd], [odd], slope=False)
+    slope = torch.tensor([[[float("nan"), 2.0]]])
+    require_alike([odd, slope], [odd, slope], slope=True)
+    with pytest.raises(Disagrees):
+        require_alike([odd, slope], [odd, slope + 1], slope=True)
+    with pytest.raises(Disagrees):
+        require_alike([odd], [torch.tensor([[0.0, 1.0]])], slope=False)
