@@ -308,8 +308,7 @@ class _Run:
 
     def _rest(self, bundle: Bundle) -> Bundle | None:
         """Those of its cells that it had not given before it ended; None where there are none."""
-        rest = restrict(bundle, {cell.id for cell in bundle.cells} - self.arrived)
-        return rest if rest in (None, bundle) else dataclasses.replace(rest, trained=())
+        return restrict(bundle, {cell.id for cell in bundle.cells} - self.arrived)
 
     def _store(self, work: _Work, results: Sequence[CellResult]) -> set[str]:
         results = [result for result in results if result.cell in work.wanted]

@@ -184,7 +184,7 @@ def _fair_size(group: list[list[Cell]], fair: float) -> int:
 def cost_of(piece: Tuning | Bundle, epochs: Mapping[str, int]) -> float:
     """Roughly how long a piece of work takes, in a unit of its own; `epochs`: those of each search's choice."""
     if isinstance(piece, Bundle):
-        return _cost(_models(piece.cells), epochs)
+        return _cost(_models(piece.stack), epochs)
     searches: dict[str, list[Cell]] = {}
     for cell in piece.cells:
         searches.setdefault(cell.search, []).append(cell)

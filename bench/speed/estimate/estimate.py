@@ -16,6 +16,7 @@ from bench.engine.provenance import cores
 from bench.grid.cell import Cell
 from bench.grid.document import read_text
 from bench.grid.errors import UserError, brief
+from bench.grid.plan import plan, plan_tuning
 from bench.grid.read import Grid
 from bench.speed.estimate import kept
 from bench.speed.estimate.asked import Facts, asked_of
@@ -96,6 +97,8 @@ def require_keepable(device: str, path: Path) -> None:
     """Raises ProfileError where a device's rates are not measured, or would be written over something else."""
     if path.suffix != SUFFIX or path.is_dir():
         raise ProfileError(f"--save {brief(path)}: give the name of a {SUFFIX} file.")
+    if not path.parent.is_dir():
+        raise ProfileError(f"--save {brief(path)}: there is no folder {brief(path.parent)}; make it, or give another.")
     if not is_here(device):
         raise ProfileError(f"--save: the rates of {brief(device)} were not measured; measured are this, cpu and cuda.")
     if path.exists() and not _is_profile(path):
@@ -122,8 +125,6 @@ def _workers(cells: Sequence[Cell], profile: Profile, here: int, course: Course)
     """As many as a run has: one for a GPU."""
     if not profile.on_cpu:
         return 1
-    from bench.grid.plan import plan, plan_tuning
-
     ready = [cell for cell in cells if not cell.search]
     pieces = len(plan(ready, "cpu", here, course.settled)) if ready else 0
     pieces += len(plan_tuning(cells, "cpu", here))
@@ -151,7 +152,8 @@ def _measured(pool: Pool, device: str, workers: int, say: Say) -> Profile:
         raise RunError(str(error)) from None
     say("measuring this machine")
     tasks = {str(number): ("measure_profile", (kind,)) for number in range(workers if kind == "cpu" else 1)}
-    return Profile(**middle(list(_all(pool, tasks, "bench.speed.estimate.devices.measure:").values())))
+    told = _all(pool, tasks, "bench.speed.estimate.devices.measure:", "this machine could not be measured")
+    return Profile(**middle(list(told.values())))
 
 
 def middle(measured: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -184,14 +186,16 @@ def _counted(pool: Pool, tasks: Tasks, known: Mapping[str, Facts], plugged: bool
     return there | made
 
 
-def _all(pool: Pool, tasks: Tasks, where: str = COUNTING) -> dict[str, Any]:
-    """What workers answer to each. Raises RunError with the first failure."""
+def _all(
+    pool: Pool, tasks: Tasks, where: str = COUNTING, else_said: str = "what the grid does could not be counted"
+) -> dict[str, Any]:
+    """What workers answer to each. Raises RunError with the first failure, after what is said then."""
     for name, (function, arguments) in tasks.items():
         pool.submit(Task(f"{where}{function}", arguments, name=name, tries=2))
     answers: dict[str, Any] = {}
     while pool.busy:
         for end in pool.wait(60.0):
             if end.failure:
-                raise RunError(f"{end.task.name.partition(' ')[0]} could not be counted: {end.failure.reason}")
+                raise RunError(f"{else_said}: {end.failure.reason}")
             answers[end.task.name] = end.value
     return answers

@@ -48,14 +48,15 @@ def find(key: str) -> Any:
 
 def keep(key: str, counts: Any) -> None:
     """Keeps it, where that can be done."""
-    path, text = _path(key), json.dumps(_encoded(counts))
+    path, text, part = _path(key), json.dumps(_encoded(counts)), None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as part:
             part.write(f"{_digest(text)}\n{text}")
         Path(part.name).replace(path)
     except OSError:
-        return
+        if part is not None:
+            Path(part.name).unlink(missing_ok=True)
 
 
 def _path(key: str) -> Path:

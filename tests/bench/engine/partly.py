@@ -24,6 +24,8 @@ def carry_out(bundle: Bundle, device: str, weights: Weights) -> list[CellResult]
         if cell.seed == BAD:
             if trouble == "sleeps":
                 time.sleep(1000)
+            if trouble == "raises in company" and len(bundle.stack) > 1:
+                raise RuntimeError("a bad neighbour")
             if trouble == "raises":
                 raise RuntimeError("a bad cell")
             if trouble == "is killed once" and not (flag := Path(os.environ["FAKE_FLAG"])).exists():

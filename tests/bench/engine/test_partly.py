@@ -54,7 +54,16 @@ def test_what_was_given_before_a_failure_is_not_computed_again(tmp_path, monkeyp
     rows = read_run(tmp_path / "r.sqlite").cells.set_index("seed")
     assert rows.loc[BAD, "status"] == "failed"
     assert rows.loc[BAD, "reason"].startswith("RuntimeError: a bad cell")
-    assert [seed for seed in computed(diary) if seed != BAD] == [0, 1, 2]
+    tried = computed(diary)
+    assert [seed for seed in tried if seed != BAD] == [0, 1, 2]
+    assert tried.count(BAD) == 2  # among the others, and alone
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, BAD), (0, BAD, 1, 2)])
+def test_who_fails_beside_others_is_tried_alone_wherever_it_stands(tmp_path, monkeypatch, diary, order):  # noqa: F811
+    monkeypatch.setenv("FAKE_TROUBLE", "raises in company")
+    summary, _ = carry_out(seeds(*order), tmp_path / "r.sqlite", HANDS_OVER, workers=1)
+    assert (summary.done, summary.failed) == (4, 0)
 
 
 def test_a_worker_that_is_killed_gives_what_it_had_given(tmp_path, monkeypatch):

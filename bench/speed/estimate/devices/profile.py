@@ -121,7 +121,8 @@ def parsed(name: str, text: str, where: str) -> Profile:
     share = {key: _number(assumed, "assumed", key, where) for key in SHARES}
     if beyond := next((key for key, value in share.items() if value > 1), None):
         raise ProfileError(f"{where}: [assumed] {beyond} = {share[beyond]:g} is a share of the peak, 1 at most.")
-    host = {key: _number(assumed, "assumed", key, where) for key in HOST}
+    host = {key: _number(assumed, "assumed", key, where, least=key == "compile") for key in HOST}
+    functions, small = (_table(document, key, where) if key in document else {} for key in ("functions", "small"))
     full = {
         key: _number(peak, "peak", key, where) for key in PRECISIONS if key in peak or key in ("float32", "float64")
     }
@@ -136,10 +137,8 @@ def parsed(name: str, text: str, where: str) -> Profile:
         operations_per_s={key: share["functions"] * full[key] for key in ("float32", "float64")},
         small_operations_per_s=share["small_matrices"] * full["float64"],
         memory=_number(memory, "memory", "bytes", where),
-        functions={
-            key: _number(document["functions"], "functions", key, where) for key in document.get("functions", {})
-        },
-        small={key: _pair(value, key, where) for key, value in document.get("small", {}).items()},
+        functions={key: _number(functions, "functions", key, where) for key in functions},
+        small={key: _pair(value, key, where) for key, value in small.items()},
         shares=share,
         **{**host, "cores": max(1, int(host["cores"]))},  # type: ignore[arg-type]
     )
@@ -179,15 +178,21 @@ def _word(document: Mapping[str, Any], key: str, where: str) -> str:
     return word
 
 
-def _number(table: Any, name: str, key: str, where: str) -> float:
-    value = table.get(key) if isinstance(table, dict) else None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not (math.isfinite(value) and value > 0):
+def _number(table: Mapping[str, Any], name: str, key: str, where: str, *, least: bool = False) -> float:
+    """Above 0; `least`: or 0."""
+    value = table.get(key)
+    if not _is_rate(value) and not (least and value == 0 and not isinstance(value, bool)):
         given = "is not there" if value is None else f"= {brief(value)}"
-        raise ProfileError(f"{where}: [{name}] {key} {given}, but takes a number > 0.")
-    return float(value)
+        raise ProfileError(f"{where}: [{name}] {key} {given}, but takes a number {'of 0 or more' if least else '> 0'}.")
+    return float(value)  # type: ignore[arg-type]
+
+
+def _is_rate(value: Any) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and math.isfinite(value) and value > 0
 
 
 def _pair(value: Any, key: str, where: str) -> tuple[float, float]:
-    if not (isinstance(value, list) and len(value) == 2 and all(isinstance(one, int | float) for one in value)):
-        raise ProfileError(f"{where}: [small] {key} takes two numbers, s and s/n³ of a matrix of n rows.")
+    if not (isinstance(value, list) and len(value) == 2 and all(map(_is_rate, value))):
+        raise ProfileError(f"{where}: [small] {key} takes two numbers > 0, s and s/n³ of a matrix of n rows.")
     return float(value[0]), float(value[1])

@@ -58,6 +58,11 @@ def test_an_unknown_device_is_told_those_that_there_are(name):
         ("[memory]", "[memories]", "a table [memory]"),
         ("title = ", "titel = ", "needs title"),
         ("[peak]", "[peak", "no TOML"),
+        ("title = ", "functions = 5\ntitle = ", "a table [functions]"),
+        ("title = ", "small = 5\ntitle = ", "a table [small]"),
+        ("[memory]", "[small]\neigh = [-1.0, nan]\n[memory]", "[small] eigh takes two numbers > 0"),
+        ("[memory]", "[small]\neigh = [true, 1.0]\n[memory]", "[small] eigh takes two numbers > 0"),
+        ("compile = 10.0", "compile = -1.0", "takes a number of 0 or more"),
     ],
 )
 def test_a_wrong_profile_is_told_what_of_it(tmp_path, was, now, said):
@@ -98,3 +103,13 @@ def test_a_roofline_of_a_gpu_is_the_slower_of_host_and_device():
     assert seconds(products, h100, precision="tf32").total < seconds(products, h100).total
     assert seconds(products, h100).bound == "products"
     assert seconds(3 * products, h100).total == pytest.approx(3 * seconds(products, h100).total)
+
+
+def test_a_profile_of_a_cpu_which_compiles_nothing_is_read_again_and_written_over(tmp_path):
+    text = H100.replace("measured = false", "measured = true").replace('kind = "cuda"', 'kind = "cpu"')
+    mine = parsed("mine", text.replace("compile = 10.0", "compile = 0.0"), "")
+    for _ in range(2):
+        keep_profile(mine, tmp_path / "mine.toml")
+        assert profile_of(str(tmp_path / "mine.toml")).compile == 0
+    with pytest.raises(ProfileError, match="there is no folder"):
+        keep_profile(mine, tmp_path / "nowhere" / "mine.toml")
