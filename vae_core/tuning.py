@@ -25,7 +25,7 @@ from vae_core.likelihoods import Likelihood
 from vae_core.networks import Architecture
 from vae_core.numerics import memory
 from vae_core.objectives import BOUNDS
-from vae_core.training import Member, Schedule, TrainedBundle, TrainedModel, fit_scale, train
+from vae_core.training import Compiled, Member, Schedule, TrainedBundle, TrainedModel, fit_scale, train
 
 ELBO_SAMPLES = 10  #: of z for an image's ELBO
 REFINED_SAMPLES = 100  #: for an image's importance-weighted bound, where the two best are refined
@@ -107,6 +107,7 @@ def tune(
     seed: int = 0,
     cut: bool = True,
     programs: Kept | None = None,
+    compiled: Compiled | None = None,
 ) -> list[Choice]:
     """Trains the candidates of all searches and chooses one for each.
 
@@ -117,8 +118,9 @@ def tune(
         seed: of the validation's noise; members bring their own.
         cut: whether candidates that are beyond reach of a rival end early. Without, all are trained to their ends.
         programs: compiled scores for the judging, used as soon as they are there.
+        compiled: of what the steps of training take compiled scores, where there are any.
     """
-    trained = _trained(data, searches, device, cut=cut)
+    trained = _trained(data, searches, device, cut=cut, compiled=compiled)
     return [_chosen(search, trained[index], data, seed, programs) for index, search in enumerate(searches)]
 
 
@@ -128,7 +130,9 @@ class _Trained:
     model: TrainedModel | None  #: None where it failed
 
 
-def _trained(data: Dataset, searches: Sequence[Search], device: str, *, cut: bool) -> list[list[_Trained]]:
+def _trained(
+    data: Dataset, searches: Sequence[Search], device: str, *, cut: bool, compiled: Compiled | None
+) -> list[list[_Trained]]:
     """The candidates of each search, trained; those of one shape together."""
     together: dict[tuple[Architecture, Schedule], list[tuple[int, int]]] = {}
     for index, search in enumerate(searches):
@@ -144,7 +148,7 @@ def _trained(data: Dataset, searches: Sequence[Search], device: str, *, cut: boo
             index for index, _ in places if all(_raises_what_judges(one.member) for one in searches[index].candidates)
         )
         rivals = [[n for n, (index, _) in enumerate(places) if index == one] for one in parted]
-        trained = _trained_as_fits(data, members, architecture, schedule, device, rivals if cut else ())
+        trained = _trained_as_fits(data, members, architecture, schedule, device, rivals if cut else (), compiled)
         for (index, place), (bundle, n) in zip(places, trained, strict=True):
             outcome = Outcome(
                 values=searches[index].candidates[place].values,
@@ -164,12 +168,13 @@ def _trained_as_fits(
     schedule: Schedule,
     device: str,
     rivals: Sequence[Sequence[int]],
+    compiled: Compiled | None,
 ) -> list[tuple[TrainedBundle, int]]:
     """Each member's bundle and its place there: one for all, or where memory runs out one for each half, and so on down
     to single models. Rivals that are parted know nothing of each other: those that stay together are held against
     each other alone, and one that is left alone is trained to its end."""
     try:
-        bundle = train(data, members, architecture, schedule, device, rivals=rivals)
+        bundle = train(data, members, architecture, schedule, device, rivals=rivals, compiled=compiled)
         return [(bundle, place) for place in range(len(members))]
     except Exception as error:
         if len(members) == 1 or not memory.ran_out(error):
@@ -180,7 +185,7 @@ def _trained_as_fits(
     for start, part in ((0, members[:middle]), (middle, members[middle:])):
         inside = [[place - start for place in one if start <= place < start + len(part)] for one in rivals]
         among = [one for one in inside if len(one) > 1]
-        found += _trained_as_fits(data, part, architecture, schedule, device, among)
+        found += _trained_as_fits(data, part, architecture, schedule, device, among, compiled)
     return found
 
 

@@ -20,6 +20,7 @@ from bench.engine.local import Ended, Limits, Pool, Task, TaskFailed
 from bench.engine.opening import Checks, Opened, RunError, opening
 from bench.engine.process.ahead import MAKE, Ahead, helpers
 from bench.engine.process.ahead import tasks as tasks_ahead
+from bench.engine.process.awaited import MAKE_STEP, Awaited, sizes_of, worth_awaiting
 from bench.engine.process.death import came_from_outside
 from bench.engine.process.printed import Log
 from bench.engine.progress import Reporter, Summary, asked, suspected
@@ -27,7 +28,7 @@ from bench.engine.provenance import cores
 from bench.engine.references import References
 from bench.grid.cell import Cell
 from bench.grid.families.cards import cards
-from bench.grid.plan import Bundle, Tuning, alone, halves, halves_of_tuning, restrict
+from bench.grid.plan import Bundle, Tuning, alone, halves, halves_of_tuning, plan, plan_tuning, restrict
 from bench.grid.read import Grid, describe
 from bench.store import CellResult, RunFile
 from bench.store.weights import MEGABYTES, Weights
@@ -48,6 +49,7 @@ class Tasks(Checks):
     measure: str = "bench.speed.throughput:measure_throughput"
     refer: str = "bench.engine.worker.references:refer"
     program: str = MAKE
+    step: str = MAKE_STEP
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,7 @@ class _Run:
         self.untuned: set[str] = set()
         self.arrived: set[str] = set()  # ahead of the ends of their bundles
         self.computed = 0
+        self.awaited: Awaited | None = None
 
     def read_statuses(self) -> None:
         """How the grid's cells stand in the file."""
@@ -190,7 +193,7 @@ class _Run:
             work = _Work(pool, file, device, self.opened.sign(pool, self.options.arguments, said), wanted)
             if wanted or self.references.wanted:
                 self.reporter.say(self._beginning(tunings, bundles, work))
-                with self._ahead(work, data, here) as ahead:
+                with self._ahead(work, data, here, [*tunings, *bundles]) as ahead:
                     self._train(work, tunings, bundles, ahead)
             if pool.threads == here:
                 self._measure(work)
@@ -217,22 +220,26 @@ class _Run:
 
     # -- training --------------------------------------------------------------------------------------------------
 
-    def _ahead(self, work: _Work, data: dict[str, Any], here: int) -> Ahead:
+    def _ahead(self, work: _Work, data: dict[str, Any], here: int, pieces: Sequence[Tuning | Bundle]) -> Ahead:
         """What the host's cores do beside it, where a GPU has the run."""
         cells = [item.cell.settled() for name, item in self.described.items() if name in work.wanted]
-        of, count = [], 0
+        of, count, awaited = [], 0, None
         if work.device != "cpu":
             of = tasks_ahead(cells, data, work.device, self.tasks.program)
-            count = helpers(here, work.pool.workers, len(of) + len(self.references.wanted))
-        ahead = Ahead(of, count, self.opened.first, self.options.limits, self.log).beside(work.pool)
+            whole = [item.cell for item in self.described.values()]
+            of_grid = plan_tuning(whole, work.device, work.pool.workers), plan(whole, work.device, work.pool.workers)
+            worth = worth_awaiting([*of_grid[0], *of_grid[1]], Cell.settled, sizes_of(data))
+            awaited = Awaited(worth, data, work.device, self.choices.settled, pieces, self.tasks.step)
+            count = helpers(here, work.pool.workers, len(of) + len(awaited.tasks) + len(self.references.wanted))
+        ahead = Ahead(of, count, self.opened.first, self.options.limits, self.log, awaited).beside(work.pool)
         if ahead.beginning:
             self.reporter.say(ahead.beginning)
         return ahead
 
     def _train(self, work: _Work, tunings: Sequence[Tuning], bundles: Sequence[Bundle], ahead: Ahead) -> None:
-        pieces: list[Tuning | Bundle] = [*tunings, *bundles]
-        for piece in pieces:
-            work.pool.submit(self._task(piece, work.device))
+        self.awaited = ahead.awaited
+        for piece in (*tunings, *bundles):
+            self._hand_out(work, piece)
         for task in self.references.tasks(self.options.timeout):
             if not ahead.takes(task):
                 work.pool.submit(task)
@@ -241,7 +248,9 @@ class _Run:
         self.reporter.start(len(self.described), len(ended))
         self.weights.sweep(set(work.file.weights().values()))
         referred = 0
-        while work.pool.busy or ahead.owing:
+        while work.pool.busy or ahead.owing or (self.awaited is not None and self.awaited.count):
+            if self.awaited is not None:
+                self.awaited.release()
             try:
                 ends = work.pool.wait(HEARTBEAT_SECONDS)
             finally:
@@ -261,6 +270,13 @@ class _Run:
             self.reporter.update(len(ended), failed, len(self.untuned), to_come, suspect)
         self.weights.sweep()
         self.reporter.finish()
+
+    def _hand_out(self, work: _Work, piece: Tuning | Bundle) -> None:
+        """To the pool, as soon as the programs of its steps are there."""
+        if self.awaited is None:
+            work.pool.submit(self._task(piece, work.device))
+        else:
+            self.awaited.hand_out(piece, lambda: work.pool.submit(self._task(piece, work.device)))
 
     def _task(self, piece: Tuning | Bundle, device: str, *, suspect: bool = False) -> Task:
         limit, label = self.options.timeout, self.described[piece.cells[0].id].label
@@ -330,7 +346,7 @@ class _Run:
         gone = {result.cell for result in lost}
         cells = [cell for cell in tuning.cells if cell.id not in gone]
         for bundle in self.choices.bundles(cells, work.wanted, work.device, work.pool.workers):
-            work.pool.submit(self._task(bundle, work.device))
+            self._hand_out(work, bundle)
         return lost
 
     def _beginning(self, tunings: Sequence[Tuning], bundles: Sequence[Bundle], work: _Work) -> str:

@@ -79,7 +79,7 @@ class Part(ABC):
     notes: ClassVar[tuple[str, ...]] = (
         "_moved",
     )  #: plain attributes that its options do not tell, which a pickle has, too
-    as_input: ClassVar[bool] = False  #: whether its σ, a number, is among its `numbers`
+    option: ClassVar[str] = ""  #: the option, a number, that is among its `numbers`
     _moved: bool = False  #: whether what is learned is known to stand elsewhere than where it starts
 
     def learned(self) -> dict[str, Tensor]:
@@ -412,11 +412,14 @@ class Likelihood(_Module, metaclass=_Making):
 
     def computes(self) -> dict[str, Any]:
         """What decides which functions of its tensors, of numbers and of raw outputs its scores are: equal for two of
-        which one program does. Its name, and its options but for a σ that is a number, where a part of it gives that
-        to a program (`Part.numbers`)."""
+        which one program does. Its name, and its options but for numbers that a part of it gives to a program
+        (`Part.numbers`)."""
         (options,) = self.made_of
-        number = any(part.as_input for part in self._parts().values())
-        return {"family": self.name, **options} | ({"sigma": "a number"} if number else {})
+        return {"family": self.name, **options} | {option: "a number" for option in self._given() if option in options}
+
+    def _given(self) -> list[str]:
+        """The options, numbers, that parts of it give to a program."""
+        return [part.option for part in self._parts().values() if part.option]
 
     def scored(self, scoring: str) -> Self:
         """The same decoder scored as `scoring`, one of `scorings`. Raises ValueError for any other name."""

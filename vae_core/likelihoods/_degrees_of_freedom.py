@@ -53,6 +53,7 @@ class Given(DegreesOfFreedom):
     """ν is a number."""
 
     mode = "number"
+    option = "df"
 
     def __init__(self, df: float) -> None:
         self.dfs: tuple[float, ...] = (df,)
@@ -66,6 +67,9 @@ class Given(DegreesOfFreedom):
             if not transformed():
                 self._value = kept
         return kept
+
+    def numbers(self, like: Tensor) -> dict[str, Tensor]:
+        return {"_value": self.value(like.device)}
 
     def stack(self, parts: Sequence[Any]) -> Given:
         stacked = Given(1.0)

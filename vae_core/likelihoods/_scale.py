@@ -151,7 +151,7 @@ class Fixed(Scale):
 
     mode = "number"
     said, way = "a number", "the option sigma"
-    as_input = True
+    option = "sigma"
 
     def __init__(self, sigma: float) -> None:
         self.sigmas: tuple[float, ...] = (sigma,)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from vae_core.training.loop import train, validate
 from vae_core.training.model import TrainedBundle, TrainedModel, trained_models
 from vae_core.training.noise import Noise
-from vae_core.training.program import BundleProgram
+from vae_core.training.program import BundleProgram, Compiled
 from vae_core.training.recipe import Member, Schedule
 from vae_core.training.scale import fit_scale
 from vae_core.training.trainer import Trainer
@@ -20,6 +20,7 @@ from vae_core.training.weights import Blueprint, LoadedModel, load_model, save_m
 __all__ = [
     "Blueprint",
     "BundleProgram",
+    "Compiled",
     "LoadedModel",
     "Member",
     "Noise",

@@ -51,9 +51,12 @@ class Replay:
         self,
         device: torch.device,
         record: Callable[[Callable[[], Tensor]], tuple[Recorded, Tensor]] | None = None,
+        otherwise: Callable[[Exception], bool] | None = None,
     ) -> None:
+        """`otherwise`: makes the work another, plainer one, of which a capture is tried anew; whether it could."""
         self._kind = accelerator(device)
         self._record = record or recorder_of(self._kind)
+        self._otherwise = otherwise
         self._ordinary = WARM_UP
         self._recording: Recorded | None = None
         self._result: Tensor | None = None
@@ -76,5 +79,8 @@ class Replay:
         try:
             self._recording, self._result = self._record(work)
         except NotCaptured as error:
+            if self._otherwise is not None and self._otherwise(error):
+                self._ordinary = WARM_UP
+                return
             warnings.warn(f"training goes on without a captured graph: {error}", RuntimeWarning, stacklevel=3)
             self._ordinary = -1  # never again

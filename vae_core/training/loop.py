@@ -16,7 +16,7 @@ from vae_core.numerics.precision import full_float32
 from vae_core.training.course import Course
 from vae_core.training.model import TrainedBundle, TrainedModel, trained_model
 from vae_core.training.noise import Streams
-from vae_core.training.program import BundleProgram
+from vae_core.training.program import BundleProgram, Compiled
 from vae_core.training.recipe import Member, Schedule
 from vae_core.training.trainer import Trainer
 
@@ -35,6 +35,7 @@ def train(
     device: str = "cpu",
     *,
     rivals: Sequence[Sequence[int]] = (),
+    compiled: Compiled | None = None,
 ) -> TrainedBundle:
     """Trains the members together; each one's result is, to rounding, what it would be alone (docs/RULES.md, rule 7).
 
@@ -57,8 +58,9 @@ def train(
         device: where to train.
         rivals: members of which only the best is wanted, by their places in `members`, one list for each choice; they
             are compared by their bounds on the validation split, of exact masses where there are such, the KL as it is.
+        compiled: of what the steps take compiled scores, where there are any.
     """
-    trainer = Trainer(data, members, architecture, schedule, device)
+    trainer = Trainer(data, members, architecture, schedule, device, compiled)
     looks_are_free = at_hand(trainer.program.device)
     best = trainer.shown.of(range(trainer.program.models), data)
     courses = [Course(schedule, data.dims, member.warmup_epochs(schedule)) for member in members]

@@ -10,6 +10,7 @@ import functools
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -22,6 +23,27 @@ from vae_core.numerics.precision import PRODUCTS, Product, require_precision
 from vae_core.objectives import BOUNDS, Bound, free_bits_kl, split_posterior
 from vae_core.training.noise import Noise, Seeds
 from vae_core.training.recipe import Member, Schedule
+
+
+class Score(Protocol):
+    """ln p(x|z) of a stack in training, compiled."""
+
+    def __call__(self, data: Tensor, raw: Tensor) -> Tensor | None:
+        """Data of each seed [G, B, D], integers where exact masses are trained on, else as the likelihood's view sees
+        them, and raw [M, B, L, R] -> [M, B, L], nats; None where it does not do, and the plain path is to be taken."""
+
+    def refuse(self, error: Exception) -> None:
+        """It does not do, from now on."""
+
+
+class Compiled(Protocol):
+    """Gives compiled scores where there are any (vae_core.evaluate.programs.Steps)."""
+
+    def __call__(
+        self, likelihood: Likelihood, objective: str, whose: Tensor, data: Tensor, levels: int, batch: int, samples: int
+    ) -> Score | None:
+        """Of a stack: what it is trained on, which seed each of its models has [M], images as integers [N, D] of K
+        levels, B and L."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +98,8 @@ class BundleProgram:
         for _, alike in itertools.groupby(self.order, key=keys.__getitem__):
             self.groups.append(self._group([members[i] for i in alike]))
         self.of_models = self._seeds_of(self.members)
+        #: of each group in training, where it is compiled
+        self.scores: list[Score | None] = [None] * len(self.groups)
         self._sizes = [group.part.stop - group.part.start for group in self.groups]
         #: names of the views that are looked at: by likelihoods, and by encoders
         self.views = list(dict.fromkeys(group.view.name for group in self.groups))
@@ -186,13 +210,13 @@ class BundleProgram:
         raw = decoder(z.reshape(models, batch * samples, latent), product).reshape(models, batch, samples, -1)
 
         values = []
-        for group, raw_of, kl_of in zip(self.groups, self._of_groups(raw), self._of_groups(kl), strict=True):
-            likelihood = group.likelihood
-            if group.objective == "binned" or (masses and group.objective == "dequantised"):
-                log_likelihood = likelihood.log_mass(group.seeds.of(k).unsqueeze(2), raw_of, self.levels)
-            else:
-                score = likelihood.train_log_prob if training else likelihood.log_prob
-                log_likelihood = score(group.seeds.of(seen[group.view.name]).unsqueeze(2), raw_of)
+        of_groups = zip(self.groups, self._of_groups(raw), self._of_groups(kl), self.scores, strict=True)
+        for group, raw_of, kl_of, compiled in of_groups:
+            log_likelihood = None
+            if training and compiled is not None:
+                log_likelihood = compiled(k if group.objective == "binned" else seen[group.view.name], raw_of)
+            if log_likelihood is None:
+                log_likelihood = self._log_likelihood(group, k, seen, raw_of, training=training, masses=masses)
             from_q = kl_of
             if group.bound.weighted:
                 from_q = split_posterior(encoded[group.part]).log_ratio(z[group.part], eps[group.part])
@@ -200,6 +224,16 @@ class BundleProgram:
                 from_q = self._as_raised(group, from_q, encoded, warmed)
             values.append(group.bound.formula(log_likelihood, from_q))
         return torch.cat(values) if len(values) > 1 else values[0]
+
+    def _log_likelihood(
+        self, group: Group, k: Tensor, seen: Mapping[str, Tensor], raw: Tensor, *, training: bool, masses: bool
+    ) -> Tensor:
+        """ln p(x|z) of a group, or of exact masses, [m, B, L]."""
+        likelihood = group.likelihood
+        if group.objective == "binned" or (masses and group.objective == "dequantised"):
+            return likelihood.log_mass(group.seeds.of(k).unsqueeze(2), raw, self.levels)
+        score = likelihood.train_log_prob if training else likelihood.log_prob
+        return score(group.seeds.of(seen[group.view.name]).unsqueeze(2), raw)
 
     @staticmethod
     def _as_raised(group: Group, from_q: Tensor, encoded: Tensor, warmed: Tensor | None) -> Tensor:

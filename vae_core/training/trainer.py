@@ -14,7 +14,7 @@ from vae_core.numerics.accelerators import accelerated, at_hand
 from vae_core.training.adam import Adam
 from vae_core.training.capture import Replay
 from vae_core.training.noise import Streams
-from vae_core.training.program import BundleProgram
+from vae_core.training.program import BundleProgram, Compiled
 from vae_core.training.recipe import Member, Schedule
 
 #: numbers of a training split up to which its views are kept: 16 MB each as floats
@@ -39,8 +39,15 @@ class Trainer:
     """
 
     def __init__(
-        self, data: Dataset, members: Sequence[Member], architecture: Architecture, schedule: Schedule, device: str
+        self,
+        data: Dataset,
+        members: Sequence[Member],
+        architecture: Architecture,
+        schedule: Schedule,
+        device: str,
+        compiled: Compiled | None = None,
     ) -> None:
+        self._compiled = compiled
         self.data = data.to(device)
         self.schedule, self.latent = schedule, architecture.latent
         self.program = BundleProgram(members, architecture, schedule, data, device)
@@ -79,6 +86,19 @@ class Trainer:
     def _make_room(self) -> None:
         """For all that a step of the models in the stack is given, at places that stay."""
         program = self.program
+        if self._compiled is not None:
+            program.scores = [
+                self._compiled(
+                    group.likelihood,
+                    group.objective,
+                    group.seeds.index,
+                    self.data.train,
+                    self.data.levels,
+                    self.batch,
+                    self.schedule.train_samples,
+                )
+                for group in program.groups
+            ]
         #: which images, and the noise
         self._index = torch.zeros(len(program.seeds), self.batch, dtype=torch.long, device=program.device)
         self._noise = self._streams.room(
@@ -109,7 +129,15 @@ class Trainer:
         if self._averaged is not None:
             averaged = [tensor for tensor, _ in self._averaged.placed_state()]
             self._averages = list(zip(averaged, self.state(), strict=True))
-        self._replay = Replay(program.device) if accelerated(program.device) else None
+        self._replay = Replay(program.device, otherwise=self._uncompiled) if accelerated(program.device) else None
+
+    def _uncompiled(self, error: Exception) -> bool:
+        """Whether compiled scores were given up, with which a step could not be captured."""
+        compiled = [score for score in self.program.scores if score is not None]
+        for score in compiled:
+            score.refuse(error)
+        self.program.scores = [None] * len(self.program.scores)
+        return bool(compiled)
 
     @property
     def shown(self) -> BundleProgram:

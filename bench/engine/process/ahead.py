@@ -1,8 +1,9 @@
-"""What a host's cores do while a GPU has the run: programs of scores are made, so that nobody waits for a compiler, and
-references are fitted.
+"""What a host's cores do while a GPU has the run: programs of training steps and of scores are made, and references are
+fitted.
 
 What is worth a program is told by all that the grid's cells will see of a kind. Who makes them may fail, hang or die:
-the scores are then computed as they always can be, and a sentence says so, once. References are waited for."""
+the scores are then computed as they always can be, and a sentence says so, once. References are waited for, and so are
+the programs of steps (`awaited`), which come first."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from bench.engine.local import Ended, Limits, Pool, Task
+from bench.engine.process.awaited import Awaited
 from bench.engine.process.printed import Log
 from bench.grid.cell import Cell
 from bench.grid.families import make
@@ -75,13 +77,24 @@ class Ahead:
         programs: tasks that make them.
         count: processes at most; 0: none, on a CPU, whose cores the run has.
         first: carried out by each process before its first task.
+        awaited: pieces of work that wait for programs of steps, which are made before all others.
     """
 
     def __init__(
-        self, programs: list[Task], count: int, first: Task | None, limits: Limits | None = None, log: Log | None = None
+        self,
+        programs: list[Task],
+        count: int,
+        first: Task | None,
+        limits: Limits | None = None,
+        log: Log | None = None,
+        awaited: Awaited | None = None,
     ) -> None:
         self._pool = Pool(count, 1, first, limits=limits, log=log) if count else None
-        self._programs, self.count = programs, count
+        self.awaited = awaited
+        steps = awaited.tasks if awaited is not None and count else []
+        if awaited is not None and not count:
+            awaited.nobody_makes_them()
+        self._steps, self._programs, self.count = len(steps), [*steps, *programs], count
         self._said = False
         self._owed = 0
 
@@ -96,7 +109,11 @@ class Ahead:
         """What is begun, "" where nothing is."""
         if self._pool is None or not self._programs:
             return ""
-        return f"{len(self._programs)} programs of scores are compiled beside it, in {self.count} processes"
+        of_scores = len(self._programs) - self._steps
+        if not self._steps:
+            return f"{of_scores} programs of scores are compiled beside it, in {self.count} processes"
+        said = f"{self._steps} programs of training steps, which models wait for, "
+        return f"{said}and {of_scores} of scores are compiled beside it, in {self.count} processes"
 
     @property
     def owing(self) -> bool:
@@ -111,6 +128,8 @@ class Ahead:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self.awaited is not None:
+            self.awaited.nobody_makes_them()
         if self._pool is not None:
             self._pool.__exit__(kind, error, at)
             self._pool = None
@@ -133,14 +152,17 @@ class Ahead:
         except OSError as error:
             if self._owed:
                 raise
-            say(f"no scores are compiled: {error}")
+            say(f"nothing more is compiled: {error}")
             self.__exit__(None, None, None)
             return []
-        programs = [end for end in ended if end.task.name == PROGRAM]
-        if not self._said and (failed := next((end.failure for end in programs if end.failure), None)):
-            self._said = True
-            say(f"a score stays uncompiled: {failed.reason}")
-        others = [end for end in ended if end.task.name != PROGRAM]
+        others = []
+        for end in ended:
+            of_steps = self.awaited is not None and self.awaited.ended(end.task)
+            if not of_steps and end.task.name != PROGRAM:
+                others.append(end)
+            elif end.failure and not self._said:
+                self._said = True
+                say(f"a {'step' if of_steps else 'score'} stays uncompiled: {end.failure.reason}")
         self._owed -= len(others)
         if not self._pool.busy:  # what the processes hold on the GPU is free again
             self.__exit__(None, None, None)

@@ -19,7 +19,7 @@ from bench.engine.worker.from_cell import (
     schedule_of,
     scored_images,
 )
-from bench.engine.worker.programs import programs_on
+from bench.engine.worker.programs import programs_on, steps_on
 from bench.engine.worker.rows import of_check, of_choice, of_fit, of_reading, of_training, row_of
 from bench.grid.cell import Cell
 from bench.grid.plan import Bundle
@@ -59,6 +59,7 @@ def carry_out(bundle: Bundle, device: str, weights: Weights | None = None) -> li
         architecture_of(first),
         schedule_of(first),
         device,
+        compiled=steps_on(device),
     )
     results: list[CellResult] = []
     for index, together in enumerate(models.values()):

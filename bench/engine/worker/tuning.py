@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from bench.engine.worker.from_cell import architecture_of, compared_images, data_of, member_of, schedule_of
-from bench.engine.worker.programs import programs_on
+from bench.engine.worker.programs import programs_on, steps_on
 from bench.grid.cell import Cell
 from bench.grid.families import registry
 from bench.grid.plan import Tuning
@@ -39,7 +39,8 @@ def choose(tuning: Tuning, device: str) -> list[SearchResult]:
     for cell in tuning.cells:
         searches.setdefault(cell.search, []).append(cell)
     asked = [search_of(cells, data) for cells in searches.values()]
-    choices = tune(data, asked, device, seed=SEED, programs=programs_on(data.train.device.type))
+    kind = data.train.device.type
+    choices = tune(data, asked, device, seed=SEED, programs=programs_on(kind), compiled=steps_on(kind))
     seconds = (time.perf_counter() - started) / len(choices)
     return [_result(name, choice, seconds) for name, choice in zip(searches, choices, strict=True)]
 

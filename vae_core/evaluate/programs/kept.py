@@ -21,15 +21,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vae_core.evaluate.programs.kinds import SLOPE
+from vae_core.evaluate.programs.kinds import PULL, SLOPE, STEP
 from vae_core.laws.alone import rounding
 from vae_core.numerics.memory import ran_out
 
 VARIABLE, FOLDER = "VAE_BENCH_PROGRAMS", "~/.cache/vae-bench/programs"
 SUFFIX = ".program"
+SCORING, TRAINING = "scoring", "training"  # what goes on without a program
 MOST_FILES = 1000  # of some hundred kilobytes; beyond them the longest unused go
 LOOK_SECONDS = 1.0  # between two looks for a file that is not there yet
 STEEP = 1e-3  # of the largest slope of a sample, by which slopes may differ
+TERM = 1e-5  # of the steepest slope, times the slopes that a sum of them has, by which sums may
 
 
 class Disagrees(ValueError):
@@ -41,25 +43,28 @@ class Program:
 
     def __init__(self, compiled: Callable[..., Sequence[Tensor]], which: str) -> None:
         self._compiled, self._which = compiled, which
-        self._held = False
+        self.held = False
 
     def __call__(self, inputs: Sequence[Tensor], plain: Callable[[], Sequence[Tensor]]) -> list[Tensor]:
         """Its results; raises Disagrees the first time where they are not those of `plain`."""
         found = list(self._compiled(*inputs))
-        if not self._held:
-            require_alike(found, plain(), slope=self._which == SLOPE)
-            self._held = True
+        if not self.held:
+            require_alike(found, plain(), self._which)
+            self.held = True
         return found
 
 
-def require_alike(found: Sequence[Tensor], plain: Sequence[Tensor], *, slope: bool) -> None:
+def require_alike(found: Sequence[Tensor], plain: Sequence[Tensor], which: str) -> None:
     """Raises Disagrees where results differ by more than rounding."""
     off = []
     if [one.shape for one in found] != [one.shape for one in plain]:
         raise Disagrees("a compiled score has another shape than the plain one")
+    steep = {SLOPE: 1, PULL: 0}.get(which, -1)  # the place of the slopes in raw outputs
     for place, (one, other) in enumerate(zip(found, plain, strict=True)):
-        if slope and place == 1:
+        if place == steep:
             allowed = STEEP * (1 + other.abs().nan_to_num().amax(-1, keepdim=True)).double()
+        elif which == PULL:  # a sum over all images and dimensions, whose terms may cancel
+            allowed = TERM * plain[0].numel() * (1 + plain[0].abs().nan_to_num().amax()).double()
         else:
             allowed = rounding(other.double())
         alike = (one == other) | (one.isnan() & other.isnan())
@@ -113,8 +118,18 @@ class Kept:
             return True
         if name in self._refused or time.monotonic() < self._looked.get(name, 0.0):
             return False
-        self._looked[name] = time.monotonic() + LOOK_SECONDS
-        return self.path(name).exists()
+        found = self.path(name).exists()
+        if not found:
+            self._looked[name] = time.monotonic() + LOOK_SECONDS
+        return found
+
+    def has_failed(self, name: str) -> bool:
+        """Whether it was tried here, in vain."""
+        return name in self._refused
+
+    def is_held(self, name: str) -> bool:
+        """Whether it was loaded, and held against the plain path, in this process."""
+        return name in self._loaded and self._loaded[name].held
 
     def carry_out(
         self, name: str, which: str, inputs: Sequence[Tensor], plain: Callable[[], Sequence[Tensor]]
@@ -128,7 +143,7 @@ class Kept:
                 raise
             if not isinstance(error, Disagrees):
                 traceback.print_exception(error)
-            self.refuse(name, error)
+            self.refuse(name, error, TRAINING if which in (STEP, PULL) else SCORING)
         return None
 
     def _load(self, name: str, which: str) -> Program:
@@ -141,12 +156,12 @@ class Kept:
         self._loaded[name] = Program(artifact, which)
         return self._loaded[name]
 
-    def refuse(self, name: str, error: Exception) -> None:
-        """From now on it is as if it were not there."""
+    def refuse(self, name: str, error: Exception, doing: str = SCORING) -> None:
+        """From now on it is as if it were not there; what goes on without it is said."""
         self._loaded.pop(name, None)
         self._refused.add(name)
         first = " ".join(str(error).split())[:200] or type(error).__name__
-        warnings.warn(f"scoring goes on uncompiled: {first}", RuntimeWarning, stacklevel=3)
+        warnings.warn(f"{doing} goes on uncompiled: {first}", RuntimeWarning, stacklevel=3)
 
 
 def leave_no_thread() -> None:

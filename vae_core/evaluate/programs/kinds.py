@@ -12,24 +12,31 @@ from __future__ import annotations
 import copy
 import hashlib
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn.utils import stateless
 
 from vae_core.likelihoods import Likelihood
+from vae_core.numerics.accelerators import accelerated
 
 #: what an image is scored by: the exact mass of its integers, the density of the dequantised data, and, where end bins
 #: are open, the mass with renormalised ends
 MASS, DENSITY, RENORMALISED = "mass", "density", "renormalised"
 #: the programs of a kind: all of these at once, the mass alone, and the mass with its gradient in the raw outputs
 ALL, ALONE, SLOPE = "all", "mass", "slope"
+#: those of a training step (`steps`): the score, and what its gradient pulls at
+STEP, PULL = "step", "pull"
+#: raw outputs that a program is made on: what it will see at a time decides which of a few kernels is fast
+FLOATS = {True: 1 << 24, False: 1 << 12}
+#: of them samples: as many as a tile has
+SAMPLES = {True: 128, False: 3}
 #: folders whose files decide what a program computes
 _SOURCES = tuple(Path(__file__).parents[2] / name for name in ("likelihoods", "numerics", "evaluate/programs"))
 
@@ -43,12 +50,20 @@ class Kind:
     levels: int
     device: torch.device
     integers: torch.dtype = torch.uint8  #: of k
+    deterministic: ClassVar[bool] = False
+
+    @property
+    def refusal(self) -> str:
+        """Why it has no program: one that looks at its numbers to choose how exact it must be takes a fixed rule inside
+        of a program, so that it would not compute the same; "" where it has."""
+        if self.likelihood.models is not None:
+            return f"{self.likelihood.name} is a stack"
+        return looks(self.likelihood)
 
     @property
     def lawful(self) -> bool:
-        """Whether a program computes the same numbers as the likelihood does by itself: one that looks at its numbers
-        to choose how exact it must be takes a fixed rule inside of a program."""
-        return not self.likelihood.looks_at_numbers and self.likelihood.models is None
+        """Whether a program computes the same numbers as the likelihood does by itself."""
+        return not self.refusal
 
     @property
     def results(self) -> tuple[str, ...]:
@@ -66,25 +81,10 @@ class Kind:
 
     def name(self, program: str) -> str:
         """Equal where one program does for two likelihoods; changes with the code of either, and with the device."""
-        lik = self.likelihood
-        told = {**{name: getattr(lik, name) for name in ("shape", "channels_last", "open_ends")}, **lik.computes()}
-        notes = {
-            f"{name}.{note}": getattr(part, note)
-            for name, part in lik._parts().items()
-            for note in ("mode", *part.notes)
-            if not note.startswith("_")
-        }
-        parts = [
-            program,
-            *(f"{key}={value!r}" for key, value in sorted(notes.items())),
-            *(f"{key}={value!r}" for key, value in sorted(told.items())),
-            *(f"{name} {tuple(t.shape)} {t.dtype}" for name, t in state_of(lik, self._like()).items()),
-            f"{self.dims} {self.levels} {self.integers}",
-            _machine(self.device),
-            code_of(type(lik)),
-        ]
-        digest = hashlib.blake2b("\n".join(parts).encode(), digest_size=10).hexdigest()
-        return f"{lik.computes().get('family', 'mean')}-{program}-{digest}"
+        state = state_of(self.likelihood, self._like())
+        shapes = [f"{name} {tuple(t.shape)} {t.dtype}" for name, t in state.items()]
+        sizes = [*shapes, f"{self.dims} {self.levels} {self.integers}"]
+        return named(self.likelihood, program, self.likelihood.computes(), sizes, self.device)
 
     def _like(self) -> Tensor:
         return torch.empty(0, device=self.device)
@@ -94,7 +94,7 @@ class Kind:
         results, levels, own = self.results_of(program), self.levels, copy.deepcopy(self.likelihood)
 
         def scores(state: Mapping[str, Tensor], k: Tensor, unit: Tensor | None, raw: Tensor) -> list[Tensor]:
-            with _with_state(own, state) as lik:
+            with with_state(own, state) as lik:
                 closed = lik.renormalised() if RENORMALISED in results else None
                 found = [lik.log_mass(k.unsqueeze(1), raw, levels)]
                 if DENSITY in results and unit is not None:
@@ -112,6 +112,34 @@ class Kind:
 
         return slope if program == SLOPE else scores
 
+    def example(self, program: str, seed: int = 0) -> tuple[Tensor, ...]:
+        """As many images as make the raw outputs of a piece of a pass."""
+        wide = accelerated(self.device)
+        width, samples = self.likelihood.outputs(self.dims), SAMPLES[wide]
+        images = max(samples + 2, FLOATS[wide] // (width * samples))  # no two sizes by chance the same
+        generator = torch.Generator().manual_seed(seed)
+        k = torch.randint(self.levels, (images, self.dims), generator=generator)
+        unit = (k + torch.rand(k.shape, generator=generator)) / self.levels
+        raw = torch.randn(images, samples, width, generator=generator)
+        places = [k.to(self.integers), unit] if DENSITY in self.results_of(program) else [k.to(self.integers)]
+        on_device = [tensor.to(self.device) for tensor in (*places, raw)]
+        return (*state_of(self.likelihood, on_device[-1]).values(), *on_device)
+
+    def flat(self, program: str) -> Callable[..., list[Tensor]]:
+        function, names = self.function(program), list(state_of(self.likelihood, self._like()))
+
+        def flat(*given: Tensor) -> list[Tensor]:
+            state, rest = dict(zip(names, given, strict=False)), given[len(names) :]
+            found: list[Tensor] = function(state, rest[0], rest[1] if len(rest) == 3 else None, rest[-1])
+            return found
+
+        return flat
+
+    def free(self, program: str) -> Sequence[int]:
+        """Images, and samples."""
+        state = [0] * len(state_of(self.likelihood, self._like()))
+        return [*state, *[1] * (2 if DENSITY in self.results_of(program) else 1), 2]
+
 
 def state_of(likelihood: Likelihood, like: Tensor) -> dict[str, Tensor]:
     """What of a likelihood goes into a program: all of its tensors by name, and numbers that it keeps as tensors of the
@@ -126,7 +154,7 @@ def state_of(likelihood: Likelihood, like: Tensor) -> dict[str, Tensor]:
 
 
 @contextmanager
-def _with_state(likelihood: Likelihood, state: Mapping[str, Tensor]) -> Iterator[Likelihood]:
+def with_state(likelihood: Likelihood, state: Mapping[str, Tensor]) -> Iterator[Likelihood]:
     """The likelihood with these tensors as its state, as long as it lasts."""
     parts = likelihood._parts()
     for name, tensor in state.items():
@@ -136,6 +164,36 @@ def _with_state(likelihood: Likelihood, state: Mapping[str, Tensor]) -> Iterator
     swapped = {name: tensor for name, tensor in state.items() if ":" not in name}
     with stateless._reparametrize_module(likelihood, swapped):
         yield likelihood
+
+
+def looks(likelihood: Likelihood) -> str:
+    """That it looks at its numbers, "" where it does not."""
+    name = likelihood.name
+    return f"{name} looks at its numbers to choose how exact it must be" if likelihood.looks_at_numbers else ""
+
+
+def named(
+    likelihood: Likelihood, program: str, computes: Mapping[str, Any], sizes: Sequence[str], device: torch.device
+) -> str:
+    """The name of a program of these sizes: of all of the likelihood that does not go into it, what it `computes` by
+    its options among it."""
+    told = {**{name: getattr(likelihood, name) for name in ("shape", "channels_last", "open_ends")}, **computes}
+    notes = {
+        f"{name}.{note}": getattr(part, note)
+        for name, part in likelihood._parts().items()
+        for note in ("mode", *part.notes)
+        if not note.startswith("_")
+    }
+    parts = [
+        program,
+        *(f"{key}={value!r}" for key, value in sorted(notes.items())),
+        *(f"{key}={value!r}" for key, value in sorted(told.items())),
+        *sizes,
+        _machine(device),
+        code_of(type(likelihood)),
+    ]
+    digest = hashlib.blake2b("\n".join(parts).encode(), digest_size=10).hexdigest()
+    return f"{computes.get('family', 'mean')}-{program}-{digest}"
 
 
 @lru_cache(maxsize=8)

@@ -168,8 +168,9 @@ def test_a_run_on_a_gpu_compiles_and_fits_references_beside_it(tmp_path: Path, m
     assert "6 programs of scores are compiled beside it, in 2 processes" in said
     assert said.count("a score stays uncompiled: ") == 1
     done = [line.partition(" ")[::2] for line in diary.read_text().splitlines()]
-    trained = {process for process, what in done if what.startswith(("carry", "train", "bundle"))}
+    trained = {process for process, what in done if what.startswith("digits-")}
     referred = {process for process, what in done if what.startswith("refer ")}
     assert referred
+    assert trained
     assert not referred & {process for process, what in done if what.startswith("measure")}
     assert not referred & trained

@@ -12,7 +12,7 @@ from vae_core import likelihoods
 from vae_core.evaluate.programs import Kept
 from vae_core.evaluate.programs.kept import Program
 from vae_core.evaluate.programs.kinds import Kind
-from vae_core.evaluate.programs.making import example_inputs, traced
+from vae_core.evaluate.programs.making import traced
 from vae_core.likelihoods import Likelihood
 
 CPU = torch.device("cpu")
@@ -39,7 +39,7 @@ def kind_of(likelihood: Likelihood, levels: int = LEVELS, dims: int = DIMS, inte
 
 def by_graph(kept: Kept, kind: Kind, which: str) -> list[int]:
     """Puts the graph of a program where a compiled one is looked for; gives a list that grows with its calls."""
-    graph, calls = traced(kind, which, example_inputs(kind, which)), []
+    graph, calls = traced(kind, which, kind.example(which)), []
 
     def carry_out(*inputs: Tensor) -> Any:
         calls.append(len(inputs[-1]))

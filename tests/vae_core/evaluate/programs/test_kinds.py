@@ -15,7 +15,7 @@ from tests.vae_core.evaluate.programs.made import kind_of, scored
 from vae_core import likelihoods
 from vae_core.evaluate.programs.kept import Disagrees, Kept, require_alike
 from vae_core.evaluate.programs.kinds import SLOPE, code_of, state_of
-from vae_core.evaluate.programs.making import example_inputs, flat_function, make, traced
+from vae_core.evaluate.programs.making import make, traced
 
 
 def ways() -> Iterator[tuple[str, str, object]]:
@@ -44,8 +44,8 @@ def test_the_graph_is_the_plain_path_for_any_images_samples_and_scales(
     for tensor in state_of(other.likelihood, torch.empty(0)).values():
         tensor.mul_(1.1)  # it shares memory with what the likelihood holds
     for which in kind.programs:
-        inputs = example_inputs(kind, which)
-        graph, plain = traced(kind, which, inputs), flat_function(other, which, inputs)
+        inputs = kind.example(which)
+        graph, plain = traced(kind, which, inputs), other.flat(which)
         state = list(state_of(other.likelihood, inputs[-1]).values())
         for images, samples in ((2, 4), (1, 1), (5, 3)):
             *data, raw = (tensor[:images] for tensor in inputs[len(state) :])
@@ -53,7 +53,7 @@ def test_the_graph_is_the_plain_path_for_any_images_samples_and_scales(
             with torch.no_grad():
                 found, expected = graph(*state, *data, raw), plain(*state, *data, raw)
             assert found[0].shape == (images, samples)
-            require_alike(found, expected, slope=which == SLOPE)
+            require_alike(found, expected, which)
 
 
 def test_a_number_sigma_is_an_input_and_its_mode_a_kind() -> None:
@@ -159,10 +159,10 @@ def test_a_sigma_that_nobody_gives_a_program_and_the_code_of_a_plug_in_are_in_it
 
 def test_what_is_no_number_on_both_ways_is_alike() -> None:
     odd = torch.tensor([[float("nan"), 1.0]])
-    require_alike([odd], [odd], slope=False)
+    require_alike([odd], [odd], "mass")
     slope = torch.tensor([[[float("nan"), 2.0]]])
-    require_alike([odd, slope], [odd, slope], slope=True)
+    require_alike([odd, slope], [odd, slope], SLOPE)
     with pytest.raises(Disagrees):
-        require_alike([odd, slope], [odd, slope + 1], slope=True)
+        require_alike([odd, slope], [odd, slope + 1], SLOPE)
     with pytest.raises(Disagrees):
-        require_alike([odd], [torch.tensor([[0.0, 1.0]])], slope=False)
+        require_alike([odd], [torch.tensor([[0.0, 1.0]])], "mass")

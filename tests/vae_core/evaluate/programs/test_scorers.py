@@ -181,3 +181,13 @@ def test_an_assessment_by_programs_is_the_plain_one_s(k: Tensor, tmp_path: Path)
     for one in ("mass", "density", "renormalised"):
         torch.testing.assert_close(getattr(found, one).bound[10], getattr(plain, one).bound[10], rtol=1e-4, atol=2e-3)
     assert found.checked.masses_summed == plain.checked.masses_summed
+
+
+def test_what_is_there_is_there_at_every_look(tmp_path: Path) -> None:
+    """What is not is looked for now and then."""
+    kept = empty(tmp_path)
+    kept.put("one", lambda part: part.write_bytes(b"whole"))
+    assert [kept.has("one") for _ in range(3)] == [True] * 3
+    assert not kept.has("two")
+    kept.put("two", lambda part: part.write_bytes(b"whole"))
+    assert not kept.has("two")  # for a second
