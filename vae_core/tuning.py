@@ -131,7 +131,7 @@ class _Trained:
 
 
 def _trained(
-    data: Dataset, searches: Sequence[Search], device: str, *, cut: bool, compiled: Compiled | None
+    data: Dataset, searches: Sequence[Search], device: str, *, cut: bool, compiled: Compiled | None = None
 ) -> list[list[_Trained]]:
     """The candidates of each search, trained; those of one shape together."""
     together: dict[tuple[Architecture, Schedule], list[tuple[int, int]]] = {}

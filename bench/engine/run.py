@@ -238,7 +238,8 @@ class _Run:
 
     def _train(self, work: _Work, tunings: Sequence[Tuning], bundles: Sequence[Bundle], ahead: Ahead) -> None:
         self.awaited = ahead.awaited
-        for piece in (*tunings, *bundles):
+        pieces: list[Tuning | Bundle] = [*tunings, *bundles]
+        for piece in pieces:
             self._hand_out(work, piece)
         for task in self.references.tasks(self.options.timeout):
             if not ahead.takes(task):

@@ -1,4 +1,4 @@
-"""Who trains waits for the programs of its steps, and for nobody else's; where they fail or nobody makes them, for none."""
+"""Who trains waits for the programs of its steps alone; where they fail or nobody makes them, for none."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def pieces_of(cells: list[Cell]) -> list[Tuning | Bundle]:
 
 def worth(cells: list[Cell], facts: dict[str, Any]) -> dict[Any, Cell]:
     data = {cell.data.key: facts for cell in cells}
-    whole = [*plan_tuning(cells, "cuda", 1), *plan(cells, "cuda", 1)]
+    whole: list[Tuning | Bundle] = [*plan_tuning(cells, "cuda", 1), *plan(cells, "cuda", 1)]
     return worth_awaiting(whole, Cell.settled, sizes_of(data))
 
 
@@ -182,19 +182,24 @@ def test_the_program_that_is_made_is_the_one_that_a_training_looks_for(
     from bench.engine.worker import programs
     from bench.engine.worker.from_cell import architecture_of, member_of, schedule_of
     from vae_core.data import Dataset
-    from vae_core.evaluate.programs import Kept, Steps
+    from vae_core.evaluate.programs import Kept, StepKind, Steps
     from vae_core.training import Trainer
 
     names: list[str] = []
     kept = Kept(tmp_path)
     monkeypatch.setattr(programs, "programs", lambda: kept)
-    monkeypatch.setattr(programs, "make", lambda kind, which, kept: names.append(kind.name(which)) or True)
+
+    def make(kind: StepKind, which: str, kept: Kept) -> bool:
+        names.append(kind.name(which))
+        return True
+
+    monkeypatch.setattr(programs, "make", make)
     monkeypatch.setattr(Kept, "has", lambda self, name: True)
     asked = 0
     for grid, shape in (("mnist-small", (4, 4)), ("patches", (4, 4, 3)), ("catalogue", (4, 4))):
         pixels = torch.randint(0, 17, (24, *shape), dtype=torch.uint8).numpy()
         data = Dataset.from_arrays("tiny", 17, pixels[:12], pixels[12:18], pixels[18:])
-        cells = {}
+        cells: dict[Any, Cell] = {}
         for cell in load_grid(GRIDS / f"{grid}.toml").cells:
             settled = cell.settled().but(batch_size=6)
             if settled.network == "mlp" and (kind := step_kind(settled, (data.dims, 17, 12))):

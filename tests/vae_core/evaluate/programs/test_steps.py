@@ -52,11 +52,8 @@ def stacked(family: str, models: int = MODELS, levels: int = LEVELS, **options: 
 
 
 def kind_of(likelihood: Likelihood, masses: bool = False, samples: int = 1, **sizes: Any) -> StepKind:
-    return StepKind(
-        likelihood,
-        masses,
-        **{"dims": DIMS, "levels": LEVELS, "batch": BATCH, "samples": samples, "device": CPU} | sizes,
-    )
+    given: dict[str, Any] = {"dims": DIMS, "levels": LEVELS, "batch": BATCH, "device": CPU} | sizes
+    return StepKind(likelihood, masses, samples=samples, **given)
 
 
 def ways() -> Iterator[tuple[str, dict[str, Any], bool]]:
@@ -107,7 +104,7 @@ def test_the_graph_is_the_plain_path_for_any_stack(family: str, options: dict[st
 @pytest.mark.parametrize("family", ["gaussian", "bce_sum", "categorical"])
 def test_the_plain_path_of_a_program_is_what_a_bundle_computes(family: str) -> None:
     """The gradients of a weighted sum, by autograd itself, of the call that training makes."""
-    lik = stacked(family, **({"sigma": "shared"} if family == "gaussian" else {}))
+    lik = stacked(family, sigma="shared" if family == "gaussian" else None)
     kind = kind_of(lik)
     *_, whose, data, raw, weight = inputs_of(kind, 3, PULL)
     raw = raw.requires_grad_()
@@ -187,13 +184,16 @@ class Planted(Steps):
         object.__setattr__(self, "made", made or _by_graph)
         object.__setattr__(self, "calls", [])
 
-    def __call__(self, likelihood: Likelihood, objective: str, whose: Tensor, data: Tensor, *sizes: int) -> Step | None:
-        kind = StepKind(likelihood, objective == "binned", data.shape[-1], *sizes, data.device, data.dtype)
+    def __call__(
+        self, likelihood: Likelihood, objective: str, whose: Tensor, data: Tensor, levels: int, batch: int, samples: int
+    ) -> Step | None:
+        masses, dims = objective == "binned", data.shape[-1]
+        kind = StepKind(likelihood, masses, dims, levels, batch, samples, data.device, data.dtype)
         for which in kind.programs if not kind.refusal else ():
             name = kind.name(which)
             if name not in self.kept._loaded and name not in self.kept._refused:
                 self.kept._loaded[name] = Program(self._seen(which, self.made(kind, which)), which)  # type: ignore[attr-defined]
-        return super().__call__(likelihood, objective, whose, data, *sizes)
+        return super().__call__(likelihood, objective, whose, data, levels, batch, samples)
 
     def _seen(self, which: str, carried: Carried) -> Carried:
         def call(*inputs: Tensor) -> Sequence[Tensor]:
