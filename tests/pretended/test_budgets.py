@@ -6,6 +6,7 @@ A budget is (values read, copies to the device, copies from it). What is counted
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ import torch
 from tests.pretended.device import Watched, watched
 from tests.pretended.images import tiny
 from tests.pretended.test_training import CASES as TRAININGS
+from tests.pretended.test_training import by_programs
 from tests.pretended.ways import GPU
 from vae_core import likelihoods
 from vae_core.data import Dataset
@@ -69,6 +71,26 @@ def test_a_step_reads_nothing_and_copies_nothing(name: str) -> None:
     assert trainer._replay.captured
     assert 2 * trainer.steps > WARM_UP + 1
     assert seen.drawn
+
+
+def test_by_programs_a_step_reads_nothing_either(tmp_path: Path) -> None:
+    """Once each was held against the plain path, in its first call: one value of the score, and one of the slopes."""
+    case = TRAININGS["every objective, bound and rate"]
+    trainer = Trainer(case.data, case.members(), case.architecture, case.schedule, GPU, by_programs(tmp_path))
+    kinds = sum(score is not None for score in trainer.program.scores)
+    assert kinds >= 6
+
+    def epochs() -> None:
+        for _ in range(2):
+            for index in trainer.epoch():
+                trainer.step(index)
+
+    first = spent(lambda: trainer.step(next(trainer.epoch())))
+    assert len(first.reads) <= 2 * kinds
+    seen = spent(epochs)
+    assert of(seen) == (0, 0, 0)
+    assert trainer._replay is not None
+    assert trainer._replay.captured
 
 
 def test_a_validation_waits_thrice_and_once_more_for_exact_masses() -> None:

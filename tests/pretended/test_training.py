@@ -6,6 +6,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ import pytest
 from tests.pretended.device import Recording
 from tests.pretended.images import tiny
 from tests.pretended.ways import GPU, assert_equal, cpu_in_its_ways
+from tests.vae_core.evaluate.programs.made import empty
+from tests.vae_core.evaluate.programs.test_steps import Planted
 from tests.vae_core.training import bundles
 from vae_core import likelihoods
 from vae_core.data import Dataset
@@ -109,6 +112,30 @@ def test_and_those_of_the_cpu_s_own_ways_to_rounding(name: str) -> None:
     found = train(case.data, case.members(), case.architecture, case.schedule, GPU)
     plain = train(case.data, case.members(), case.architecture, case.schedule)
     assert assert_equal(found, plain, rtol=1e-4, atol=1e-4) > 100
+
+
+def by_programs(folder: Path) -> Planted:
+    """A program of every step, which does what the plain path does."""
+    return Planted(empty(folder), lambda kind, which: kind.flat(which))
+
+
+@pytest.mark.filterwarnings("ignore:training goes on uncompiled")  # of the reference, which has no graphs
+@pytest.mark.parametrize("name", ["every objective, bound and rate", "learned σ of images, binned", "maps"])
+def test_training_by_programs_gives_the_cpu_s_numbers_to_the_bit(name: str, tmp_path: Path) -> None:
+    """And those of the plain path to rounding: gradients that are computed apart are added in another order."""
+    case = CASES[name]
+    planted = by_programs(tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        found = train(case.data, case.members(), case.architecture, case.schedule, GPU, compiled=planted)
+    assert planted.calls
+    with cpu_in_its_ways():
+        same = train(
+            case.data, case.members(), case.architecture, case.schedule, compiled=by_programs(tmp_path / "cpu")
+        )
+        plain = train(case.data, case.members(), case.architecture, case.schedule)
+    assert assert_equal(found, same) > 100
+    assert assert_equal(found, plain, rtol=1e-3, atol=1e-4) > 100
 
 
 def test_steps_are_replays_after_the_first() -> None:
