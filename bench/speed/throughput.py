@@ -19,9 +19,11 @@ from typing import Any
 import torch
 
 from bench.engine.worker.from_cell import architecture_of, data_of, member_of, schedule_of, scored_images
+from bench.engine.worker.programs import programs_on, steps_on
 from bench.grid.cell import Cell
-from vae_core.data import Dataset
+from vae_core.data import Dataset, dequantise
 from vae_core.evaluate import importance_bounds
+from vae_core.evaluate.programs import MASS, Scores
 from vae_core.networks import ModelCost
 from vae_core.numerics import progress
 from vae_core.numerics.precision import full_float32
@@ -52,7 +54,8 @@ def measure_throughput(cells: Sequence[Cell], device: str) -> list[dict[str, Any
     rows = []
     for kind, cell in kinds.items():
         data = data_of(cell, device)
-        trainer = Trainer(data, [member_of(cell, data.levels)], architecture_of(cell), schedule_of(cell), device)
+        members = [member_of(cell, data.levels)]
+        trainer = Trainer(data, members, architecture_of(cell), schedule_of(cell), device, steps_on(device))
         images = trainer.batch / median_seconds(training_step(trainer), device)
         one_pass, pairs = scoring_pass(trainer, cell, data)
         decodes = pairs / median_seconds(one_pass, device)
@@ -173,8 +176,8 @@ def training_step(trainer: Trainer) -> Callable[[], object]:
 def scoring_pass(
     trainer: Trainer, cell: Cell, data: Dataset, samples: int = EVAL_SAMPLES
 ) -> tuple[Callable[[], object], int]:
-    """A pass of importance sampling by the exact mass over some test images, of the trainer's first model; and its
-    decodes: (image, sample) pairs decoded, scored and reduced."""
+    """A pass of importance sampling by the exact mass over some test images, of the trainer's first model, by a program
+    where there is one; and its decodes: (image, sample) pairs decoded, scored and reduced."""
     model = trained_models(trainer.program, data.levels)[0]
     k, levels = scored_images(cell, data)
     k = k[:EVAL_IMAGES]
@@ -182,13 +185,10 @@ def scoring_pass(
     if scored.needs_fit:
         fit_scale(scored, data, model.encode, model.decode, seed=cell.seed)
 
+    unit = dequantise(k, levels, torch.full(k.shape, 0.5, device=k.device))
+    scorer = Scores(scored, k, unit, levels, programs_on(k.device.type)).scorer(MASS)
+
     def one_pass() -> None:
-        importance_bounds(
-            k,
-            model.encode,
-            model.decode,
-            {"": lambda raw, rows: scored.log_mass(k[rows].unsqueeze(1), raw, levels)},
-            (1, samples),
-        )
+        importance_bounds(k, model.encode, model.decode, {"": scorer}, (1, samples))
 
     return one_pass, len(k) * samples

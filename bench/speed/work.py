@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from bench.engine.worker.from_cell import architecture_of, data_of, member_of, schedule_of, scored_images
+from bench.engine.worker.programs import steps_on
 from bench.grid.cell import Cell
 from bench.speed.tensor_bytes import Bytes
 from bench.speed.throughput import (
@@ -55,7 +56,7 @@ def _warm_trainer(cell: Cell, models: int, data: Dataset, device: str) -> tuple[
     members = [dataclasses.replace(member_of(cell, data.levels), seed=seed) for seed in range(models)]
 
     def built() -> tuple[Trainer, Callable[[], object]]:
-        trainer = Trainer(data, members, architecture_of(cell), schedule_of(cell), device)
+        trainer = Trainer(data, members, architecture_of(cell), schedule_of(cell), device, steps_on(device))
         return trainer, training_step(trainer)
 
     if device == "cuda":
