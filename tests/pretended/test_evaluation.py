@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+import vae_core.evaluate.scoring as scoring_of_sets
 from bench.engine.worker.bundle import carry_out
 from bench.grid.cell import Cell
 from bench.grid.plan import bundle_of
@@ -27,7 +28,7 @@ from vae_core.laws import where_used
 from vae_core.likelihoods import Likelihood
 from vae_core.networks import Architecture
 from vae_core.numerics import tensor_file
-from vae_core.objectives import BOUNDS
+from vae_core.objectives import BOUNDS, Posterior
 from vae_core.training import Blueprint, Member, Schedule, TrainedModel, fit_scale, load_model, save_model, train
 from vae_core.tuning import Candidate, Search, tune
 
@@ -251,3 +252,22 @@ def test_a_worker_s_rows_are_the_cpu_s() -> None:
         assert len(of_row) > 30
         assert assert_equal(of_row, of_other) > 20
         assert assert_equal([row.per_image, row.bounds, row.pictures], [other.per_image, other.bounds, other.pictures])
+
+
+def test_what_is_decoded_with_gradients_at_once_fits_the_memory_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a program more of wide outputs, and of narrow ones never less."""
+
+    def points(width: int, memory: float, *, by_program: bool) -> int:
+        monkeypatch.setattr(scoring_of_sets, "of_device", lambda device: memory)
+        posterior = Posterior(torch.zeros(3, 2, device=GPU), torch.zeros(3, 2, device=GPU))
+        return scoring_of_sets.points_at_once(
+            lambda z: z.new_zeros(1, 1, 1).expand(1, 1, width), posterior, by_program=by_program
+        )
+
+    for memory, plain, wide in ((0, 1 << 25, 1 << 27), (24e9, 1 << 25, 1 << 27), (80e9, 1 << 26, 1 << 29)):
+        assert points(784, memory, by_program=False) == plain // 784
+        assert points(784, memory, by_program=True) == plain // 784
+        assert points(200_704, memory, by_program=False) == plain // 200_704
+        assert points(200_704, memory, by_program=True) == wide // 200_704
+        assert 440 * plain + 12 * wide < max(memory, 24e9)  # bytes of an output, as counted of the heaviest mass
+    assert points(1 << 40, 0, by_program=True) == 1

@@ -26,6 +26,7 @@ from vae_core.evaluate.conditional import Conditional, blocks
 from vae_core.evaluate.proposals import Gaussian, Mixture, Part, join
 from vae_core.numerics.accelerators import accelerated
 from vae_core.numerics.memory import pieces
+from vae_core.numerics.precision import for_fits
 from vae_core.numerics.random import generator_for
 from vae_core.objectives import Posterior
 
@@ -55,7 +56,8 @@ def refine(
     seed: int = 0,
     points: int | None = None,
 ) -> Gaussian:
-    """The Gaussian fitted to each of N images.
+    """The Gaussian fitted to each of N images. On GPUs that have TF32 the decoder's products are done in it: what is
+    fitted is a proposal, of which no bound depends on whether it is the very best, and which is scored in full.
 
     Args:
         conditional: ln p(x|z) of these images, differentiable in z.
@@ -78,9 +80,11 @@ def refine(
     size = _images_at_once(encoder.mean, 2 * latent * _bases(latent), points)
     looks = torch.stack([_directions(latent, seed, step) for step in range(steps + 1)]).to(encoder.mean.device)
     dtype, full = encoder.mean.dtype, covariance == "full"
-    return join(
-        [_ascend(conditional, rows, _start(encoder, rows), looks, dtype, full=full) for rows in blocks(images, size)]
-    )
+    with for_fits(encoder.mean.device):
+        fitted = [
+            _ascend(conditional, rows, _start(encoder, rows), looks, dtype, full=full) for rows in blocks(images, size)
+        ]
+    return join(fitted)
 
 
 def defensive(fitted: Gaussian, encoder: Posterior) -> Mixture:

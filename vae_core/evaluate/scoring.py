@@ -20,7 +20,7 @@ from vae_core.evaluate.refine import defensive, refine
 from vae_core.likelihoods import Likelihood
 from vae_core.likelihoods._checks import require_levels
 from vae_core.numerics.accelerators import accelerated
-from vae_core.numerics.memory import in_smaller_pieces
+from vae_core.numerics.memory import in_smaller_pieces, of_device
 from vae_core.objectives import Posterior
 from vae_core.statistics.possible import require_possible
 
@@ -96,8 +96,15 @@ def encoded_as_needed(
 def fitted_proposal(x: Tensor, encode: Encode, decode: Decode, scorer: Scorer) -> Mixture:
     """The defensive mixture about a q that is fitted to each image under the scorer."""
     encoder = encoded(x, encode)
-    fitted = refine(conditional(decode, scorer), encoder, points=points_at_once(decode, encoder))
+    points = points_at_once(decode, encoder, by_program=getattr(scorer, "slopes_by_program", False))
+    fitted = refine(conditional(decode, scorer), encoder, points=points)
     return defensive(fitted, encoder)
+
+
+#: raw outputs that are decoded together with their gradients: on a CPU, and on a GPU of less memory than LARGE bytes or
+#: of more; the same where a program gives the gradients, but no more z than POINTS
+FITTED, FITTED_ON_GPU, BY_PROGRAM = 1 << 21, (1 << 25, 1 << 26), (1 << 27, 1 << 29)
+LARGE, POINTS = 60e9, 1 << 15
 
 
 def calls_for_refinement(refine: str, plain: Estimate) -> bool:
@@ -113,13 +120,20 @@ def encoded(x: Tensor, encode: Encode, rows: int = 500) -> Posterior:
     return Posterior(mean, log_variance)
 
 
-def points_at_once(decode: Decode, encoder: Posterior) -> int:
+def points_at_once(decode: Decode, encoder: Posterior, *, by_program: bool = False) -> int:
     """z that may be decoded together with their gradients, by the width of the raw output. An exact mass keeps some
-    hundred numbers for each raw output until its gradients are there: 2²⁵ outputs stay below 20 GB."""
+    hundred numbers for each raw output until its gradients are there: 2²⁵ outputs stay below 20 GB. By a program it
+    keeps three, so that wide outputs may be more; z too have numbers, in the networks, so that narrow ones may not."""
     with torch.no_grad():
         width = decode(encoder.mean[..., :1, None, :]).shape[-1]
-    floats = 1 << 25 if accelerated(encoder.mean.device) else 1 << 21
-    return max(1, floats // width)
+    device = encoder.mean.device
+    if not accelerated(device):
+        return max(1, FITTED // width)
+    larger = of_device(device) >= LARGE
+    points = FITTED_ON_GPU[larger] // width
+    if by_program:
+        points = max(points, min(BY_PROGRAM[larger] // width, POINTS))
+    return max(1, points)
 
 
 @in_smaller_pieces

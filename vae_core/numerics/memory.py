@@ -12,7 +12,10 @@ import gc
 import sys
 import traceback
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+if TYPE_CHECKING:
+    import torch
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -31,6 +34,13 @@ _trying = False
 def pieces(count: int) -> int:
     """How many numbers, rows or draws to hold at once where `count` would be best."""
     return max(1, count >> 2 * _quartered)
+
+
+def of_device(device: torch.device) -> int:
+    """Bytes of the memory of a GPU, all of it; 0 where nobody can tell."""
+    import torch
+
+    return torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else 0
 
 
 def ran_out(error: BaseException) -> bool:

@@ -1,4 +1,5 @@
-"""The precision of the networks' matrix products in training: a choice of the schedule, and of nothing else.
+"""The precision of the networks' matrix products in training: a choice of the schedule, and of nothing else; and that
+of fits of proposals, of which no bound depends on whether they are the very best (`for_fits`).
 
 * `float32`: in full.
 * `tf32`: by CUDA's tensor cores, which round the factors to 10 bits of mantissa and add in float32.
@@ -14,7 +15,7 @@ the products.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -49,6 +50,18 @@ def tf32() -> Iterator[None]:
     """Inside, float32 products and convolutions on CUDA are done in TF32; afterwards as before, also after an error."""
     with _set(torch.backends.cuda.matmul, "tf32"), _cudnn(abridged=True):
         yield
+
+
+@contextmanager
+def for_fits(device: torch.device) -> Iterator[None]:
+    """Inside, products are abridged where the device has such: for a proposal, whose bound holds whatever it is, and is
+    computed in full. Elsewhere nothing is changed."""
+    with tf32() if _has_tf32(device) else nullcontext():
+        yield
+
+
+def _has_tf32(device: torch.device) -> bool:
+    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= TF32_CAPABILITY
 
 
 @contextmanager

@@ -62,6 +62,10 @@ class Scores:
         """The ways in which the likelihood can be scored: its mass first."""
         return self._results
 
+    @property
+    def has_slope(self) -> bool:
+        return self._kept is not None and self._kept.has(self._names[SLOPE])
+
     def scorer(self, kind: str) -> Scorer:
         """One of them."""
         return One(self, kind)
@@ -156,6 +160,11 @@ class One:
 
     def __call__(self, raw: Tensor, rows: slice) -> Tensor:
         return self.of((self.kind,), raw, rows)[self.kind]
+
+    @property
+    def slopes_by_program(self) -> bool:
+        """Whether gradients in raw outputs come from a program, which keeps few numbers for each."""
+        return self.kind == MASS and self.of.has_slope
 
 
 class AtOnce(Generic[Key]):

@@ -395,3 +395,24 @@ def test_a_compiled_step_is_found_by_another_process_and_trains_alike(tmp_path: 
     command = [sys.executable, "-c", ELSEWHERE, str(kept.folder)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "alike", done.stderr
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_captured_step_by_programs_trains_alike_on_cuda(tmp_path: Path, bars: Dataset) -> None:
+    """Programs of this device, a graph that holds them, and the plain path's numbers."""
+    kept = empty(tmp_path)
+    cuda = torch.device("cuda")
+    several = stack([member.likelihood for member in learning(*range(MODELS))]).to(cuda)
+    kind = StepKind(several, True, 64, 5, 16, 1, cuda)
+    for which in kind.programs:
+        assert make(kind, which, kept)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        compiled = Trainer(bars, learning(0, 1, 2), EVEN, SCHEDULE, "cuda", Steps(kept))
+        plain = Trainer(bars, learning(0, 1, 2), EVEN, SCHEDULE, "cuda")
+        assert all(compiled.program.scores)
+        for _ in range(2):
+            for one, other in zip(steps_of(compiled, 4), steps_of(plain, 4), strict=True):
+                torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+    assert compiled._replay is not None
+    assert compiled._replay.captured
