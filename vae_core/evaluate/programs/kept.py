@@ -127,6 +127,20 @@ class Kept:
         """Whether it was tried here, in vain."""
         return name in self._refused
 
+    def load(self, name: str, which: str) -> bool:
+        """Whether there is one, that can be read, and has not failed here; a warning says why it cannot."""
+        if not self.has(name):
+            return False
+        try:
+            _ = self._loaded.get(name) or self._load(name, which)
+        except Exception as error:  # a damaged file may raise anything
+            if ran_out(error):
+                raise
+            traceback.print_exception(error)
+            self.refuse(name, error, _doing(which))
+            return False
+        return True
+
     def is_held(self, name: str) -> bool:
         """Whether it was loaded, and held against the plain path, in this process."""
         return name in self._loaded and self._loaded[name].held
@@ -143,7 +157,7 @@ class Kept:
                 raise
             if not isinstance(error, Disagrees):
                 traceback.print_exception(error)
-            self.refuse(name, error, TRAINING if which in (STEP, PULL) else SCORING)
+            self.refuse(name, error, _doing(which))
         return None
 
     def _load(self, name: str, which: str) -> Program:
@@ -162,6 +176,11 @@ class Kept:
         self._refused.add(name)
         first = " ".join(str(error).split())[:200] or type(error).__name__
         warnings.warn(f"{doing} goes on uncompiled: {first}", RuntimeWarning, stacklevel=3)
+
+
+def _doing(which: str) -> str:
+    """What a program is for."""
+    return TRAINING if which in (STEP, PULL) else SCORING
 
 
 def leave_no_thread() -> None:

@@ -155,10 +155,9 @@ class Step:
         self._plain = {which: kind.flat(which) for which in kind.programs}
         self._state: list[Tensor] | None = None
 
-    @property
-    def is_there(self) -> bool:
-        """Whether both programs are, and none has failed in this process."""
-        return all(self._kept.has(name) for name in self._names.values())
+    def load(self) -> bool:
+        """Whether both programs are there; loads them, here and not in a thread of a backward pass."""
+        return all(self._kept.load(name, which) for which, name in self._names.items())
 
     def refuse(self, error: Exception) -> None:
         """They are not used again in this process."""
@@ -236,4 +235,4 @@ class Steps:
         if kind.refusal:
             return None
         step = Step(kind, whose, self.kept)
-        return step if step.is_there else None
+        return step if step.load() else None

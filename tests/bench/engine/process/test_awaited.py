@@ -194,7 +194,7 @@ def test_the_program_that_is_made_is_the_one_that_a_training_looks_for(
         return True
 
     monkeypatch.setattr(programs, "make", make)
-    monkeypatch.setattr(Kept, "has", lambda self, name: True)
+    monkeypatch.setattr(Kept, "load", lambda self, name, which: True)
     asked = 0
     for grid, shape in (("mnist-small", (4, 4)), ("patches", (4, 4, 3)), ("catalogue", (4, 4))):
         pixels = torch.randint(0, 17, (24, *shape), dtype=torch.uint8).numpy()

@@ -286,6 +286,25 @@ def test_a_program_that_fails_is_said_and_the_plain_path_taken(
         torch.testing.assert_close(one, other, rtol=2e-4, atol=2e-5)
 
 
+def test_a_damaged_file_is_said_before_the_first_step(bars: Dataset, tmp_path: Path) -> None:
+    kept = empty(tmp_path)
+    asked: list[str] = []
+
+    class Asking(Steps):
+        def __call__(self, likelihood: Likelihood, objective: str, *of: Any, **named: Any) -> Step | None:
+            kind = StepKind(likelihood, True, 64, 5, 16, 1, CPU)
+            for which in kind.programs:
+                asked.append(kind.name(which))
+                kept.put(asked[-1], lambda part: part.write_bytes(b"half of a program"))
+            return super().__call__(likelihood, objective, *of, **named)
+
+    with pytest.warns(RuntimeWarning, match="^training goes on uncompiled: "):
+        trainer = Trainer(bars, learning(0, 1), EVEN, SCHEDULE, "cpu", Asking(kept))
+    assert len(asked) == 2
+    assert trainer.program.scores == [None]
+    assert len(steps_of(trainer, 1)) > 1
+
+
 def test_slopes_are_held_unweighted() -> None:
     """A hundredth that is off hides in weights of a 128th where a millionth of a nat is rounding."""
     kind = kind_of(stacked("gaussian", sigma="shared"))
