@@ -30,7 +30,8 @@ from vae_core.numerics.precision import full_float32
 from vae_core.training import Trainer, fit_scale, trained_models
 
 REPEATS = 5
-SECONDS_A_REPEAT = 0.04  # a block of work is repeated until it takes at least this long
+#: a block of work is repeated until it takes at least this long: many calls, of which a GPU makes more
+SECONDS_A_REPEAT = {"cpu": 0.04, "cuda": 0.01}
 MATMUL_SIZE = {"cpu": 1024, "cuda": 8192}
 COPY_BYTES = {"cpu": 1 << 28, "cuda": 1 << 30}  # far beyond any cache
 FLOAT_BYTES = 4
@@ -138,12 +139,12 @@ def copying(device: str) -> tuple[Callable[[], object], int]:
 def median_seconds(call: Callable[[], object], device: str) -> float:
     """Seconds of one call: median over REPEATS blocks, each of at least SECONDS_A_REPEAT, after a warm-up; the clock is
     read with the device idle."""
-    block = paced(call, device, warm_up=WARM_UP[device])
+    block = paced(call, device, SECONDS_A_REPEAT[device], WARM_UP[device])
     return statistics.median(1 / block() for _ in range(REPEATS))
 
 
 def paced(
-    call: Callable[[], object], device: str, seconds: float = SECONDS_A_REPEAT, warm_up: int = 2
+    call: Callable[[], object], device: str, seconds: float = SECONDS_A_REPEAT["cpu"], warm_up: int = 2
 ) -> Callable[[], float]:
     """Blocks of as many calls as take `seconds` or more: each gives calls a second, by a clock that is read with the
     device idle. The call is warm already."""
