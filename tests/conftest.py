@@ -32,9 +32,11 @@ def pytest_xdist_auto_num_workers() -> int | None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Processes side by side take the long tests first, so that none of them waits at the end for one long test."""
+    """Processes side by side take the files with long tests first, so that none of them waits at the end for one long
+    test. A file stays together: what its tests share is made once, and not once for the long ones and once more."""
     if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+        long = {item.path for item in items if item.get_closest_marker("slow")}
+        items.sort(key=lambda item: item.path not in long)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

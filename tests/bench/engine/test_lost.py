@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import errno
 import io
-import os
 import signal
 from pathlib import Path
 from typing import Any
@@ -15,43 +13,12 @@ import pytest
 from bench.engine.local import Failure, Limits, Pool, Task, TaskFailed
 from bench.engine.process.death import AGAIN, Memory
 from bench.engine.progress import Reporter
-from bench.grid.plan import Bundle
-from bench.grid.references import ReferenceSpec
-from bench.store import CellResult, ReferenceResult, read_run
-from bench.store.weights import Weights
-from tests.bench.engine import fake_worker
+from bench.store import read_run
 from tests.bench.engine.fake_worker import HANGS, RAISES, TASKS
+from tests.bench.engine.losing import HERE, LOSES, VICTIM
 from tests.bench.engine.test_run import carry_out, diary, grid_of, result_tables, seeds
 
 __all__ = ["diary"]
-HERE = "tests.bench.engine.test_lost"
-VICTIM = 77  # a seed whose worker is killed
-
-
-def killed(times: int, number: int = signal.SIGKILL) -> None:
-    """Ends this process by a signal until it has happened so often; elsewhere than in itself it would look the same."""
-    place = Path(os.environ["LOST"])
-    so_far = len(place.read_text()) if place.exists() else 0
-    if so_far < times:
-        place.write_text("x" * (so_far + 1))
-        os.kill(os.getpid(), number)
-
-
-def carries_out(bundle: Bundle, device: str, weights: Weights) -> list[CellResult]:
-    if VICTIM in {cell.seed for cell in bundle.cells}:
-        killed(int(os.environ["TIMES"]), int(os.environ.get("SIGNAL", signal.SIGKILL)))
-    return fake_worker.carry_out(bundle, device, weights)
-
-
-def inspects(name: str, *more: Any) -> dict[str, Any]:
-    killed(int(os.environ["TIMES"]))
-    return fake_worker.inspect(name, *more)
-
-
-def refers(spec: ReferenceSpec) -> ReferenceResult:
-    if spec.reference == "png":
-        killed(int(os.environ["TIMES"]))
-    return fake_worker.refer(spec)
 
 
 @pytest.fixture
@@ -65,9 +32,6 @@ def times(tmp_path, monkeypatch):
 
     put(0)
     return put
-
-
-LOSES = dataclasses.replace(TASKS, carry_out=f"{HERE}:carries_out")
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=lambda number: number.name)
@@ -159,10 +123,6 @@ def end_of(task: Task, first: Task | None = None) -> Failure:
     raise AssertionError
 
 
-def changed() -> None:
-    raise ValueError("the plug-in was changed while it was in use; begin again")
-
-
 def test_what_keeps_a_worker_from_beginning_is_no_failure_of_the_cell():
     failure = end_of(Task("os:getpid", ()), Task(f"{HERE}:changed", ()))
     assert failure.reason.endswith(f"), twice; {AGAIN}")
@@ -172,19 +132,11 @@ def test_what_keeps_a_worker_from_beginning_is_no_failure_of_the_cell():
     assert failure.reason == f"the worker process ended by itself (exit code 5) before it began, twice; {AGAIN}"
 
 
-def in_trouble() -> None:
-    raise OSError(errno.EIO, "Input/output error")
-
-
-def without_memory() -> None:
-    raise MemoryError("no room")
-
-
 @pytest.mark.parametrize("first", [None, Task(f"{HERE}:in_trouble", ())], ids=["the task", "what comes before it"])
 def test_trouble_of_the_machine_is_tried_once_more_and_that_is_said_once(first):
     failure = end_of(Task(f"{HERE}:in_trouble", ()), first)
     assert (failure.status, failure.outside) == ("failed", True)
-    assert failure.reason.startswith("OSError: [Errno 5] Input/output error (test_lost.py:")
+    assert failure.reason.startswith("OSError: [Errno 5] Input/output error (losing.py:")
     assert failure.reason.endswith(f"), twice; {AGAIN}")
     assert failure.reason.count(AGAIN) == 1
 
@@ -192,17 +144,13 @@ def test_trouble_of_the_machine_is_tried_once_more_and_that_is_said_once(first):
 def test_memory_that_ran_out_before_the_task_is_oom():
     failure = end_of(Task("os:getpid", ()), Task(f"{HERE}:without_memory", ()))
     assert (failure.status, failure.outside) == ("oom", True)
-    assert failure.reason.startswith("MemoryError: no room (test_lost.py:")
+    assert failure.reason.startswith("MemoryError: no room (losing.py:")
     assert failure.reason.endswith("), twice")
 
 
 def test_a_call_is_tried_more_often_and_then_said():
     with Pool(1, 1) as pool, pytest.raises(TaskFailed, match="killed from outside \\(SIGHUP\\), 5 times"):
         pool.call(f"{HERE}:hangs_up")
-
-
-def hangs_up() -> None:
-    os.kill(os.getpid(), signal.SIGHUP)
 
 
 # -- hangs -------------------------------------------------------------------------------------------------------------

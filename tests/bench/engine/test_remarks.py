@@ -6,7 +6,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,22 +18,13 @@ from bench.grid.plan import bundle_of
 from bench.store import read_run
 from tests.bench.engine import test_run
 from tests.bench.engine.fake_worker import TASKS
+from tests.bench.engine.losing import NOTED
 from tests.bench.engine.test_worker import cell
 from vae_core.data import DataError
 
-NOTED = [
-    {"topic": "copies", "text": f"30 of 30 test images {'are copies, ' * 8}all of them", "loud": True},
-    {"topic": "levels", "text": "1 of 17 level never occurs", "loud": False},
-]
-
-
-def inspect(name: str, *asked: int | None) -> dict[str, Any]:
-    """In place of the worker's: a data set with two remarks."""
-    return {"name": f"/folder/{name}", "levels": 17, "checksum": "c0ffee00", "shape": (8, 8), "remarks": NOTED}
-
 
 def test_remarks_are_said_before_training_and_kept(tmp_path: Path) -> None:
-    tasks = dataclasses.replace(TASKS, inspect="tests.bench.engine.test_remarks:inspect")
+    tasks = dataclasses.replace(TASKS, inspect="tests.bench.engine.losing:with_remarks")
     _, said = test_run.carry_out(test_run.seeds(0), tmp_path / "r.sqlite", tasks)
     lines = said.splitlines()
     assert lines[0].startswith("! digits, copies: 30 of 30 test images are copies, ")

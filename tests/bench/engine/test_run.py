@@ -154,14 +154,10 @@ def test_failed_cells_stay_failed_until_asked(tmp_path, diary, monkeypatch):
     monkeypatch.setattr(fake_worker, "RAISES", -1)  # in this process only: the worker fails again
     summary, _ = carry_out(seeds(0, RAISES), path, retry_failed=True)
     assert (summary.done, summary.failed, summary.computed) == (1, 1, 1)
-    good = dataclasses.replace(TASKS, carry_out="tests.bench.engine.test_run:all_is_well")
+    good = dataclasses.replace(TASKS, carry_out="tests.bench.engine.losing:all_is_well")
     summary, _ = carry_out(seeds(0, RAISES), path, good, retry_failed=True)
     assert (summary.done, summary.failed, summary.computed) == (2, 0, 1)
     assert read_run(path).cells["reason"].isna().all()
-
-
-def all_is_well(bundle, device, weights):
-    return [fake_worker.result(cell) for cell in bundle.cells]
 
 
 def test_fresh_begins_again(tmp_path):
@@ -257,17 +253,10 @@ def test_workers_are_replaced_after_trouble(tmp_path, diary):
 
 
 def test_values_that_no_column_takes_fail_their_cell_only(tmp_path):
-    tasks = dataclasses.replace(TASKS, carry_out="tests.bench.engine.test_run:odd_values")
+    tasks = dataclasses.replace(TASKS, carry_out="tests.bench.engine.losing:odd_values")
     summary, _ = carry_out(seeds(0, 1), tmp_path / "r.sqlite", tasks)
     assert (summary.done, summary.failed) == (1, 1)
     assert "no column takes: bits" in set(read_run(tmp_path / "r.sqlite").cells["reason"].dropna()).pop()
-
-
-def odd_values(bundle, device, weights):
-    from dataclasses import replace
-
-    results = [fake_worker.result(cell) for cell in bundle.cells]
-    return [replace(results[0], values={"bits": 1.0}), *results[1:]]
 
 
 # -- nothing begins that cannot go on ----------------------------------------------------------------------------------

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -21,6 +20,7 @@ from bench.grid.read import Grid, describe, parse_grid
 from bench.store import CellResult, RunFile
 from bench.store.weights import NONE_ASKED, Weights, cells_of, copy_out, folder_of
 from tests.bench.engine.fake_worker import RAISES, TASKS
+from tests.bench.engine.losing import well
 from tests.bench.engine.test_run import carry_out, grid_of, seeds
 from vae_core.data import load
 from vae_core.evaluate import log_likelihood
@@ -121,19 +121,10 @@ def test_a_resumed_run_leaves_what_is_there(run):
 def test_a_failed_cell_has_none_and_gets_some_when_it_is_tried_again(run, monkeypatch):
     carry_out(seeds(0, RAISES), run)
     assert len(names(run)) == 1
-    tasks = TASKS.__class__(**{**vars(TASKS), "carry_out": "tests.bench.engine.test_weights:well"})
+    tasks = TASKS.__class__(**{**vars(TASKS), "carry_out": "tests.bench.engine.losing:well"})
     carry_out(seeds(0, RAISES), run, tasks, retry_failed=True)
     assert names(run) == sorted(str(name) for name in kept(run).values())
     assert len(names(run)) == 2
-
-
-def well(bundle: Any, device: str, weights: Weights) -> list[CellResult]:
-    from tests.bench.engine import fake_worker
-
-    rows = [fake_worker.result(cell) for cell in bundle.cells]
-    return [
-        row for model in fake_worker.models(bundle) for row in fake_worker.with_weights(model, rows, weights, KILOBYTE)
-    ]
 
 
 def test_a_rewritten_cell_has_new_weights_and_the_old_ones_go(tmp_path):

@@ -3,6 +3,7 @@ both themes. No page asks for anything, or complains."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,11 +47,32 @@ def failed(tables: RunTables, every: int) -> RunTables:
     return tables
 
 
+@pytest.fixture(scope="module")
+def page_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A page by its name, built once for all widths and themes."""
+    made: dict[str, Path] = {}
+    runs: dict[str, Callable[[], RunTables]] = {
+        "few": few,
+        "mostly failed": lambda: failed(fake_run.tables(fake_run.few(), images=40, seeds=[0, 1, 2]), 4),
+        "all failed": lambda: failed(fake_run.tables(fake_run.few(), images=40, seeds=[0]), 10_000),
+        "many": lambda: fake_run.tables(many_cells.many(130), images=30, seeds=[0], pictures=False, throughput=False),
+    }
+
+    def page(name: str) -> Path:
+        if name not in made:
+            tables = runs[name]()
+            if name == "all failed":
+                tables.cells["status"] = "failed"
+            made[name] = build(tables, tmp_path_factory.mktemp("page") / "index.html")
+        return made[name]
+
+    return page
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("width", "scheme"), [(360, "light"), (768, "dark"), (1280, "light"), (2560, "dark")])
-def test_a_page_is_clean(browser: Browser, tmp_path: Path, width: int, scheme: str) -> None:
-    page = build(few(), tmp_path / "index.html")
-    assert found(browser, page, width, scheme) == []
+def test_a_page_is_clean(browser: Browser, page_of: Callable[[str], Path], width: int, scheme: str) -> None:
+    assert found(browser, page_of("few"), width, scheme) == []
 
 
 @pytest.mark.slow
@@ -58,15 +80,10 @@ def test_a_page_is_clean(browser: Browser, tmp_path: Path, width: int, scheme: s
     ("name", "width", "scheme"),
     [("mostly failed", 360, "dark"), ("all failed", 1280, "light"), ("many", 1280, "dark"), ("many", 360, "light")],
 )
-def test_odd_pages_are_clean(browser: Browser, tmp_path: Path, name: str, width: int, scheme: str) -> None:
-    tables = {
-        "mostly failed": lambda: failed(fake_run.tables(fake_run.few(), images=40, seeds=[0, 1, 2]), 4),
-        "all failed": lambda: failed(fake_run.tables(fake_run.few(), images=40, seeds=[0]), 10_000),
-        "many": lambda: fake_run.tables(many_cells.many(130), images=30, seeds=[0], pictures=False, throughput=False),
-    }[name]()
-    if name == "all failed":
-        tables.cells["status"] = "failed"
-    assert found(browser, build(tables, tmp_path / "index.html"), width, scheme) == []
+def test_odd_pages_are_clean(
+    browser: Browser, page_of: Callable[[str], Path], name: str, width: int, scheme: str
+) -> None:
+    assert found(browser, page_of(name), width, scheme) == []
 
 
 @pytest.mark.slow

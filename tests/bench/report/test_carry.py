@@ -50,9 +50,15 @@ def several() -> RunTables:
 
 
 @pytest.fixture(scope="module")
-def shown(tmp_path_factory: pytest.TempPathFactory) -> Element:
-    """The section of a run with several contexts."""
-    return section(built(several(), tmp_path_factory.mktemp("page")), "carry")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """That of a run with several contexts."""
+    return build(several(), tmp_path_factory.mktemp("page") / "index.html")
+
+
+@pytest.fixture(scope="module")
+def shown(page: Path) -> Element:
+    """Its section."""
+    return section(read(page), "carry")
 
 
 def said(tables: RunTables) -> list[str]:
@@ -202,5 +208,5 @@ def test_names_are_only_names(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("width", "scheme"), [(360, "light"), (1280, "dark")])
-def test_the_section_is_clean(browser: Browser, tmp_path: Path, width: int, scheme: str) -> None:
-    assert amiss(browser, build(several(), tmp_path / "index.html"), width, scheme) == []
+def test_the_section_is_clean(browser: Browser, page: Path, width: int, scheme: str) -> None:
+    assert amiss(browser, page, width, scheme) == []

@@ -7,10 +7,18 @@ from pathlib import Path
 
 import pytest
 
+from bench.report.figures._kinds import SECTIONS
 from bench.store import RunTables
 from tests.bench.report import fake_run
 from tests.bench.report.page_reader import Element
 from tests.bench.report.runs import built, few, section
+
+
+@pytest.fixture(autouse=True)
+def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cards are in no figure. Those of this run are drawn by others, and are most of the work of a page."""
+    monkeypatch.setattr("bench.report.page.figures.of_board", lambda *_: {section: [] for section in SECTIONS})
+    monkeypatch.setattr("bench.report.page.figures.of_run", lambda *_: {section: [] for section in SECTIONS})
 
 
 def entries(tables: RunTables, tmp_path: Path, **cards: object) -> dict[str, Element]:

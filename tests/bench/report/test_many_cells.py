@@ -18,6 +18,7 @@ from bench.statistics.rows import Estimate
 from bench.store import RunTables, read_run
 from tests.bench.report import many_cells
 from tests.bench.report.page_reader import Element, read
+from tests.bench.report.runs import few
 
 FEW, MANY = 150, 300
 BYTES_A_CONFIGURATION = 2400  # of a page, beyond those that have everything: 5 MB for 2,000 of them
@@ -58,8 +59,10 @@ def test_twice_the_cells_take_about_twice_the_time(tmp_path_factory: pytest.Temp
         ranking_text(tables[count], 80, found)
         return time.process_time() - began
 
-    seconds(400)  # what is imported and kept
-    assert min(seconds(800) for _ in range(2)) < 3 * min(seconds(400) for _ in range(2))
+    build(few(), folder / "first.html")  # what is imported and kept
+    once = min(seconds(400) for _ in range(2))
+    twice = seconds(800)
+    assert min(twice, seconds(800) if twice >= 3 * once else twice) < 3 * once, "a second look only where it is needed"
 
 
 @pytest.mark.slow
