@@ -9,7 +9,7 @@ How it goes, and who gives what to whom:
 * `counting`: `Counter`, a dispatch mode, makes the tally of what is carried out inside it, on small shapes on a CPU;
   with it workers make `counts` of a training step, a validation, a pass of importance sampling, a refinement, gaps,
   calibration, checks, pictures, as functions of models, batch, images and samples, cut as on the device that is asked
-  about (`cuts`).
+  about (`cuts`). Each call is counted by itself; how often it takes place `counts` and `passes` know, in plain numbers.
 * `kept`: counts are kept in the user's cache, until the code changes.
 * `asked`: what must be counted for a grid. `given`: ends and passes that a run has recorded, or the least and the most
   of what is not known before a run. `prediction`: what the planned run does of each, times its tally, by the profile:

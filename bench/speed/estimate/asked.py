@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from bench.grid.cell import Cell
 from bench.grid.families import registry
@@ -37,10 +38,15 @@ def model_key(cell: Cell) -> str:
     """Equal for settled cells whose evaluation does the same work, sizes apart: σ's value and the training make no
     difference."""
     options = {key: "number" if key == "sigma" and not isinstance(v, str) else v for key, v in cell.options.items()}
-    network = [cell.network, cell.hidden, cell.activation, cell.latent, cell.widths, cell.depth, cell.kernel]
-    network += [cell.normalisation, cell.data.key, cell.binarisation]
+    network = _network(cell)
     family = "" if registry().get(cell.family).recipe else cell.family  # what recipes are read as is alike in all
     return json.dumps([family, sorted(options.items()), cell.scored_as, network])
+
+
+def _network(cell: Cell) -> list[Any]:
+    """What is computed with, and of which data."""
+    network = [cell.network, cell.hidden, cell.activation, cell.latent, cell.widths, cell.depth, cell.kernel]
+    return [*network, cell.normalisation, cell.data.key, cell.binarisation]
 
 
 def stack_key(cells: Sequence[Cell], *, tuned: bool) -> str:
@@ -57,17 +63,21 @@ def first_two(cells: Sequence[Cell]) -> tuple[Cell, ...]:
 def asked_of(cells: Sequence[Cell], device: str, workers: int, course: Course) -> Asked:
     """What must be counted to predict these cells."""
     stacks: dict[str, tuple[tuple[Cell, ...], bool]] = {}
+    pairs: dict[str, tuple[tuple[Cell, ...], bool]] = {}
 
     def ask(members: Sequence[Cell], *, tuned: bool) -> None:
         kinds = {cell.kind: cell for cell in reversed(members)}
-        for some in [*((cell,) for cell in kinds.values()), first_two(members)]:
-            stacks.setdefault(stack_key(some, tuned=tuned), (some, tuned))
+        for cell in kinds.values():
+            stacks.setdefault(stack_key([cell], tuned=tuned), ((cell,), tuned))
+        if len(two := first_two(members)) > 1:  # one pair tells of all of its network and data
+            pairs.setdefault(json.dumps([*_network(two[0]), tuned]), (two, tuned))
 
     for piece in plan(cells, device, workers, course.settled):
         ask([course.settled(cell) for cell in piece.cells], tuned=False)
     for tuning in plan_tuning(cells, device, workers):
         for together in alike(tuning):
             ask([cell for cell, _, _ in together], tuned=True)
+    stacks |= {stack_key(two, tuned=tuned): (two, tuned) for two, tuned in pairs.values()}
     models: dict[str, Cell] = {}
     for cell in cells:
         settled_cell = course.settled(cell)

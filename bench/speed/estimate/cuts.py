@@ -5,6 +5,29 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class Calls(NamedTuple):
+    """How many, their images one after the other, and the pairs of those and their samples."""
+
+    calls: int = 0
+    images: int = 0
+    pairs: int = 0
+
+    def and_so(self, often: int, calls: int, images: int, pairs: int) -> Calls:
+        """And so many more, so often."""
+        return Calls(self.calls + often * calls, self.images + often * images, self.pairs + often * pairs)
+
+
+class Parts(NamedTuple):
+    """The pieces of a pass: all of them, those that have not all the samples of their tile, those of them that do not
+    lie in one piece of memory, and those that have not all its images."""
+
+    all: Calls
+    cut: Calls
+    copied: Calls
+    sliced: Calls
 
 
 @dataclass(frozen=True)
@@ -19,25 +42,34 @@ class Cut:
     calibrated: int
     summed: int
 
-    def pieces(self, images: int, samples: int, width: int) -> int:
+    def parts(self, images: int, samples: int, width: int) -> Parts:
         """Of a whole pass, for raw outputs of that width (vae_core.evaluate.importance)."""
-        return sum(
-            blocks * tiles * self._pieces(n, c, width)
-            for n, blocks in _cut(images, self.images)
-            for c, tiles in _cut(samples, self.samples)
-        )
-
-    def _pieces(self, images: int, samples: int, width: int) -> int:
-        """Of one tile."""
-        at_once = max(1, min(images, self.floats // width))
-        return math.ceil(images / at_once) * math.ceil(samples / max(1, self.floats // (width * at_once)))
+        pieces = cut = copied = sliced = Calls()
+        for n, blocks in split(images, self.images):
+            at_once = max(1, min(n, self.floats // width))
+            step = max(1, self.floats // (width * at_once))
+            for c, tiles in split(samples, self.samples):
+                often, spans = blocks * tiles, math.ceil(c / step)
+                of_tile = (math.ceil(n / at_once) * spans, n * spans, n * c)
+                pieces = pieces.and_so(often, *of_tile)
+                if c > step:
+                    cut = cut.and_so(often, *of_tile)
+                    if step > 1 and at_once > 1:
+                        copied = copied.and_so(often, *of_tile)
+                if n > at_once:
+                    sliced = sliced.and_so(often, *of_tile)
+        return Parts(pieces, cut, copied, sliced)
 
     def fitted_at_once(self, width: int, draws: int) -> int:
         """Images whose proposals are fitted together, of so many z an image (vae_core.evaluate.refine)."""
-        return max(1, max(1, self.with_gradients // width) // draws)
+        return max(1, self.decoded_at_once(width) // draws)
+
+    def decoded_at_once(self, width: int) -> int:
+        """z that are decoded together with their gradients."""
+        return max(1, self.with_gradients // width)
 
 
-def _cut(count: int, size: int) -> list[tuple[int, int]]:
+def split(count: int, size: int) -> list[tuple[int, int]]:
     """Sizes of the parts of at most `size` that a count is cut in, each with how many there are."""
     whole, rest = divmod(count, size)
     return [(size, whole)] * (whole > 0) + [(rest, 1)] * (rest > 0)

@@ -180,7 +180,14 @@ def _counted(pool: Pool, tasks: Tasks, known: Mapping[str, Facts], plugged: bool
     if missing:
         stacks = sum(name.startswith("stack ") for name in missing)
         say(f"counting {stacks} kinds of training and {len(missing) - stacks} of evaluation")
-    made = _all(pool, missing)
+    alike: dict[str, list[str]] = {}
+    for name, (_, arguments) in missing.items():
+        models = [cell.kind for cell in arguments[0]] if name.startswith("stack ") else name
+        alike.setdefault(str(models), []).append(name)
+    # whoever counts models that train counts them as candidates too, which is nearly the same work
+    groups: Tasks = {of: ("several", ([missing[name] for name in names],)) for of, names in alike.items()}
+    told = _all(pool, groups)
+    made = {name: counts for of, names in alike.items() for name, counts in zip(names, told[of], strict=True)}
     for name, counts in made.items() if not plugged else ():
         kept.keep(keys[name], counts)
     return there | made

@@ -14,12 +14,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from bench.speed.estimate.counts import EvaluationCounts, FitCounts, PassCounts, TrainingCounts
+from bench.speed.estimate.counts import EvaluationCounts, FitCounts, PassCounts, Sized, TrainingCounts
 from bench.speed.estimate.tally import Tally
 
 ROOT = Path(__file__).resolve().parents[3]
 CODE = ("vae_core", "bench/speed/estimate", "bench/engine/worker")
-KINDS = {kind.__name__: kind for kind in (TrainingCounts, EvaluationCounts, PassCounts, FitCounts)}
+KINDS = {kind.__name__: kind for kind in (TrainingCounts, EvaluationCounts, PassCounts, FitCounts, Sized)}
 
 
 def folder() -> Path:

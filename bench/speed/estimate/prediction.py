@@ -231,7 +231,8 @@ class Predictor:
         counts, used = self.models[key], self._scored(key)
         images = min(cell.test_images or facts.test, facts.test)
         way = course.scoring_of(cell)
-        self._passes(found, used, images, way, masses=_has_pilot(cell) and cell.objective != "dequantised")
+        masses = _has_pilot(cell) and cell.objective != "dequantised"
+        self._passes(found, used, images, way, cell.eval_samples, masses=masses)
         if way.refined:
             found.add("refinement", self._time(self._fit(used, images)))
             found.add("gaps", self._time(counts.gaps))
@@ -252,28 +253,30 @@ class Predictor:
             shown += Tally({WAITS: WAITS_OF_CELL, MOVED: 64.0 * images})
         found.add("pictures", self._time(shown))
 
-    def _passes(self, found: _Sum, used: EvaluationCounts, images: int, way: Evaluated, *, masses: bool) -> None:
+    def _passes(
+        self, found: _Sum, used: EvaluationCounts, images: int, way: Evaluated, grid: Sequence[int], *, masses: bool
+    ) -> None:
         """`masses`: the first pass scores them alone, as a pilot does; not where densities were trained on."""
-        first = self._pass(used, images, way.first)
+        first = self._pass(used, images, way.first, grid)
         if not masses:
-            first += self._besides_of(used, images, way.first)
+            first += self._besides_of(used, images, way.first, grid)
         found.add("encoder's pass", self._time(first))
         for place, size in enumerate(way.passes):
             counts = used.fitted if way.refined else used.encoder
-            whole = counts.of(images, size, self.cut, used.width) + self._waits(1)
             pilot = way.refined and place == 0 and len(way.passes) > 1
+            whole = counts.of(images, size, self.cut, used.width, () if pilot else grid) + self._waits(1)
             if not pilot:
-                whole += self._besides_of(used, images, size)
+                whole += self._besides_of(used, images, size, grid)
             found.add("score's passes", self._time(whole))
 
-    def _pass(self, used: EvaluationCounts, images: int, samples: int) -> Tally:
-        return used.encoder.of(images, samples, self.cut, used.width) + self._waits(1)
+    def _pass(self, used: EvaluationCounts, images: int, samples: int, grid: Sequence[int] = ()) -> Tally:
+        return used.encoder.of(images, samples, self.cut, used.width, grid) + self._waits(1)
 
-    def _besides_of(self, used: EvaluationCounts, images: int, samples: int) -> Tally:
+    def _besides_of(self, used: EvaluationCounts, images: int, samples: int, grid: Sequence[int]) -> Tally:
         """What the other scorers of a pass add; in one program they read no raw output again."""
         if used.scorers == 1:
             return Tally()
-        besides = used.besides.of(images, samples, self.cut, used.width)
+        besides = used.besides.of(images, samples, self.cut, used.width, grid)
         if used.fused is not None or self.profile.on_cpu:
             return besides
         again = 4.0 * used.width * images * samples * (used.scorers - 1)

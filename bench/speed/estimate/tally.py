@@ -84,10 +84,22 @@ NOTHING = Tally()
 
 def total(tallies: Iterable[Tally]) -> Tally:
     """The sum."""
-    whole = NOTHING
-    for one in tallies:
-        whole += one
-    return whole
+    return weighed((1.0, one) for one in tallies)
+
+
+def largest(tallies: Sequence[Tally]) -> Tally:
+    """Of each amount the largest that one of them has."""
+    return Tally({key: max(one[key] for one in tallies) for tally in tallies for key in tally.amounts})
+
+
+def weighed(tallies: Iterable[tuple[float, Tally]]) -> Tally:
+    """The sum of some, each so many times."""
+    amounts: dict[str, float] = {}
+    for times, tally in tallies:
+        if times:
+            for key, amount in tally.amounts.items():
+                amounts[key] = amounts.get(key, 0.0) + times * amount
+    return Tally(amounts)
 
 
 class Seconds(NamedTuple):

@@ -1,15 +1,15 @@
 """What the evaluation of one model is, counted on few images and samples: passes, fits, gaps, calibration, checks.
 
-A pass of importance sampling over a block of n images and t tiles of samples is a + b t + c n + d n t, and so much more
-for every further piece that a tile is decoded in; blocks, tiles and pieces are those of the device that is asked about
-(`cuts`). A fit of n images over s looks likewise. What grows with elements is scaled by images and samples, what does
-not by blocks, tiles, pieces and looks.
+A pass of importance sampling is decoding and scoring, which are counted for each model, and all that is done around
+them, which is the same for all of as many latent dimensions (`tiles`, `weights`); so is a fit (`fits`). Each call is
+counted by itself, as an affine function of its images and their samples; how often it takes place in a pass, for the
+blocks, tiles and pieces of the device that is asked about (`cuts`), `counts` and `passes` know.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -18,13 +18,18 @@ from torch import Tensor
 
 from bench.engine.worker.from_cell import architecture_of, member_of, schedule_of, scored_images
 from bench.grid.cell import Cell
+from bench.speed.estimate.counting.fits import DRAWN_TO_JUDGE, around, draws_of, judged, slope_and_value
+from bench.speed.estimate.counting.linear import of_images, sized
 from bench.speed.estimate.counting.operators import counted
+from bench.speed.estimate.counting.tiles import A_VIEW, FEW, SAMPLES, handling, tiles
+from bench.speed.estimate.counting.weights import bookkeeping
 from bench.speed.estimate.counts import (
     LOOKS,
+    NO_CALLS,
     EvaluationCounts,
     FitCounts,
     PassCounts,
-    difference,
+    Sized,
     fused_fit,
     fused_pass,
 )
@@ -32,12 +37,11 @@ from bench.speed.estimate.cuts import Cut
 from bench.speed.estimate.tally import NOTHING, Tally
 from bench.speed.tensor_bytes import Bytes
 from vae_core.data import Dataset, dequantise
-from vae_core.evaluate import importance_bounds
 from vae_core.evaluate.calibration import CALIBRATED, calibration
 from vae_core.evaluate.conditional import conditional
-from vae_core.evaluate.importance import Tiling
 from vae_core.evaluate.pictures import pictures
-from vae_core.evaluate.refine import defensive, elbo, refine
+from vae_core.evaluate.programs.scorers import AtOnce
+from vae_core.evaluate.refine import refine
 from vae_core.evaluate.scoring import encoded
 from vae_core.laws import Watch
 from vae_core.laws.where_used import EACH, LEAST, MOST, SHARE, sums
@@ -45,10 +49,8 @@ from vae_core.likelihoods import Likelihood
 from vae_core.objectives import Posterior
 from vae_core.training import TrainedModel, Trainer, fit_scale, trained_models
 
-FEW = (1, 2)  # images of a pass and of a fit that are counted, …
-IMAGES = 4  # … and of all else
-TILE = 16  # samples of a tile that is counted, …
-TILES = (2, 4)  # … and how many tiles
+IMAGES = 4  # of all but scores
+MANY = (4, 8)  # all of them, and twice: of scores that take more for some images than for others
 GAPPED = 24  # images whose gap is split (vae_core.evaluate.assess)
 
 
@@ -77,26 +79,55 @@ class _Counting:
     def __init__(self, model: TrainedModel, likelihood: Likelihood, k: Tensor, levels: int, cut: Cut) -> None:
         self.model, self.likelihood, self.levels, self.cut = model, likelihood, levels, cut
         self.k = k[torch.arange(IMAGES) * max(1, len(k) // IMAGES) % len(k)]
-        self.dims = k.shape[1]
+        self.more = torch.cat([self.k, self.k])
+        self.dims, self.looks = k.shape[1], likelihood.looks_at_numbers
         with torch.no_grad():
             mean, _ = model.encode(self.k)
             self.latent, self.width = mean.shape[-1], model.decode(mean).shape[-1]
 
     def all(self, scale: tuple[Tally, float], cell: Cell, *, fuses: bool) -> EvaluationCounts:
-        scorers = self.scorers(self.k)
-        mass = {"mass": scorers["mass"]}
-        fit, proposal = self.fits(scorers["mass"])
-        encoder, fitted = self.passes(mass, None), self.passes(mass, proposal)
-        full = self.passes(scorers, None) if len(scorers) > 1 else encoder
+        scorers = self.scorers(self.more)
+        mass, rest = {"mass": scorers["mass"]}, {name: each for name, each in scorers.items() if name != "mass"}
+        dtypes = {name: self.dtype(scorer) for name, scorer in scorers.items()}
+        decoded, scored = self.decoding(), self.scoring(mass)
+        encoded = self.encoding()
+        handled = handling(self.latent, dtypes["mass"])
+        encoder, fitted = (
+            PassCounts(
+                block=encoded + around.block,
+                tile=around.tile + Sized(decoded.of(1, 1, 1), NOTHING),  # one z, for the width
+                noise=around.noise,
+                piece=decoded + scored + handled.piece + handled.scorer,
+                cut_up=handled.piece_besides + handled.scorer_besides,
+                copied=handled.copying,
+                sliced=2 * A_VIEW,  # of z, and of the scores
+                weights=bookkeeping(),
+                scorers=1,
+            )
+            for around in (tiles(self.latent, fitted=False), tiles(self.latent, fitted=True))
+        )
+        of_rest = [handling(self.latent, dtypes[name]) for name in rest]
+        besides = PassCounts(
+            block=NO_CALLS,
+            tile=NO_CALLS,
+            noise=(NOTHING, NOTHING),
+            piece=sum((each.scorer for each in of_rest), self.scoring(rest)),
+            cut_up=sum((each.scorer_besides for each in of_rest), NO_CALLS),
+            copied=NO_CALLS,
+            sliced=len(rest) * A_VIEW,
+            weights=bookkeeping(),
+            scorers=len(rest),
+        )
+        fit = self.fits(scorers["mass"])
         plain = EvaluationCounts(
             width=self.width,
             dims=self.dims,
             levels=self.levels,
             encoder=encoder,
             fitted=fitted,
-            besides=difference(full, encoder),
+            besides=besides,
             fit=fit,
-            gaps=self.gaps(),
+            gaps=self.gaps(fit, decoded + scored, dtypes["mass"]),
             calibration=self.calibration(),
             checks=self.checks(),
             pictures=self.pictures(cell),
@@ -107,15 +138,16 @@ class _Counting:
         )
         if not fuses:
             return plain
-        empty = {name: lambda raw, rows: raw.sum(-1) for name in scorers}
-        alone = {"mass": empty["mass"]}
-        empty_encoder = self.passes(alone, None)
+        summed = self.scoring({"mass": _summed})
+        with_one = decoded + summed + handled.piece + handled.scorer
+        with_rest = sum((each.scorer + summed for each in of_rest), NO_CALLS)
+        empty_fit = self.fits(_summed)
         fused = replace(
             plain,
-            encoder=fused_pass(encoder, empty_encoder),
-            fitted=fused_pass(fitted, self.passes(alone, proposal)),
-            besides=fused_pass(plain.besides, difference(self.passes(empty, None), empty_encoder)),
-            fit=fused_fit(fit, self.fits(empty["mass"])[0]),
+            encoder=fused_pass(encoder, with_one),
+            fitted=fused_pass(fitted, with_one),
+            besides=fused_pass(besides, with_rest),
+            fit=fused_fit(fit, empty_fit),
         )
         return replace(plain, fused=fused)
 
@@ -130,77 +162,65 @@ class _Counting:
             found["renormalised"] = lambda raw, rows: closed.log_mass(k[rows].unsqueeze(1), raw, levels)
         return found
 
-    def passes(self, scorers: Mapping[str, Any], proposal: Any) -> PassCounts:
-        grid = [1, TILE // 4, TILE, 100 * TILE]
-
-        def one(images: int, tiles: int, pieces: int = 1) -> Tally:
-            floats = images * TILE * self.width // pieces
-            tiling = Tiling(images=images, samples=TILE, floats=max(1, floats))
-            sizes = [size for size in grid if size < tiles * TILE] + [tiles * TILE]
-            k = self.k[:images]
-            drawn_from = None if proposal is None else proposal.rows(slice(0, images))
-            return counted(
-                lambda: importance_bounds(
-                    k, self.model.encode, self.model.decode, scorers, sizes, tiling=tiling, proposal=drawn_from
-                )
-            )
-
-        (few, more), (short, long) = FEW, TILES
-        a, b, c, d = one(few, short), one(few, long), one(more, short), one(more, long)
-        span = (more - few) * (long - short)
-        both = 1 / span * (d - c - b + a)
-        tile = 1 / (long - short) * (b - a) - few * both
-        image = 1 / (more - few) * (c - a) - short * both
-        block = a - short * tile - few * image - few * short * both
-        cut_up = one(few, short, 4)
-        piece = 1 / (short * 3) * (cut_up - a)
-        return PassCounts(
-            block=block.of_calls(),
-            tile=tile.of_calls(),
-            image=image.of_elements(),
-            pair=1 / TILE * both.of_elements(),
-            piece=piece,
-            drawn=self.latent,
-        )
-
-    def fits(self, scorer: Any) -> tuple[FitCounts, Any]:
+    def z(self, images: int, samples: int) -> Tensor:
+        """As the encoder's q has them, [n, c, Z]."""
         with torch.no_grad():
-            encoder = encoded(self.k, self.model.encode)
-        behind = conditional(self.model.decode, scorer)
+            posterior = Posterior(*self.model.encode(self.more[:images]))
+            eps = torch.randn(images, samples, self.latent, generator=torch.Generator().manual_seed(0))
+            return posterior.sample(eps)
 
-        def one(images: int, steps: int) -> Tally:
-            some = Posterior(encoder.mean[:images], encoder.log_variance[:images])
-            return counted(lambda: refine(behind, some, steps=steps))
+    def dtype(self, scorer: Any) -> torch.dtype:
+        with torch.no_grad():
+            dtype: torch.dtype = scorer(self.model.decode(self.z(1, 1)), slice(0, 1)).dtype
+        return dtype
 
-        (few, more), (short, long) = FEW, (1, 3)
-        a, b, c, d = one(few, short), one(few, long), one(more, short), one(more, long)
-        both = 1 / ((more - few) * (long - short)) * (d - c - b + a)
-        look = 1 / (long - short) * (b - a) - few * both
-        image = 1 / (more - few) * (c - a) - (short + 1) * both
-        block = a - (short + 1) * look - few * image - few * (short + 1) * both
-        draws = 2 * self.latent * (math.ceil(8 / self.latent) if self.latent > 1 else 1)
-        with Bytes() as held:
-            fitted = refine(behind, encoder, steps=1)
-        counts = FitCounts(
-            block.of_calls(), look.of_calls(), image.of_elements(), both.of_elements(), draws, held.peak / len(self.k)
-        )
-        return counts, defensive(fitted, encoder)
+    def encoding(self) -> Sized:
+        def encode(images: int) -> Tally:
+            return self.without_gradients(lambda: Posterior(*self.model.encode(self.k[slice(0, images)])))
 
-    def gaps(self) -> Tally:
-        """Of as many images as have their gap split, in blocks of the device's: fits of diagonals, and two ELBOs."""
+        return of_images(encode, FEW)
+
+    def decoding(self) -> Sized:
+        def decode(images: int, samples: int) -> Tally:
+            z = self.z(images, samples)
+            return self.without_gradients(lambda: self.model.decode(z))
+
+        return sized(decode, FEW, SAMPLES)
+
+    def scoring(self, scorers: Mapping[str, Any]) -> Sized:
+        """By all of them."""
+
+        def score(images: int, samples: int) -> Tally:
+            with torch.no_grad():
+                raw = self.model.decode(self.z(images, samples))
+            return self.without_gradients(lambda: AtOnce(scorers)(raw, slice(0, images)))
+
+        return sized(score, MANY if self.looks else FEW, SAMPLES) if scorers else NO_CALLS
+
+    @staticmethod
+    def without_gradients(call: Callable[[], object]) -> Tally:
+        with torch.no_grad():
+            return counted(call)
+
+    def fits(self, scorer: Any) -> FitCounts:
         encoder = encoded(self.k, self.model.encode)
-        behind = conditional(self.model.decode, self.scorers(self.k)["mass"])
+        behind = conditional(self.model.decode, scorer)
+        slope, value = slope_and_value(behind, encoder, whole=self.looks)
+        directions, block, look = around(self.latent, self.dtype(scorer), "full")
+        with Bytes() as held:
+            refine(behind, encoder, steps=1)
+        return FitCounts(directions, block, look, slope, value, draws_of(self.latent), held.peak / len(self.k))
 
-        def fits(steps: int) -> Tally:
-            return counted(lambda: refine(behind, encoder, covariance="diagonal", steps=steps))
-
-        one, two = fits(1), fits(2)
-        fitted = refine(behind, encoder, covariance="diagonal", steps=1)
-        judged = counted(lambda: elbo(behind, fitted, encoder.mean.dtype))
-        whole = one + (LOOKS["diagonal"] - 2) * (two - one) + 2 * judged
-        draws = 2 * self.latent * (math.ceil(8 / self.latent) if self.latent > 1 else 1)
-        blocks = math.ceil(GAPPED / self.cut.fitted_at_once(self.width, draws))
-        return (GAPPED / len(self.k) * whole.of_elements() + blocks * whole.of_calls()).positive()
+    def gaps(self, fit: FitCounts, score: Sized, dtype: torch.dtype) -> Tally:
+        """Of as many images as have their gap split: fits of diagonals, and two ELBOs."""
+        directions, block, look = around(self.latent, dtype, "diagonal")
+        fits = replace(fit, directions=directions, block=block, look=look)
+        at_once = max(1, self.cut.fitted_at_once(self.width, DRAWN_TO_JUDGE))
+        blocks, parts = math.ceil(GAPPED / at_once), math.ceil(DRAWN_TO_JUDGE / self.cut.decoded_at_once(self.width))
+        once, each = judged(self.latent, dtype)
+        judging = once + each.of(blocks * parts, GAPPED)
+        judging += score.of(blocks * parts, GAPPED * parts, GAPPED * DRAWN_TO_JUDGE)
+        return (fits.of(GAPPED, LOOKS["diagonal"], self.cut, self.width) + 2 * judging).positive()
 
     def calibration(self) -> Tally:
         raw = self.raw()
@@ -217,15 +237,19 @@ class _Counting:
         """What a watch does besides, and of one mass that it sums, with the launches of as many as it sums at once."""
         raw, k = self.raw(), self.k.long()
         at_once = max(1, self.cut.summed // self.dims)
-        one = counted(lambda: sums(self.likelihood, raw[:1], k[:1], self.levels, at_once))
-        two = counted(lambda: sums(self.likelihood, raw[:2], k[:2], self.levels, at_once))
-        mass = 1 / (self.dims * self.levels) * (two - one).of_elements() + one.of_calls()
-        watch = Watch(self.k, self.model.encode, self.model.decode, self.likelihood, self.levels, 1, 0)
-        scorer = watch.over(self.scorers(self.k)["mass"])
+
+        def summed(images: int) -> Tally:
+            return counted(lambda: sums(self.likelihood, raw[:images], k[:images], self.levels, at_once))
+
+        one, other = summed(1), summed(2)
+        mass = 1 / (self.dims * self.levels) * (other - one).of_elements() + one.of_calls()
+        two = self.k[:2]
+        watch = Watch(two, self.model.encode, self.model.decode, self.likelihood, self.levels, 1, 0)
+        scorer = watch.over(self.scorers(two)["mass"])
 
         def watched() -> None:
             with torch.no_grad():
-                scorer(raw.unsqueeze(1), slice(0, len(raw)))
+                scorer(raw[:2].unsqueeze(1), slice(0, 2))
             watch.checked()
 
         return counted(watched), mass
@@ -249,6 +273,11 @@ class _Counting:
         with torch.no_grad():
             raw: Tensor = self.model.decode(self.model.encode(self.k)[0])
         return raw
+
+
+def _summed(raw: Tensor, rows: slice) -> Tensor:
+    """A score that only reads its raw outputs."""
+    return raw.sum(-1)
 
 
 def _scale(likelihood: Likelihood, data: Dataset, model: TrainedModel, cell: Cell) -> tuple[Tally, float]:

@@ -7,10 +7,11 @@ of them moves numbers.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections import Counter as Amounts
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -32,6 +33,7 @@ from bench.speed.estimate.tally import (
     WAITS,
     Tally,
 )
+from bench.speed.tensor_bytes import Bytes
 
 
 def _words(text: str) -> frozenset[str]:
@@ -93,78 +95,126 @@ AT_ONCE = frozenset(["_fused_adam_"])
 class Counter(TorchDispatchMode):
     """The amounts of what is carried out inside; `tally` gives them so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, held: Bytes | None = None) -> None:
+        """held: takes the bytes that are made, too."""
         super().__init__()
-        self._amounts: Amounts[str] = Amounts()
-        self.operators: Amounts[str] = Amounts()  #: how often each was carried out, for those who look
+        self._held = held
+        self._amounts: dict[str, float] = defaultdict(float)
+        self._calls: dict[int, int] = defaultdict(int)
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # what would be skipped takes seconds to import, and microseconds of every operator
 
     @property
     def tally(self) -> Tally:
-        return Tally(dict(self._amounts))
+        amounts = dict(self._amounts)
+        for key, calls in self._calls.items():
+            for kind in _KNOWN[key].counts:
+                amounts[kind] = amounts.get(kind, 0.0) + calls
+        return Tally(amounts)
+
+    @property
+    def operators(self) -> Amounts[str]:
+        """How often each was carried out, for those who look."""
+        found: Amounts[str] = Amounts()
+        for key, calls in self._calls.items():
+            found[_KNOWN[key].name] += calls
+        return found
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        out = func(*args, **kwargs)
-        self._take(func, args, kwargs, out)
+        out = func(*args, **kwargs) if kwargs else func(*args)
+        known = _KNOWN.get(id(func)) or _looked_up(func)
+        self._calls[known.key] += 1
+        if known.does is not None:
+            known.does(self._amounts, known, args, kwargs or {}, out)
+            if self._held is not None:
+                self._held.take(out)
         return out
 
-    def _take(self, func: Any, args: Any, kwargs: Any, out: Any) -> None:
-        name, plain, does = _known(func)
-        self.operators[name] += 1
-        if does == "free":
-            self._amounts[VIEWS] += 1
-            return
-        if does == "read":
-            self._amounts[WAITS] += 1
-            if name == "_local_scalar_dense":
-                self._amounts[VIEWS] += 1
-                return
-        self._amounts[KERNELS] += 1
-        given: list[Tensor] = []
-        made: list[Tensor] = []
-        _gather(args, given)
-        if kwargs:
-            _gather(kwargs.values(), given)
-        _gather((out,), made)
-        moved = sum(map(_bytes, given)) + sum(map(_bytes, made))
-        if does == "draw":
-            self._amounts[DRAWS] += 1
-            self._amounts[DRAWN] += sum(tensor.numel() for tensor in made)
-        elif does == "product":
-            operations = flop_registry[func.overloadpacket](*args, **kwargs, out_val=out)
-            self._amounts[f"{PRODUCTS}/{_precision(made)}"] += operations
-            self._amounts[PRODUCT_BYTES] += moved
-        elif does == "matrices":
-            size = given[0].shape[-1] if given else 1
-            count = math.prod(given[0].shape[:-2]) if given else 0
-            self._amounts[f"{SMALL}/{MATRICES[plain]}/{size}"] += count
-            self._amounts[BYTES] += moved
-        elif does == "function" and not (plain == "pow" and _is_multiplied(args)):
-            which = given if plain in OF_INPUT else made
-            elements = which[0].numel() if which else 0
-            self._amounts[f"{FUNCTIONS}/{FUNCTIONS_OF[plain]}/{_precision(which)}"] += elements
-            self._amounts[FUNCTION_BYTES] += moved
-        else:
-            in_place = name.endswith("_") and name not in AT_ONCE
-            self._amounts[BYTES] += moved if not in_place else sum(map(_bytes, given)) + sum(map(_bytes, made[:1]))
+
+@dataclass(frozen=True, eq=False)
+class _Known:
+    """What is asked of an operator each time: its name, the one without the mark of what works in place, what of it is
+    counted by calls, and what of it by sizes."""
+
+    func: Any
+    key: int
+    name: str
+    plain: str
+    counts: tuple[str, ...]
+    does: Callable[[dict[str, float], _Known, Any, Any, Any], None] | None
 
 
-@functools.cache
-def _known(func: Any) -> tuple[str, str, str]:
-    """An operator's name, the one without the mark of what works in place, and what it does, looked up once."""
+_KNOWN: dict[int, _Known] = {}  # by the identity of operators, which stay
+
+
+def _looked_up(func: Any) -> _Known:
     name = func.overloadpacket.__name__
     plain = name.rstrip("_") if not name.startswith("_fused") else name
+    counts: tuple[str, ...] = (KERNELS,)
+    does: Any = _moves_in_place if name.endswith("_") and name not in AT_ONCE else _moves
     if name in FREE or plain in FREE:
-        return name, plain, "free"
-    if name in READING:
-        return name, plain, "read"
-    if name in DRAWING:
-        return name, plain, "draw"
-    if func.overloadpacket in flop_registry:
-        return name, plain, "product"
-    if plain in MATRICES:
-        return name, plain, "matrices"
-    return name, plain, "function" if plain in FUNCTIONS_OF else "moves"
+        counts, does = (VIEWS,), None
+    elif name == "_local_scalar_dense":
+        counts, does = (WAITS, VIEWS), None
+    elif name in READING:
+        counts = (WAITS, KERNELS)
+    elif name in DRAWING:
+        counts, does = (KERNELS, DRAWS), _draws
+    elif func.overloadpacket in flop_registry:
+        does = _products
+    elif plain in MATRICES:
+        does = _matrices
+    elif plain in FUNCTIONS_OF:
+        does = _functions
+    known = _Known(func, id(func), name, plain, counts, does)
+    _KNOWN[known.key] = known
+    return known
+
+
+def _moves(amounts: dict[str, float], known: _Known, args: Any, kwargs: Any, out: Any) -> None:
+    amounts[BYTES] += _moved(args) + (_moved(kwargs.values()) if kwargs else 0) + _moved((out,))
+
+
+def _moves_in_place(amounts: dict[str, float], known: _Known, args: Any, kwargs: Any, out: Any) -> None:
+    made: list[Tensor] = []
+    _gather((out,), made)
+    amounts[BYTES] += _moved(args) + (_moved(kwargs.values()) if kwargs else 0) + _moved(made[:1])
+
+
+def _draws(amounts: dict[str, float], known: _Known, args: Any, kwargs: Any, out: Any) -> None:
+    made: list[Tensor] = []
+    _gather((out,), made)
+    amounts[DRAWN] += sum(tensor.numel() for tensor in made)
+
+
+def _products(amounts: dict[str, float], known: _Known, args: Any, kwargs: Any, out: Any) -> None:
+    made: list[Tensor] = []
+    _gather((out,), made)
+    operations = flop_registry[known.func.overloadpacket](*args, **kwargs, out_val=out)
+    amounts[f"{PRODUCTS}/{_precision(made)}"] += operations
+    amounts[PRODUCT_BYTES] += _moved(args) + (_moved(kwargs.values()) if kwargs else 0) + _moved(made)
+
+
+def _matrices(amounts: dict[str, float], known: _Known, args: Any, kwargs: Any, out: Any) -> None:
+    given: list[Tensor] = []
+    _gather(args, given)
+    size = given[0].shape[-1] if given else 1
+    count = math.prod(given[0].shape[:-2]) if given else 0
+    amounts[f"{SMALL}/{MATRICES[known.plain]}/{size}"] += count
+    _moves(amounts, known, args, kwargs, out)
+
+
+def _functions(amounts: dict[str, float], known: _Known, args: Any, kwargs: Any, out: Any) -> None:
+    if known.plain == "pow" and _is_multiplied(args):
+        (_moves_in_place if known.name.endswith("_") else _moves)(amounts, known, args, kwargs, out)
+        return
+    which: list[Tensor] = []
+    _gather(args if known.plain in OF_INPUT else (out,), which)
+    elements = which[0].numel() if which else 0
+    amounts[f"{FUNCTIONS}/{FUNCTIONS_OF[known.plain]}/{_precision(which)}"] += elements
+    amounts[FUNCTION_BYTES] += _moved(args) + (_moved(kwargs.values()) if kwargs else 0) + _moved((out,))
 
 
 def _gather(values: Iterable[Any], into: list[Tensor]) -> None:
@@ -174,6 +224,17 @@ def _gather(values: Iterable[Any], into: list[Tensor]) -> None:
             into.append(value)
         elif isinstance(value, list | tuple):
             _gather(value, into)
+
+
+def _moved(values: Iterable[Any]) -> int:
+    """Bytes of the tensors among them."""
+    total = 0
+    for value in values:
+        if isinstance(value, Tensor):
+            total += value.nbytes if value.is_contiguous() else _bytes(value)
+        elif isinstance(value, list | tuple):
+            total += _moved(value)
+    return total
 
 
 def _precision(tensors: Sequence[Tensor]) -> str:
@@ -188,14 +249,12 @@ def _is_multiplied(args: Any) -> bool:
 
 def _bytes(tensor: Tensor) -> int:
     """Of the numbers that it has; those that an expanded one repeats lie there once."""
-    if tensor.is_contiguous():
-        return tensor.numel() * tensor.element_size()
     count = math.prod(size for size, stride in zip(tensor.shape, tensor.stride(), strict=True) if stride or size < 2)
     return count * tensor.element_size()
 
 
-def counted(call: Callable[[], object]) -> Tally:
-    """What one call carries out."""
-    with Counter() as counter:
+def counted(call: Callable[[], object], held: Bytes | None = None) -> Tally:
+    """What one call carries out; `held`: and the bytes that it makes."""
+    with Counter(held) as counter:
         call()
     return counter.tally

@@ -6,11 +6,12 @@ another way where it may look at a CPU's numbers is computed as elsewhere.
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from bench.engine.worker.from_cell import data_of, member_of
 from bench.grid.cell import Cell
@@ -19,8 +20,14 @@ from bench.speed.estimate.counting.thin import from_few
 from bench.speed.estimate.counting.training import count_training
 from bench.speed.estimate.counts import EvaluationCounts, TrainingCounts
 from bench.speed.estimate.cuts import CUTS
-from vae_core.numerics import visible
+from vae_core.numerics import accelerators
 from vae_core.numerics.precision import full_float32
+
+
+def several(tasks: Sequence[tuple[str, tuple[Any, ...]]]) -> list[TrainingCounts | EvaluationCounts]:
+    """What some tasks count, one after the other: functions of this file by their names, with their arguments."""
+    functions: dict[str, Callable[..., Any]] = {"stack_counts": stack_counts, "model_counts": model_counts}
+    return [functions[name](*arguments) for name, arguments in tasks]
 
 
 @full_float32()
@@ -44,30 +51,30 @@ def model_counts(cell: Cell, device: str) -> EvaluationCounts:
 
 @contextmanager
 def as_on(device: str) -> Iterator[None]:
-    """Inside, nobody looks at numbers to choose how to compute, and curvature is made positive by products, where the
-    device is a GPU's kind: as there."""
+    """Inside, the CPU is worked with as a GPU is, where that is the device's kind: nobody looks at numbers to choose
+    how to compute, curvature is made positive by products, layers are those of any device."""
     if device == "cpu":
         yield
         return
-    seeing = visible.visible
-    modules = [one for name, one in list(sys.modules.items()) if name.startswith("vae_core.")]
-    changed = [one for one in modules if getattr(one, "visible", None) is seeing]
-    for module in changed:
-        module.visible = _never  # type: ignore[attr-defined]
-    refining = vars(sys.modules["vae_core.evaluate.refine"])  # the package's name of it is a function
-    asking = refining["accelerated"]
-    refining["accelerated"] = _always
+    before = accelerators.KINDS["cpu"]
+    accelerators.KINDS["cpu"] = _Unheard()
     try:
         yield
     finally:
-        refining["accelerated"] = asking
-        for module in changed:
-            module.visible = seeing  # type: ignore[attr-defined]
+        accelerators.KINDS["cpu"] = before
 
 
-def _never(tensor: torch.Tensor) -> bool:
-    return False
+class _Unheard:
+    """A device that carries work out as it is given it, and records none."""
 
+    def synchronise(self) -> None:
+        pass
 
-def _always(device: torch.device) -> bool:
-    return True
+    def capturing(self) -> bool:
+        return False
+
+    def apart(self, work: Callable[[], Tensor]) -> Tensor:
+        return work()
+
+    def record(self, work: Callable[[], Tensor]) -> tuple[accelerators.Recorded, Tensor]:
+        raise RuntimeError("what is counted is carried out")

@@ -96,6 +96,7 @@ def test_a_step_has_the_operations_of_the_flop_counter():
 
 @pytest.mark.parametrize("tuned", [False, True])
 def test_a_step_of_many_models_and_images_is_predicted_from_few(tuned):
+    """On a CPU; on a GPU: test_passes.py."""
     cells = [cell_of(), cell_of("logistic", objective="dequantised")]
     data = data_of(cells[0], "cpu")
     alone = [count_training([cell], data, tuned=tuned) for cell in cells]
@@ -111,17 +112,17 @@ def test_a_step_of_many_models_and_images_is_predicted_from_few(tuned):
     index = next(trainer.epoch())
     found, said = counted(lambda: trainer.step(index)), stack.of_step(40)
     assert said.operations == pytest.approx(found.operations, rel=1e-6)
-    assert said["kernels"] == pytest.approx(found["kernels"], rel=0.08)
-    for key in ("bytes", "product bytes", "function bytes"):
-        assert said[key] == pytest.approx(found[key], rel=0.08)
+    assert said["kernels"] == pytest.approx(found["kernels"], rel=0.02)
+    for key in ("bytes", "product bytes", "function bytes"):  # of what is chosen by looking at few numbers
+        assert said[key] == pytest.approx(found[key], rel=0.05)
 
 
 @pytest.mark.parametrize(("family", "sigma"), [("gaussian", "pixel"), ("categorical", ""), ("mse_sum", "")])
-@pytest.mark.parametrize("device", ["cpu", "cuda"])
-def test_a_pass_and_a_fit_are_predicted_from_few_images_and_samples(family, sigma, device):
-    cell, cut = cell_of(family, sigma), CUTS[device]
+def test_a_pass_and_a_fit_are_predicted_from_few_images_and_samples(family, sigma):
+    """On a CPU, where numbers are looked at to choose how to compute; on a GPU: test_passes.py."""
+    cell, cut = cell_of(family, sigma), CUTS["cpu"]
     data = data_of(cell, "cpu")
-    counts = count_evaluation(cell, data, cut, fuses=device == "cuda")
+    counts = count_evaluation(cell, data, cut, fuses=False)
     trainer = Trainer(data, [member_of(cell, data.levels)], architecture_of(cell), schedule_of(cell), "cpu")
     model = trained_models(trainer.program, data.levels)[0]
     likelihood = model.likelihood.scored(cell.scored_as).unchecked()
@@ -129,9 +130,9 @@ def test_a_pass_and_a_fit_are_predicted_from_few_images_and_samples(family, sigm
     mass = {"mass": lambda raw, rows: likelihood.log_mass(k[rows].unsqueeze(1), raw, data.levels)}
     tiling = Tiling(cut.images, cut.samples, cut.floats)
     found = counted(lambda: importance_bounds(k, model.encode, model.decode, mass, (1, 10, 300, 1100), tiling=tiling))
-    said = counts.encoder.of(70, 1100, cut, counts.width)
+    said = counts.encoder.of(70, 1100, cut, counts.width, (1, 10, 300))
     assert said.operations == pytest.approx(found.operations, rel=0.02)
-    assert said["kernels"] == pytest.approx(found["kernels"], rel=0.2)
+    assert said["kernels"] == pytest.approx(found["kernels"], rel=0.1)
     assert said["drawn"] == pytest.approx(found["drawn"], rel=1e-6)
     for key in ("bytes", "function bytes"):
         assert said[key] == pytest.approx(found[key], rel=0.15)

@@ -22,7 +22,7 @@ test_images = 10
 family = "bernoulli"
 """
 PART = (Tally({"kernels": 3.0}), Tally({"products/float32": 2.5}), Tally())
-COUNTS = TrainingCounts(PART, PART, Tally({"views": 1.0}), PART[:2], (1.0, 2.0, 3.0))
+COUNTS = TrainingCounts(PART, PART, Tally({"views": 1.0}), PART[:2], (1.0, 2.0, 3.0), tuned=1)
 
 
 @pytest.fixture(autouse=True)
