@@ -173,12 +173,14 @@ def _made(prediction: Prediction) -> str:
     if prediction.profile.on_cpu:
         return ""
     said = " References are fitted beside the run by the host's other cores"
-    if not prediction.programs:
+    if not (prediction.programs or prediction.step_programs):
         return f"{said}, and are not in the table."
+    steps = f" and {prediction.step_programs} of training steps" if prediction.step_programs else ""
+    waited = " Models wait for theirs, which is in the table as compiling." if steps else ""
     return (
-        f"{said}, and {prediction.programs} programs of scores are compiled, each in some "
+        f"{said}, and {prediction.programs} programs of scores{steps} are compiled, each in some "
         f"{prediction.profile.compile:.3g} s (assumed): neither is in the table, "
-        "and the programs are taken to be there when they are needed."
+        f"and the programs of scores are taken to be there when they are needed.{waited}"
     )
 
 

@@ -22,7 +22,7 @@ PROGRAM = "a program of training steps"  #: what such a task is called
 #: those of a kind (vae_core.evaluate.programs.kinds): the score, and what its gradient pulls at
 STEPS = ("step", "pull")
 #: raw outputs of one kind that a whole grid trains on at the least, from which on a compiler's seconds are worth it
-WORTH_AWAITING = 1 << 32
+WORTH_AWAITING = 1 << 31
 
 Piece = Tuning | Bundle
 Kind = tuple[object, ...]

@@ -34,6 +34,15 @@ class TrainingCounts:
     seen_seeds: tuple[Tally, Tally] = (NOTHING, NOTHING)  #: of a validation
     rate: Tally = NOTHING  #: of a rate of learning, where there are several
     tuned: int = 0  #: 1: candidates, all of one seed and each with its rate
+    #: what a step does more, or less, where the likelihood goes by programs: of the stack, of a model and image
+    by_program: tuple[Tally, Tally] = (NOTHING, NOTHING)
+
+    @property
+    def compiled(self) -> TrainingCounts:
+        """With steps by programs."""
+        constant, model, image = self.step
+        calls, of_image = self.by_program
+        return replace(self, step=(constant + calls, model, image + of_image))
 
 
 class StackCounts:
@@ -216,6 +225,7 @@ class EvaluationCounts:
     summed: tuple[float, float, float, float]  #: share of the masses of a score, at least, z of every image, at most
     bytes: float  #: of a piece of a pass, a raw output
     fused: EvaluationCounts | None = None  #: the same where a compiler makes one kernel of each scorer
+    is_fused: int = 0  #: 1: it is that
 
     def masses(self, images: int, samples: int) -> float:
         """That are summed where so many z an image are to come (vae_core.laws.where_used)."""

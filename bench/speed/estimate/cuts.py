@@ -4,7 +4,7 @@ device that is not there. tests/bench/speed/estimate/test_counts.py holds them t
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 
@@ -41,6 +41,8 @@ class Cut:
     with_gradients: int
     calibrated: int
     summed: int
+    by_program: int = 0  #: with their gradients from a program: 0, as without
+    points: int = 0  #: z, of those, at most
 
     def parts(self, images: int, samples: int, width: int) -> Parts:
         """Of a whole pass, for raw outputs of that width (vae_core.evaluate.importance)."""
@@ -66,7 +68,11 @@ class Cut:
 
     def decoded_at_once(self, width: int) -> int:
         """z that are decoded together with their gradients."""
-        return max(1, self.with_gradients // width)
+        by_program = min(self.by_program // width, self.points)
+        return max(1, self.with_gradients // width, by_program)
+
+    def without_programs(self) -> Cut:
+        return replace(self, by_program=0)
 
 
 def split(count: int, size: int) -> list[tuple[int, int]]:
@@ -79,3 +85,12 @@ CUTS = {
     "cpu": Cut(32, 512, 1 << 18, 1 << 21, 1 << 16, 1 << 16),
     "cuda": Cut(2000, 128, 1 << 24, 1 << 25, 1 << 26, 1 << 26),
 }
+LARGE = 60e9  # bytes of a GPU on which more is decoded at once (vae_core.evaluate.scoring)
+
+
+def cut_of(kind: str, memory: float) -> Cut:
+    """On a device of that kind and memory, where gradients come from programs."""
+    if kind == "cpu":
+        return CUTS[kind]
+    large = memory >= LARGE
+    return replace(CUTS[kind], with_gradients=1 << 25 + large, by_program=1 << (29 if large else 27), points=1 << 15)

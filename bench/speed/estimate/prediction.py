@@ -7,28 +7,31 @@ It is one file, for every term is of the same plan, counts and course.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from bench.engine.process.ahead import PROGRAMS, kind_of, worthwhile
+from bench.engine.process.ahead import MOST_HELPERS, PROGRAMS, kind_of, worthwhile
+from bench.engine.process.awaited import STEPS, Kind, Piece, step_kind, trained, worth_awaiting
 from bench.grid.cell import Cell
 from bench.grid.families import make, references, registry
 from bench.grid.plan import Bundle, Tuning, plan, plan_tuning
 from bench.grid.references import of_grid
 from bench.speed.estimate.asked import Asked, Facts, alike, first_two, model_key, readings, segments, stack_key
 from bench.speed.estimate.counts import LOOKS, EvaluationCounts, StackCounts, TrainingCounts
-from bench.speed.estimate.cuts import CUTS
+from bench.speed.estimate.cuts import cut_of
 from bench.speed.estimate.devices.profile import Profile
 from bench.speed.estimate.given import PILOT, Course, Evaluated, validated_every
 from bench.speed.estimate.tally import BYTES, HOST, MOVED, WAITS, Seconds, Tally, seconds
 
 LEAVING_SHARE = 0.25  # of a stack that has ended when the others get one of their own, on CUDA (training.loop)
 CAPTURED = 4  # steps that launch one by one before a graph is replayed, its capture among them (training.capture)
+FITTED_IN = "tf32"  # proposals are, where a device has it (vae_core.numerics.precision.for_fits)
 A_PROGRAM, A_LOADER = 0.05, 4.0  # s: to load a compiled program of scores, and once torch's compiler, about
 WAITS_OF_VALIDATION, WAITS_OF_PASS, WAITS_OF_CELL = 4, 8, 60  # values that the host reads, about
 ELBO_SAMPLES, REFINED_SAMPLES = 10, 100  # of the judging of candidates (vae_core.tuning)
 FIT_SAMPLES, READING_IMAGES, READING_SAMPLES = 10, 200, 100  # bench.engine.worker.rows
-A_SPEED = 0.9  # s of the timing of a kind at the end of a run (bench.speed.throughput)
+A_SPEED = {"cpu": 0.9, "cuda": 0.4}  # s of the timing of a kind at the end of a run (bench.speed.throughput), about
 TERMS = (
     "training",
     "validation",
@@ -67,6 +70,7 @@ class Prediction:
     memory: float = 0.0
     memory_of: str = ""
     programs: int = 0  #: of scores that are compiled beside the run
+    step_programs: int = 0  #: of training steps
     longest: tuple[float, float] = (0.0, 0.0)  #: seconds of the longest piece of work
 
     def total(self, terms: Mapping[str, Seconds]) -> float:
@@ -95,9 +99,11 @@ class _Sum:
         self.terms[term] = self.terms[term].plus(what) if term in self.terms else what
         self.piece += what.total
 
-    def ends(self) -> None:
-        """A piece of work."""
-        self.longest, self.piece = max(self.longest, self.piece), 0.0
+    def ends(self) -> float:
+        """A piece of work: the seconds that it took."""
+        took, self.piece = self.piece, 0.0
+        self.longest = max(self.longest, took)
+        return took
 
 
 class Predictor:
@@ -116,8 +122,13 @@ class Predictor:
         self.cells, self.profile, self.workers = cells, profile, workers
         self.asked = asked.stacks
         self.facts, self.stacks, self.models = facts, stacks, models
-        self.cut = CUTS[profile.kind]
+        self.cut = cut_of(profile.kind, profile.memory)
         self.programs, self._by_program = (0, set[str]()) if profile.on_cpu else self._compiled()
+        self._sizes = {key: (facts.dims, facts.levels, facts.train) for key, facts in self.facts.items()}
+        self._steps: dict[Kind, Cell] = {}  #: kinds whose steps go by programs, the first wanted first
+        if not profile.on_cpu:
+            whole: list[Piece] = [*plan_tuning(cells, profile.kind, workers), *plan(cells, profile.kind, workers)]
+            self._steps = worth_awaiting(whole, Cell.settled, self._sizes)
 
     def predict(self, least: Course, most: Course) -> Prediction:
         """The range between two courses, which may be one."""
@@ -132,19 +143,44 @@ class Predictor:
             memory,
             of,
             self.programs,
+            len(STEPS) * len(self._steps),
             (low.longest, high.longest),
         )
 
     def _of(self, course: Course) -> _Sum:
         found = _Sum()
+        took: list[tuple[Piece, float]] = []
         for tuning in plan_tuning(self.cells, self.profile.kind, self.workers):
             self._tuning(found, tuning, course)
-            found.ends()
+            took.append((tuning, found.ends()))
         for bundle in plan(self.cells, self.profile.kind, self.workers, course.settled):
             self._bundle(found, bundle, course)
-            found.ends()
-        self._besides(found, course)
+            took.append((bundle, found.ends()))
+        self._besides(found, course, self._waited(took))
         return found
+
+    def _waited(self, took: Sequence[tuple[Piece, float]]) -> float:
+        """Seconds in which pieces wait for programs of their steps, none of which is kept from before, and no other
+        piece can go first."""
+        if not self._steps:
+            return 0.0
+        makers = max(1, min(MOST_HELPERS, int(self.profile.cores) - 1))
+        order = {kind: place for place, kind in enumerate(self._steps)}
+
+        def ready(piece: Piece) -> float:
+            kinds = (step_kind(cell, self._sizes[cell.data.key]) for cell in trained(piece, Cell.settled))
+            last = max((order[kind] for kind in kinds if kind in order), default=-1)
+            return math.ceil(len(STEPS) * (last + 1) / makers) * self.profile.compile
+
+        left, now, idle = [(ready(piece), seconds) for piece, seconds in took], 0.0, 0.0
+        while left:
+            place = next((n for n, (at, _) in enumerate(left) if at <= now), None)
+            if place is None:
+                soonest = min(at for at, _ in left)
+                now, idle = soonest, idle + soonest - now
+            else:
+                now += left.pop(place)[1]
+        return idle
 
     # -- training --------------------------------------------------------------------------------------------------
 
@@ -170,15 +206,26 @@ class Predictor:
 
     def _stack(self, cells: Sequence[Cell], *, tuned: bool) -> StackCounts:
         """Of models of these settled cells side by side."""
-        kinds: dict[str, int] = {}
+        kinds: dict[str, list[Cell]] = {}
         for cell in cells:
-            kinds[stack_key([cell], tuned=tuned)] = kinds.get(stack_key([cell], tuned=tuned), 0) + 1
+            kinds.setdefault(stack_key([cell], tuned=tuned), []).append(cell)
         two = first_two(cells)
         both = self.stacks.get(stack_key(two, tuned=tuned)) if len(two) > 1 else None
         if len(two) > 1 and both is None:  # who is left of a stack are another two
             two, both = self._two(cells[0], tuned=tuned)
         alone = [self.stacks[stack_key([cell], tuned=tuned)] for cell in two]
-        return StackCounts([(self.stacks[key], models) for key, models in kinds.items()], alone, both)
+        return StackCounts(
+            [(self._as_trained(key, alike[0]), len(alike)) for key, alike in kinds.items()],
+            alone,
+            both,
+            seeds=1 if tuned else len({cell.seed for cell in cells}),
+            rates=len({cell.learning_rate for cell in cells}),
+        )
+
+    def _as_trained(self, key: str, cell: Cell) -> TrainingCounts:
+        """A kind's counts: by programs, where the grid trains enough of it."""
+        counts = self.stacks[key]
+        return counts.compiled if step_kind(cell, self._sizes[cell.data.key]) in self._steps else counts
 
     def _two(self, like: Cell, *, tuned: bool) -> tuple[tuple[Cell, ...], TrainingCounts | None]:
         """Two kinds that were counted side by side, of the network and the data of another."""
@@ -209,8 +256,8 @@ class Predictor:
         refined = course.refined_of(cell, always)
         if refined:
             plain = self._pass(counts, facts.valid, REFINED_SAMPLES)
-            fit = self._fit(counts, facts.valid)
-            found.add(term, self._time(refined * (2 * plain + fit)))
+            found.add(term, self._time(2 * refined * plain))
+            found.add(term, self._time(refined * self._fit(counts, facts.valid), precision=FITTED_IN))
 
     # -- evaluation ------------------------------------------------------------------------------------------------
 
@@ -234,7 +281,7 @@ class Predictor:
         masses = _has_pilot(cell) and cell.objective != "dequantised"
         self._passes(found, used, images, way, cell.eval_samples, masses=masses)
         if way.refined:
-            found.add("refinement", self._time(self._fit(used, images)))
+            found.add("refinement", self._time(self._fit(used, images), precision=FITTED_IN))
             found.add("gaps", self._time(counts.gaps))
         found.add("calibration", self._time(counts.calibration))
         found.add("checks", self._time(counts.of_checks(images, self._to_come(cell), self.cut)))
@@ -243,7 +290,7 @@ class Predictor:
             some = min(READING_IMAGES, facts.valid)
             compared += self._pass(used, some, READING_SAMPLES)
             if way.refined:
-                compared += self._fit(used, some)
+                found.add("fits and readings", self._time(self._fit(used, some), precision=FITTED_IN))
                 compared += self._pass(used, some, READING_SAMPLES)
         image, fitted = counts.scale
         compared += fitted * image
@@ -283,7 +330,8 @@ class Predictor:
         return Tally({**besides.amounts, BYTES: max(0.0, besides[BYTES] - again)})
 
     def _fit(self, used: EvaluationCounts, images: int) -> Tally:
-        return used.fit.of(images, LOOKS["full"], self.cut, used.width) + self._waits(1)
+        cut = self.cut if used.is_fused else self.cut.without_programs()
+        return used.fit.of(images, LOOKS["full"], cut, used.width) + self._waits(1)
 
     def _scored(self, key: str) -> EvaluationCounts:
         """As it is scored: by programs, where the grid is worth them, which are taken to be there in time."""
@@ -299,14 +347,14 @@ class Predictor:
 
     # -- what else -------------------------------------------------------------------------------------------------
 
-    def _besides(self, found: _Sum, course: Course) -> None:
-        if self.programs:
-            found.add("compiling", self._time(Tally({HOST: A_LOADER + A_PROGRAM * self.programs})))
+    def _besides(self, found: _Sum, course: Course, waited: float) -> None:
+        if programs := self.programs + len(STEPS) * len(self._steps):
+            found.add("compiling", self._time(Tally({HOST: A_LOADER + A_PROGRAM * programs + waited})))
         if self.profile.on_cpu:  # else beside the run, by the host
             host = sum(self._reference(spec.reference, spec.cell) for spec in of_grid(self.cells) if spec.cell)
             found.add("references", self._time(Tally({HOST: host})))
         kinds = {course.settled(cell).kind for cell in self.cells}
-        found.add("timing of kinds", self._time(Tally({HOST: A_SPEED * len(kinds)})))
+        found.add("timing of kinds", self._time(Tally({HOST: A_SPEED[self.profile.kind] * len(kinds)})))
         found.add("start and data", self._time(Tally({HOST: self.profile.start * self.workers})))
 
     def _compiled(self) -> tuple[int, set[str]]:
@@ -344,7 +392,8 @@ class Predictor:
             counts, facts = self._scored(model_key(course.settled(cell))), self.facts[cell.data.key]
             images = min(cell.test_images or facts.test, facts.test)
             piece = min(self.cut.floats, images * self.cut.samples * counts.width) * counts.bytes
-            at_once = min(images, self.cut.fitted_at_once(counts.width, counts.fit.draws))
+            cut = self.cut if counts.is_fused else self.cut.without_programs()
+            at_once = min(images, cut.fitted_at_once(counts.width, counts.fit.draws))
             fits = at_once * counts.fit.bytes if course.scoring_of(cell).refined else 0.0
             calibrated = CAST * 6 * self.cut.calibrated if cuda else 0.0
             raw = 4.0 * images * counts.width

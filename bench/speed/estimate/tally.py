@@ -27,6 +27,7 @@ OPERATIONS = {
     "exp": 12, "log": 14, "log1p": 20, "expm1": 18, "tanh": 20, "sigmoid": 16, "erf": 25, "erfc": 40, "erfinv": 40,
     "lgamma": 100, "digamma": 60, "polygamma": 150, "logsumexp": 14, "softmax": 14, "softplus": 30, "log_sigmoid": 30,
     "logaddexp": 32, "pow": 30, "sqrt": 6, "sin": 16, "log_ndtr": 60, "erfcx": 60, "drawn": 20, "sort": 60,
+    "arithmetic": 1,
 }  # fmt: skip
 #: operations of a small matrix of n rows, by what is done with it, over n³ (Golub & Van Loan 2013, chapters 4, 5, 8;
 #: the eigenvalues by some ten sweeps of Jacobi's rotations)

@@ -144,6 +144,7 @@ class _Counting:
         empty_fit = self.fits(_summed)
         fused = replace(
             plain,
+            is_fused=1,
             encoder=fused_pass(encoder, with_one),
             fitted=fused_pass(fitted, with_one),
             besides=fused_pass(besides, with_rest),

@@ -7,8 +7,9 @@ import torch
 
 from bench.engine.worker.from_cell import member_of
 from bench.grid.cell import Cell
+from bench.grid.families import registry
 from bench.speed.estimate.counting.operators import counted
-from bench.speed.estimate.tally import BYTES, KERNELS, Tally
+from bench.speed.estimate.tally import BYTES, FUNCTIONS, KERNELS, NOTHING, Tally
 from vae_core.data import VIEWS, Dataset
 from vae_core.likelihoods import stack, told
 
@@ -20,6 +21,8 @@ PROGRAMS = 2.0  # kernels, and one for each learned tensor's sum
 
 def count_by_program(cell: Cell, data: Dataset) -> tuple[Tally, Tally]:
     """What is to be added to a step of models of a settled cell's kind: for their stack, for an image of a model."""
+    if cell.sigma_mode == "optimal" or registry().get(cell.family).looks_at_numbers:
+        return NOTHING, NOTHING
     member = member_of(cell, data.levels)
     likelihood = told(stack([member.likelihood] * MODELS), data.shape)
     likelihood.initialise(0.1)
@@ -47,6 +50,8 @@ def count_by_program(cell: Cell, data: Dataset) -> tuple[Tally, Tally]:
     image = 1 / (MODELS * FEW) * (twice - few).of_elements()
     again = 1 / (MODELS * FEW) * (scored(2 * FEW, slopes=False) - scored(FEW, slopes=False)).of_functions()
     moved = FLOAT * width * samples * (READ + WRITTEN) + READ * dims * (1 if masses else FLOAT)
-    by_program = image.of_functions() + again + Tally({BYTES: float(moved)})
+    # what only moved numbers before is arithmetic now: two of them read and one written for each operation, about
+    arithmetic = Tally({f"{FUNCTIONS}/arithmetic/float32": image[BYTES] / (3 * FLOAT)})
+    by_program = image.of_functions() + again + arithmetic + Tally({BYTES: float(moved)})
     calls = Tally({KERNELS: PROGRAMS + len(list(likelihood.parameters()))})
     return calls - few.of_calls(), by_program - image

@@ -6,6 +6,7 @@ another way where it may look at a CPU's numbers is computed as elsewhere.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -16,10 +17,12 @@ from torch import Tensor
 from bench.engine.worker.from_cell import data_of, member_of
 from bench.grid.cell import Cell
 from bench.speed.estimate.counting.evaluation import count_evaluation
+from bench.speed.estimate.counting.steps import count_by_program
 from bench.speed.estimate.counting.thin import from_few
 from bench.speed.estimate.counting.training import count_training
 from bench.speed.estimate.counts import EvaluationCounts, TrainingCounts
 from bench.speed.estimate.cuts import CUTS
+from vae_core.data import Dataset
 from vae_core.numerics import accelerators
 from vae_core.numerics.precision import full_float32
 
@@ -37,7 +40,14 @@ def stack_counts(cells: Sequence[Cell], device: str, tuned: bool) -> TrainingCou
     with as_on(device):
         data, cut = data_of(cells[0], "cpu"), CUTS[device]
         wide = max(cells, key=lambda cell: member_of(cell, data.levels).likelihood.outputs(data.train.shape[1]))
-        return from_few(wide, data, cut, lambda some, _: count_training(cells, some, tuned=tuned))
+        return from_few(wide, data, cut, lambda some, _: _counted(cells, some, device, tuned=tuned))
+
+
+def _counted(cells: Sequence[Cell], data: Dataset, device: str, *, tuned: bool) -> TrainingCounts:
+    counts = count_training(cells, data, tuned=tuned)
+    if device == "cpu" or len(cells) > 1:
+        return counts
+    return dataclasses.replace(counts, by_program=count_by_program(cells[0], data))
 
 
 @full_float32()
