@@ -60,18 +60,21 @@ def least_outputs(cell: Cell, sizes: Sequence[int]) -> int:
 
 
 def worth_awaiting(pieces: Iterable[Piece], settled: Callable[[Cell], Cell], sizes: Sizes) -> dict[Kind, Cell]:
-    """The kinds that a grid trains enough of, each with a cell of it, in the order in which they are first wanted.
-    `pieces`: all of the whole grid, done or not, so that a resumed run finds the same."""
+    """The kinds that a grid trains enough of, each with a cell of it: first those of the pieces that wait for the
+    fewest, so that something can begin soon. `pieces`: all of the whole grid, done or not, so that a resumed run finds
+    the same."""
     outputs: Counter[Kind] = Counter()
-    first: dict[Kind, Cell] = {}
+    asked: list[dict[Kind, Cell]] = []
     for piece in pieces:
+        asked.append({})
         for cell in trained(piece, settled):
             of = sizes[cell.data.key]
             kind = step_kind(cell, of)
             if kind is not None:
                 outputs[kind] += least_outputs(cell, of)
-                first.setdefault(kind, cell)
-    return {kind: cell for kind, cell in first.items() if outputs[kind] >= WORTH_AWAITING}
+                asked[-1].setdefault(kind, cell)
+    worth = [{kind: cell for kind, cell in one.items() if outputs[kind] >= WORTH_AWAITING} for one in asked]
+    return {kind: cell for one in sorted(worth, key=len) for kind, cell in one.items()}
 
 
 class Awaited:
