@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.engine.choices import Choices, checked, failed, with_remedy
+from bench.engine.choices import IN_TUNING, Choices, checked, failed, with_remedy
 from bench.engine.interrupt import Interrupted, TimeIsUp, ending, heard, shielded
 from bench.engine.local import Ended, Limits, Pool, Task, TaskFailed
 from bench.engine.opening import Checks, Opened, RunError, opening
@@ -268,6 +268,8 @@ class _Run:
             task = Task(self.tasks.choose, (piece, device), weight=OTHERS_WAIT)
         else:
             task = Task(self.tasks.carry_out, (piece, device, self.weights))
+        if self.choices.is_feared(piece):  # it may take others' memory along, whose work is stored by then
+            task = dataclasses.replace(task, weight=-OTHERS_WAIT)
         return self.choices.known_of(task, piece, label, limit, suspect=suspect)
 
     def _take(self, work: _Work, end: Ended) -> set[str]:
@@ -324,7 +326,7 @@ class _Run:
         """Store what was chosen, and have the cells trained that waited for it. Gives the cells that fail with it."""
         self.untuned -= {cell.search for cell in tuning.cells}
         if end.failure:
-            return failed(tuning.cells, dataclasses.replace(end.failure, reason=f"in tuning: {end.failure.reason}"))
+            return failed(tuning.cells, dataclasses.replace(end.failure, reason=IN_TUNING + end.failure.reason))
         searches, lost = self.choices.take(tuning, end.value)
         work.file.write_searches(searches, work.provenance)
         gone = {result.cell for result in lost}

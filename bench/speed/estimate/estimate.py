@@ -22,10 +22,10 @@ from bench.speed.estimate import kept
 from bench.speed.estimate.asked import Facts, asked_of
 from bench.speed.estimate.counts import EvaluationCounts, TrainingCounts
 from bench.speed.estimate.devices.profile import (
-    HERE,
     SUFFIX,
     Profile,
     ProfileError,
+    here,
     is_here,
     parsed,
     profile_of,
@@ -57,21 +57,22 @@ def estimate_grid(grid: Grid, device: str, say: Say, given: RunTables | None = N
 
     Raises ProfileError, RunError.
     """
-    profile = None if is_here(device) else profile_of(device)
+    meant = here(device)
+    profile = None if meant else profile_of(device)
     cells = list(grid.cells)
     if given is not None:
         done = set(given.cells.loc[given.cells["status"] == "done", "cell"])
         cells = [cell for cell in cells if cell.id in done]
         if not cells:
             raise RunError(f"the run that is given has no cell of the grid {grid.name} that is done.")
-    here = cores()
+    many, gpus = cores(), 1
     facts = plugins.facts(grid.cells)
     first = plugins.task(plugins.origins(facts), plugins.network_facts(grid.cells))
-    with Pool(here, 1, first) as pool:
+    with Pool(many, 1, first) as pool:
         if profile is None:
-            profile = _measured(pool, device, here, say)
+            profile, gpus = _measured(pool, meant or "auto", many, say)
         least, most = _courses(given, cells)
-        workers = _workers(cells, profile, here, most)
+        workers = _workers(cells, profile, many, most) if profile.on_cpu else gpus
         known = {key: _facts(pool, cell) for key, cell in {cell.data.key: cell for cell in cells}.items()}
         asked = asked_of(cells, profile.kind, workers, most)
         tasks: Tasks = {
@@ -100,7 +101,9 @@ def require_keepable(device: str, path: Path) -> None:
     if not path.parent.is_dir():
         raise ProfileError(f"--save {brief(path)}: there is no folder {brief(path.parent)}; make it, or give another.")
     if not is_here(device):
-        raise ProfileError(f"--save: the rates of {brief(device)} were not measured; measured are this, cpu and cuda.")
+        raise ProfileError(
+            f"--save: the rates of {brief(device)} were not measured; measured are this, cpu, cuda and cuda:N."
+        )
     if path.exists() and not _is_profile(path):
         raise ProfileError(f"--save {brief(path)} would write over something else than a profile; give another name.")
 
@@ -122,9 +125,7 @@ def _courses(given: RunTables | None, cells: Sequence[Cell]) -> tuple[Course, Co
 
 
 def _workers(cells: Sequence[Cell], profile: Profile, here: int, course: Course) -> int:
-    """As many as a run has: one for a GPU."""
-    if not profile.on_cpu:
-        return 1
+    """As many as a run has on a CPU."""
     ready = [cell for cell in cells if not cell.search]
     pieces = len(plan(ready, "cpu", here, course.settled)) if ready else 0
     pieces += len(plan_tuning(cells, "cpu", here))
@@ -144,16 +145,20 @@ def _facts(pool: Pool, cell: Cell) -> Facts:
     return Facts(told["dims"], levels, told["train"], told["valid"], told["test"])
 
 
-def _measured(pool: Pool, device: str, workers: int, say: Say) -> Profile:
-    """This machine's, with each worker of a run at work."""
+def _measured(pool: Pool, device: str, workers: int, say: Say) -> tuple[Profile, int]:
+    """This machine's, with each worker of a run at work; of its GPUs the first that is meant, for a run takes them for
+    alike, and how many are meant (1 of a CPU)."""
     try:
-        kind = pool.call("bench.engine.provenance:prepare_device", HERE[device])["kind"]
+        found = pool.call("bench.engine.provenance:prepare_device", device)
     except TaskFailed as error:
         raise RunError(str(error)) from None
+    kind, gpus = found["kind"], found.get("visible", ())
+    if kind != "cpu":
+        pool.settle({**found, "visible": gpus[:1]}, workers, 1)
     say("measuring this machine")
     tasks = {str(number): ("measure_profile", (kind,)) for number in range(workers if kind == "cpu" else 1)}
     told = _all(pool, tasks, "bench.speed.estimate.devices.measure:", "this machine could not be measured")
-    return Profile(**middle(list(told.values())))
+    return Profile(**middle(list(told.values()))), max(1, len(gpus))
 
 
 def middle(measured: Sequence[dict[str, Any]]) -> dict[str, Any]:
