@@ -31,13 +31,15 @@ class Choices:
     """The choices by search: those that the run file has, and those that this run makes; and which cells the file knows
     to have taken a worker along, so that no others pay for them again."""
 
-    def __init__(self, file: RunFile | None) -> None:
+    def __init__(self, file: RunFile | None, *, same: bool = True) -> None:
+        """`same`: the file was last run for this very grid, so that the stacks of its rows tell of these bundles."""
         self._known: dict[str, SearchResult] = file.choices() if file else {}
-        self._beside: dict[str, Any] = file.statuses(column="bundle_models") if file else {}
+        beside: dict[str, Any] = file.statuses(column="bundle_models") if file else {}
+        self._beside = beside if same else {}
         reasons = file.statuses(column="reason") if file else {}
         # a row that a worker gave says among how many models; of one without, the task gave nothing at all
         stored = file.statuses().items() if file else ()
-        took = {cell for cell, status in stored if status != "done" and self._beside[cell] is None}
+        took = {cell for cell, status in stored if status != "done" and beside[cell] is None}
         self._in_tuning = {cell for cell in took if str(reasons[cell]).startswith(IN_TUNING)}
         self._killers = {
             cell for cell in took - self._in_tuning if not str(reasons[cell]).startswith((NO_ROW, NO_COLUMN))

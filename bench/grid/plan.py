@@ -170,7 +170,8 @@ def _parts(bundle: Bundle, killers: set[str], beside: Mapping[str, int]) -> list
     kept: list[Bundle] = []
     if first is not None and any(beside.get(cell) == len(models) for cell in ahead):
         given, left = restrict(bundle, ahead), restrict(bundle, {cell.id for cell in bundle.cells} - ahead)
-        assert given and left, "some are ahead, and one is not"
+        assert given, "some are ahead"
+        assert left, "and one is not"
         kept, bundle = [given], left
     return kept + [part for half in halves(bundle) for part in _parts(half, killers, beside)]
 

@@ -19,8 +19,9 @@ from bench.grid.errors import UserError, brief
 from bench.grid.plan import plan, plan_tuning
 from bench.grid.read import Grid
 from bench.speed.estimate import kept
-from bench.speed.estimate.asked import Facts, asked_of
+from bench.speed.estimate.asked import Asked, Facts, asked_of
 from bench.speed.estimate.counts import EvaluationCounts, TrainingCounts
+from bench.speed.estimate.devices import rates
 from bench.speed.estimate.devices.profile import (
     SUFFIX,
     Profile,
@@ -75,12 +76,7 @@ def estimate_grid(grid: Grid, device: str, say: Say, given: RunTables | None = N
         workers = _workers(cells, profile, many, most) if profile.on_cpu else gpus
         known = {key: _facts(pool, cell) for key, cell in {cell.data.key: cell for cell in cells}.items()}
         asked = asked_of(cells, profile.kind, workers, most)
-        tasks: Tasks = {
-            f"stack {key}": ("stack_counts", (some, profile.kind, as_tuned))
-            for key, (some, as_tuned) in asked.stacks.items()
-        }
-        tasks |= {f"model {key}": ("model_counts", (cell, profile.kind)) for key, cell in asked.models.items()}
-        counted = _counted(pool, tasks, known, bool(first), say)
+        counted = _counted(pool, tasks_of(asked, profile.kind), known, bool(first), say)
     stacks = {key: counted[f"stack {key}"] for key in asked.stacks}
     models = {key: counted[f"model {key}"] for key in asked.models}
     predictor = Predictor(cells, profile, workers, known, asked, stacks, models)
@@ -158,7 +154,9 @@ def _measured(pool: Pool, device: str, workers: int, say: Say) -> tuple[Profile,
     say("measuring this machine")
     tasks = {str(number): ("measure_profile", (kind,)) for number in range(workers if kind == "cpu" else 1)}
     told = _all(pool, tasks, "bench.speed.estimate.devices.measure:", "this machine could not be measured")
-    return Profile(**middle(list(told.values()))), max(1, len(gpus))
+    profile = Profile(**middle(list(told.values())))
+    rates.keep(profile)
+    return profile, max(1, len(gpus))
 
 
 def middle(measured: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -176,11 +174,29 @@ def middle(measured: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {key: of([fields[key] for fields in measured]) for key in measured[0]}
 
 
+def tasks_of(asked: Asked, kind: str) -> Tasks:
+    """What counts for a kind of device ("cpu", "cuda"): functions of COUNTING and their arguments, by name."""
+    tasks: Tasks = {
+        f"stack {key}": ("stack_counts", (some, kind, as_tuned)) for key, (some, as_tuned) in asked.stacks.items()
+    }
+    return tasks | {f"model {key}": ("model_counts", (cell, kind)) for key, cell in asked.models.items()}
+
+
+def key_of(name: str, arguments: tuple[Any, ...], known: Mapping[str, Facts]) -> str:
+    """Under which counts are kept."""
+    return f"{name} {arguments} {sorted(known.items())}"
+
+
+def is_counts(found: object) -> bool:
+    """Whether what was kept is what is counted."""
+    return isinstance(found, TrainingCounts | EvaluationCounts)
+
+
 def _counted(pool: Pool, tasks: Tasks, known: Mapping[str, Facts], plugged: bool, say: Say) -> dict[str, Any]:
     """What workers count, or have counted for an estimate before; not kept for what plug-ins bring."""
-    keys = {name: f"{name} {arguments} {sorted(known.items())}" for name, (_, arguments) in tasks.items()}
+    keys = {name: key_of(name, arguments, known) for name, (_, arguments) in tasks.items()}
     found = {} if plugged else {name: kept.find(key) for name, key in keys.items()}
-    there = {name: counts for name, counts in found.items() if isinstance(counts, TrainingCounts | EvaluationCounts)}
+    there = {name: counts for name, counts in found.items() if is_counts(counts)}
     missing = {name: task for name, task in tasks.items() if name not in there}
     if missing:
         stacks = sum(name.startswith("stack ") for name in missing)

@@ -84,7 +84,7 @@ class Prediction:
 
 
 @dataclass
-class _Sum:
+class Sum:
     """Seconds by term, of a piece of work and of all."""
 
     terms: dict[str, Seconds] = field(default_factory=dict)
@@ -135,21 +135,29 @@ class Predictor:
             (low.longest, high.longest),
         )
 
-    def _of(self, course: Course) -> _Sum:
-        found = _Sum()
-        for tuning in plan_tuning(self.cells, self.profile.kind, self.workers):
+    def tunings(self) -> Sequence[Tuning]:
+        """The pieces of work that choose."""
+        return plan_tuning(self.cells, self.profile.kind, self.workers)
+
+    def bundles(self, course: Course) -> Sequence[Bundle]:
+        """The others."""
+        return plan(self.cells, self.profile.kind, self.workers, course.settled)
+
+    def _of(self, course: Course) -> Sum:
+        found = Sum()
+        for tuning in self.tunings():
             self._tuning(found, tuning, course)
             found.ends()
-        for bundle in plan(self.cells, self.profile.kind, self.workers, course.settled):
+        for bundle in self.bundles(course):
             self._bundle(found, bundle, course)
             found.ends()
-        self._besides(found, course)
+        self.besides(found, course)
         return found
 
     # -- training --------------------------------------------------------------------------------------------------
 
     def _training(
-        self, found: _Sum, cells: Sequence[Cell], ends: Sequence[int], terms: tuple[str, str], *, tuned: bool
+        self, found: Sum, cells: Sequence[Cell], ends: Sequence[int], terms: tuple[str, str], *, tuned: bool
     ) -> None:
         """Of models of these settled cells, one a model, that end at these epochs."""
         first = cells[0]
@@ -188,7 +196,7 @@ class Predictor:
                 return cells, self.stacks[stack_key(cells, tuned=tuned)]
         return (), None
 
-    def _tuning(self, found: _Sum, tuning: Tuning, course: Course) -> None:
+    def _tuning(self, found: Sum, tuning: Tuning, course: Course) -> None:
         for together in alike(tuning):
             ends = [course.epochs_of_candidate(cell, search, values) for cell, search, values in together]
             self._training(found, [cell for cell, _, _ in together], ends, ("tuning: training",) * 2, tuned=True)
@@ -196,7 +204,7 @@ class Predictor:
         for cell in searches.values():
             self._judging(found, cell, course)
 
-    def _judging(self, found: _Sum, cell: Cell, course: Course) -> None:
+    def _judging(self, found: Sum, cell: Cell, course: Course) -> None:
         facts, term = self.facts[cell.data.key], "tuning: judging"
         always = any(key != "learning_rate" for key in cell.tune)
         keys = [model_key(reading) for reading in readings(cell)]
@@ -214,11 +222,11 @@ class Predictor:
 
     # -- evaluation ------------------------------------------------------------------------------------------------
 
-    def _bundle(self, found: _Sum, bundle: Bundle, course: Course) -> None:
+    def _bundle(self, found: Sum, bundle: Bundle, course: Course) -> None:
         models: dict[str, list[Cell]] = {}
         for cell in bundle.cells:
             models.setdefault(cell.training_key, []).append(cell)
-        firsts = [cells[0] for cells in models.values()]
+        firsts = list({cell.training_key: cell for cell in reversed(bundle.stack)}.values())[::-1]
         settled = [course.settled(cell) for cell in firsts]
         ends = [course.epochs_of(cell) for cell in firsts]
         self._training(found, settled, ends, ("training", "validation"), tuned=False)
@@ -226,7 +234,7 @@ class Predictor:
             for cell in cells:
                 self._evaluation(found, cell, course, shared=len(cells))
 
-    def _evaluation(self, found: _Sum, cell: Cell, course: Course, shared: int) -> None:
+    def _evaluation(self, found: Sum, cell: Cell, course: Course, shared: int) -> None:
         key, facts = model_key(course.settled(cell)), self.facts[cell.data.key]
         counts, used = self.models[key], self._scored(key)
         images = min(cell.test_images or facts.test, facts.test)
@@ -252,7 +260,7 @@ class Predictor:
             shown += Tally({WAITS: WAITS_OF_CELL, MOVED: 64.0 * images})
         found.add("pictures", self._time(shown))
 
-    def _passes(self, found: _Sum, used: EvaluationCounts, images: int, way: Evaluated, *, masses: bool) -> None:
+    def _passes(self, found: Sum, used: EvaluationCounts, images: int, way: Evaluated, *, masses: bool) -> None:
         """`masses`: the first pass scores them alone, as a pilot does; not where densities were trained on."""
         first = self._pass(used, images, way.first)
         if not masses:
@@ -296,11 +304,11 @@ class Predictor:
 
     # -- what else -------------------------------------------------------------------------------------------------
 
-    def _besides(self, found: _Sum, course: Course) -> None:
+    def besides(self, found: Sum, course: Course) -> None:
         if self.programs:
             found.add("compiling", self._time(Tally({HOST: A_LOADER + A_PROGRAM * self.programs})))
         if self.profile.on_cpu:  # else beside the run, by the host
-            host = sum(self._reference(spec.reference, spec.cell) for spec in of_grid(self.cells) if spec.cell)
+            host = sum(self.reference(spec.reference, spec.cell) for spec in of_grid(self.cells) if spec.cell)
             found.add("references", self._time(Tally({HOST: host})))
         kinds = {course.settled(cell).kind for cell in self.cells}
         found.add("timing of kinds", self._time(Tally({HOST: A_SPEED * len(kinds)})))
@@ -318,7 +326,7 @@ class Predictor:
         keys = {model_key(cell) for cell in whole if kind_of(cell, *sizes[cell.data.key][:2]) in worth}
         return len(worth) * len(PROGRAMS), keys
 
-    def _reference(self, name: str, cell: Cell) -> float:
+    def reference(self, name: str, cell: Cell) -> float:
         """Seconds, about, as a reference tells of itself."""
         facts = self.facts[cell.data.key]
         images = min(cell.test_images or facts.test, facts.test)
@@ -328,11 +336,11 @@ class Predictor:
     def _memory(self, course: Course) -> Iterator[tuple[float, str]]:
         """Bytes at their most of each bundle in training, and of each model in evaluation."""
         cuda = not self.profile.on_cpu
-        for bundle in plan(self.cells, self.profile.kind, self.workers, course.settled):
-            models = {cell.training_key: course.settled(cell) for cell in bundle.cells}
+        for bundle in self.bundles(course):
+            models = {cell.training_key: course.settled(cell) for cell in bundle.stack}
             settled = list(models.values())
             yield self._training_bytes(settled, tuned=False), f"{len(settled)} models in training"
-        for tuning in plan_tuning(self.cells, self.profile.kind, self.workers):
+        for tuning in self.tunings():
             for together in alike(tuning):
                 candidates = [cell for cell, _, _ in together]
                 used = self._training_bytes(candidates, tuned=True)

@@ -165,6 +165,14 @@ def test_trouble_that_most_of_a_bundle_met_with_leaves_the_bundle_as_it_was(tmp_
     assert stacks(diary()) == [f"train [0, {BAD}, 1, 2, 3] for [0, {BAD}, 1, 2, 3]"]
 
 
+def test_a_larger_grid_is_not_parted_as_the_smaller_one_was(tmp_path, diary):  # noqa: F811
+    path = tmp_path / "r.sqlite"
+    carry_out(seeds(0, 1), path, FEARED, workers=1)
+    diary()
+    carry_out(seeds(0, 1, 2, 3), path, FEARED, workers=1)
+    assert stacks(diary()) == ["train [0, 1, 2, 3] for [2, 3]"]
+
+
 def test_so_it_is_in_tuning(tmp_path, monkeypatch, diary):  # noqa: F811
     def grid(*sigmas: float) -> Grid:
         text = f"[grid]\nfamily='gaussian'\nsigma={list(sigmas)}\nepochs=60\npatience=5\n"
