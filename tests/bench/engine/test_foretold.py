@@ -149,9 +149,10 @@ def test_a_run_that_knows_by_its_progress_asks_no_more():
     with Foretold(f"{HERE}:at_once", left(), None, clock=clock) as found:
         clock.now = foretold.BEGINS_AFTER
         assert found.look(known=False) is None
-        assert found._pool is not None
+        process = found._pool
+        assert process is not None
         assert found.look(known=True) is None
-        assert found._pool is None
+        assert not process.busy
         assert found.look(known=False) is None
 
 

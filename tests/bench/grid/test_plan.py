@@ -151,6 +151,7 @@ def carried_out(bundles, kills):
                 yield one
                 continue
             rest = restrict(bundle, {cell.id for cell in bundle.cells if cell.training_key not in given})
+            assert rest is not None
             parts = halves(rest)
             if parts == (bundle,):
                 yield bundle.cells[0].training_key, "died"

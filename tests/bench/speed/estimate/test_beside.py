@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
+from bench.engine.process.foretold import Left
 from bench.engine.provenance import cores, cpu_model
 from bench.grid.plan import plan, restrict
 from bench.grid.references import of_grid
@@ -24,8 +26,12 @@ STARTS = ("start and data", "compiling", "timing of kinds", "references")
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(beside.os, "nice", lambda by: by)
+    monkeypatch.setattr("os.nice", lambda by: by)
     return tmp_path
+
+
+def foretell(left: Left, counting: bool) -> Any:
+    return beside.foretell(left, counting)
 
 
 def but_for_starts(told: Estimate) -> tuple[float, float]:
@@ -39,14 +45,14 @@ def but_for_starts(told: Estimate) -> tuple[float, float]:
 
 @pytest.mark.parametrize("grid", [GRID, TUNED], ids=["as it is", "tuned"])
 def test_of_a_whole_run_it_is_what_an_estimate_says_from_what_that_has_kept(grid):
-    assert beside.foretell(left_of(grid), False) is None, "nothing is kept, and nothing may be counted"
+    assert foretell(left_of(grid), False) is None, "nothing is kept, and nothing may be counted"
     told = estimate_grid(grid, "h100", lambda line: None)
-    assert beside.foretell(left_of(grid), False) == pytest.approx(but_for_starts(told), rel=1e-6)
+    assert foretell(left_of(grid), False) == pytest.approx(but_for_starts(told), rel=1e-6)
 
 
 def test_what_may_be_counted_is_kept_for_estimates():
-    found = beside.foretell(left_of(GRID), True)
-    assert found == beside.foretell(left_of(GRID), False)
+    found = foretell(left_of(GRID), True)
+    assert found == foretell(left_of(GRID), False)
     said: list[str] = []
     told = estimate_grid(GRID, "h100", said.append)
     assert found == pytest.approx(but_for_starts(told), rel=1e-6)
@@ -54,29 +60,30 @@ def test_what_may_be_counted_is_kept_for_estimates():
 
 
 def test_of_a_resumed_run_only_what_is_left_is_in_it():
-    low, high = beside.foretell(left_of(GRID), True)
+    low, high = foretell(left_of(GRID), True)
     (bundle,) = plan(GRID.cells, "cuda", 1)
     wanted = frozenset(cell.id for cell in GRID.cells if cell.seed == 1)
     along = restrict(bundle, wanted)
-    some = beside.foretell(left_of(GRID, wanted=wanted, bundles=(along,)), False)
-    apart = beside.foretell(left_of(GRID, wanted=wanted, bundles=(dataclasses.replace(along, trained=()),)), False)
+    assert along is not None
+    some = foretell(left_of(GRID, wanted=wanted, bundles=(along,)), False)
+    apart = foretell(left_of(GRID, wanted=wanted, bundles=(dataclasses.replace(along, trained=()),)), False)
     assert apart[1] < some[1] < high, "who is trained along takes time, and is not scored again"
     assert apart[0] <= some[0] < low
-    assert beside.foretell(left_of(TUNED), True)[1] > high
+    assert foretell(left_of(TUNED), True)[1] > high
     cells = {search: {"values": {"learning_rate": 1e-3}} for search in {cell.search for cell in TUNED.cells}}
     chosen = tuple(dataclasses.replace(one, chosen=cells) for one in plan(TUNED.cells, "cuda", 1))
-    known = beside.foretell(left_of(TUNED, tunings=(), bundles=chosen), False)
+    known = foretell(left_of(TUNED, tunings=(), bundles=chosen), False)
     assert known == pytest.approx((low, high), rel=1e-6), "what is chosen is not chosen again"
 
 
 def test_a_gpu_that_nobody_measured_and_that_has_no_sheet_is_not_predicted():
-    assert beside.foretell(left_of(GRID, name="NVIDIA Something 9000"), True) is None
+    assert foretell(left_of(GRID, name="NVIDIA Something 9000"), True) is None
     assert not kept.folder().exists(), "and nothing is counted for it"
 
 
 def test_what_plug_ins_bring_is_counted_and_not_kept():
-    assert beside.foretell(left_of(GRID, plugged=True), False) is None
-    assert beside.foretell(left_of(GRID, plugged=True), True) is not None
+    assert foretell(left_of(GRID, plugged=True), False) is None
+    assert foretell(left_of(GRID, plugged=True), True) is not None
     assert not kept.folder().exists()
 
 
@@ -95,14 +102,14 @@ def test_a_cpu_is_measured_once_and_only_where_there_is_time_for_it(monkeypatch)
 
     monkeypatch.setattr("bench.speed.estimate.devices.measure.measure_profile", measure)
     here = left_of(GRID, "cpu", cpu_model())
-    assert beside.foretell(here, False) is None
-    found = beside.foretell(here, True)
+    assert foretell(here, False) is None
+    found = foretell(here, True)
     assert found is not None
-    assert beside.foretell(here, False) == pytest.approx(found, rel=1e-6)
+    assert foretell(here, False) == pytest.approx(found, rel=1e-6)
     assert measured == ["cpu"]
-    more = beside.foretell(dataclasses.replace(here, references=tuple(of_grid(GRID.cells))), False)
+    more = foretell(dataclasses.replace(here, references=tuple(of_grid(GRID.cells))), False)
     assert more[0] > found[0], "references are of the run's own workers there"
-    more = beside.foretell(dataclasses.replace(here, timed=frozenset()), False)
+    more = foretell(dataclasses.replace(here, timed=frozenset()), False)
     assert more[0] == pytest.approx(found[0] + 2 * 0.9, rel=1e-6)
 
 
@@ -131,7 +138,7 @@ def test_rates_that_cannot_be_written_are_none(cache):
 
 
 def test_what_is_kept_is_told_without_torch():
-    beside.foretell(left_of(GRID), True)
+    foretell(left_of(GRID), True)
     script = (
         "import sys\nfrom tests.bench.speed.estimate.lefts import GRID, left_of\n"
         "from bench.speed.estimate import beside\nprint(beside.foretell(left_of(GRID), False))\n"
