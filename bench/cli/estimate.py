@@ -21,7 +21,9 @@ def verb(
     grid: Annotated[str, typer.Argument(help="A shipped grid (vae-bench list grids), or a path to a .toml file.")],
     device: Annotated[
         str,
-        typer.Option(metavar="NAME", help="h100, 4090, … (a wrong name lists them), this, or a .toml with rates."),
+        typer.Option(
+            metavar="NAME", help="h100, 4090, … (a wrong name lists them), this, cpu, cuda:0, or a .toml with rates."
+        ),
     ] = "this",
     set_: Overrides = None,
     given: Annotated[
@@ -38,9 +40,9 @@ def verb(
 
     What the planned run does is counted on small shapes, and held against
     the device's rates: of its data sheet, or of this machine, measured in
-    seconds (this; cuda for its GPU). When models end, whose proposals are
-    fitted and how many samples bounds take is not known before: a range.
-    It is a prediction, and no measurement.
+    seconds (this; cpu, or cuda:0 for its first GPU). When models end, whose
+    proposals are fitted and how many samples bounds take is not known
+    before: a range. It is a prediction, and no measurement.
 
     Example:  vae-bench estimate mnist --device h100
     """

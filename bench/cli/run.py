@@ -55,6 +55,7 @@ def verb(
     vae-bench model gives a cell's trained weights.
     A plug-in of the grid is first held to the laws of likelihoods, a network of your own to those of networks.
     A cell that hangs is ended: asleep for a minute without progress, or computing for ten without.
+    How long it takes is predicted (see vae-bench estimate) until cells have ended by which that is known.
 
     Example:  vae-bench run digits --set epochs=20 --set seed=[0,1]
     """
@@ -96,6 +97,7 @@ def verb(
             sys.argv[1:],
             overheard=printed.take,
             time_limit=time_limit or math.inf,
+            foretell="bench.speed.estimate.beside:foretell",
         )
         with Reporter(printed.terminal) as reporter:
             try:

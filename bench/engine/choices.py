@@ -9,11 +9,13 @@ from typing import Any
 from bench.engine.local import Failure, Task
 from bench.grid.cell import Cell
 from bench.grid.plan import (
+    MODELS_AT_LEAST,
     Bundle,
     Tuning,
     cost_of,
     halves,
     halves_of_tuning,
+    parted,
     plan,
     plan_tuning,
     restrict,
@@ -21,12 +23,27 @@ from bench.grid.plan import (
 )
 from bench.store import RESULT_COLUMNS, CellResult, RunFile, SearchResult
 
+IN_TUNING = "in tuning: "
+NO_ROW, NO_COLUMN = "the worker gave no result for this cell", "the worker gave values that no column takes"
+
 
 class Choices:
-    """The choices by search: those that the run file has, and those that this run makes."""
+    """The choices by search: those that the run file has, and those that this run makes; and which cells the file knows
+    to have taken a worker along, so that no others pay for them again."""
 
-    def __init__(self, file: RunFile | None) -> None:
+    def __init__(self, file: RunFile | None, *, same: bool = True) -> None:
+        """`same`: the file was last run for this very grid, so that the stacks of its rows tell of these bundles."""
         self._known: dict[str, SearchResult] = file.choices() if file else {}
+        beside: dict[str, Any] = file.statuses(column="bundle_models") if file else {}
+        self._beside = beside if same else {}
+        reasons = file.statuses(column="reason") if file else {}
+        # a row that a worker gave says among how many models; of one without, the task gave nothing at all
+        stored = file.statuses().items() if file else ()
+        took = {cell for cell, status in stored if status != "done" and beside[cell] is None}
+        self._in_tuning = {cell for cell in took if str(reasons[cell]).startswith(IN_TUNING)}
+        self._killers = {
+            cell for cell in took - self._in_tuning if not str(reasons[cell]).startswith((NO_ROW, NO_COLUMN))
+        }
 
     def settled(self, cell: Cell) -> Cell:
         """The cell as it is trained; of one without a choice yet, with the first candidate."""
@@ -73,8 +90,7 @@ class Choices:
         for piece in plan_tuning(cells, device, workers):
             asked = [cell for cell in piece.cells if cell.search in searches]
             unknown = [cell for cell in asked if cell.search not in self._known]
-            if unknown:
-                tunings.append(tuning_of(unknown))
+            tunings += self._tunings(unknown)
             if asked:  # of all, for the bundles of what is left are cut as they were
                 known = [cell for cell in piece.cells if cell.search in self._known]
                 bundles += self.bundles(known, wanted, device, workers)
@@ -83,7 +99,23 @@ class Choices:
     def bundles(self, cells: Iterable[Cell], wanted: set[str], device: str, workers: int) -> list[Bundle]:
         """The bundles of cells whose choices are known, or that need none."""
         whole = plan(cells, device, workers, self.settled)
-        return [self._with_choices(bundle) for planned in whole if (bundle := restrict(planned, wanted))]
+        parts = [part for planned in whole for part in parted(planned, self._killers, self._beside)]
+        return [self._with_choices(bundle) for part in parts if (bundle := restrict(part, wanted))]
+
+    def is_feared(self, piece: Tuning | Bundle) -> bool:
+        """Whether it asks for what has taken a worker along before."""
+        return any(cell.id in self._killers or cell.id in self._in_tuning for cell in piece.cells)
+
+    def _tunings(self, cells: list[Cell]) -> list[Tuning]:
+        """As one piece, but for configurations in whose tuning a worker died, each of which is one; not where these are
+        most of them, and not few, for the cause was hardly theirs then."""
+        dying = {cell.search for cell in cells if cell.id in self._in_tuning}
+        if len(dying) >= MODELS_AT_LEAST and 2 * len(dying) > len({cell.search for cell in cells}):
+            dying = set()
+        groups: dict[str, list[Cell]] = {}
+        for cell in cells:
+            groups.setdefault(cell.search if cell.search in dying else "", []).append(cell)
+        return [tuning_of(group) for group in groups.values()]
 
     def take(self, tuning: Tuning, answer: Any) -> tuple[list[SearchResult], list[CellResult]]:
         """What a worker chose, to be stored, and the cells that fail since nothing could be chosen for them."""
@@ -95,7 +127,7 @@ class Choices:
             if cell.search not in self._known
         }
         failed = [cell for cell in tuning.cells if cell.search in reasons]
-        return list(given.values()), [CellResult(c.id, "failed", f"in tuning: {reasons[c.search]}") for c in failed]
+        return list(given.values()), [CellResult(c.id, "failed", IN_TUNING + reasons[c.search]) for c in failed]
 
     def _with_choices(self, bundle: Bundle) -> Bundle:
         searches = {cell.search for cell in bundle.stack if cell.search}
@@ -129,8 +161,8 @@ def checked(bundle: Bundle, answer: Any) -> list[CellResult]:
     given = {result.cell: result for result in answer if isinstance(result, CellResult)} if answer else {}
     results = []
     for cell in bundle.cells:
-        result = given.get(cell.id, CellResult(cell.id, "failed", "the worker gave no result for this cell"))
+        result = given.get(cell.id, CellResult(cell.id, "failed", NO_ROW))
         if unknown := sorted(set(result.values) - set(RESULT_COLUMNS)):
-            result = CellResult(cell.id, "failed", f"the worker gave values that no column takes: {', '.join(unknown)}")
+            result = CellResult(cell.id, "failed", f"{NO_COLUMN}: {', '.join(unknown)}")
         results.append(result)
     return results

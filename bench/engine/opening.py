@@ -154,6 +154,11 @@ class Opened:
             "networks": self._stored("networks") | self._cards,
         }
 
+    def is_of_this_grid(self) -> bool:
+        """Whether the file was last run for all that is asked for now, no more and no less."""
+        before, now = (self.file.meta() if self.file else {}), self.grid
+        return (before.get("grid"), before.get("overrides")) == (now.text, list(now.overrides))
+
     def refuse_changed_code(self) -> None:
         """Raises RunError where a plug-in or a user's own network is not what the file was begun with."""
         for what, meta, facts in (("plug-in", "plugins", self.plugins), ("network", "networks", self.networks)):

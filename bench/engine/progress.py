@@ -20,7 +20,7 @@ LINE_SECONDS = 5.0  # at least this long between two lines
 CELL = "(a cell: one configuration and seed)"
 WORDS = "(a cell: one configuration and seed; a bundle: cells that are trained together)"
 SILENCE_SECONDS = 60.0  # at most this long without one
-COLUMNS = 80
+COLUMNS, BAR = 80, 20
 
 
 def asked(total: int, wanted: int, references: int, tunings: Sequence[Tuning], bundles: int) -> list[str]:
@@ -84,8 +84,10 @@ class Reporter:
         self._last = (self._begun, f"{ended} 0 0")
         self._suspected = (self._begun - SILENCE_SECONDS, "")
         self._untuned = 0
+        self._started, self._predicted = self._begun, (0.0, 0.0)
+        self.knows = False  #: how long it takes, by what has ended
         if self._console.is_terminal:
-            columns = (BarColumn(bar_width=24), TextColumn("{task.description}", markup=False))
+            columns = (BarColumn(bar_width=BAR), TextColumn("{task.description}", markup=False))
             self._bar = Progress(
                 *columns, console=self._console, transient=True, redirect_stdout=False, redirect_stderr=False
             )
@@ -126,6 +128,21 @@ class Reporter:
             self._suspected = (now, suspect[0])
             self.say(_of_suspect(suspect, COLUMNS))
 
+    def predict(self, low: float, high: float) -> None:
+        """How many seconds all of it is predicted to take from its start on, at least and at most: told at once, and
+        until something has ended by which that is known."""
+        self._predicted = (low, high)
+        if not self.knows:
+            self.say(f"predicted, not measured: {self._left()}")
+
+    def _left(self) -> str:
+        """What is left of the prediction, in words that are true when it was wrong."""
+        passed = self._clock() - self._started
+        low, high = (seconds - passed for seconds in self._predicted)
+        if high < 1:
+            return f"{span(*self._predicted)}, which is over"
+        return f"{span(low, high)} left" if low >= 1 else f"at most {span(high, high)} left"
+
     def finish(self) -> None:
         """Training has ended; the bar goes away."""
         if self._bar:
@@ -140,12 +157,24 @@ class Reporter:
             parts.append(f"{failed} failed")
         if untuned:
             parts.append(f"{untuned} configuration{'' if untuned == 1 else 's'} to be tuned")
-        elif here and minutes > 0:
+        self.knows = bool(here and minutes > 0 and not untuned)
+        if self.knows:
             rate = here / minutes
             parts.append(f"{rate:.0f} cells/min" if rate >= 10 else f"{rate:.1f} cells/min")
             if ended < self._total:
                 parts.append(f"{duration(60 * (self._total - ended) / rate)} left")
+        elif self._predicted[1]:
+            return self._with_prediction(parts, untuned)
         return ", ".join(parts)
+
+    def _with_prediction(self, parts: Sequence[str], untuned: int) -> str:
+        """In fewer words where a bar leaves no room for all of them, and without it where those have none: what is cut
+        there would say something else."""
+        width = self._console.width - BAR - 1 if self._console.is_terminal else COLUMNS
+        said = f"predicted {self._left()}"
+        short = [*parts[:-1], f"{untuned} to tune"] if untuned else parts
+        texts = (", ".join([*some, said]) for some in (parts, short))
+        return next((text for text in texts if len(text) <= width), ", ".join(parts))
 
 
 def _of_suspect(suspect: tuple[str, str], columns: int) -> str:
@@ -166,6 +195,24 @@ def suspected(silent: Iterable[Silent]) -> tuple[str, str]:
         more += f" ({one.place})" if one.place else ""
         return one.task.name or one.task.function, f"for {one.seconds:.0f} s{more}"
     return "", ""
+
+
+def span(low: float, high: float) -> str:
+    """`16 to 20 s`, `4 to 9 min`, `45 s to 3 min`, `2.2 h`: as rough as a prediction is."""
+    (first, unit), (last, unit_of_last) = _rough(low), _rough(high)
+    if (first, unit) == (last, unit_of_last):
+        return f"{last} {unit_of_last}"
+    return f"{first} to {last} {unit}" if unit == unit_of_last else f"{first} {unit} to {last} {unit_of_last}"
+
+
+def _rough(seconds: float) -> tuple[str, str]:
+    """A number and its unit."""
+    if round(seconds) < 60:
+        return f"{seconds:.0f}", "s"
+    if round(seconds / 60) < 60:
+        return f"{seconds / 60:.0f}", "min"
+    hours = seconds / 3600
+    return f"{hours:.1f}" if hours < 9.95 else f"{hours:,.0f}", "h"
 
 
 def duration(seconds: float) -> str:

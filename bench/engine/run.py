@@ -14,13 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.engine.choices import Choices, checked, failed, with_remedy
+from bench.engine.choices import IN_TUNING, Choices, checked, failed, with_remedy
 from bench.engine.interrupt import Interrupted, TimeIsUp, ending, heard, shielded
 from bench.engine.local import Ended, Limits, Pool, Task, TaskFailed
 from bench.engine.opening import Checks, Opened, RunError, opening
-from bench.engine.process.ahead import MAKE, Ahead, helpers
-from bench.engine.process.ahead import tasks as tasks_ahead
-from bench.engine.process.awaited import MAKE_STEP, Awaited, sizes_of, worth_awaiting
+from bench.engine.process.beside.ahead import MAKE, Ahead, helpers
+from bench.engine.process.beside.ahead import tasks as tasks_ahead
+from bench.engine.process.beside.awaited import MAKE_STEP, Awaited, sizes_of, worth_awaiting
+from bench.engine.process.beside.foretold import Foretold, Left
 from bench.engine.process.death import came_from_outside
 from bench.engine.process.printed import Log
 from bench.engine.progress import Reporter, Summary, asked, suspected
@@ -56,7 +57,8 @@ class Tasks(Checks):
 class Options:
     """How a grid is run. `timeout` is the limit in seconds for one cell; a bundle has that many times its cells; None:
     `limits`. `weights` is how many megabytes of trained weights are kept beside the run file. `overheard` gives what
-    was printed in this process besides, for the log. `time_limit`: seconds after which it ends as if interrupted."""
+    was printed in this process besides, for the log. `time_limit`: seconds after which it ends as if interrupted.
+    `foretell`: "module:name" of what predicts its time (`bench.engine.process.beside.foretold`), "" for nothing."""
 
     device: str = "auto"
     retry_failed: bool = False
@@ -68,6 +70,7 @@ class Options:
     limits: Limits = field(default_factory=Limits)
     overheard: Callable[[], bytes] = bytes
     time_limit: float = math.inf
+    foretell: str = ""
 
 
 def run_grid(grid: Grid, path: Path, options: Options, reporter: Reporter, tasks: Tasks | None = None) -> Summary:
@@ -121,7 +124,7 @@ class _Run:
         self.lost: set[str] = set()
         self.read_statuses()
         self.log = Log(opened.path)
-        self.choices = Choices(opened.file)
+        self.choices = Choices(opened.file, same=opened.is_of_this_grid())
         self.references = References(
             opened.grid.cells, opened.file, retry_failed=options.retry_failed, task=tasks.refer
         )
@@ -193,8 +196,12 @@ class _Run:
             work = _Work(pool, file, device, self.opened.sign(pool, self.options.arguments, said), wanted)
             if wanted or self.references.wanted:
                 self.reporter.say(self._beginning(tunings, bundles, work))
-                with self._ahead(work, data, here, [*tunings, *bundles]) as ahead:
-                    self._train(work, tunings, bundles, ahead)
+                left = self._left(work, tunings, bundles, data, found["name"])
+                with (
+                    self._ahead(work, data, here, [*tunings, *bundles]) as ahead,
+                    self._foretold(left) as foretold,
+                ):
+                    self._train(work, tunings, bundles, ahead, foretold)
             if pool.threads == here:
                 self._measure(work)
         if self._unmeasured(file) and pool.threads != here:
@@ -236,7 +243,36 @@ class _Run:
             self.reporter.say(ahead.beginning)
         return ahead
 
-    def _train(self, work: _Work, tunings: Sequence[Tuning], bundles: Sequence[Bundle], ahead: Ahead) -> None:
+    def _left(
+        self, work: _Work, tunings: Sequence[Tuning], bundles: Sequence[Bundle], data: dict[str, Any], name: str
+    ) -> Left:
+        """What there is to do, for who predicts how long that takes."""
+        cells, opened = tuple(self.opened.grid.cells), self.opened
+        return Left(
+            cells,
+            frozenset(work.wanted),
+            tuple(tunings),
+            tuple(bundles),
+            tuple(self.references.wanted),
+            frozenset(work.file.measured_kinds()),
+            {key: data[key] for key in {cell.data.key for cell in cells} if key in data},
+            work.device,
+            name,
+            work.pool.workers,
+            plugged=bool(opened.first),
+        )
+
+    def _foretold(self, left: Left) -> Foretold:
+        return Foretold(self.options.foretell, left, self.opened.first, self.options.limits, self.log)
+
+    def _train(
+        self,
+        work: _Work,
+        tunings: Sequence[Tuning],
+        bundles: Sequence[Bundle],
+        ahead: Ahead,
+        foretold: Foretold,
+    ) -> None:
         self.awaited = ahead.awaited
         pieces: list[Tuning | Bundle] = [*tunings, *bundles]
         for piece in pieces:
@@ -269,6 +305,8 @@ class _Run:
             to_come = len(self.references.wanted) - referred
             suspect = suspected(work.pool.silent(SUSPECTED_SECONDS))
             self.reporter.update(len(ended), failed, len(self.untuned), to_come, suspect)
+            if predicted := foretold.look(known=self.reporter.knows):
+                self.reporter.predict(*predicted)
         self.weights.sweep()
         self.reporter.finish()
 
@@ -285,6 +323,8 @@ class _Run:
             task = Task(self.tasks.choose, (piece, device), weight=OTHERS_WAIT)
         else:
             task = Task(self.tasks.carry_out, (piece, device, self.weights))
+        if self.choices.is_feared(piece):  # it may take others' memory along, whose work is stored by then
+            task = dataclasses.replace(task, weight=-OTHERS_WAIT)
         return self.choices.known_of(task, piece, label, limit, suspect=suspect)
 
     def _take(self, work: _Work, end: Ended) -> set[str]:
@@ -341,7 +381,7 @@ class _Run:
         """Store what was chosen, and have the cells trained that waited for it. Gives the cells that fail with it."""
         self.untuned -= {cell.search for cell in tuning.cells}
         if end.failure:
-            return failed(tuning.cells, dataclasses.replace(end.failure, reason=f"in tuning: {end.failure.reason}"))
+            return failed(tuning.cells, dataclasses.replace(end.failure, reason=IN_TUNING + end.failure.reason))
         searches, lost = self.choices.take(tuning, end.value)
         work.file.write_searches(searches, work.provenance)
         gone = {result.cell for result in lost}

@@ -145,6 +145,56 @@ def restrict(bundle: Bundle, wanted: Iterable[str]) -> Bundle | None:
     return replace(bundle_of(kept), chosen=bundle.chosen, trained=bundle.stack) if kept else None
 
 
+def parted(bundle: Bundle, killers: Iterable[str], beside: Mapping[str, int]) -> tuple[Bundle, ...]:
+    """A planned bundle as it is to be trained where some of its cells (`killers`, by id) are known to have taken a
+    worker along: each of their models alone, and the others in the parts, and so with the numbers, that a run has come
+    to which saw them die. `beside`: how many models the stored rows of cells were trained among.
+
+    Such a run tries what a bundle has not given before the death in halves (`bench.engine.run`). Rows that were given
+    ahead of a killer, of the whole stack, say that it dies as it is scored, and not in training; rows of such halves,
+    that somebody died who is not known yet, or that memory did not hold all of it. Where most of a bundle have died,
+    and they are not few, the cause was hardly theirs, and nobody is taken out for it.
+    """
+    ids, models = set(killers), _models(bundle.cells)
+    dying = sum(_any_of(model, ids) for model in models)
+    many = dying >= MODELS_AT_LEAST and 2 * dying > len(models)
+    return tuple(_parts(bundle, set() if many else ids, beside))
+
+
+def _parts(bundle: Bundle, killers: set[str], beside: Mapping[str, int]) -> list[Bundle]:
+    models = _models(bundle.cells)
+    first = next((place for place, model in enumerate(models) if _any_of(model, killers)), None)
+    if len(models) == 1 or (first is None and not _was_halved(bundle, beside)):
+        return [bundle]
+    ahead = {cell.id for model in models[:first] for cell in model}
+    kept: list[Bundle] = []
+    if first is not None and any(beside.get(cell) == len(models) for cell in ahead):
+        given, left = restrict(bundle, ahead), restrict(bundle, {cell.id for cell in bundle.cells} - ahead)
+        assert given, "some are ahead"
+        assert left, "and one is not"
+        kept, bundle = [given], left
+    return kept + [part for half in halves(bundle) for part in _parts(half, killers, beside)]
+
+
+def _was_halved(bundle: Bundle, beside: Mapping[str, int]) -> bool:
+    """Whether rows are of its halves, or theirs, and none is of all of it."""
+    size = len(_models(bundle.cells))
+    known = {cell.id for cell in bundle.cells if beside.get(cell.id)}
+    if not known or any(beside[cell] >= size for cell in known):
+        return False
+    for half in halves(bundle):
+        count = len(_models(half.cells))
+        if any(beside[cell.id] == count for cell in half.cells if cell.id in known):
+            return True
+        if count > 1 and _was_halved(half, beside):
+            return True
+    return False
+
+
+def _any_of(model: Iterable[Cell], ids: set[str]) -> bool:
+    return any(cell.id in ids for cell in model)
+
+
 def _shape(cell: Cell) -> tuple[object, ...]:
     return (*(getattr(cell, name) for name, key in KEYS.items() if key.bundled), _width(cell))
 

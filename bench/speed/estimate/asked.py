@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from bench.grid.cell import Cell
 from bench.grid.families import registry
-from bench.grid.plan import Tuning, plan, plan_tuning
+from bench.grid.plan import Bundle, Tuning, plan, plan_tuning
 from bench.speed.estimate.given import Course, told
 
 
@@ -62,6 +62,14 @@ def first_two(cells: Sequence[Cell]) -> tuple[Cell, ...]:
 
 def asked_of(cells: Sequence[Cell], device: str, workers: int, course: Course) -> Asked:
     """What must be counted to predict these cells."""
+    pieces = plan_tuning(cells, device, workers), plan(cells, device, workers, course.settled)
+    return asked_of_pieces(*pieces, cells, course)
+
+
+def asked_of_pieces(
+    tunings: Iterable[Tuning], bundles: Iterable[Bundle], cells: Iterable[Cell], course: Course
+) -> Asked:
+    """What must be counted to predict these pieces of work, and the evaluation of these cells."""
     stacks: dict[str, tuple[tuple[Cell, ...], bool]] = {}
     pairs: dict[str, tuple[tuple[Cell, ...], bool]] = {}
 
@@ -72,9 +80,9 @@ def asked_of(cells: Sequence[Cell], device: str, workers: int, course: Course) -
         if len(two := first_two(members)) > 1:  # one pair tells of all of its network and data
             pairs.setdefault(json.dumps([*_network(two[0]), tuned]), (two, tuned))
 
-    for piece in plan(cells, device, workers, course.settled):
-        ask([course.settled(cell) for cell in piece.cells], tuned=False)
-    for tuning in plan_tuning(cells, device, workers):
+    for piece in bundles:
+        ask([course.settled(cell) for cell in piece.stack], tuned=False)
+    for tuning in tunings:
         for together in alike(tuning):
             ask([cell for cell, _, _ in together], tuned=True)
     stacks |= {stack_key(two, tuned=tuned): (two, tuned) for two, tuned in pairs.values()}

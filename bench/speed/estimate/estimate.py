@@ -19,13 +19,14 @@ from bench.grid.errors import UserError, brief
 from bench.grid.plan import plan, plan_tuning
 from bench.grid.read import Grid
 from bench.speed.estimate import kept
-from bench.speed.estimate.asked import Facts, asked_of
+from bench.speed.estimate.asked import Asked, Facts, asked_of
 from bench.speed.estimate.counts import EvaluationCounts, TrainingCounts
+from bench.speed.estimate.devices import rates
 from bench.speed.estimate.devices.profile import (
-    HERE,
     SUFFIX,
     Profile,
     ProfileError,
+    here,
     is_here,
     parsed,
     profile_of,
@@ -57,29 +58,25 @@ def estimate_grid(grid: Grid, device: str, say: Say, given: RunTables | None = N
 
     Raises ProfileError, RunError.
     """
-    profile = None if is_here(device) else profile_of(device)
+    meant = here(device)
+    profile = None if meant else profile_of(device)
     cells = list(grid.cells)
     if given is not None:
         done = set(given.cells.loc[given.cells["status"] == "done", "cell"])
         cells = [cell for cell in cells if cell.id in done]
         if not cells:
             raise RunError(f"the run that is given has no cell of the grid {grid.name} that is done.")
-    here = cores()
+    many, gpus = cores(), 1
     facts = plugins.facts(grid.cells)
     first = plugins.task(plugins.origins(facts), plugins.network_facts(grid.cells))
-    with Pool(here, 1, first) as pool:
+    with Pool(many, 1, first) as pool:
         if profile is None:
-            profile = _measured(pool, device, here, say)
+            profile, gpus = _measured(pool, meant or "auto", many, say)
         least, most = _courses(given, cells)
-        workers = _workers(cells, profile, here, most)
+        workers = _workers(cells, profile, many, most) if profile.on_cpu else gpus
         known = {key: _facts(pool, cell) for key, cell in {cell.data.key: cell for cell in cells}.items()}
         asked = asked_of(cells, profile.kind, workers, most)
-        tasks: Tasks = {
-            f"stack {key}": ("stack_counts", (some, profile.kind, as_tuned))
-            for key, (some, as_tuned) in asked.stacks.items()
-        }
-        tasks |= {f"model {key}": ("model_counts", (cell, profile.kind)) for key, cell in asked.models.items()}
-        counted = _counted(pool, tasks, known, bool(first), say)
+        counted = _counted(pool, tasks_of(asked, profile.kind), known, bool(first), say)
     stacks = {key: counted[f"stack {key}"] for key in asked.stacks}
     models = {key: counted[f"model {key}"] for key in asked.models}
     predictor = Predictor(cells, profile, workers, known, asked, stacks, models)
@@ -100,7 +97,9 @@ def require_keepable(device: str, path: Path) -> None:
     if not path.parent.is_dir():
         raise ProfileError(f"--save {brief(path)}: there is no folder {brief(path.parent)}; make it, or give another.")
     if not is_here(device):
-        raise ProfileError(f"--save: the rates of {brief(device)} were not measured; measured are this, cpu and cuda.")
+        raise ProfileError(
+            f"--save: the rates of {brief(device)} were not measured; measured are this, cpu, cuda and cuda:N."
+        )
     if path.exists() and not _is_profile(path):
         raise ProfileError(f"--save {brief(path)} would write over something else than a profile; give another name.")
 
@@ -122,9 +121,7 @@ def _courses(given: RunTables | None, cells: Sequence[Cell]) -> tuple[Course, Co
 
 
 def _workers(cells: Sequence[Cell], profile: Profile, here: int, course: Course) -> int:
-    """As many as a run has: one for a GPU."""
-    if not profile.on_cpu:
-        return 1
+    """As many as a run has on a CPU."""
     ready = [cell for cell in cells if not cell.search]
     pieces = len(plan(ready, "cpu", here, course.settled)) if ready else 0
     pieces += len(plan_tuning(cells, "cpu", here))
@@ -144,16 +141,22 @@ def _facts(pool: Pool, cell: Cell) -> Facts:
     return Facts(told["dims"], levels, told["train"], told["valid"], told["test"])
 
 
-def _measured(pool: Pool, device: str, workers: int, say: Say) -> Profile:
-    """This machine's, with each worker of a run at work."""
+def _measured(pool: Pool, device: str, workers: int, say: Say) -> tuple[Profile, int]:
+    """This machine's, with each worker of a run at work; of its GPUs the first that is meant, for a run takes them for
+    alike, and how many are meant (1 of a CPU)."""
     try:
-        kind = pool.call("bench.engine.provenance:prepare_device", HERE[device])["kind"]
+        found = pool.call("bench.engine.provenance:prepare_device", device)
     except TaskFailed as error:
         raise RunError(str(error)) from None
+    kind, gpus = found["kind"], found.get("visible", ())
+    if kind != "cpu":
+        pool.settle({**found, "visible": gpus[:1]}, workers, 1)
     say("measuring this machine")
     tasks = {str(number): ("measure_profile", (kind,)) for number in range(workers if kind == "cpu" else 1)}
     told = _all(pool, tasks, "bench.speed.estimate.devices.measure:", "this machine could not be measured")
-    return Profile(**middle(list(told.values())))
+    profile = Profile(**middle(list(told.values())))
+    rates.keep(profile)
+    return profile, max(1, len(gpus))
 
 
 def middle(measured: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -171,11 +174,29 @@ def middle(measured: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {key: of([fields[key] for fields in measured]) for key in measured[0]}
 
 
+def tasks_of(asked: Asked, kind: str) -> Tasks:
+    """What counts for a kind of device ("cpu", "cuda"): functions of COUNTING and their arguments, by name."""
+    tasks: Tasks = {
+        f"stack {key}": ("stack_counts", (some, kind, as_tuned)) for key, (some, as_tuned) in asked.stacks.items()
+    }
+    return tasks | {f"model {key}": ("model_counts", (cell, kind)) for key, cell in asked.models.items()}
+
+
+def key_of(name: str, arguments: tuple[Any, ...], known: Mapping[str, Facts]) -> str:
+    """Under which counts are kept."""
+    return f"{name} {arguments} {sorted(known.items())}"
+
+
+def is_counts(found: object) -> bool:
+    """Whether what was kept is what is counted."""
+    return isinstance(found, TrainingCounts | EvaluationCounts)
+
+
 def _counted(pool: Pool, tasks: Tasks, known: Mapping[str, Facts], plugged: bool, say: Say) -> dict[str, Any]:
     """What workers count, or have counted for an estimate before; not kept for what plug-ins bring."""
-    keys = {name: f"{name} {arguments} {sorted(known.items())}" for name, (_, arguments) in tasks.items()}
+    keys = {name: key_of(name, arguments, known) for name, (_, arguments) in tasks.items()}
     found = {} if plugged else {name: kept.find(key) for name, key in keys.items()}
-    there = {name: counts for name, counts in found.items() if isinstance(counts, TrainingCounts | EvaluationCounts)}
+    there = {name: counts for name, counts in found.items() if is_counts(counts)}
     missing = {name: task for name, task in tasks.items() if name not in there}
     if missing:
         stacks = sum(name.startswith("stack ") for name in missing)

@@ -11,8 +11,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from bench.engine.process.ahead import MOST_HELPERS, PROGRAMS, kind_of, worthwhile
-from bench.engine.process.awaited import STEPS, Kind, Piece, step_kind, trained, worth_awaiting
+from bench.engine.process.beside.ahead import MOST_HELPERS, PROGRAMS, kind_of, worthwhile
+from bench.engine.process.beside.awaited import STEPS, Kind, Piece, step_kind, trained, worth_awaiting
 from bench.grid.cell import Cell
 from bench.grid.families import make, references, registry
 from bench.grid.plan import Bundle, Tuning, plan, plan_tuning
@@ -88,7 +88,7 @@ class Prediction:
 
 
 @dataclass
-class _Sum:
+class Sum:
     """Seconds by term, of a piece of work and of all."""
 
     terms: dict[str, Seconds] = field(default_factory=dict)
@@ -147,16 +147,24 @@ class Predictor:
             (low.longest, high.longest),
         )
 
-    def _of(self, course: Course) -> _Sum:
-        found = _Sum()
+    def tunings(self) -> Sequence[Tuning]:
+        """The pieces of work that choose."""
+        return plan_tuning(self.cells, self.profile.kind, self.workers)
+
+    def bundles(self, course: Course) -> Sequence[Bundle]:
+        """The others."""
+        return plan(self.cells, self.profile.kind, self.workers, course.settled)
+
+    def _of(self, course: Course) -> Sum:
+        found = Sum()
         took: list[tuple[Piece, float]] = []
-        for tuning in plan_tuning(self.cells, self.profile.kind, self.workers):
+        for tuning in self.tunings():
             self._tuning(found, tuning, course)
             took.append((tuning, found.ends()))
-        for bundle in plan(self.cells, self.profile.kind, self.workers, course.settled):
+        for bundle in self.bundles(course):
             self._bundle(found, bundle, course)
             took.append((bundle, found.ends()))
-        self._besides(found, course, self._waited(took))
+        self.besides(found, course, self._waited(took))
         return found
 
     def _waited(self, took: Sequence[tuple[Piece, float]]) -> float:
@@ -185,7 +193,7 @@ class Predictor:
     # -- training --------------------------------------------------------------------------------------------------
 
     def _training(
-        self, found: _Sum, cells: Sequence[Cell], ends: Sequence[int], terms: tuple[str, str], *, tuned: bool
+        self, found: Sum, cells: Sequence[Cell], ends: Sequence[int], terms: tuple[str, str], *, tuned: bool
     ) -> None:
         """Of models of these settled cells, one a model, that end at these epochs."""
         first = cells[0]
@@ -235,7 +243,7 @@ class Predictor:
                 return cells, self.stacks[stack_key(cells, tuned=tuned)]
         return (), None
 
-    def _tuning(self, found: _Sum, tuning: Tuning, course: Course) -> None:
+    def _tuning(self, found: Sum, tuning: Tuning, course: Course) -> None:
         for together in alike(tuning):
             ends = [course.epochs_of_candidate(cell, search, values) for cell, search, values in together]
             self._training(found, [cell for cell, _, _ in together], ends, ("tuning: training",) * 2, tuned=True)
@@ -243,7 +251,7 @@ class Predictor:
         for cell in searches.values():
             self._judging(found, cell, course)
 
-    def _judging(self, found: _Sum, cell: Cell, course: Course) -> None:
+    def _judging(self, found: Sum, cell: Cell, course: Course) -> None:
         facts, term = self.facts[cell.data.key], "tuning: judging"
         always = any(key != "learning_rate" for key in cell.tune)
         keys = [model_key(reading) for reading in readings(cell)]
@@ -261,11 +269,11 @@ class Predictor:
 
     # -- evaluation ------------------------------------------------------------------------------------------------
 
-    def _bundle(self, found: _Sum, bundle: Bundle, course: Course) -> None:
+    def _bundle(self, found: Sum, bundle: Bundle, course: Course) -> None:
         models: dict[str, list[Cell]] = {}
         for cell in bundle.cells:
             models.setdefault(cell.training_key, []).append(cell)
-        firsts = [cells[0] for cells in models.values()]
+        firsts = list({cell.training_key: cell for cell in reversed(bundle.stack)}.values())[::-1]
         settled = [course.settled(cell) for cell in firsts]
         ends = [course.epochs_of(cell) for cell in firsts]
         self._training(found, settled, ends, ("training", "validation"), tuned=False)
@@ -273,7 +281,7 @@ class Predictor:
             for cell in cells:
                 self._evaluation(found, cell, course, shared=len(cells))
 
-    def _evaluation(self, found: _Sum, cell: Cell, course: Course, shared: int) -> None:
+    def _evaluation(self, found: Sum, cell: Cell, course: Course, shared: int) -> None:
         key, facts = model_key(course.settled(cell)), self.facts[cell.data.key]
         counts, used = self.models[key], self._scored(key)
         images = min(cell.test_images or facts.test, facts.test)
@@ -301,7 +309,7 @@ class Predictor:
         found.add("pictures", self._time(shown))
 
     def _passes(
-        self, found: _Sum, used: EvaluationCounts, images: int, way: Evaluated, grid: Sequence[int], *, masses: bool
+        self, found: Sum, used: EvaluationCounts, images: int, way: Evaluated, grid: Sequence[int], *, masses: bool
     ) -> None:
         """`masses`: the first pass scores them alone, as a pilot does; not where densities were trained on."""
         first = self._pass(used, images, way.first, grid)
@@ -347,11 +355,12 @@ class Predictor:
 
     # -- what else -------------------------------------------------------------------------------------------------
 
-    def _besides(self, found: _Sum, course: Course, waited: float) -> None:
+    def besides(self, found: Sum, course: Course, waited: float = 0.0) -> None:
+        """What is done once, whatever the pieces; `waited`: seconds for programs."""
         if programs := self.programs + len(STEPS) * len(self._steps):
             found.add("compiling", self._time(Tally({HOST: A_LOADER + A_PROGRAM * programs + waited})))
         if self.profile.on_cpu:  # else beside the run, by the host
-            host = sum(self._reference(spec.reference, spec.cell) for spec in of_grid(self.cells) if spec.cell)
+            host = sum(self.reference(spec.reference, spec.cell) for spec in of_grid(self.cells) if spec.cell)
             found.add("references", self._time(Tally({HOST: host})))
         kinds = {course.settled(cell).kind for cell in self.cells}
         found.add("timing of kinds", self._time(Tally({HOST: A_SPEED[self.profile.kind] * len(kinds)})))
@@ -369,7 +378,7 @@ class Predictor:
         keys = {model_key(cell) for cell in whole if kind_of(cell, *sizes[cell.data.key][:2]) in worth}
         return len(worth) * len(PROGRAMS), keys
 
-    def _reference(self, name: str, cell: Cell) -> float:
+    def reference(self, name: str, cell: Cell) -> float:
         """Seconds, about, as a reference tells of itself."""
         facts = self.facts[cell.data.key]
         images = min(cell.test_images or facts.test, facts.test)
@@ -379,11 +388,11 @@ class Predictor:
     def _memory(self, course: Course) -> Iterator[tuple[float, str]]:
         """Bytes at their most of each bundle in training, and of each model in evaluation."""
         cuda = not self.profile.on_cpu
-        for bundle in plan(self.cells, self.profile.kind, self.workers, course.settled):
-            models = {cell.training_key: course.settled(cell) for cell in bundle.cells}
+        for bundle in self.bundles(course):
+            models = {cell.training_key: course.settled(cell) for cell in bundle.stack}
             settled = list(models.values())
             yield self._training_bytes(settled, tuned=False), f"{len(settled)} models in training"
-        for tuning in plan_tuning(self.cells, self.profile.kind, self.workers):
+        for tuning in self.tunings():
             for together in alike(tuning):
                 candidates = [cell for cell, _, _ in together]
                 used = self._training_bytes(candidates, tuned=True)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bench.grid.cell import Cell
 from bench.grid.families import make
-from bench.grid.plan import MODELS_AT_LEAST, MODELS_AT_MOST, alone, halves, plan, restrict
+from bench.grid.plan import MODELS_AT_LEAST, MODELS_AT_MOST, alone, halves, parted, plan, restrict
 from bench.grid.read import load_grid, parse_grid, shipped_grids
 from bench.grid.settings import KEYS
 
@@ -124,3 +124,84 @@ def test_a_model_that_is_left_of_a_bundle_can_be_tried_alone():
     assert halves(alone_again) == (alone_again,)
     assert [part.stack for part in alone(left, [left.cells[0].id])] == [left.cells]
     assert alone(alone_again, [left.cells[0].id]) == ()
+
+
+def trained(bundle, kills):
+    """(model, stack) of each model that a bundle gives, in order, as one that meets with `kills` (by model, "training"
+    or "scoring") gives them; None comes where the worker dies."""
+    stack = tuple(dict.fromkeys(cell.training_key for cell in bundle.stack))
+    if any(kills.get(model) == "training" for model in stack):
+        yield None
+        return
+    for model in dict.fromkeys(cell.training_key for cell in bundle.cells):
+        if kills.get(model):
+            yield None
+            return
+        yield model, stack
+
+
+def carried_out(bundles, kills):
+    """(model, stack, or "died" of one alone) as a run comes to them: what is left of a bundle is tried in halves."""
+    todo = list(reversed(bundles))
+    while todo:
+        bundle, given = todo.pop(), set()
+        for one in trained(bundle, kills):
+            if one is not None:
+                given.add(one[0])
+                yield one
+                continue
+            rest = restrict(bundle, {cell.id for cell in bundle.cells if cell.training_key not in given})
+            assert rest is not None
+            parts = halves(rest)
+            if parts == (bundle,):
+                yield bundle.cells[0].training_key, "died"
+            else:
+                todo += reversed(parts)
+
+
+WIDE = next(bundle for bundle in plan(parse_grid(MIXED, "mixed", "m").cells, "cuda", 1) if len(bundle.cells) > 12)
+MODELS = list(dict.fromkeys(cell.training_key for cell in WIDE.cells))
+
+
+@given(
+    st.dictionaries(st.sampled_from(MODELS), st.sampled_from(["training", "scoring"]), min_size=1, max_size=5),
+    st.integers(0, 60),
+)
+def test_a_resumed_run_goes_on_in_the_parts_that_deaths_have_made_and_no_known_death_is_died_again(kills, stop):
+    undisturbed = dict(carried_out([WIDE], kills))
+    assert {model for model, stack in undisturbed.items() if stack == "died"} == set(kills)
+    events = list(carried_out([WIDE], kills))[:stop]
+    known = {model for model, stack in events if stack == "died"}
+    beside = {model: len(stack) for model, stack in events if stack != "died"}
+    ids = {model: [cell.id for cell in WIDE.cells if cell.training_key == model] for model in MODELS}
+    parts = parted(WIDE, {i for m in known for i in ids[m]}, {i: n for m, n in beside.items() for i in ids[m]})
+    assert Counter(cell.id for part in parts for cell in part.cells) == Counter(cell.id for cell in WIDE.cells)
+    for again in (set(), known):  # what has died is left as it is, or tried again
+        wanted = {
+            i for model in MODELS if model not in beside and (model not in known or model in again) for i in ids[model]
+        }
+        left = [part for whole in parts if (part := restrict(whole, wanted))]
+        for part in left:
+            dying = known & {cell.training_key for cell in part.stack}
+            assert len({cell.training_key for cell in part.stack}) == 1 or not dying, "who is known is alone"
+        for model, stack in carried_out(left, kills):
+            assert stack == undisturbed[model]
+
+
+def test_what_was_given_of_the_whole_stack_says_that_a_model_dies_as_it_is_scored():
+    kills = {MODELS[2]: "scoring"}
+    ids = [[cell.id for cell in WIDE.cells if cell.training_key == model] for model in MODELS]
+    beside = {i: len(MODELS) for i in ids[0]}
+    ahead, *others = parted(WIDE, ids[2], beside)
+    assert [cell.training_key for cell in ahead.cells] == MODELS[:2]
+    assert ahead.stack == WIDE.cells, "a row of it that is damaged since is computed as it was"
+    assert all(len(part.stack) < len(WIDE.cells) for part in others)
+    assert [stack for model, stack in carried_out(others, kills) if stack == "died"] == ["died"]
+
+
+def test_where_most_of_a_bundle_have_died_the_cause_was_hardly_theirs():
+    ids = [cell.id for cell in WIDE.cells]
+    assert parted(WIDE, ids, {}) == (WIDE,)
+    assert parted(WIDE, (), {}) == (WIDE,)
+    few = plan(CELLS[:3], "cpu", 1)[0]
+    assert [len(part.stack) for part in parted(few, [cell.id for cell in few.cells], {})] == [1] * len(few.cells)

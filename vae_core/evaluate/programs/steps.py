@@ -5,7 +5,7 @@ By programs they read them twice and write their gradient: `STEP` computes the s
 the raw outputs and in what is learned, for which it computes what it needs of the forward pass again.
 
 Whether a step goes by programs is settled when training begins, so that its numbers do not hang on when a compiler was
-ready: who trains waits for them (bench.engine.process.ahead). The plain path is the reference.
+ready: who trains waits for them (bench.engine.process.beside.ahead). The plain path is the reference.
 Axes: seeds G, models M, images B, samples L, dimensions D, raw R; M and G are any number, the others a program's own.
 """
 

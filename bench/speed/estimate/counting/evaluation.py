@@ -22,6 +22,7 @@ from bench.speed.estimate.counting.fits import DRAWN_TO_JUDGE, around, draws_of,
 from bench.speed.estimate.counting.linear import of_images, sized
 from bench.speed.estimate.counting.operators import counted
 from bench.speed.estimate.counting.tiles import A_VIEW, FEW, SAMPLES, handling, tiles
+from bench.speed.estimate.counting.training import countable
 from bench.speed.estimate.counting.weights import bookkeeping
 from bench.speed.estimate.counts import (
     LOOKS,
@@ -60,7 +61,7 @@ def count_evaluation(cell: Cell, data: Dataset, cut: Cut, *, fuses: bool) -> Eva
         replace(data, train=data.train[:IMAGES], valid=data.valid[:IMAGES]),
         [replace(member_of(cell, data.levels), kl_warmup=0.0)],
         architecture_of(cell),
-        replace(schedule_of(cell), epochs=2, batch_size=IMAGES // 2),
+        replace(countable(schedule_of(cell)), epochs=2, batch_size=IMAGES // 2),
         "cpu",
     )
     model = trained_models(trainer.program, data.levels)[0]

@@ -25,7 +25,7 @@ from bench.speed.estimate.tally import BYTES, KERNELS, NOTHING, VIEWS, Tally
 from bench.speed.tensor_bytes import Bytes
 from vae_core.data import Dataset
 from vae_core.numerics.accelerators import accelerated
-from vae_core.training import Trainer
+from vae_core.training import Schedule, Trainer
 from vae_core.training.loop import validate
 from vae_core.training.noise import Seeds, Streams
 from vae_core.training.program import BundleProgram
@@ -34,6 +34,11 @@ LARGE = 2.5e8  # bytes of one model in training, from which on two are not tried
 LOOKED_AT = 12.0  # operators by which the course of a model looks at a validation (vae_core.training.course)
 AT_MOST = 32  # that a worker remembers, for who is both trained and tuned is counted once
 FEW = 8  # images of a batch, and of a validation, that is counted; and twice as many
+
+
+def countable(schedule: Schedule) -> Schedule:
+    """As a CPU can carry it out: TF32 is another rate of the same products."""
+    return dataclasses.replace(schedule, precision="float32") if schedule.precision == "tf32" else schedule
 
 
 def count_training(cells: Sequence[Cell], data: Dataset, *, tuned: bool) -> TrainingCounts:
@@ -102,7 +107,7 @@ def _few(cells: Sequence[Cell], data: Dataset, copies: int) -> dict[str, list[_F
 
 def _count(cells: Sequence[Cell], data: Dataset, copies: int) -> dict[str, list[_Few]]:
     """Two copies of each kind on two batches; and three copies on one."""
-    schedule = dataclasses.replace(schedule_of(cells[0]), epochs=1, batch_size=FEW)
+    schedule = dataclasses.replace(countable(schedule_of(cells[0])), epochs=1, batch_size=FEW)
     members = [
         dataclasses.replace(
             member_of(cell, data.levels), seed=copy, kl_warmup=0.0, learning_rate=schedule.learning_rate

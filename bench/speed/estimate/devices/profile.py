@@ -7,21 +7,26 @@ say so under [assumed], number by number.
 from __future__ import annotations
 
 import math
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench.engine.process.device import named
 from bench.grid.document import read_text
 from bench.grid.errors import UserError, brief, printable, quoted, some
 from bench.grid.settings import suggestion
 
 FOLDER = Path(__file__).parent / "sheets"
-#: names for the machine that this runs on, whose rates are measured: its GPU where it has one, or which of the two
-HERE = {"this": "auto", "auto": "auto", "cpu": "cpu", "cuda": "cuda"}
+#: names for the machine that this runs on, whose rates are measured, beside those of a run's --device
+HERE = {"this": "auto", "here": "auto"}
 SUFFIX = ".toml"
-DROPPED = ("nvidia", "geforce", "rtx")  # of names as people write them
+#: words of a name as people, shops and drivers write it that tell no device from another
+DROPPED = ("nvidia", "geforce", "rtx", "gtx", "tesla", "tensor", "core", "gpu", "gb", "gib")
+MEMORIES = "(hbm|gddr)[0-9]+[ex]?"  # what a driver says of the memory besides its size
+FORMS = ("sxm", "pcie")  # of one and the same device, with other rates
 SHARES = ("products", "bytes_share", "functions", "small_matrices")
 HOST = ("launch", "view", "replayed", "replay", "wait", "link", "compile", "start", "cores")
 PRECISIONS = ("float32", "tf32", "bf16", "float64")
@@ -75,35 +80,87 @@ def names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob(f"*{SUFFIX}"))
 
 
+def here(name: str) -> str | None:
+    """Which device of the machine that this runs on is meant, as a run takes it ("auto", "cpu", "cuda", "cuda:1"); None
+    where the name is one of a data sheet, a file, or nothing."""
+    word = name.strip().lower()
+    if word in HERE:
+        return HERE[word]
+    try:
+        return named(word)
+    except ValueError:
+        return None
+
+
 def is_here(name: str) -> bool:
     """Whether the rates are to be measured on this machine."""
-    return name in HERE
+    return here(name) is not None
 
 
 def profile_of(name: str) -> Profile:
-    """A device by its name, as people write it ("RTX 4090", "h100"), or by the path of a .toml with its rates. Raises
-    ProfileError."""
+    """A device by its name, as people and drivers write it ("RTX-4090", "h100 pcie", "NVIDIA A100-SXM4-40GB"), or by
+    the path of a .toml with its rates. Raises ProfileError."""
     if name.endswith(SUFFIX):
         path = Path(name)
         if not path.is_file():
             raise ProfileError(f"there is no profile file {brief(name)}; the devices by name are {_listed()}.")
         return parsed(path.stem, read_text(path), printable(brief(name)))
-    plain = _plain(name)
-    found = next((known for known in names() if _plain(known) == plain), None)
+    found = known_as(name)
     if found is None:
-        raise ProfileError(
-            f"--device {quoted(name)}: no such device {suggestion(name, names(), f'there are {_listed()}')}."
-        )
+        raise ProfileError(f"--device {quoted(name)}: {_why(name)}.")
     return parsed(found, read_text(FOLDER / f"{found}{SUFFIX}"), found)
 
 
-def _listed() -> str:
-    return f"this, cpu, cuda, {some(names(), 160)}, or the path of a .toml"
+def known_as(name: str) -> str | None:
+    """The data sheet of a device by whatever it is called; None where there is none. Every word of it must be of the
+    sheet's name or title, or tell nothing: a "4090 Laptop" is another device."""
+    asked = _words(name)
+    if not asked:
+        return None
+    sheets = {known: _words(known) for known in names()}
+    for known in sorted(sheets, key=lambda known: len(sheets[known])):  # "a100" before "a100-40"
+        if sheets[known] == asked:
+            return known
+    for known in sorted(sheets, key=lambda known: len(sheets[known])):
+        titled = _words(tomllib.loads(read_text(FOLDER / f"{known}{SUFFIX}"))["title"])
+        model = sheets[known] - {*FORMS, *_memory_of(titled)}
+        forms = titled & set(FORMS) or set(FORMS)
+        if model <= asked <= titled | sheets[known] | forms:
+            return known
+    return None
 
 
-def _plain(name: str) -> str:
-    words = name.lower().replace("-", " ").replace("_", " ").split()
-    return "".join(word for word in words if word not in DROPPED)
+def _memory_of(titled: frozenset[str]) -> set[str]:
+    """The gigabytes, a word like "80"; the number of a model is not among them: "4090" has no memory of that size."""
+    return {word for word in titled if word.isdigit() and len(word) <= 3}
+
+
+def _words(name: str) -> frozenset[str]:
+    """Those of a name that tell it from others: "NVIDIA H100 80GB HBM3" is {h100, 80}, "RTX4090" {4090}, "SXM5" sxm."""
+    found = []
+    for word in re.split("[^a-z0-9]+", name.lower()):
+        word = re.sub("^(rtx|gtx|geforce)(?=[0-9])", "", word)
+        word = re.sub("^([0-9]+)(gib|gb|g)$", r"\1", word)
+        word = re.sub("^(sxm|pcie?)[0-9x]*$", lambda form: "sxm" if form[1] == "sxm" else "pcie", word)
+        if word and word not in DROPPED and not re.fullmatch(MEMORIES, word):
+            found.append(word)
+    return frozenset(found)
+
+
+def _why(name: str) -> str:
+    """Why there is no such device, and which there are; one that a run refuses by its name is told the same."""
+    try:
+        named(name)
+    except ValueError as error:
+        said = str(error).partition(": ")[2].partition(";")[0].rstrip(".")
+        if not said.startswith("there is no such device"):
+            return f"{brief(said, 90)}; give {_listed(110)}"
+    near = suggestion(" ".join(sorted(_words(name))) or name, names(), f"there are {_listed()}")
+    return f"no such device {near}"
+
+
+def _listed(room: int = 120) -> str:
+    return f"this, cpu, cuda, cuda:N, {some(names(), room)}, or the path of a .toml"
 
 
 def parsed(name: str, text: str, where: str) -> Profile:

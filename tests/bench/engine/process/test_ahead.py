@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from bench.engine.local import Limits, Task
-from bench.engine.process.ahead import PROGRAM, Ahead, helpers, tasks
+from bench.engine.process.beside.ahead import PROGRAM, Ahead, helpers, tasks
 from bench.engine.progress import Reporter
 from bench.engine.run import Options, run_grid
 from bench.grid.cell import Cell
@@ -60,7 +60,7 @@ def test_what_is_worth_it_is_told_by_all_that_the_grid_sees(mnist: list[Cell]) -
 def test_the_process_that_schedules_does_not_execute_torch() -> None:
     code = (
         "import sys; from pathlib import Path; from bench.grid.read import load_grid; "
-        "from bench.engine.process.ahead import tasks; "
+        "from bench.engine.process.beside.ahead import tasks; "
         f"cells = [cell.settled() for cell in load_grid(Path({str(GRIDS / 'mnist.toml')!r})).cells]; "
         f"assert tasks(cells, {{cell.data.key: {MNIST} for cell in cells}}, 'cuda'); print('torch._C' in sys.modules)"
     )

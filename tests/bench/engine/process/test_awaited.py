@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from bench.engine.local import Task
-from bench.engine.process import awaited as module
-from bench.engine.process.ahead import Ahead
-from bench.engine.process.awaited import Awaited, sizes_of, step_kind, worth_awaiting
+from bench.engine.process.beside import awaited as module
+from bench.engine.process.beside.ahead import Ahead
+from bench.engine.process.beside.awaited import Awaited, sizes_of, step_kind, worth_awaiting
 from bench.engine.progress import Reporter
 from bench.engine.run import Options, run_grid
 from bench.grid.cell import Cell

@@ -11,7 +11,7 @@ import pytest
 
 from bench import cli
 from bench.cli.text.estimate import as_json, estimate_text
-from bench.engine.process.ahead import PROGRAMS, kind_of
+from bench.engine.process.beside.ahead import PROGRAMS, kind_of
 from bench.grid.read import find_grid, load_grid, parse_grid
 from bench.speed.estimate import prediction
 from bench.speed.estimate.asked import Asked, Facts, segments

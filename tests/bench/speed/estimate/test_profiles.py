@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
-from bench.speed.estimate.devices.profile import FOLDER, ProfileError, names, parsed, profile_of, written
-from bench.speed.estimate.estimate import keep_profile
+from bench.engine.opening import RunError
+from bench.grid.read import parse_grid
+from bench.speed.estimate.devices.profile import FOLDER, ProfileError, here, names, parsed, profile_of, written
+from bench.speed.estimate.estimate import estimate_grid, keep_profile
 from bench.speed.estimate.tally import Tally, seconds
 
 H100 = (FOLDER / "h100.toml").read_text()
@@ -29,10 +32,85 @@ def test_a_data_sheet_says_whose_it_is_and_that_nobody_measured(name):
         ("nvidia_l4", "l4"),
         ("NVIDIA GeForce RTX 3090", "3090"),
         ("A100-40", "a100-40"),
+        ("rtx 4090", "4090"),
+        ("RTX-4090", "4090"),
+        ("rtx4090", "4090"),
+        ("h100 pcie", "h100-pcie"),
+        ("H100 SXM5", "h100"),
+        # as drivers call them
+        ("NVIDIA H100 80GB HBM3", "h100"),
+        ("NVIDIA H100 PCIe", "h100-pcie"),
+        ("NVIDIA A100-SXM4-80GB", "a100"),
+        ("NVIDIA A100-SXM4-40GB", "a100-40"),
+        ("A100 40 GB", "a100-40"),
+        ("Tesla T4", "t4"),
+        ("Tesla V100-SXM2-32GB", "v100"),
+        ("NVIDIA RTX A6000", "a6000"),
+        ("NVIDIA H200", "h200"),
     ],
 )
 def test_a_name_is_read_as_people_write_it(written_so, known):
     assert profile_of(written_so) == profile_of(known)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *[
+            "4090 Laptop GPU",
+            "NVIDIA GeForce RTX 4090 D",
+            "3090 Ti",
+            "L40",
+            "A10G",
+            "GH200",
+            "RTX 6000 Ada",
+            "H100 NVL",
+        ],
+        *["V100-SXM2-16GB", "A100 80GB PCIe", "80 GB", "geforce", "pcie", "40"],
+    ],
+)
+def test_another_device_of_nearly_that_name_is_not_taken_for_it(name):
+    with pytest.raises(ProfileError, match="no such device"):
+        profile_of(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        *[("cuda:0", "cuda:0"), ("CUDA", "cuda"), ("Cuda:1", "cuda:1"), ("cpu:0", "cpu"), ("CPU", "cpu")],
+        *[("this", "auto"), ("auto", "auto"), ("h100", None), ("mps", None), ("cuda:x", None), ("mine.toml", None)],
+    ],
+)
+def test_this_machine_is_called_as_a_run_calls_it(name, meant):
+    assert here(name) == meant
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        *[("mps", "no float64"), ("xpu:0", "Intel"), ("gpu", "called cuda here"), ("cpu:3", "one cpu")],
+        *[("cuda:-1", "number of a GPU"), ("cuda:0,1", "CUDA_VISIBLE_DEVICES=0,1"), ("cuda:" + "9" * 999, "number")],
+    ],
+)
+def test_what_a_run_refuses_by_its_name_is_told_so_and_what_there_is(name, said):
+    with pytest.raises(ProfileError) as refused:
+        profile_of(name)
+    sentence = str(refused.value)
+    assert said in sentence
+    assert "cuda:N, 3090, 4090" in sentence
+    assert len(sentence) <= 300
+    assert sentence.count(".") <= 3
+
+
+@pytest.mark.parametrize("name", ["cuda", "cuda:0", "CUDA:1"])
+def test_without_a_gpu_one_of_them_is_told_what_all_of_them_are(name):
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    grid = parse_grid("[grid]\nfamily = 'bernoulli'\n", "g", "g.toml")
+    with pytest.raises(
+        RunError, match=rf"^--device {name.lower()}: torch .* finds no CUDA device here; use --device cpu"
+    ):
+        estimate_grid(grid, name, lambda line: None)
 
 
 @pytest.mark.parametrize("name", ["h10", "tpu", "", "gpu" * 200, "h100.tml", "\x1b[31m"])

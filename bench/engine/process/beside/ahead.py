@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from bench.engine.local import Ended, Limits, Pool, Task
-from bench.engine.process.awaited import Awaited
+from bench.engine.process.beside.awaited import Awaited
 from bench.engine.process.printed import Log
 from bench.grid.cell import Cell
 from bench.grid.families import make
