@@ -11,6 +11,7 @@ from torch import Tensor
 from vae_core.data import Dataset
 from vae_core.networks import Architecture
 from vae_core.numerics.accelerators import accelerated, at_hand
+from vae_core.numerics.memory import ran_out
 from vae_core.training.adam import Adam
 from vae_core.training.capture import Replay
 from vae_core.training.noise import Streams
@@ -132,7 +133,10 @@ class Trainer:
         self._replay = Replay(program.device, otherwise=self._uncompiled) if accelerated(program.device) else None
 
     def _uncompiled(self, error: Exception) -> bool:
-        """Whether compiled scores were given up, with which a step could not be captured."""
+        """Whether compiled scores were given up, with which a step could not be captured; not where memory ran out, for
+        which they are not to blame."""
+        if ran_out(error):
+            return False
         compiled = [score for score in self.program.scores if score is not None]
         for score in compiled:
             score.refuse(error)

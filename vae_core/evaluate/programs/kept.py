@@ -43,15 +43,26 @@ class Program:
 
     def __init__(self, compiled: Callable[..., Sequence[Tensor]], which: str) -> None:
         self._compiled, self._which = compiled, which
-        self.held = False
+        self._held: set[tuple[int, ...]] = set()
 
     def __call__(self, inputs: Sequence[Tensor], plain: Callable[[], Sequence[Tensor]]) -> list[Tensor]:
         """Its results; raises Disagrees the first time where they are not those of `plain`."""
         found = list(self._compiled(*inputs))
-        if not self.held:
+        if not self.is_held(inputs):
             require_alike(found, plain(), self._which)
-            self.held = True
+            self._held.add(self._stack(inputs))
         return found
+
+    def is_held(self, inputs: Sequence[Tensor] | None = None) -> bool:
+        """Whether it was held against the plain path: one of a step on as many models and seeds as these inputs have,
+        for a likelihood may look at how many it is; without inputs, on any."""
+        return bool(self._held) if inputs is None else self._stack(inputs) in self._held
+
+    def _stack(self, inputs: Sequence[Tensor]) -> tuple[int, ...]:
+        if self._which not in (STEP, PULL):
+            return ()
+        data, raw = inputs[-2:] if self._which == STEP else inputs[-3:-1]
+        return len(data), len(raw)
 
 
 def require_alike(found: Sequence[Tensor], plain: Sequence[Tensor], which: str) -> None:
@@ -141,9 +152,9 @@ class Kept:
             return False
         return True
 
-    def is_held(self, name: str) -> bool:
-        """Whether it was loaded, and held against the plain path, in this process."""
-        return name in self._loaded and self._loaded[name].held
+    def is_held(self, name: str, inputs: Sequence[Tensor] | None = None) -> bool:
+        """Whether it was loaded, and held against the plain path, in this process, on such inputs."""
+        return name in self._loaded and self._loaded[name].is_held(inputs)
 
     def carry_out(
         self, name: str, which: str, inputs: Sequence[Tensor], plain: Callable[[], Sequence[Tensor]]

@@ -44,8 +44,8 @@ class Made(Protocol):
 def make(kind: Made, which: str, kept: Kept, seed: int = 0) -> bool:
     """Makes a program and keeps it, unless there is one that does; whether it was made now.
 
-    Raises Disagrees where it does not give the plain path's numbers, ValueError where the kind has none that could,
-    OSError, and what torch's compiler raises."""
+    Raises Disagrees where it does not give the plain path's numbers, ValueError where the kind has none that could or
+    that could be kept, OSError, and what torch's compiler raises."""
     if why := kind.refusal:
         raise ValueError(f"{why}: it has no program")
     leave_no_thread()
@@ -56,6 +56,7 @@ def make(kind: Made, which: str, kept: Kept, seed: int = 0) -> bool:
     with warnings.catch_warnings(), torch._inductor.config.patch(settings):
         warnings.simplefilter("ignore")  # of a compiler, to people who did not ask for one
         graph = traced(kind, which, inputs)
+        require_whole(graph, which)
         progress.made()
         artifact = torch._inductor.standalone_compile(graph, list(inputs), dynamic_shapes="from_graph")
     progress.made()
@@ -63,6 +64,14 @@ def make(kind: Made, which: str, kept: Kept, seed: int = 0) -> bool:
         Program(artifact, which)(inputs, lambda: plain(*inputs))
     kept.put(name, lambda part: artifact.save(path=str(part), format="binary"))
     return True
+
+
+def require_whole(graph: GraphModule, which: str) -> None:
+    """Raises ValueError for a graph that holds tensors of its own, tables say: a file of it, read again, has lost them,
+    and is called with too few inputs (torch 2.14)."""
+    tables = [node.target for node in graph.graph.nodes if node.op == "get_attr"]
+    if tables:
+        raise ValueError(f"the program {which!r} holds {len(tables)} tables, which its file would lose")
 
 
 def traced(kind: Made, which: str, inputs: Sequence[Tensor]) -> GraphModule:

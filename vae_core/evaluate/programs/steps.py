@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
@@ -180,12 +180,13 @@ class Step:
 
     def _gradients(self, data: Tensor, raw: Tensor, weight: Tensor) -> list[Tensor]:
         """In raw, and in what is learned."""
-        if not self._kept.is_held(self._names[PULL]):  # by slopes as they are: weights would make them small
+        assert self._state is not None
+        given = [*self._state, self._whose, data, raw, weight]
+        if not self._kept.is_held(self._names[PULL], given):  # by slopes as they are: weights would make them small
             self._carried_out(PULL, [data, raw, torch.ones_like(weight)])
         found = self._carried_out(PULL, [data, raw, weight])
         if found is None:
-            assert self._state is not None
-            found = self._plain[PULL](*self._state, self._whose, data, raw, weight)
+            found = self._plain[PULL](*given)
         return found
 
     def _carried_out(self, which: str, given: Sequence[Tensor]) -> list[Tensor] | None:
@@ -223,6 +224,9 @@ class Steps:
     """Makes what a training asks for (vae_core.training.program.Compiled) of the programs that there are."""
 
     kept: Kept
+    #: pairs that were not there when they were first asked for: they stay so, for a training that began without goes on
+    #: without where models leave
+    _lacking: set[frozenset[str]] = field(default_factory=set, compare=False)
 
     def __call__(
         self, likelihood: Likelihood, objective: str, whose: Tensor, data: Tensor, levels: int, batch: int, samples: int
@@ -235,4 +239,8 @@ class Steps:
         if kind.refusal:
             return None
         step = Step(kind, whose, self.kept)
-        return step if step.load() else None
+        names = frozenset(step._names.values())
+        if names in self._lacking or not step.load():
+            self._lacking.add(names)
+            return None
+        return step

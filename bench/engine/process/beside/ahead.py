@@ -106,14 +106,15 @@ class Ahead:
 
     @property
     def beginning(self) -> str:
-        """What is begun, "" where nothing is."""
+        """What is begun, in lines of at most 80 columns, "" where nothing is."""
         if self._pool is None or not self._programs:
             return ""
         of_scores = len(self._programs) - self._steps
+        hands = f"are compiled beside it, in {self.count} process{'' if self.count == 1 else 'es'}"
         if not self._steps:
-            return f"{of_scores} programs of scores are compiled beside it, in {self.count} processes"
-        said = f"{self._steps} programs of training steps, which models wait for, "
-        return f"{said}and {of_scores} of scores are compiled beside it, in {self.count} processes"
+            return f"{of_scores} programs of scores {hands}"
+        others = f", and {of_scores} of scores,"[: None if of_scores else 1]
+        return f"{self._steps} programs of training steps, which models wait for{others}\n{hands}"
 
     @property
     def owing(self) -> bool:

@@ -316,6 +316,52 @@ def test_slopes_are_held_unweighted() -> None:
         require_alike([plain[0], plain[1] + 0.2 * plain[0].abs().max()], plain, PULL)
 
 
+def test_a_program_is_held_anew_for_another_number_of_models(bars: Dataset, tmp_path: Path) -> None:
+    """One that is right for the models that it was first used on alone, as of a likelihood that counts them."""
+
+    def counts(kind: StepKind, which: str) -> Carried:
+        right = kind.flat(which)
+        return lambda *given: [
+            one * (1.0 if len(given[len(given) - 1 - (which == PULL)]) == 3 else 1.5) for one in right(*given)
+        ]
+
+    planted = Planted(empty(tmp_path), counts)
+    compiled = Trainer(bars, learning(0, 1, 2), EVEN, SCHEDULE, "cpu", planted)
+    plain = Trainer(bars, learning(0, 1, 2), EVEN, SCHEDULE, "cpu")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        for one, other in zip(steps_of(compiled, 2), steps_of(plain, 2), strict=True):
+            torch.testing.assert_close(one, other, rtol=2e-4, atol=2e-5)
+    compiled.keep([0, 2])
+    plain.keep([0, 2])
+    with pytest.warns(RuntimeWarning, match="^training goes on uncompiled: .*times as far"):
+        found = steps_of(compiled, 2)
+    for one, other in zip(found, steps_of(plain, 2), strict=True):
+        torch.testing.assert_close(one, other, rtol=2e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize("which", [STEP, PULL])
+def test_what_its_file_would_lose_is_no_program(tmp_path: Path, which: str) -> None:
+    """Tables of a family are tensors of the graph, and no inputs: whoever reads the file calls it without them."""
+    kept = empty(tmp_path)
+    with pytest.raises(ValueError, match=r"holds [0-9]+ tables, which its file would lose"):
+        make(kind_of(stacked("student_t", sigma=0.1), masses=True), which, kept)
+    assert not kept.folder.exists()
+
+
+def test_a_program_that_comes_later_is_for_later_trainings(bars: Dataset, tmp_path: Path) -> None:
+    """And not for those who stay when models leave."""
+    kept = empty(tmp_path)
+    steps = Steps(kept)
+    trainer = Trainer(bars, learning(0, 1, 2), EVEN, SCHEDULE, "cpu", steps)
+    kind = StepKind(trainer.program.groups[0].likelihood, True, 64, 5, 16, 1, CPU)
+    for which in kind.programs:
+        kept._loaded[kind.name(which)] = Program(kind.flat(which), which)
+    trainer.keep([0, 1])
+    assert trainer.program.scores == [None]
+    assert all(Trainer(bars, learning(0, 1), EVEN, SCHEDULE, "cpu", Steps(kept)).program.scores)
+
+
 def test_a_second_derivative_is_refused(tmp_path: Path) -> None:
     kind = kind_of(stacked("gaussian", sigma="shared"))
     kept = empty(tmp_path)
@@ -369,6 +415,16 @@ def test_a_trainer_gives_its_programs_up_once(bars: Dataset, tmp_path: Path) -> 
     assert not trainer._uncompiled(NotCaptured("it cannot be captured"))
     trainer.keep([0, 1])
     assert trainer.program.scores == [None] * len(trainer.program.groups)
+
+
+def test_memory_that_runs_out_in_a_capture_is_not_laid_to_programs(bars: Dataset, tmp_path: Path) -> None:
+    trainer = Trainer(bars, learning(0, 1), EVEN, SCHEDULE, "cpu", Planted(empty(tmp_path)))
+    error = NotCaptured("the capture was broken off")
+    error.__cause__ = torch.OutOfMemoryError("CUDA out of memory")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        assert not trainer._uncompiled(error)
+    assert all(trainer.program.scores)
 
 
 # -- a real compiler ---------------------------------------------------------------------------------------------------
