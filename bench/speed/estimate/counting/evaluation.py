@@ -47,6 +47,7 @@ from vae_core.evaluate.scoring import encoded
 from vae_core.laws import Watch
 from vae_core.laws.where_used import EACH, LEAST, MOST, SHARE, sums
 from vae_core.likelihoods import Likelihood
+from vae_core.numerics.accelerators import accelerated
 from vae_core.objectives import Posterior
 from vae_core.training import TrainedModel, Trainer, fit_scale, trained_models
 
@@ -207,7 +208,8 @@ class _Counting:
     def fits(self, scorer: Any) -> FitCounts:
         encoder = encoded(self.k, self.model.encode)
         behind = conditional(self.model.decode, scorer)
-        slope, value = slope_and_value(behind, encoder, whole=self.looks)
+        looked_at = self.looks or not accelerated(encoder.mean.device)  # so that images differ in what they take
+        slope, value = slope_and_value(behind, encoder, whole=looked_at)
         directions, block, look = around(self.latent, self.dtype(scorer), "full")
         with Bytes() as held:
             refine(behind, encoder, steps=1)
