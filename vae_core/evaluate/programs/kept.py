@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import tempfile
 import time
 import traceback
 import warnings
@@ -39,15 +40,15 @@ class Disagrees(ValueError):
 
 
 class Program:
-    """A compiled function: its inputs as `kinds` says -> its results."""
+    """A compiled function: its inputs as `kinds` says, and after them tables of its own -> its results."""
 
-    def __init__(self, compiled: Callable[..., Sequence[Tensor]], which: str) -> None:
-        self._compiled, self._which = compiled, which
+    def __init__(self, compiled: Callable[..., Sequence[Tensor]], which: str, tables: Sequence[Tensor] = ()) -> None:
+        self._compiled, self._which, self._tables = compiled, which, tables
         self._held: set[tuple[int, ...]] = set()
 
     def __call__(self, inputs: Sequence[Tensor], plain: Callable[[], Sequence[Tensor]]) -> list[Tensor]:
         """Its results; raises Disagrees the first time where they are not those of `plain`."""
-        found = list(self._compiled(*inputs))
+        found = list(self._compiled(*inputs, *self._tables))
         if not self.is_held(inputs):
             require_alike(found, plain(), self._which)
             self._held.add(self._stack(inputs))
@@ -174,11 +175,10 @@ class Kept:
     def _load(self, name: str, which: str) -> Program:
         path = self.path(name)
         leave_no_thread()
-        inductor: Any = torch._inductor
-        artifact = inductor.CompiledArtifact.load(path=str(path), format="binary")
+        artifact, tables = read(path)
         with contextlib.suppress(OSError):  # a folder that others own
             os.utime(path)
-        self._loaded[name] = Program(artifact, which)
+        self._loaded[name] = Program(artifact, which, tables)
         return self._loaded[name]
 
     def refuse(self, name: str, error: Exception, doing: str = SCORING) -> None:
@@ -187,6 +187,25 @@ class Kept:
         self._refused.add(name)
         first = " ".join(str(error).split())[:200] or type(error).__name__
         warnings.warn(f"{doing} goes on uncompiled: {first}", RuntimeWarning, stacklevel=3)
+
+
+def write(artifact: Any, tables: Sequence[Tensor], path: Path) -> None:
+    """A compiled graph, and the tables that it is called with, as one file."""
+    with tempfile.TemporaryDirectory() as folder:
+        alone = Path(folder) / "artifact"
+        artifact.save(path=str(alone), format="binary")
+        compiled = torch.frombuffer(bytearray(alone.read_bytes()), dtype=torch.uint8)
+    torch.save({"compiled": compiled, "tables": list(tables)}, path)
+
+
+def read(path: Path) -> tuple[Callable[..., Sequence[Tensor]], list[Tensor]]:
+    """What `write` has written; a damaged file raises anything."""
+    held = torch.load(path, weights_only=True)
+    inductor: Any = torch._inductor
+    with tempfile.TemporaryDirectory() as folder:
+        alone = Path(folder) / "artifact"
+        alone.write_bytes(held["compiled"].numpy().tobytes())
+        return inductor.CompiledArtifact.load(path=str(alone), format="binary"), held["tables"]
 
 
 def _doing(which: str) -> str:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.fx import GraphModule
 
-from vae_core.evaluate.programs.kept import Kept, Program, leave_no_thread
+from vae_core.evaluate.programs.kept import Kept, Program, leave_no_thread, write
 from vae_core.numerics import progress
 from vae_core.numerics.precision import full_float32
 
@@ -44,8 +44,8 @@ class Made(Protocol):
 def make(kind: Made, which: str, kept: Kept, seed: int = 0) -> bool:
     """Makes a program and keeps it, unless there is one that does; whether it was made now.
 
-    Raises Disagrees where it does not give the plain path's numbers, ValueError where the kind has none that could or
-    that could be kept, OSError, and what torch's compiler raises."""
+    Raises Disagrees where it does not give the plain path's numbers, ValueError where the kind has none that could,
+    OSError, and what torch's compiler raises."""
     if why := kind.refusal:
         raise ValueError(f"{why}: it has no program")
     leave_no_thread()
@@ -56,22 +56,38 @@ def make(kind: Made, which: str, kept: Kept, seed: int = 0) -> bool:
     with warnings.catch_warnings(), torch._inductor.config.patch(settings):
         warnings.simplefilter("ignore")  # of a compiler, to people who did not ask for one
         graph = traced(kind, which, inputs)
-        require_whole(graph, which)
+        tables = lifted(graph)
         progress.made()
-        artifact = torch._inductor.standalone_compile(graph, list(inputs), dynamic_shapes="from_graph")
+        artifact = torch._inductor.standalone_compile(graph, [*inputs, *tables], dynamic_shapes="from_graph")
     progress.made()
     with torch.no_grad():
-        Program(artifact, which)(inputs, lambda: plain(*inputs))
-    kept.put(name, lambda part: artifact.save(path=str(part), format="binary"))
+        Program(artifact, which, tables)(inputs, lambda: plain(*inputs))
+    kept.put(name, lambda part: write(artifact, tables, part))
     return True
 
 
-def require_whole(graph: GraphModule, which: str) -> None:
-    """Raises ValueError for a graph that holds tensors of its own, tables say: a file of it, read again, has lost them,
-    and is called with too few inputs (torch 2.14)."""
-    tables = [node.target for node in graph.graph.nodes if node.op == "get_attr"]
-    if tables:
-        raise ValueError(f"the program {which!r} holds {len(tables)} tables, which its file would lose")
+def lifted(graph: GraphModule) -> list[Tensor]:
+    """Makes inputs, after the others, of the tensors that a graph holds, tables of a family say, and gives them: a file
+    of a compiled graph has lost those that are none (torch 2.14)."""
+    nodes = list(graph.graph.nodes)
+    inputs = [node for node in nodes if node.op == "placeholder"]
+    mode, last = inputs[0].meta["val"].fake_mode, inputs[-1]
+    tables: dict[str, Tensor] = {}
+    places: dict[str, Any] = {}
+    for node in nodes:
+        if node.op != "get_attr":
+            continue
+        if node.target not in tables:
+            tables[node.target] = getattr(graph, node.target)
+            with graph.graph.inserting_after(last):
+                last = places[node.target] = graph.graph.placeholder(f"table_{len(places)}")
+            last.meta["val"] = mode.from_tensor(tables[node.target], static_shapes=True)
+        node.replace_all_uses_with(places[node.target])
+        graph.graph.erase_node(node)
+    for name in tables:
+        delattr(graph, name)
+    graph.recompile()
+    return list(tables.values())
 
 
 def traced(kind: Made, which: str, inputs: Sequence[Tensor]) -> GraphModule:

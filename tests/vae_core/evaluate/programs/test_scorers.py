@@ -64,6 +64,27 @@ def test_a_mass_alone_takes_its_own_program_where_there_is_one(k: Tensor, raw: T
     assert (both, alone) == ([IMAGES], [IMAGES])
 
 
+def test_a_slope_is_held_on_few_images(k: Tensor, raw: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plain path would keep some hundred numbers for each of the outputs that a program takes at a time."""
+    monkeypatch.setattr("vae_core.evaluate.programs.scorers.HELD_ON", 2 * SAMPLES * DIMS)
+    kept, kind = empty(tmp_path), kind_of(scored("gaussian", sigma=0.1))
+    calls = by_graph(kept, kind, SLOPE)
+    scores, plain = scores_of(k, kept), []
+
+    def counted(which: str, raw: Tensor, rows: slice) -> Tensor:
+        plain.append(len(raw))
+        return ordinary(which, raw, rows)
+
+    ordinary = scores._plain
+    monkeypatch.setattr(scores, "_plain", counted)
+    rows = slice(1, IMAGES)
+    for _ in range(2):
+        found = scores.scorer(MASS)(raw[rows].clone().requires_grad_(), rows)
+        torch.testing.assert_close(found, ordinary(MASS, raw[rows], rows), rtol=1e-5, atol=1e-3)
+    assert calls == [2, IMAGES - 1, IMAGES - 1]
+    assert plain == [2]
+
+
 def test_the_slope_is_the_plain_path_s(k: Tensor, raw: Tensor, tmp_path: Path) -> None:
     kept, kind = empty(tmp_path), kind_of(scored("gaussian", sigma=0.1))
     calls = by_graph(kept, kind, SLOPE)

@@ -24,7 +24,7 @@ from vae_core.data import Dataset
 from vae_core.evaluate.programs import Kept, StepKind, Steps
 from vae_core.evaluate.programs.kept import Disagrees, Program, require_alike
 from vae_core.evaluate.programs.kinds import PULL, STEP
-from vae_core.evaluate.programs.making import make, traced
+from vae_core.evaluate.programs.making import lifted, make, traced
 from vae_core.evaluate.programs.steps import MODELS, Step
 from vae_core.likelihoods import Likelihood, stack
 from vae_core.training import Member, Schedule, Trainer
@@ -341,12 +341,29 @@ def test_a_program_is_held_anew_for_another_number_of_models(bars: Dataset, tmp_
 
 
 @pytest.mark.parametrize("which", [STEP, PULL])
-def test_what_its_file_would_lose_is_no_program(tmp_path: Path, which: str) -> None:
-    """Tables of a family are tensors of the graph, and no inputs: whoever reads the file calls it without them."""
-    kept = empty(tmp_path)
-    with pytest.raises(ValueError, match=r"holds [0-9]+ tables, which its file would lose"):
-        make(kind_of(stacked("student_t", sigma=0.1), masses=True), which, kept)
-    assert not kept.folder.exists()
+def test_tables_of_a_family_are_inputs_of_its_graph(which: str) -> None:
+    """Else a file of it would lose them."""
+    kind = kind_of(stacked("student_t", sigma=0.1), masses=True)
+    inputs = kind.example(which)
+    graph = traced(kind, which, inputs)
+    tables = lifted(graph)
+    assert tables
+    assert not [node for node in graph.graph.nodes if node.op == "get_attr"]
+    assert not list(graph.named_buffers())
+    with torch.no_grad():
+        require_alike(graph(*inputs, *tables), kind.flat(which)(*inputs), which)
+
+
+@pytest.mark.slow
+@needs_compiler
+def test_a_program_with_tables_is_read_again(tmp_path: Path) -> None:
+    kept, kind = empty(tmp_path), kind_of(stacked("student_t", sigma=0.1), masses=True)
+    assert make(kind, STEP, kept)
+    inputs = kind.example(STEP)
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("error", RuntimeWarning)
+        found = Kept(kept.folder).carry_out(kind.name(STEP), STEP, inputs, lambda: kind.flat(STEP)(*inputs))
+    assert found is not None
 
 
 def test_a_program_that_comes_later_is_for_later_trainings(bars: Dataset, tmp_path: Path) -> None:
