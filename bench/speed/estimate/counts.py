@@ -15,6 +15,8 @@ from bench.speed.estimate.tally import KERNELS, NOTHING, Tally, largest, total, 
 ROWS = 1000  # of one batch of a validation (vae_core.training.loop)
 #: looks of a fit (vae_core.evaluate.refine.STEPS, and one more), and images whose gap is split (assess)
 LOOKS = {"full": 16, "diagonal": 31}
+#: images at most whose calibration is looked at (vae_core.evaluate.calibration), and whose gap is split (assess)
+CALIBRATED, GAPPED = 200, 24
 
 
 Parts = tuple[Tally, Tally, Tally]

@@ -117,7 +117,9 @@ def _evaluated(cell: Cell, row: Mapping[str, Any]) -> Evaluated:
     adaptive = bool(cell.eval_tolerance) and max(cell.eval_samples) > PILOT
     if not adaptive:
         return Evaluated(size, refined, (reported,) if refined else ())
-    return Evaluated(size, refined, (PILOT, reported) if refined else (reported,))
+    # where it began is not recorded: from the smallest on, each that did not do is followed by the next
+    climbed = tuple(sorted({*(size for size in cell.eval_samples if PILOT <= size <= reported), reported}))
+    return Evaluated(size, refined, (PILOT, *climbed) if refined else climbed)
 
 
 def _candidates(tables: RunTables) -> tuple[dict[tuple[str, str], int], dict[str, int]]:

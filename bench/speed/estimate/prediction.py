@@ -18,7 +18,7 @@ from bench.grid.families import make, references, registry
 from bench.grid.plan import Bundle, Tuning, plan, plan_tuning
 from bench.grid.references import of_grid
 from bench.speed.estimate.asked import Asked, Facts, alike, first_two, model_key, readings, segments, stack_key
-from bench.speed.estimate.counts import LOOKS, EvaluationCounts, StackCounts, TrainingCounts
+from bench.speed.estimate.counts import CALIBRATED, GAPPED, LOOKS, EvaluationCounts, StackCounts, TrainingCounts
 from bench.speed.estimate.cuts import cut_of
 from bench.speed.estimate.devices.profile import Profile
 from bench.speed.estimate.given import PILOT, Course, Evaluated, validated_every
@@ -290,8 +290,8 @@ class Predictor:
         self._passes(found, used, images, way, cell.eval_samples, masses=masses)
         if way.refined:
             found.add("refinement", self._time(self._fit(used, images), precision=FITTED_IN))
-            found.add("gaps", self._time(counts.gaps))
-        found.add("calibration", self._time(counts.calibration))
+            found.add("gaps", self._time(min(1.0, images / GAPPED) * counts.gaps))
+        found.add("calibration", self._time(min(1.0, images / CALIBRATED) * counts.calibration))
         found.add("checks", self._time(counts.of_checks(images, self._to_come(cell), self.cut)))
         compared = 2 * self._pass(used, min(images, facts.valid), FIT_SAMPLES)
         if len(registry().get(cell.family).scorings) > 1:

@@ -25,6 +25,7 @@ from bench.speed.estimate.counting.tiles import A_VIEW, FEW, SAMPLES, handling, 
 from bench.speed.estimate.counting.training import countable
 from bench.speed.estimate.counting.weights import bookkeeping
 from bench.speed.estimate.counts import (
+    GAPPED,
     LOOKS,
     NO_CALLS,
     EvaluationCounts,
@@ -53,7 +54,6 @@ from vae_core.training import TrainedModel, Trainer, fit_scale, trained_models
 
 IMAGES = 4  # of all but scores
 MANY = (4, 8)  # all of them, and twice: of scores that take more for some images than for others
-GAPPED = 24  # images whose gap is split (vae_core.evaluate.assess)
 
 
 def count_evaluation(cell: Cell, data: Dataset, cut: Cut, *, fuses: bool) -> EvaluationCounts:

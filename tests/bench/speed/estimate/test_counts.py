@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bench.engine.worker.from_cell import architecture_of, data_of, member_of, schedule_of
 from bench.grid.read import parse_grid
+from bench.speed.estimate import counts as counts_module
 from bench.speed.estimate.counting.evaluation import count_evaluation
 from bench.speed.estimate.counting.operators import Counter, counted
 from bench.speed.estimate.counting.thin import from_few
@@ -190,6 +191,7 @@ def test_a_wide_model_is_reckoned_from_few_dimensions(family, device):
 
 def test_looks_and_cuts_are_those_of_the_evaluation():
     assert {name: steps + 1 for name, steps in STEPS.items()} == LOOKS
+    assert (counts_module.CALIBRATED, counts_module.GAPPED) == (CALIBRATED, GAPPED)
     for device, cut in CUTS.items():
         assert Tiling(cut.images, cut.samples, cut.floats) == Tiling.suited_to(torch.device(device))
 
