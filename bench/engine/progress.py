@@ -81,7 +81,8 @@ class Reporter:
     def start(self, total: int, ended: int) -> None:
         """Training begins: `total` cells in all, `ended` of them before."""
         self._total, self._before, self._begun = total, ended, self._clock()
-        self._last = (self._begun, f"{ended} 0 0")
+        self._programs = 0
+        self._last = (self._begun, f"{ended} 0 0 False")
         self._suspected = (self._begun - SILENCE_SECONDS, "")
         self._untuned = 0
         self._started, self._predicted = self._begun, (0.0, 0.0)
@@ -95,17 +96,26 @@ class Reporter:
             self._bar.start()
 
     def update(
-        self, ended: int, failed: int, untuned: int = 0, references: int = 0, suspect: tuple[str, str] = ("", "")
+        self,
+        ended: int,
+        failed: int,
+        untuned: int = 0,
+        references: int = 0,
+        suspect: tuple[str, str] = ("", ""),
+        programs: int = 0,
     ) -> None:
         """`ended` cells have ended by now, `failed` of them without a result, and `untuned` configurations are still to
         be tuned before their cells can begin; so many `references` are to come, which is said when no cell is. Call it
-        often. How long it takes is told from the last choice on. `suspect`: who is silent for long, a word on it."""
-        if self._untuned and not untuned:
+        often. How long it takes is told from the last choice on. `suspect`: who is silent for long, a word on it.
+        `programs`: for how many all that is to be done waits, as long as it does."""
+        if (self._untuned and not untuned) or (self._programs and not programs):
             self._begun, self._before = self._clock(), ended
-        self._untuned = untuned
+        self._untuned, self._programs = untuned, programs
         text = self._text(ended, failed, untuned)
         if references and ended == self._total:
             text += f", {references} reference{'' if references == 1 else 's'} to come"
+        if programs:
+            text += f", waiting for {programs} program{'' if programs == 1 else 's'} of steps"
         if self._bar:
             description = (
                 text if not suspect[0] else f"{text}; {_of_suspect(suspect, self._console.width - 30 - len(text))}"
@@ -114,7 +124,7 @@ class Reporter:
             return
         self._tell_suspect(suspect)
         now, (then, said) = self._clock(), self._last
-        counts = f"{ended} {failed} {untuned}"
+        counts = f"{ended} {failed} {untuned} {programs > 0}"
         if now - then >= (LINE_SECONDS if counts != said else SILENCE_SECONDS) or (
             ended == self._total and counts != said
         ):

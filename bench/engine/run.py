@@ -304,7 +304,9 @@ class _Run:
             failed = sum(self.statuses[cell] != "done" for cell in ended)
             to_come = len(self.references.wanted) - referred
             suspect = suspected(work.pool.silent(SUSPECTED_SECONDS))
-            self.reporter.update(len(ended), failed, len(self.untuned), to_come, suspect)
+            idle = self.awaited is not None and self.awaited.count and not work.pool.busy
+            programs = self.awaited.to_come if self.awaited is not None and idle else 0
+            self.reporter.update(len(ended), failed, len(self.untuned), to_come, suspect, programs)
             if predicted := foretold.look(known=self.reporter.knows):
                 self.reporter.predict(*predicted)
         self.weights.sweep()

@@ -106,6 +106,7 @@ class Watch:
         to_score = count * self._dims * samples
         least = max(LEAST, EACH * count * self._a_pair)
         self._share = min(MOST / to_score, max(SHARE, least / to_score)) / 2  # the other half is for the best z
+        self._to_come = to_score  # at that share; of what is scored beyond it, the usual one
         some = min(self._share * to_score / self._a_pair, KEPT / likelihood.outputs(self._dims), count)
         some = max(1, math.floor(some))
         self._chosen = [place * count // some for place in range(some)]
@@ -189,7 +190,10 @@ class Watch:
     def _look(self, raw: Tensor, rows: slice, score: Tensor) -> None:
         """Takes out some pairs, or all: their share of what this call scores, and of what is owed."""
         every, samples = score.numel(), score.shape[1]
-        self._owed += self._share * every * self._dims
+        scored = every * self._dims
+        expected = max(0, min(scored, self._to_come))
+        self._to_come -= expected
+        self._owed += self._share * expected + min(self._share, SHARE / 2) * (scored - expected)
         pairs = min(int(self._owed // self._a_pair), every)
         if pairs == every:
             picks, self._owed = torch.arange(every), 0.0

@@ -224,20 +224,25 @@ class EvaluationCounts:
     pictures: Tally
     scale: tuple[Tally, float]  #: of a scale that is fitted to training images: an image, and how many
     scorers: int
-    summed: tuple[float, float, float, float]  #: share of the masses of a score, at least, z of every image, at most
+    #: share of the masses of a score, at least, z of every image, at most, raw outputs kept
+    summed: tuple[float, float, float, float, float]
     bytes: float  #: of a piece of a pass, a raw output
     fused: EvaluationCounts | None = None  #: the same where a compiler makes one kernel of each scorer
     is_fused: int = 0  #: 1: it is that
 
-    def masses(self, images: int, samples: int) -> float:
-        """That are summed where so many z an image are to come (vae_core.laws.where_used)."""
-        to_score = images * self.dims * samples
-        share, least, each, most = self.summed
-        return min(most, max(share * to_score, least, each * images * self.dims * self.levels))
+    def masses(self, images: int, to_come: int, scored: int) -> float:
+        """That are summed where so many z an image are expected, and so many scored (vae_core.laws.where_used)."""
+        usual, least, each, most, kept = self.summed
+        pair, expected = self.dims * self.levels, images * self.dims * to_come
+        half = min(most / expected, max(usual, max(least, each * images * pair) / expected)) / 2
+        best = max(1, math.floor(min(half * expected / pair, kept / self.width, images))) * pair
+        beyond = images * self.dims * max(0, scored - to_come)
+        drawn = half * (images * self.dims * scored - beyond) + min(half, usual / 2) * beyond
+        return best + min(drawn, images * scored * pair)
 
-    def of_checks(self, images: int, samples: int, cut: Cut) -> Tally:
+    def of_checks(self, images: int, to_come: int, scored: int, cut: Cut) -> Tally:
         constant, mass = self.checks
-        summed = self.masses(images, samples)
+        summed = self.masses(images, to_come, scored)
         calls = math.ceil(summed / max(cut.summed, self.dims * self.levels))
         return (constant + summed * mass.of_elements() + calls * mass.of_calls()).positive()
 

@@ -292,7 +292,8 @@ class Predictor:
             found.add("refinement", self._time(self._fit(used, images), precision=FITTED_IN))
             found.add("gaps", self._time(min(1.0, images / GAPPED) * counts.gaps))
         found.add("calibration", self._time(min(1.0, images / CALIBRATED) * counts.calibration))
-        found.add("checks", self._time(counts.of_checks(images, self._to_come(cell), self.cut)))
+        scored = way.first + sum(way.passes)
+        found.add("checks", self._time(counts.of_checks(images, self._to_come(cell), scored, self.cut)))
         compared = 2 * self._pass(used, min(images, facts.valid), FIT_SAMPLES)
         if len(registry().get(cell.family).scorings) > 1:
             some = min(READING_IMAGES, facts.valid)

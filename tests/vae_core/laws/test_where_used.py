@@ -62,6 +62,24 @@ def test_of_many_masses_a_share_is_summed_however_they_come(monkeypatch: pytest.
     assert checked.masses_summed > (0.5 * where_used.SHARE) * scored
 
 
+def test_of_what_is_scored_beyond_the_expected_the_usual_share_is_summed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where few images have each two z summed, a bound that goes further would else sum as many again."""
+    monkeypatch.setattr(where_used, "LEAST", 1)
+    k, lik = images(50), Binomial(LEVELS)
+    decoder = linear(lik.outputs(DIMS), 1.0)
+    watch = Watch(k, encode, lambda z: z @ decoder, lik, LEVELS, 40, seed=0)
+    scorer = watch.over(lambda raw, rows: lik.log_mass(k[rows].unsqueeze(1), raw, LEVELS))
+    summed = []
+    with torch.no_grad():
+        for _ in range(20):  # 40 z are expected, 2000 come
+            scorer(torch.randn(len(k), 100, LATENT) @ decoder, slice(0, len(k)))
+            summed.append(watch._summed + sum(len(images) for _, images, _ in watch._waiting) * DIMS * LEVELS)
+    both = where_used.EACH * len(k) * DIMS * LEVELS
+    scored = len(k) * DIMS * 2000
+    assert 0.4 * both < summed[0] < 0.7 * both
+    assert summed[-1] == pytest.approx(0.5 * both + 0.5 * where_used.SHARE * scored, rel=0.05)
+
+
 def test_no_more_than_the_most_are_summed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(where_used, "MOST", 6000)
     checked = watched(Binomial(LEVELS), images(100), 100, calls=5).checked()

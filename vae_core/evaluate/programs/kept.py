@@ -76,7 +76,7 @@ def require_alike(found: Sequence[Tensor], plain: Sequence[Tensor], which: str) 
         if place == steep:
             allowed = STEEP * (1 + other.abs().nan_to_num().amax(-1, keepdim=True)).double()
         elif which == PULL:  # a sum over all images and dimensions, whose terms may cancel
-            allowed = TERM * plain[0].numel() * (1 + plain[0].abs().nan_to_num().amax()).double()
+            allowed = TERM * plain[0][0].numel() * (1 + plain[0].abs().nan_to_num().amax()).double()
         else:
             allowed = rounding(other.double())
         alike = (one == other) | (one.isnan() & other.isnan())

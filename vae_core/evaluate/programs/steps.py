@@ -12,6 +12,7 @@ Axes: seeds G, models M, images B, samples L, dimensions D, raw R; M and G are a
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -24,6 +25,7 @@ from vae_core.evaluate.programs.kinds import PULL, STEP, looks, named, state_of,
 from vae_core.likelihoods import Likelihood
 from vae_core.numerics.fused_functions import differentiable_once
 
+_REQUIRED = inspect.Parameter.empty
 #: models and seeds that a program is made on
 MODELS, SEEDS = 7, 5
 
@@ -60,9 +62,14 @@ class StepKind:
 
     def _apart(self) -> list[str]:
         """Options in which the models differ, and which do not go into a program."""
-        first, *others = self.likelihood.made_of
+        first, *others = self._made_of()
         given = {*self.likelihood._given()}
         return sorted({key for one in others for key in {*first, *one} - given if first.get(key) != one.get(key)})
+
+    def _made_of(self) -> list[dict[str, Any]]:
+        """The options of each model, those that were left out among them."""
+        defaults = {key: value for key, value in self.likelihood.option_defaults().items() if value is not _REQUIRED}
+        return [{**defaults, **options} for options in self.likelihood.made_of]
 
     @property
     def programs(self) -> tuple[str, ...]:
@@ -76,7 +83,7 @@ class StepKind:
     def name(self, program: str) -> str:
         """Equal where one program does for two stacks; changes with the code of either, and with the device."""
         lik = self.likelihood
-        computes = {"family": lik.name, **lik.made_of[0]} | dict.fromkeys(lik._given(), "a number")
+        computes = {"family": lik.name, **self._made_of()[0]} | dict.fromkeys(lik._given(), "a number")
         shapes = [f"{name} {tuple(t.shape[1:])} {t.dtype}" for name, t in state_of(lik, self._like()).items()]
         sizes = f"{self.dims} {self.levels} {self.batch} {self.samples} {self._seen}"
         return named(lik, program, computes, [*shapes, sizes], self.device)
@@ -101,9 +108,13 @@ class StepKind:
             data = (k + torch.rand(k.shape, generator=generator)) / self.levels
         raw = torch.randn(models, self.batch, self.samples, width, generator=generator)
         whose = torch.arange(models) % SEEDS
-        given = [whose, data, raw] + ([torch.ones(raw.shape[:-1])] if program == PULL else [])
         state = state_of(self.likelihood, self._like()).values()
-        return (*state, *[tensor.to(self.device) for tensor in given])
+        given = (*state, *[tensor.to(self.device) for tensor in (whose, data, raw)])
+        if program != PULL:
+            return given
+        with torch.no_grad():  # a plug-in may score in float64
+            (score,) = self.flat(STEP)(*given)
+        return (*given, torch.ones_like(score))
 
     def free(self, program: str) -> Sequence[int]:
         """The first axis of each: models, or seeds."""

@@ -95,7 +95,7 @@ class Ahead:
         if awaited is not None and not count:
             awaited.nobody_makes_them()
         self._steps, self._programs, self.count = len(steps), [*steps, *programs], count
-        self._said = False
+        self._said: set[str] = set()  # of what it was said that one failed
         self._owed = 0
 
     def beside(self, pool: Pool) -> Self:
@@ -144,8 +144,8 @@ class Ahead:
         return True
 
     def look(self, say: Callable[[str], None]) -> list[Ended]:
-        """Hands out what is to be done next, and says the first failure of a program; gives what has ended of the other
-        work. Raises OSError where no process can be started for that."""
+        """Hands out what is to be done next, and says the first failure of a program of either sort; gives what has
+        ended of the other work. Raises OSError where no process can be started for that."""
         if self._pool is None:
             return []
         try:
@@ -159,11 +159,12 @@ class Ahead:
         others = []
         for end in ended:
             of_steps = self.awaited is not None and self.awaited.ended(end.task)
+            what = "step" if of_steps else "score"
             if not of_steps and end.task.name != PROGRAM:
                 others.append(end)
-            elif end.failure and not self._said:
-                self._said = True
-                say(f"a {'step' if of_steps else 'score'} stays uncompiled: {end.failure.reason}")
+            elif end.failure and what not in self._said:
+                self._said.add(what)
+                say(f"a {what} stays uncompiled: {end.failure.reason}")
         self._owed -= len(others)
         if not self._pool.busy:  # what the processes hold on the GPU is free again
             self.__exit__(None, None, None)

@@ -23,6 +23,8 @@ PROGRAM = "a program of training steps"  #: what such a task is called
 STEPS = ("step", "pull")
 #: raw outputs of one kind that a whole grid trains on at the least, from which on a compiler's seconds are worth it
 WORTH_AWAITING = 1 << 31
+#: s that one may take, for models wait for it: some ten times as long as it should
+MOST_SECONDS = 120.0
 
 Piece = Tuning | Bundle
 Kind = tuple[object, ...]
@@ -106,7 +108,9 @@ class Awaited:
                 continue
             facts = data[cell.data.key]
             of = (cell, tuple(facts["shape"]), facts["levels"], facts["train"], device)
-            self._tasks += [(kind, Task(function, (*of, which), name=PROGRAM, tries=1)) for which in STEPS]
+            self._tasks += [
+                (kind, Task(function, (*of, which), MOST_SECONDS, name=PROGRAM, tries=1)) for which in STEPS
+            ]
         self._open = Counter(kind for kind, _ in self._tasks)
         self._held: list[tuple[Piece, Callable[[], object]]] = []
 
@@ -121,9 +125,9 @@ class Awaited:
         return len(self._held)
 
     @property
-    def kinds(self) -> int:
-        """Those whose programs are not there yet."""
-        return sum(count > 0 for count in self._open.values())
+    def to_come(self) -> int:
+        """Programs that are not there yet."""
+        return sum(self._open.values())
 
     def ended(self, task: Task) -> bool:
         """A program was made, or failed; whether the task was one of these."""

@@ -46,7 +46,7 @@ from vae_core.evaluate.programs.scorers import AtOnce
 from vae_core.evaluate.refine import refine
 from vae_core.evaluate.scoring import encoded
 from vae_core.laws import Watch
-from vae_core.laws.where_used import EACH, LEAST, MOST, SHARE, sums
+from vae_core.laws.where_used import EACH, KEPT, LEAST, MOST, SHARE, sums
 from vae_core.likelihoods import Likelihood
 from vae_core.numerics.accelerators import accelerated
 from vae_core.objectives import Posterior
@@ -135,7 +135,7 @@ class _Counting:
             pictures=self.pictures(cell),
             scale=scale,
             scorers=len(scorers),
-            summed=(SHARE, LEAST, EACH, MOST),
+            summed=(SHARE, LEAST, EACH, MOST, KEPT),
             bytes=self.piece_bytes(mass),
         )
         if not fuses:

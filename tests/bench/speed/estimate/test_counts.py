@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import inspect
 from types import SimpleNamespace
 from typing import Any
@@ -20,9 +21,10 @@ from bench.speed.estimate.counting.thin import from_few
 from bench.speed.estimate.counting.training import count_training
 from bench.speed.estimate.counting.worker import as_on
 from bench.speed.estimate.counts import LOOKS, StackCounts
-from bench.speed.estimate.cuts import CUTS
+from bench.speed.estimate.cuts import CUTS, cut_of
 from bench.speed.estimate.devices.profile import profile_of
 from bench.speed.estimate.tally import seconds
+from vae_core import likelihoods
 from vae_core.evaluate import calibration, importance_bounds, refine
 from vae_core.evaluate.conditional import conditional
 from vae_core.evaluate.importance import Tiling
@@ -179,7 +181,7 @@ def test_a_wide_model_is_reckoned_from_few_dimensions(family, device):
         "fit": (full.fit.of(900, 16, cut, full.width), few.fit.of(900, 16, cut, few.width)),
         "gaps": (full.gaps, few.gaps),
         "calibration": (full.calibration, few.calibration),
-        "checks": (full.of_checks(900, 500, cut), few.of_checks(900, 500, cut)),
+        "checks": (full.of_checks(900, 500, 500, cut), few.of_checks(900, 500, 500, cut)),
         "step": (StackCounts([(whole, 5)]).of_step(100), StackCounts([(part, 5)]).of_step(100)),
     }
     for name, (counted_whole, reckoned) in pairs.items():
@@ -189,9 +191,13 @@ def test_a_wide_model_is_reckoned_from_few_dimensions(family, device):
     assert few.fit.bytes == pytest.approx(full.fit.bytes, rel=0.05)
 
 
-def test_looks_and_cuts_are_those_of_the_evaluation():
+def test_looks_and_cuts_are_those_of_the_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {name: steps + 1 for name, steps in STEPS.items()} == LOOKS
-    assert (counts_module.CALIBRATED, counts_module.GAPPED) == (CALIBRATED, GAPPED)
+    of_evaluation = (
+        importlib.import_module("vae_core.evaluate.calibration"),
+        importlib.import_module("vae_core.evaluate.assess"),
+    )
+    assert (counts_module.CALIBRATED, counts_module.GAPPED) == (of_evaluation[0].CALIBRATED, of_evaluation[1].GAPPED)
     for device, cut in CUTS.items():
         assert Tiling(cut.images, cut.samples, cut.floats) == Tiling.suited_to(torch.device(device))
 
@@ -203,8 +209,15 @@ def test_looks_and_cuts_are_those_of_the_evaluation():
                 return torch.zeros(1, 1, 2)
 
         posterior: Any = SimpleNamespace(mean=Mean(device))
-        points = points_at_once(lambda z: torch.zeros(1, 1, 5), posterior)
-        assert points == cut.with_gradients // 5
+        for memory in (0, 16e9, 80e9):
+            monkeypatch.setattr(
+                importlib.import_module("vae_core.evaluate.scoring"), "of_device", lambda _, m=memory: m
+            )
+            for width in (5, 784, 200_704):
+                of_memory = cut_of(device, memory)
+                for by_program, one in ((True, of_memory), (False, of_memory.without_programs())):
+                    points = points_at_once(lambda z, w=width: torch.zeros(1, 1, w), posterior, by_program=by_program)
+                    assert points == one.decoded_at_once(width)
     for function, attribute in ((calibration, "calibrated"), (where_used.Watch.__init__, "summed")):
         cuda, cpu = (getattr(CUTS[name], attribute).bit_length() - 1 for name in ("cuda", "cpu"))
         source = inspect.getsource(function)
@@ -220,3 +233,23 @@ def test_for_a_gpu_nobody_looks_at_numbers_while_it_is_counted():
     assert (there["kernels"], there["functions/tanh/float32"]) == (1, 1000)
     assert here["functions/tanh/float32"] == 0
     assert counted(lambda: elementwise.tanh(x)) == here  # as before, once it is left
+
+
+@pytest.mark.parametrize(("images", "to_come", "scored"), [(5, 400, 200), (5, 40, 3000), (40, 400, 1000), (3, 8, 8)])
+def test_masses_are_those_that_a_watch_sums(images: int, to_come: int, scored: int) -> None:
+    cell = cell_of("laplace", "pixel")
+    data = data_of(cell, "cpu")
+    counts = count_evaluation(cell, data, CPU, fuses=False)
+    k = data.test[:images]
+    likelihood = likelihoods.make("laplace", sigma=0.1, levels=data.levels).unchecked()
+    decode = torch.zeros(2, likelihood.outputs(k.shape[1]))
+
+    def encode(k: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return torch.zeros(len(k), 2), torch.zeros(len(k), 2)
+
+    watch = where_used.Watch(k, encode, lambda z: 0.5 + z @ decode, likelihood, data.levels, to_come, 0)
+    scorer = watch.over(lambda raw, rows: likelihood.log_mass(k[rows].unsqueeze(1), raw, data.levels))
+    with torch.no_grad():
+        scorer(torch.full((images, scored, decode.shape[1]), 0.5), slice(0, images))
+    summed = watch.checked().masses_summed
+    assert counts.masses(images, to_come, scored) == pytest.approx(summed, rel=0.02, abs=k.shape[1] * data.levels)

@@ -141,8 +141,34 @@ def test_numbers_in_which_the_models_of_a_stack_differ_are_inputs(tmp_path: Path
         expected = apart.likelihood.log_prob(data[whose].unsqueeze(2), raw)
     torch.testing.assert_close(found[0], expected, rtol=1e-5, atol=1e-3)
     betas = stacked("beta_mse")
-    betas.made_of = ({"beta": 0.1}, *betas.made_of[1:])
+    betas.made_of = ({"beta": 0.37}, *betas.made_of[1:])
     assert "differ in beta" in kind_of(betas).refusal
+
+
+def test_an_option_that_is_left_out_is_its_default() -> None:
+    told = [
+        likelihoods.make("gaussian", sigma=0.1, levels=LEVELS),
+        likelihoods.make("gaussian", sigma=0.2, link="identity", levels=LEVELS),
+    ]
+    silent = kind_of(stacked("gaussian", sigma=0.1))
+    for some in (told, told[::-1]):
+        kind = kind_of(stack(some))
+        assert not kind.refusal
+        assert kind.name(STEP) == silent.name(STEP)
+    other = kind_of(stack([likelihoods.make("gaussian", sigma=0.1, link="sigmoid", levels=LEVELS)] * 2))
+    assert other.name(STEP) != silent.name(STEP)
+
+
+def test_weights_of_a_score_are_of_its_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where a plug-in scores in float64."""
+    kind = kind_of(stacked("gaussian", sigma="shared"))
+    cls = type(kind.likelihood)
+    plain = cls.train_log_prob
+    assert kind.example(PULL)[-1].dtype == torch.float32
+    monkeypatch.setattr(cls, "train_log_prob", lambda self, x, raw: plain(self, x, raw).double())
+    assert kind.example(PULL)[-1].dtype == torch.float64
+    with torch.no_grad():
+        assert [one.dtype for one in kind.flat(PULL)(*kind.example(PULL))] == [torch.float32] * 2
 
 
 def test_what_is_trained_on_is_in_the_name() -> None:
