@@ -216,7 +216,11 @@ def test_looks_and_cuts_are_those_of_the_evaluation(monkeypatch: pytest.MonkeyPa
             for width in (5, 784, 200_704):
                 of_memory = cut_of(device, memory)
                 for by_program, one in ((True, of_memory), (False, of_memory.without_programs())):
-                    points = points_at_once(lambda z, w=width: torch.zeros(1, 1, w), posterior, by_program=by_program)
+
+                    def decode(z: torch.Tensor, width: int = width) -> torch.Tensor:
+                        return torch.zeros(1, 1, width)
+
+                    points = points_at_once(decode, posterior, by_program=by_program)
                     assert points == one.decoded_at_once(width)
     for function, attribute in ((calibration, "calibrated"), (where_used.Watch.__init__, "summed")):
         cuda, cpu = (getattr(CUTS[name], attribute).bit_length() - 1 for name in ("cuda", "cpu"))
