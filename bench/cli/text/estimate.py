@@ -177,10 +177,11 @@ def _made(prediction: Prediction) -> str:
         return f"{said}, and are not in the table."
     steps = f" and {prediction.step_programs} of training steps" if prediction.step_programs else ""
     waited = " Models wait for theirs, which is in the table as compiling." if steps else ""
+    fits = " Proposals are fitted with TF32 products." if "tf32" in prediction.profile.products else ""
     return (
         f"{said}, and {prediction.programs} programs of scores{steps} are compiled, each in some "
         f"{prediction.profile.compile:.3g} s (assumed): neither is in the table, "
-        f"and the programs of scores are taken to be there when they are needed.{waited}"
+        f"and the programs of scores are taken to be there when they are needed.{waited}{fits}"
     )
 
 

@@ -28,17 +28,26 @@ def ways() -> Iterator[tuple[str, str, object]]:
             yield from ((family, scoring, None) for scoring in cls.scorings)
 
 
+def levels_of(family: str) -> int:
+    return 2 if likelihoods.get(family).view == "binary" else 17
+
+
 def quick() -> list[object]:
-    """One way of each family; the others are slow together."""
-    firsts = {next(group) for _, group in itertools.groupby(ways(), key=lambda way: way[0])}
-    return [pytest.param(*way, marks=() if way in firsts else pytest.mark.slow) for way in ways()]
+    """Ways that have a program of their own (readings of different recipes share some); one of each family, the others
+    are slow together."""
+    own: dict[str, tuple[str, str, object]] = {}
+    for family, scoring, sigma in ways():
+        levels = levels_of(family)
+        own.setdefault(kind_of(scored(family, scoring, sigma, levels), levels).name("all"), (family, scoring, sigma))
+    firsts = {next(group) for _, group in itertools.groupby(own.values(), key=lambda way: way[0])}
+    return [pytest.param(*way, marks=() if way in firsts else pytest.mark.slow) for way in own.values()]
 
 
 @pytest.mark.parametrize(("family", "scoring", "sigma"), quick())
 def test_the_graph_is_the_plain_path_for_any_images_samples_and_scales(
     family: str, scoring: str, sigma: object
 ) -> None:
-    levels = 2 if likelihoods.get(family).view == "binary" else 17
+    levels = levels_of(family)
     kind = kind_of(scored(family, scoring, sigma, levels), levels)
     other = kind_of(scored(family, scoring, 0.3 if isinstance(sigma, float) else sigma, levels), levels)
     for tensor in state_of(other.likelihood, torch.empty(0)).values():
