@@ -47,8 +47,11 @@ def searches(monkeypatch: pytest.MonkeyPatch) -> dict[str, Search]:
     """What the candidates of each family are made of."""
     caught: dict[str, Search] = {}
 
-    def tune(data: Any, asked: list[Search], device: str, *, seed: int, programs: object) -> list[Choice]:
+    def tune(
+        data: Any, asked: list[Search], device: str, *, seed: int, programs: object, compiled: object
+    ) -> list[Choice]:
         assert programs is None  # on a CPU
+        assert compiled is None
         for search in asked:
             caught[search.candidates[0].member.likelihood.name] = search
         return [Choice([Outcome(search.candidates[0].values, "patience", 1, [], chosen=True)]) for search in asked]

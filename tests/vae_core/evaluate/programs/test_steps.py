@@ -58,10 +58,10 @@ def kind_of(likelihood: Likelihood, masses: bool = False, samples: int = 1, **si
 
 def ways() -> Iterator[tuple[str, dict[str, Any], bool]]:
     """Every family as it is trained: on its own data, and on exact masses where it can be. Every mode of σ of one whose
-    modes are those of all, of the others a number and what the decoder gives."""
+    modes are those of all, of the others a number."""
     for family in likelihoods.names():
         cls = likelihoods.get(family)
-        every = ("shared", "image", "pixel") if family == "gaussian" else ("pixel",)
+        every = ("shared", "image", "pixel") if family == "gaussian" else ()
         modes = [0.1, *[mode for mode in cls.sigma_modes if mode in every]] if cls.takes_sigma else [None]
         for options in [{} if mode is None else {"sigma": mode} for mode in modes]:
             yield family, options, False
