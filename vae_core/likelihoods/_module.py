@@ -18,6 +18,7 @@ import torch
 
 from vae_core.likelihoods._base import Likelihood, Part, _Making, _of_modules, stack
 from vae_core.likelihoods._entrance import FULL, Entrance
+from vae_core.numerics.elementwise import awake
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -114,6 +115,7 @@ def know(families: Callable[[], Mapping[str, type[Likelihood]]]) -> None:
 
 def made(described: Any, shape: tuple[int, ...] | None, validate_args: bool) -> Any:
     """The Module of what a family's class described, with the tensors that its parts start from."""
+    awake()  # whoever computes with likelihoods makes one
     module = _as_module(described)
     module.shape, module.pictures, module.validate_args = shape, shape is not None, validate_args
     return module

@@ -30,6 +30,7 @@ from vae_core.data import Dataset
 from vae_core.evaluate import importance_bounds
 from vae_core.networks import Architecture
 from vae_core.numerics import progress
+from vae_core.numerics.elementwise import awake
 from vae_core.numerics.precision import PRODUCTS, full_float32, tf32
 from vae_core.training import Member, Schedule, Trainer, trained_models
 
@@ -83,6 +84,7 @@ LINEAR: dict[str, Unary] = {
 def measure_profile(device: str) -> dict[str, Any]:
     """The fields of a Profile of this machine's CPU, with as many threads as this process has, or of its GPU."""
     torch.set_flush_denormal(True)
+    awake()
     products = {"float32": _products(torch.float32, device), "float64": _products(torch.float64, device)}
     if device == "cuda" and torch.cuda.get_device_capability() >= (8, 0):
         with tf32():
