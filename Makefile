@@ -10,7 +10,6 @@ PYTHON ?= python3
 GRID   ?= digits
 RUN    ?= $(patsubst %.toml,%,$(notdir $(GRID)))
 ARGS   ?=
-JOBS   ?= $(shell expr $$(nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 1) + 1)
 
 VENV  := .venv
 BIN   := $(VENV)/bin
@@ -22,7 +21,7 @@ STAMP := $(VENV)/.installed
 help:
 	@echo 'make bench [GRID=$(GRID)] [ARGS="..."]   run a grid and write its report (run again: resumes)'
 	@echo 'make report [RUN=$(RUN)]                 write the report of a finished or unfinished run'
-	@echo 'make test [ARGS="-k name"]              the tests, side by side; ARGS are of pytest'
+	@echo 'make test [ARGS="-k name"]              the tests, a process a core; ARGS are of pytest'
 	@echo 'make throughput [ARGS=--update-baseline] speed, held to its record: ratios and counts'
 	@echo 'make peers [ARGS="--dataset digits"]    speed beside Pythae and a plain PyTorch loop'
 	@echo 'make lint                               format check, lint, types'
@@ -50,9 +49,9 @@ bench: $(STAMP)
 report: $(STAMP)
 	$(BIN)/vae-bench report $(RUN)
 
-# one process more than there are cores, for an eighth of the time is spent in waiting for processes
+# a process for each core that this one may use; one more was no faster
 test: $(STAMP)
-	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 # in one process with nothing of ours beside it: it measures
 throughput: $(STAMP)
