@@ -131,7 +131,7 @@ class _Run:
         self.untuned: set[str] = set()
         self.arrived: set[str] = set()  # ahead of the ends of their bundles
         self.computed = 0
-        self.awaited: Awaited | None = None
+        self.awaited = Awaited.of_nothing()
 
     def read_statuses(self) -> None:
         """How the grid's cells stand in the file."""
@@ -285,9 +285,8 @@ class _Run:
         self.reporter.start(len(self.described), len(ended))
         self.weights.sweep(set(work.file.weights().values()))
         referred = 0
-        while work.pool.busy or ahead.owing or (self.awaited is not None and self.awaited.count):
-            if self.awaited is not None:
-                self.awaited.release()
+        while work.pool.busy or ahead.owing or self.awaited.count:
+            self.awaited.release()
             try:
                 ends = work.pool.wait(HEARTBEAT_SECONDS)
             finally:
@@ -304,8 +303,7 @@ class _Run:
             failed = sum(self.statuses[cell] != "done" for cell in ended)
             to_come = len(self.references.wanted) - referred
             suspect = suspected(work.pool.silent(SUSPECTED_SECONDS))
-            idle = self.awaited is not None and self.awaited.count and not work.pool.busy
-            programs = self.awaited.to_come if self.awaited is not None and idle else 0
+            programs = self.awaited.to_come if self.awaited.count and not work.pool.busy else 0
             self.reporter.update(len(ended), failed, len(self.untuned), to_come, suspect, programs)
             if predicted := foretold.look(known=self.reporter.knows):
                 self.reporter.predict(*predicted)
@@ -314,10 +312,7 @@ class _Run:
 
     def _hand_out(self, work: _Work, piece: Tuning | Bundle) -> None:
         """To the pool, as soon as the programs of its steps are there."""
-        if self.awaited is None:
-            work.pool.submit(self._task(piece, work.device))
-        else:
-            self.awaited.hand_out(piece, lambda: work.pool.submit(self._task(piece, work.device)))
+        self.awaited.hand_out(piece, lambda: work.pool.submit(self._task(piece, work.device)))
 
     def _task(self, piece: Tuning | Bundle, device: str, *, suspect: bool = False) -> Task:
         limit, label = self.options.timeout, self.described[piece.cells[0].id].label

@@ -41,18 +41,24 @@ def find(key: str) -> Any:
     """What was counted under the key; None where nothing is kept that can be read."""
     try:
         digest, _, text = _path(key).read_text(encoding="utf-8").partition("\n")
-        return _decoded(json.loads(text)) if digest == _digest(text) else None
+        return _decoded(json.loads(text)) if digest == digest_of(text) else None
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
 
 
 def keep(key: str, counts: Any) -> None:
     """Keeps it, where that can be done."""
-    path, text, part = _path(key), json.dumps(_encoded(counts)), None
+    text = json.dumps(_encoded(counts))
+    put(_path(key), f"{digest_of(text)}\n{text}")
+
+
+def put(path: Path, text: str) -> None:
+    """A file whole or not at all, where that can be done."""
+    part = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as part:
-            part.write(f"{_digest(text)}\n{text}")
+            part.write(text)
         Path(part.name).replace(path)
     except OSError:
         if part is not None:
@@ -60,10 +66,10 @@ def keep(key: str, counts: Any) -> None:
 
 
 def _path(key: str) -> Path:
-    return folder() / f"{_digest(f'{code()} {key}')}.json"
+    return folder() / f"{digest_of(f'{code()} {key}')}.json"
 
 
-def _digest(text: str) -> str:
+def digest_of(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 

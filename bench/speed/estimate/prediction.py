@@ -279,9 +279,9 @@ class Predictor:
         self._training(found, settled, ends, ("training", "validation"), tuned=False)
         for cells in models.values():
             for cell in cells:
-                self._evaluation(found, cell, course, shared=len(cells))
+                self._evaluation(found, cell, course)
 
-    def _evaluation(self, found: Sum, cell: Cell, course: Course, shared: int) -> None:
+    def _evaluation(self, found: Sum, cell: Cell, course: Course) -> None:
         key, facts = model_key(course.settled(cell)), self.facts[cell.data.key]
         counts, used = self.models[key], self._scored(key)
         images = min(cell.test_images or facts.test, facts.test)

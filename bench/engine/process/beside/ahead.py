@@ -77,7 +77,7 @@ class Ahead:
         programs: tasks that make them.
         count: processes at most; 0: none, on a CPU, whose cores the run has.
         first: carried out by each process before its first task.
-        awaited: pieces of work that wait for programs of steps, which are made before all others.
+        awaited: pieces of work that wait for programs of steps, which are made before all others; None: none.
     """
 
     def __init__(
@@ -90,10 +90,10 @@ class Ahead:
         awaited: Awaited | None = None,
     ) -> None:
         self._pool = Pool(count, 1, first, limits=limits, log=log) if count else None
-        self.awaited = awaited
-        steps = awaited.tasks if awaited is not None and count else []
-        if awaited is not None and not count:
-            awaited.nobody_makes_them()
+        self.awaited = awaited or Awaited.of_nothing()
+        steps = self.awaited.tasks if count else []
+        if not count:
+            self.awaited.nobody_makes_them()
         self._steps, self._programs, self.count = len(steps), [*steps, *programs], count
         self._said: set[str] = set()  # of what it was said that one failed
         self._owed = 0
@@ -129,8 +129,7 @@ class Ahead:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if self.awaited is not None:
-            self.awaited.nobody_makes_them()
+        self.awaited.nobody_makes_them()
         if self._pool is not None:
             self._pool.__exit__(kind, error, at)
             self._pool = None
@@ -158,7 +157,7 @@ class Ahead:
             return []
         others = []
         for end in ended:
-            of_steps = self.awaited is not None and self.awaited.ended(end.task)
+            of_steps = self.awaited.ended(end.task)
             what = "step" if of_steps else "score"
             if not of_steps and end.task.name != PROGRAM:
                 others.append(end)

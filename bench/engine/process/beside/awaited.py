@@ -114,6 +114,11 @@ class Awaited:
         self._open = Counter(kind for kind, _ in self._tasks)
         self._held: list[tuple[Piece, Callable[[], object]]] = []
 
+    @staticmethod
+    def of_nothing() -> Awaited:
+        """Where nobody waits, as on a CPU."""
+        return Awaited({}, {}, "", Cell.settled, ())
+
     @property
     def tasks(self) -> list[Task]:
         """That make the programs, the first wanted first."""

@@ -4,9 +4,7 @@ read or written, is none."""
 
 from __future__ import annotations
 
-import hashlib
 import os
-import tempfile
 from pathlib import Path
 
 from bench.engine.provenance import cores
@@ -23,7 +21,7 @@ def find(kind: str, title: str) -> Profile | None:
     path = _path(kind, title)
     try:
         head, _, text = read_text(path).partition("\n")
-        found = parsed("this", text, path.name) if head == MARK + _digest(text) else None
+        found = parsed("this", text, path.name) if head == MARK + kept.digest_of(text) else None
     except (UserError, OSError):
         return None
     return found if found and (found.kind, found.title, found.measured) == (kind, title, True) else None
@@ -31,22 +29,11 @@ def find(kind: str, title: str) -> Profile | None:
 
 def keep(profile: Profile) -> None:
     """Keeps one that was measured here, where that can be done."""
-    path, text, part = _path(profile.kind, profile.title), written(profile), None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as part:
-            part.write(f"{MARK}{_digest(text)}\n{text}")
-        Path(part.name).replace(path)
-    except OSError:
-        if part is not None:
-            Path(part.name).unlink(missing_ok=True)
+    text = written(profile)
+    kept.put(_path(profile.kind, profile.title), f"{MARK}{kept.digest_of(text)}\n{text}")
 
 
 def _path(kind: str, title: str) -> Path:
     """The device, how many cores the others of a run may have beside it, the code that measures, torch's version."""
     what = f"{kind} {title} {cores()} {os.uname().machine} {kept.code()}"
-    return kept.folder().parent / "rates" / f"{_digest(what)[:32]}{SUFFIX}"
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+    return kept.folder().parent / "rates" / f"{kept.digest_of(what)[:32]}{SUFFIX}"

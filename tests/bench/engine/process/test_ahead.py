@@ -144,6 +144,19 @@ def test_other_work_is_given_back_and_waited_for_whatever_becomes_of_programs(tm
     assert len(said) == 1
 
 
+def said_of_a_run(folder: Path, **functions: str) -> str:
+    """What is said as grid.toml there, of four cells, is run on a GPU that is not there; `functions`, of `helping`: what
+    workers carry out besides."""
+    named = {"device": "device", "inspect": "inspect", "program": "fails"} | functions
+    given = dataclasses.replace(TASKS, **{task: f"{HELPING}:{function}" for task, function in named.items()})
+    stream = io.StringIO()
+    with Reporter(stream) as reporter:
+        grid = load_grid(folder / "grid.toml")
+        summary = run_grid(grid, folder / "r.sqlite", Options(device="cuda", workers=1), reporter, given)
+    assert summary.done == 4
+    return stream.getvalue()
+
+
 def test_a_run_on_a_gpu_compiles_and_fits_references_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     diary = tmp_path / "diary"
     monkeypatch.setenv("FAKE_DIARY", str(diary))
@@ -156,15 +169,7 @@ def test_a_run_on_a_gpu_compiles_and_fits_references_beside_it(tmp_path: Path, m
     sigma = [0.1, 0.2]
     """
     (tmp_path / "grid.toml").write_text(text)
-    given = dataclasses.replace(
-        TASKS, device=f"{HELPING}:device", inspect=f"{HELPING}:inspect", program=f"{HELPING}:fails"
-    )
-    stream = io.StringIO()
-    with Reporter(stream) as reporter:
-        grid = load_grid(tmp_path / "grid.toml")
-        summary = run_grid(grid, tmp_path / "r.sqlite", Options(device="cuda", workers=1), reporter, given)
-    assert summary.done == 4
-    said = stream.getvalue()
+    said = said_of_a_run(tmp_path)
     assert "6 programs of scores are compiled beside it, in 2 processes" in said
     assert said.count("a score stays uncompiled: ") == 1
     done = [line.partition(" ")[::2] for line in diary.read_text().splitlines()]

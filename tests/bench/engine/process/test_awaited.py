@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import io
 import re
 import subprocess
 import sys
@@ -16,15 +14,12 @@ from bench.engine.local import Task
 from bench.engine.process.beside import awaited as module
 from bench.engine.process.beside.ahead import Ahead
 from bench.engine.process.beside.awaited import Awaited, sizes_of, step_kind, worth_awaiting
-from bench.engine.progress import Reporter
-from bench.engine.run import Options, run_grid
 from bench.grid.cell import Cell
 from bench.grid.plan import Bundle, Tuning, plan, plan_tuning
 from bench.grid.read import load_grid
-from tests.bench.engine.fake_worker import TASKS
+from tests.bench.engine.process.test_ahead import said_of_a_run
 
 GRIDS = Path(__file__).parents[4] / "bench" / "grids"
-HELPING = "tests.bench.engine.process.helping"
 MNIST: dict[str, Any] = {"shape": (28, 28), "levels": 256, "train": 50_000, "test": 10_000}
 DIGITS: dict[str, Any] = {"shape": (8, 8), "levels": 17, "train": 1_200, "test": 300}
 
@@ -153,19 +148,7 @@ def test_a_run_trains_when_its_programs_were_made_or_have_failed(
     monkeypatch.setattr(module, "WORTH_AWAITING", 1)
     monkeypatch.setattr("bench.engine.progress.LINE_SECONDS", 0.1)
     (tmp_path / "grid.toml").write_text(GRID)
-    given = dataclasses.replace(
-        TASKS,
-        device=f"{HELPING}:device",
-        inspect=f"{HELPING}:inspect",
-        program=f"{HELPING}:fails",
-        step=f"{HELPING}:{function}",
-    )
-    stream = io.StringIO()
-    with Reporter(stream) as reporter:
-        grid = load_grid(tmp_path / "grid.toml")
-        summary = run_grid(grid, tmp_path / "r.sqlite", Options(device="cuda", workers=1), reporter, given)
-    assert summary.done == 4
-    said = stream.getvalue()
+    said = said_of_a_run(tmp_path, step=function)
     assert "4 programs of training steps, which models wait for, and 6 of scores,\nare compiled beside it" in said
     assert max(map(len, said.splitlines())) <= 80 or function != "makes_step"
     assert said.count("stays uncompiled: ") == (1 if function == "makes_step" else 2)

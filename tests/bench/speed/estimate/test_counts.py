@@ -34,6 +34,8 @@ from vae_core.laws import where_used
 from vae_core.numerics import elementwise
 from vae_core.training import Trainer, trained_models
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CPU = CUTS["cpu"]
 GRID = """[grid]
 dataset = "digits"
@@ -53,14 +55,6 @@ def cell_of(family: str = "gaussian", sigma: str = "pixel", objective: str = "bi
         family=f'"{family}"', sigma=f'sigma = "{sigma}"' if sigma else "", objective=objective, more=more
     )
     return parse_grid(text, "counted", "counted", []).cells[0]  # of a recipe there is one for each reading
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def test_operators_are_told_apart_by_what_they_do():

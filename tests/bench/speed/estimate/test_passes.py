@@ -26,6 +26,8 @@ from vae_core.numerics import accelerators
 from vae_core.training import Member, Trainer, trained_models
 from vae_core.training.loop import validate
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 IMAGES = 130  # in blocks of 50, the last of them 30
 #: a GPU's, but smaller: tiles of 32 samples, in several pieces, of some images of the block where outputs are many
 CUT = Cut(images=50, samples=32, floats=40_000, with_gradients=1 << 17, calibrated=1 << 14, summed=1 << 14)
@@ -43,14 +45,6 @@ FAMILIES = {
     "on [0, 1]": 'family = "kumaraswamy"\nobjective = "binned"',
 }
 AMOUNTS = ("kernels", "views", "bytes", "product bytes", "function bytes", "drawn", "draws", "waits")
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def cell_of(family: str, network: str, more: str = ""):
