@@ -145,8 +145,8 @@ def test_other_work_is_given_back_and_waited_for_whatever_becomes_of_programs(tm
 
 
 def said_of_a_run(folder: Path, **functions: str) -> str:
-    """What is said as grid.toml there, of four cells, is run on a GPU that is not there; `functions`, of `helping`: what
-    workers carry out besides."""
+    """What is said as grid.toml there, of four cells, is run on a GPU that is not there; `functions`, of `helping`, are
+    what workers carry out besides."""
     named = {"device": "device", "inspect": "inspect", "program": "fails"} | functions
     given = dataclasses.replace(TASKS, **{task: f"{HELPING}:{function}" for task, function in named.items()})
     stream = io.StringIO()
