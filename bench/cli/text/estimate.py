@@ -172,12 +172,12 @@ def _made(prediction: Prediction) -> str:
     """What the host's other cores do beside the run on a GPU."""
     if prediction.profile.on_cpu:
         return ""
+    fits = " Proposals are fitted with TF32 products." if "tf32" in prediction.profile.products else ""
     said = " References are fitted beside the run by the host's other cores"
     if not (prediction.programs or prediction.step_programs):
-        return f"{said}, and are not in the table."
+        return f"{said}, and are not in the table.{fits}"
     steps = f" and {prediction.step_programs} of training steps" if prediction.step_programs else ""
     waited = " Models wait for theirs, which is in the table as compiling." if steps else ""
-    fits = " Proposals are fitted with TF32 products." if "tf32" in prediction.profile.products else ""
     return (
         f"{said}, and {prediction.programs} programs of scores{steps} are compiled, each in some "
         f"{prediction.profile.compile:.3g} s (assumed): neither is in the table, "
