@@ -36,9 +36,10 @@ $(STAMP): pyproject.toml
 	    { echo "$(PYTHON) is $$($(PYTHON) --version 2>&1), but 3.11 or newer is needed: name one with PYTHON=/path/to/python." >&2; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
 	    { echo "$(PYTHON) cannot make virtual environments: install its venv module (Debian, Ubuntu: apt-get install python3-venv)." >&2; exit 1; }
-	@echo "Setting up $(VENV) (the first time takes a few minutes: torch is large)."
+	@echo "Setting up $(VENV) (the first time takes a few minutes and, where torch comes with CUDA, 6.5 GB of disk)."
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check --editable '.[dev]'
+	@$(BIN)/python -m pip install --disable-pip-version-check --editable '.[dev]' || \
+	    { echo "The set-up did not end; $$(df -Pk . | awk 'NR == 2 {printf "%.1f", $$4 / 1e6}') GB of disk are free here. Once what pip says above is mended, run it again." >&2; exit 1; }
 	@touch $@
 
 # exit code 1: some cells failed; they are rows of the report too, so it is written before make fails

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import tracemalloc
-
 import numpy as np
 import pytest
 from scipy.optimize import minimize
 
+from tests.taken import taken
 from tests.vae_core.references.made import bits, counts, images
 from vae_core import references
 from vae_core.references import Images, LeftOut
@@ -66,10 +65,7 @@ def test_sixteen_bits_need_no_table_of_all_pairs_of_levels(name):
     """65,536² numbers are 32 GiB."""
     k = np.random.default_rng(0).integers(0, 65536, (60, 6))
     given = Images(k[:40], k[40:50], 65536, (2, 3))
-    tracemalloc.start()
-    outcome = references.make(name).outcome(given, k[50:])
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
+    outcome, peak = taken(lambda: references.make(name).outcome(given, k[50:]))
     assert peak < 300e6
     assert bits(outcome.nats, 6) == pytest.approx(16, abs=0.5)
 
