@@ -3,51 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import signal
 from pathlib import Path
 
 import pytest
 
 from bench.engine import plugins
-from bench.engine.process.serve import partly
 from bench.engine.run import Interrupted, Tasks
-from bench.grid.plan import Bundle
 from bench.grid.read import Grid, load_grid
-from bench.store import CellResult, RunFile, read_run
-from bench.store.weights import Weights
-from tests.bench.engine import fake_tuning, fake_worker, kills, planted
+from bench.store import RunFile, read_run
+from tests.bench.engine import fake_tuning, kills, planted
 from tests.bench.engine.fake_worker import TASKS
+from tests.bench.engine.feared import BAD, DEADLY, FEARED, HERE
 from tests.bench.engine.test_run import carry_out, diary, grid_of, seeds  # noqa: F401  the diary is a fixture
-
-HERE = "tests.bench.engine.test_feared"
-BAD, DEADLY = 4001, 0.2
-
-
-def carries_out(bundle: Bundle, device: str, weights: Weights) -> list[CellResult]:
-    """Its numbers follow from the cell and the stack; the bad one ends its worker, as the environment says."""
-    stack, trouble = [cell.seed for cell in bundle.stack], os.environ.get("FAKE_TROUBLE", "")
-    fake_worker._note(f"train {stack} for {[cell.seed for cell in bundle.cells]}")
-    for cell in bundle.cells if "scored" in trouble else bundle.stack:
-        if cell.seed == BAD and "scored" not in trouble:
-            _ends(trouble)
-    for cell in bundle.cells:
-        if cell.seed == BAD and "scored" in trouble:
-            _ends(trouble)
-        row = fake_worker.result(cell)
-        values = {**row.values, "kl_nats": float(hash(tuple(stack)) % 10**6), "bundle_models": len(stack)}
-        assert partly([dataclasses.replace(row, values=values)])
-    return []
-
-
-def _ends(trouble: str) -> None:
-    if "raises" in trouble:
-        raise RuntimeError("a bad model")
-    if trouble:
-        os.kill(os.getpid(), signal.SIGKILL if "killed" in trouble else signal.SIGSEGV)
-
-
-FEARED = dataclasses.replace(TASKS, carry_out=f"{HERE}:carries_out")
 
 
 @pytest.fixture(autouse=True)
@@ -146,17 +113,6 @@ def test_one_whose_row_a_worker_gave_is_trained_along_as_before(tmp_path, monkey
     assert set(read_run(path).cells["bundle_models"]) == {5}
 
 
-def diverges(bundle: Bundle, device: str, weights: Weights) -> list[CellResult]:
-    stack = [cell.seed for cell in bundle.stack]
-    fake_worker._note(f"train {stack} for {[cell.seed for cell in bundle.cells]}")
-    for cell in bundle.cells:
-        row = fake_worker.result(cell)
-        if cell.seed == BAD:
-            row = CellResult(cell.id, "failed", "the training loss is not finite")
-        assert partly([dataclasses.replace(row, values={**row.values, "bundle_models": len(stack)})])
-    return []
-
-
 def test_trouble_that_most_of_a_bundle_met_with_leaves_the_bundle_as_it_was(tmp_path, diary):  # noqa: F811
     path, tasks = tmp_path / "r.sqlite", dataclasses.replace(TASKS, carry_out="os:abort")
     assert carry_out(GRID, path, tasks, workers=1)[0].failed == 5
@@ -184,14 +140,6 @@ def test_so_it_is_in_tuning(tmp_path, monkeypatch, diary):  # noqa: F811
     diary()
     assert carry_out(grid(0.1, DEADLY, 0.3, 0.4), path, tasks, workers=1, retry_failed=True)[0].failed == 1
     assert [what for _, what in diary() if what.startswith("tune ")] == ["tune [0.3, 0.4]", f"tune [{DEADLY}]"]
-
-
-def chooses(tuning, device):
-    sigmas = [cell.options["sigma"] for cell in {cell.search: cell for cell in tuning.cells}.values()]
-    fake_worker._note(f"tune {sigmas}")
-    if DEADLY in sigmas:
-        os.kill(os.getpid(), signal.SIGSEGV)
-    return fake_tuning.choose(tuning, device)
 
 
 @pytest.mark.slow

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import os
-import signal
 import time
 
 import pytest
@@ -15,9 +13,9 @@ from bench.engine.process.beside import foretold
 from bench.engine.process.beside.foretold import Foretold, Left
 from bench.engine.progress import Reporter, span
 from bench.store import read_run
+from tests.bench.engine.foretelling import HERE
 from tests.bench.engine.test_run import carry_out, diary, grid_of, result_tables, seeds  # noqa: F401  is a fixture
 
-HERE = "tests.bench.engine.test_foretold"
 GRID = seeds(0, 1)
 
 
@@ -104,14 +102,6 @@ def left(device: str = "cpu") -> Left:
     return Left(GRID.cells, ids, (), bundles, (), frozenset(), {}, device, "a CPU", 1, False)
 
 
-def only_if_it_counts(work: Left, counting: bool) -> tuple[float, float] | None:
-    return (3.0, 4.0) if counting else None
-
-
-def at_once(work: Left, counting: bool) -> tuple[float, float]:
-    return 60.0, 120.0
-
-
 def asked_until(found: Foretold, clock: Clock, *, known: bool = False) -> tuple[float, float] | None:
     """What comes of it with the clock standing where it is; None where no process is at work, or gives nothing."""
     until = time.monotonic() + 60
@@ -164,22 +154,10 @@ def test_what_is_no_range_is_no_prediction(answer):
 # -- nothing hangs on it -----------------------------------------------------------------------------------------------
 
 
-def raises(work: Left, counting: bool) -> None:
-    raise RuntimeError("no idea")
-
-
-def dies(work: Left, counting: bool) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def hangs(work: Left, counting: bool) -> None:
-    time.sleep(1000)
-
-
 @pytest.mark.parametrize("function", ["at_once", "raises", "dies", "hangs", "is_not_there"])
 def test_a_run_ends_the_same_whatever_becomes_of_its_prediction(tmp_path, monkeypatch, function):
     monkeypatch.setattr(foretold, "BEGINS_AFTER", 0.0)
-    monkeypatch.setenv("FAKE_SECONDS", "8" if function == "at_once" else "3")
+    monkeypatch.setenv("FAKE_SECONDS", "4" if function == "at_once" else "2")
     path = tmp_path / "r.sqlite"
     summary, said = carry_out(GRID, path, foretell=f"{HERE}:{function}", workers=1, limits=Limits(asleep=60))
     assert (summary.done, summary.failed, summary.computed) == (2, 0, 2)
@@ -191,22 +169,13 @@ def test_a_run_ends_the_same_whatever_becomes_of_its_prediction(tmp_path, monkey
         assert table.equals(expected[name]), name
 
 
-def noted(work: Left, counting: bool) -> tuple[float, float]:
-    from tests.bench.engine import fake_worker
-
-    seeds_left = sorted(cell.seed for cell in work.cells if cell.id in work.wanted)
-    stacks = sum(len(bundle.stack) for bundle in work.bundles)  # whoever is done of a bundle is trained along
-    fake_worker._note(f"left {seeds_left} of {stacks} {work.device}")
-    return 60.0, 120.0
-
-
 def test_of_a_resumed_run_what_is_left_is_predicted(tmp_path, monkeypatch, diary):  # noqa: F811
     monkeypatch.setattr(foretold, "BEGINS_AFTER", 0.0)
     monkeypatch.setattr("bench.engine.run.cores", lambda: 1)
     path = tmp_path / "r.sqlite"
     carry_out(seeds(0, 1), path)
     diary()
-    monkeypatch.setenv("FAKE_SECONDS", "8")
+    monkeypatch.setenv("FAKE_SECONDS", "4")
     _, said = carry_out(seeds(0, 1, 2, 3, 4), path, foretell=f"{HERE}:noted", workers=1)
     assert [what for _, what in diary() if what.startswith("left ")] == ["left [2, 3, 4] of 5 cpu"]
     assert "predicted, not measured: " in said

@@ -94,6 +94,6 @@ def test_false_words_stay_rare_whatever_the_noise(
     count: int, seeds: int, law: str, images: int, record_property
 ) -> None:
     for rate in (falsely_worse, reference_outranked):
-        found = rate(generator(9), count, seeds, images, 1, law, 250)
+        found = rate(generator(9), count, seeds, images, 1, law, 150)
         record_property(rate.__name__, found)
-        assert found <= at_most(ALPHA, 250)
+        assert found <= at_most(ALPHA, 150)
