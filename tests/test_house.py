@@ -154,6 +154,20 @@ assert sys.modules["torch"] is torch
     subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
 
 
+def test_who_trains_imports_nothing_of_scipy():
+    """Every worker of a run would wait for it."""
+    script = """
+import gc, sys
+from bench.engine.process.serve import resolve
+for function in ("bench.engine.worker.bundle:carry_out", "bench.engine.worker.tuning:choose"):
+    assert callable(resolve(function))
+assert gc.isenabled()
+found = {name.partition(".")[0] for name in sys.modules} & {"scipy", "pandas", "matplotlib", "sklearn"}
+assert not found, found
+"""
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "line", ["import torch.nn.functional", "from torch import Tensor", "from torch.nn import init"]

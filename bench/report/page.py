@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import tempfile
@@ -79,14 +80,7 @@ def build(tables: RunTables, out: Path, ranked: Sequence[Board] | None = None, o
 
 def write(template: str, shown: Mapping[str, Any], out: Path) -> Path:
     """Write one of the templates to `out` in one step; gives `out`."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    text = environment.get_template(template).render(shown)
+    text = _templates().get_template(template).render(shown)
     text = re.sub(r"\n +(?=</?t[rdh][ >])", "\n", text)  # of thousands of rows the indents are a part that tells,
     text = re.sub(r"<tr class=[^>]*\brest\b.*?</tr>", _short, text, flags=re.DOTALL)  # and the ends of cells another
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -99,6 +93,18 @@ def write(template: str, shown: Mapping[str, Any], out: Path) -> Path:
     finally:
         Path(part).unlink(missing_ok=True)
     return out
+
+
+@functools.cache
+def _templates() -> jinja2.Environment:
+    """Which keeps those that it has compiled, for the next page."""
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
 
 
 def _short(row: re.Match[str]) -> str:

@@ -22,7 +22,8 @@ from bench.statistics.trust import Doubt
 from bench.statistics.tuning import Tuned
 from bench.store import RESULT_COLUMNS, Results
 from bench.store.columns import columns
-from vae_core.statistics.intervals import FEWEST_IMAGES, Floats, Interval, Verdict
+from vae_core.statistics.blocks import FEWEST_IMAGES
+from vae_core.statistics.intervals import Floats, Interval, Verdict
 
 NOTHING_KNOWN = Results()
 NOT_RECORDED = Ending()

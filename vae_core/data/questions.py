@@ -20,7 +20,7 @@ import torch
 from vae_core.data.dataset import Dataset, Remark
 from vae_core.data.lattice import Levels
 from vae_core.numerics import progress
-from vae_core.statistics.intervals import FEWEST_IMAGES as FEWEST_JUDGED
+from vae_core.statistics.blocks import FEWEST_IMAGES as FEWEST_JUDGED
 
 FEWEST_TRAINING = 100
 LOUD_SHARE = 0.05  # of test images: copies beyond it bear on every number

@@ -41,6 +41,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri, stdtrit
 
+from vae_core.statistics.blocks import FEWEST_IMAGES
 from vae_core.statistics.significance import (
     SeedNoise,
     among_the_best,
@@ -55,9 +56,6 @@ Floats = NDArray[np.float64]
 
 LEVEL = 0.95
 REPLICATES = 2000
-#: with fewer test images there is neither an interval nor a verdict: the nominal 95 % interval of skewed scores held
-#: the mean in 51 % with 2 images, in 74, 84 and 90 % with 3, 5 and 10
-FEWEST_IMAGES = 20
 _CHUNK_BYTES = 16 * 2**20  # bootstrap weights held at one time
 
 

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri, stdtrit
 
-from vae_core.statistics.intervals import FEWEST_IMAGES, LEVEL, REPLICATES, Floats, bootstrap_means, require_named
+from vae_core.statistics.blocks import FEWEST_IMAGES
+from vae_core.statistics.intervals import LEVEL, REPLICATES, Floats, bootstrap_means, require_named
 from vae_core.statistics.significance import SeedNoise, holm, of_pairs, upper_tail
 
 

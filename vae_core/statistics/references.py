@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from vae_core.statistics.blocks import FEWEST_IMAGES
 from vae_core.statistics.intervals import (
-    FEWEST_IMAGES,
     LEVEL,
     REPLICATES,
     Floats,

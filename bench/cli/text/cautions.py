@@ -8,7 +8,7 @@ from bench.cli.text.lines import several
 from bench.grid.cell import Cell
 from bench.grid.settings import shown
 from bench.statistics.trust import KHAT_NEEDS
-from vae_core.statistics.intervals import FEWEST_IMAGES
+from vae_core.statistics.blocks import FEWEST_IMAGES
 
 ENOUGH = 100  # samples at which a grid is advised to end: at fewer k̂ is noise
 

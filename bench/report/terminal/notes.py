@@ -16,7 +16,7 @@ from bench.statistics.boards import Board
 from bench.statistics.references import in_short
 from bench.statistics.rows import Row
 from bench.statistics.trust import Against
-from vae_core.statistics.intervals import FEWEST_IMAGES
+from vae_core.statistics.blocks import FEWEST_IMAGES
 
 CELL = "a cell is one configuration with one seed"
 EDGE = "*"  # of what was tuned and lies at the edge of its range

@@ -20,7 +20,8 @@ from bench.report.text.scope import untried_families
 from bench.report.text.training import failed_seeds, fewer_seeds
 from bench.statistics.boards import Board
 from bench.statistics.rows import Row
-from vae_core.statistics.intervals import FEWEST_IMAGES, Verdict
+from vae_core.statistics.blocks import FEWEST_IMAGES
+from vae_core.statistics.intervals import Verdict
 
 #: test images below which an interval of scores is wide for reasons of the images alone
 FEW_IMAGES = 1000

@@ -32,7 +32,8 @@ from bench.report.text.tuning import at_edge, tuning
 from bench.statistics.boards import Board
 from bench.statistics.claims.spread import may_owe_to_objective
 from bench.statistics.rows import by_family
-from vae_core.statistics.intervals import FEWEST_IMAGES, Verdict
+from vae_core.statistics.blocks import FEWEST_IMAGES
+from vae_core.statistics.intervals import Verdict
 
 TOPICS = (
     training,

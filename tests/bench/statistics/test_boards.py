@@ -15,7 +15,8 @@ from bench.statistics.scored import unusable
 from bench.store import RunTables
 from tests.bench.report import fake_run
 from tests.bench.report.runs import DIMS, few, moved
-from vae_core.statistics.intervals import FEWEST_IMAGES, Verdict
+from vae_core.statistics.blocks import FEWEST_IMAGES
+from vae_core.statistics.intervals import Verdict
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,8 @@ import pytest
 
 from tests.vae_core.statistics import real_scores
 from tests.vae_core.statistics.real_scores import covered, falsely_worse, power, reference_outranked
-from vae_core.statistics.intervals import FEWEST_IMAGES, intervals
+from vae_core.statistics.blocks import FEWEST_IMAGES
+from vae_core.statistics.intervals import intervals
 
 ALPHA = 0.05
 SAMPLES = 1200
