@@ -65,9 +65,10 @@ class Choices:
         if isinstance(piece, Tuning):
             models = sum(len(cell.candidates) for cell in {cell.search: cell for cell in piece.cells}.values())
             name, kinds = f"the tuning of {name}", dict.fromkeys(f"tuning {kind}" for kind in kinds)
-            parts = len(halves_of_tuning(piece))
+            parts, given = len(halves_of_tuning(piece)), 0
         else:
             models, parts = len(piece.stack), 1 + (halves(piece) != (piece,))
+            given = len({cell.training_key for cell in piece.cells})
         return dataclasses.replace(
             task,
             seconds=None if limit is None else limit * models,
@@ -77,6 +78,7 @@ class Choices:
             cost=cost,
             suspect=suspect,
             divisible=parts > 1,
+            parts=given,
         )
 
     def split(

@@ -20,6 +20,7 @@ from bench.engine.interrupt import TimeIsUp, raise_again, shielded
 from bench.engine.process.death import Failure, Memory
 from bench.engine.process.limits import Limits, Peers
 from bench.engine.process.printed import Log
+from bench.engine.process.remaining import Pace, seconds_left
 from bench.engine.process.worker import Ended, Task, Worker
 
 __all__ = ["Ended", "Failure", "Limits", "Pool", "Silent", "Task", "TaskFailed"]
@@ -73,6 +74,7 @@ class Pool:
         self._limits = limits or Limits()
         self._log = log
         self._peers = Peers()
+        self._paces: dict[str, Pace] = {}
         self._memory = Memory()
         self._queue: deque[Task] = deque()
         self._alive: list[Worker] = []
@@ -134,6 +136,9 @@ class Pool:
             for worker in self._alive:
                 worker.hear()
             seen = [end for worker in at_work if (end := worker.look(self._memory, self._peers)) is not None]
+            for end in seen:
+                if end.failure is None:
+                    self._paces.setdefault(end.task.function, Pace()).took(end.task.cost, end.seconds)
             ended = [end for end in seen if not self._tries_again(end)]
             for worker in [worker for worker in self._alive if worker.spent]:
                 with shielded():
@@ -163,6 +168,14 @@ class Pool:
         for worker in self._alive:
             worker.parts.clear()
         return given
+
+    def left(self, function: str, more: Sequence[float] = ()) -> float | None:
+        """Seconds that the tasks which carry out a function have left by the clock, as far as that is known by now;
+        `more`: what those cost that are not queued yet."""
+        at_work = [worker.under_way for worker in self._alive if worker.task and worker.task.function == function]
+        queued = [task.cost for task in self._queue if task.function == function]
+        pace = self._paces.get(function, Pace())
+        return seconds_left(pace, [one for one in at_work if one], [*queued, *more], self.workers)
 
     def silent(self, seconds: float) -> list[Silent]:
         """The tasks that have reported no progress for so long, the longest first."""

@@ -86,13 +86,13 @@ class Reporter:
         self._suspected = (self._begun - SILENCE_SECONDS, "")
         self._untuned = 0
         self._started, self._predicted = self._begun, (0.0, 0.0)
-        self.knows = False  #: how long it takes, by what has ended
+        self.knows = False  #: how long it takes, by what has been done
         if self._console.is_terminal:
             columns = (BarColumn(bar_width=BAR), TextColumn("{task.description}", markup=False))
             self._bar = Progress(
                 *columns, console=self._console, transient=True, redirect_stdout=False, redirect_stderr=False
             )
-            self._task = self._bar.add_task(self._text(ended, 0, 0), total=total, completed=ended)
+            self._task = self._bar.add_task(self._text(ended, 0, 0, None), total=total, completed=ended)
             self._bar.start()
 
     def update(
@@ -103,15 +103,17 @@ class Reporter:
         references: int = 0,
         suspect: tuple[str, str] = ("", ""),
         programs: int = 0,
+        left: float | None = None,
     ) -> None:
         """`ended` cells have ended by now, `failed` of them without a result, and `untuned` configurations are still to
         be tuned before their cells can begin; so many `references` are to come, which is said when no cell is. Call it
-        often. How long it takes is told from the last choice on. `suspect`: who is silent for long, a word on it.
-        `programs`: for how many all that is to be done waits, as long as it does."""
+        often. `suspect`: who is silent for long, a word on it. `programs`: for how many all that is to be done waits,
+        as long as it does. `left`: seconds until all cells have ended, where that is known; told from the last choice
+        on."""
         if (self._untuned and not untuned) or (self._programs and not programs):
             self._begun, self._before = self._clock(), ended
         self._untuned, self._programs = untuned, programs
-        text = self._text(ended, failed, untuned)
+        text = self._text(ended, failed, untuned, left)
         if references and ended == self._total:
             text += f", {references} reference{'' if references == 1 else 's'} to come"
         if programs:
@@ -159,7 +161,7 @@ class Reporter:
             self._bar.stop()
             self._bar = None
 
-    def _text(self, ended: int, failed: int, untuned: int) -> str:
+    def _text(self, ended: int, failed: int, untuned: int, left: float | None) -> str:
         minutes = (self._clock() - self._begun) / 60
         here = ended - self._before
         parts = [f"{ended}/{self._total} cells"]
@@ -167,14 +169,14 @@ class Reporter:
             parts.append(f"{failed} failed")
         if untuned:
             parts.append(f"{untuned} configuration{'' if untuned == 1 else 's'} to be tuned")
-        self.knows = bool(here and minutes > 0 and not untuned)
-        if self.knows:
+        self.knows = left is not None and not untuned
+        if self._predicted[1] and not self.knows and ended < self._total:
+            return self._with_prediction(parts, untuned)
+        if here and minutes > 0 and not untuned:
             rate = here / minutes
             parts.append(f"{rate:.0f} cells/min" if rate >= 10 else f"{rate:.1f} cells/min")
-            if ended < self._total:
-                parts.append(f"{duration(60 * (self._total - ended) / rate)} left")
-        elif self._predicted[1]:
-            return self._with_prediction(parts, untuned)
+        if left is not None and not untuned and ended < self._total:
+            parts.append(f"about {span(left, left)} left")
         return ", ".join(parts)
 
     def _with_prediction(self, parts: Sequence[str], untuned: int) -> str:

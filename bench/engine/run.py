@@ -304,11 +304,17 @@ class _Run:
             to_come = len(self.references.wanted) - referred
             suspect = suspected(work.pool.silent(SUSPECTED_SECONDS))
             programs = self.awaited.to_come if self.awaited.count and not work.pool.busy else 0
-            self.reporter.update(len(ended), failed, len(self.untuned), to_come, suspect, programs)
+            left = self._seconds_left(work)
+            self.reporter.update(len(ended), failed, len(self.untuned), to_come, suspect, programs, left)
             if predicted := foretold.look(known=self.reporter.knows):
                 self.reporter.predict(*predicted)
         self.weights.sweep()
         self.reporter.finish()
+
+    def _seconds_left(self, work: _Work) -> float | None:
+        """By the clock, of the bundles that are to be carried out; as far as it is known."""
+        held = [self.choices.cost(piece) for piece in self.awaited.pieces if isinstance(piece, Bundle)]
+        return work.pool.left(self.tasks.carry_out, held)
 
     def _hand_out(self, work: _Work, piece: Tuning | Bundle) -> None:
         """To the pool, as soon as the programs of its steps are there."""

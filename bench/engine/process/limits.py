@@ -100,6 +100,10 @@ class Watch:
         self._last = now
         self._fresh()
 
+    def elapsed_at(self, now: float) -> float:
+        """Seconds since it was begun, by now and not only by the last look."""
+        return self.elapsed + (min(now - self._last, LOOK_MOST) if self.begun else 0.0)
+
     def soonest(self) -> float:
         """Seconds until a limit may be reached."""
         limits, share = self._limits, 0.5 if self._task.suspect else 1.0

@@ -21,6 +21,7 @@ from bench.engine.process.device import VISIBLE
 from bench.engine.process.limits import Limits, Peers, Watch
 from bench.engine.process.messages import Inbox, post
 from bench.engine.process.printed import Log
+from bench.engine.process.remaining import UnderWay
 from bench.engine.process.serve import ENDED, LEFT_OVER, PART, RAISED, STARTED, serve
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
@@ -39,6 +40,7 @@ class Task:
     name: what people call it.
     tries: how often it is tried where its worker is lost to something outside. divisible: what is lost for want of
         memory is not tried again as it is.
+    parts: how many of its value it hands over ahead of its end (`bench.engine.process.serve.partly`).
     """
 
     function: str
@@ -52,16 +54,18 @@ class Task:
     patience: float = 1.0
     tries: int = 2
     divisible: bool = False
+    parts: int = 0
     lost: int = 0
 
 
 @dataclass(frozen=True)
 class Ended:
-    """A task that ended: with a value, or with a failure."""
+    """A task that ended: with a value, or with a failure; and the seconds that it took since it was begun."""
 
     task: Task
     value: Any = None
     failure: Failure | None = None
+    seconds: float = 0.0
 
 
 class Worker:
@@ -93,6 +97,7 @@ class Worker:
         self.watch: Watch | None = None
         self.spent = False
         self.parts: list[Ended] = []  #: of what its task gives, not taken away yet
+        self._given: list[float] = []  # when each part was there
         self._inbox = Inbox(self.channel)
         self._limits, self._log = limits, log
         self._who = "a worker"
@@ -104,8 +109,17 @@ class Worker:
         except OSError:
             return False
         self.task, self._who = task, task.name or task.function
+        self._given = []
         self.watch = Watch(task, self.process.pid or 0, self.board, self._limits, peers, time.monotonic())
         return True
+
+    @property
+    def under_way(self) -> UnderWay | None:
+        """How far its task is; None where it has none."""
+        if self.task is None or self.watch is None:
+            return None
+        seconds = self.watch.elapsed_at(time.monotonic())
+        return UnderWay(self.task.cost, seconds, self.task.parts, tuple(self._given))
 
     def soonest(self) -> float:
         """Seconds until its task may have to be ended."""
@@ -124,6 +138,7 @@ class Worker:
                     continue
                 if word == PART:
                     self.parts.append(Ended(task, value))
+                    self._given.append(watch.elapsed_at(time.monotonic()))
                     continue
                 if word in (ENDED, LEFT_OVER):
                     peers.took(task, watch.elapsed)
@@ -150,8 +165,9 @@ class Worker:
         return self.process.exitcode is not None
 
     def _over(self, task: Task, value: Any, *, spent: bool, failed: bool) -> Ended:
+        seconds = self.watch.elapsed_at(time.monotonic()) if self.watch else 0.0
         self.task, self.watch, self.spent = None, None, spent
-        return Ended(task, failure=value) if failed else Ended(task, value)
+        return Ended(task, failure=value, seconds=seconds) if failed else Ended(task, value, seconds=seconds)
 
     def hear(self) -> None:
         """Passes on what it has printed; not all at once of one that prints without end."""

@@ -54,7 +54,7 @@ def test_it_counts_down_and_is_told_as_what_it_is_until_progress_is_known():
         clock.now = second
         if second == 5:
             reporter.predict(240, 540)
-        reporter.update(ended, 0, untuned)
+        reporter.update(ended, 0, untuned, left=None if ended < 4 else 2900.0)
         assert reporter.knows == (second == 1000)
     assert stream.getvalue().splitlines() == [
         "predicted, not measured: 4 to 9 min left",
@@ -63,7 +63,7 @@ def test_it_counts_down_and_is_told_as_what_it_is_until_progress_is_known():
         "2/87 cells, 3 configurations to be tuned, predicted at most 4 min left",
         "2/87 cells, 3 configurations to be tuned, predicted 4 to 9 min, which is over",
         "2/87 cells, predicted 4 to 9 min, which is over",
-        "4/87 cells, 1.7 cells/min, 48 min 25 s left",
+        "4/87 cells, 1.7 cells/min, about 48 min left",
     ]
     reporter.predict(1, 2)
     assert "1 to 2 s" not in stream.getvalue(), "the run knows better"
@@ -84,7 +84,7 @@ def test_beside_a_bar_it_has_room_in_eighty_columns_or_is_left_out(monkeypatch, 
         reporter.start(cells, 0)
         for low, high in ((16, 20), (583, 7920), (55, 36e5)):
             reporter._predicted = (low, high)
-            text = reporter._text(0, 0, untuned)
+            text = reporter._text(0, 0, untuned, None)
             assert len(text) <= 59
             assert "predicted" in text
             assert text.endswith(" left")

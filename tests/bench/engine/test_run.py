@@ -478,7 +478,7 @@ def test_lines_are_few_and_fit_80_columns():
     reporter.start(100_000, 12_345)
     for second in range(3600):
         now[0] = second
-        reporter.update(12_345 + 20 * second, second)
+        reporter.update(12_345 + 20 * second, second, left=3600.0 - second)
     now[0] = 4000
     reporter.update(100_000, 87_000)
     lines = stream.getvalue().splitlines()

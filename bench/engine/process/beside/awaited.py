@@ -130,6 +130,11 @@ class Awaited:
         return len(self._held)
 
     @property
+    def pieces(self) -> list[Piece]:
+        """Those."""
+        return [piece for piece, _ in self._held]
+
+    @property
     def to_come(self) -> int:
         """Programs that are not there yet."""
         return sum(self._open.values())

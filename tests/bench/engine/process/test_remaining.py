@@ -1,0 +1,152 @@
+"""How long is left: exact in a world where costs are times, whatever is queued; never said before anything is known."""
+
+from __future__ import annotations
+
+import heapq
+import io
+import math
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.engine.local import Ended, Pool, Task
+from bench.engine.process.remaining import OVERDUE, Pace, UnderWay, seconds_left
+from bench.engine.progress import Reporter
+from tests.bench.engine.fake_worker import TASKS
+from tests.bench.engine.test_run import carry_out, grid_of
+
+COSTS = st.lists(st.floats(0.1, 50), min_size=2, max_size=12)
+
+
+def carried_out(costs: list[float], workers: int, rate: float) -> list[tuple[float, float]]:
+    """When each begins and ends, given in their order to whoever is free first."""
+    free, times = [0.0] * workers, []
+    for cost in costs:
+        begun = heapq.heappop(free)
+        times.append((begun, begun + rate * cost))
+        heapq.heappush(free, begun + rate * cost)
+    return times
+
+
+@given(COSTS, st.integers(1, 4), st.floats(0.01, 100), st.floats(0, 1, exclude_max=True))
+def test_where_costs_are_times_it_is_exact_once_one_has_ended(costs, workers, rate, when):
+    times = carried_out(costs, workers, rate)
+    last, first = max(end for _, end in times), min(end for _, end in times)
+    now = first + when * (last - first)
+    ended = [(cost, end - begun) for cost, (begun, end) in zip(costs, times, strict=True) if end <= now]
+    pace = Pace()
+    for cost, seconds in ended:
+        pace.took(cost, seconds)
+    at_work = [
+        UnderWay(cost, now - begun) for cost, (begun, end) in zip(costs, times, strict=True) if begun <= now < end
+    ]
+    queued = [cost for cost, (begun, _) in zip(costs, times, strict=True) if begun > now]
+    found = seconds_left(pace, at_work, queued, workers)
+    assert found is not None
+    slack = OVERDUE * rate * max(costs)  # who is about to end is thought to need a little more
+    assert last - now - 1e-6 * last <= found <= last - now + slack + 1e-6 * last
+
+
+@given(st.floats(0, 100), st.floats(0.1, 10), st.integers(2, 30), st.data())
+def test_a_bundle_s_own_parts_tell_from_the_second_on(training, each, parts, data):
+    """Trained first, which takes as long as it likes, then scored model by model."""
+    there = data.draw(st.integers(2, parts))
+    since = data.draw(st.floats(0, each)) if there < parts else 0.0
+    given_at = tuple(training + each * (1 + number) for number in range(there))
+    whole = training + each * parts
+    now = given_at[-1] + since
+    left = UnderWay(7.0, now, parts, given_at).left_by_parts
+    assert left == pytest.approx(whole - now, rel=1e-6, abs=1e-6 * whole)
+    assert seconds_left(Pace(), [UnderWay(7.0, now, parts, given_at)], [14.0], 1) == pytest.approx(
+        whole - now + 2 * whole, rel=1e-6, abs=1e-6 * whole
+    )
+
+
+def test_the_first_part_alone_tells_roughly():
+    assert UnderWay(1.0, 40.0, 3, (40.0,)).left_by_parts == pytest.approx(20.0)
+    assert UnderWay(1.0, 47.0, 3, (40.0,)).left_by_parts == pytest.approx(13.0)
+    assert UnderWay(1.0, 4000.0, 3, (40.0,)).left_by_parts == pytest.approx(10.0), "the other is still to come"
+    assert UnderWay(1.0, 40.0, 1, (40.0,)).left_by_parts == 0
+
+
+def test_nothing_is_said_where_nothing_is_known():
+    assert seconds_left(Pace(), [], [1.0, 2.0], 2) is None
+    assert seconds_left(Pace(), [UnderWay(1.0, 5.0), UnderWay(1.0, 5.0, 4)], [1.0], 2) is None
+    assert seconds_left(Pace(0.0, 3.0), [], [1.0], 2) is None, "what costs nothing tells nothing"
+
+
+AMOUNTS = st.just(0.0) | st.floats(1e-3, 1e6)
+
+
+@given(
+    st.tuples(AMOUNTS, AMOUNTS),
+    st.lists(st.tuples(AMOUNTS, st.floats(0, 1e6), st.integers(0, 9), st.integers(0, 9)), max_size=4),
+    st.lists(AMOUNTS, max_size=5),
+)
+def test_it_is_a_number_of_seconds_or_none(ended, at_work, queued):
+    under_way = [
+        UnderWay(cost, seconds, parts, tuple(seconds * n / 10 for n in range(1, 1 + min(there, parts))))
+        for cost, seconds, parts, there in at_work
+    ]
+    found = seconds_left(Pace(*ended), under_way, queued, 4)
+    assert found is None or 0 <= found < math.inf
+
+
+def test_a_pool_tells_of_one_function_by_its_own_tasks():
+    with Pool(1, 1) as pool:
+        for _ in range(3):
+            pool.submit(Task("time:sleep", (0.5,), cost=2.0))
+        pool.submit(Task("os:getpid", (), cost=1e9))
+        assert pool.left("time:sleep") is None
+        ended: list[Ended] = []
+        while len(ended) < 1:
+            ended += pool.wait(1.0)
+        assert ended[0].seconds == pytest.approx(0.5, abs=0.4)
+        one = pool.left("time:sleep")
+        more = pool.left("time:sleep", [200.0])
+        assert one is not None
+        assert more is not None
+        assert 0 < one < more
+        assert more - one == pytest.approx(100 * ended[0].seconds, rel=0.01)
+        assert pool.left("os:getpid") is None
+
+
+def test_a_run_knows_from_its_first_bundle_on(tmp_path, monkeypatch):
+    monkeypatch.setattr("bench.engine.run.cores", lambda: 1)
+    monkeypatch.setenv("FAKE_SECONDS", "0.4")
+    told: list[tuple[int, float | None, float]] = []
+    update = Reporter.update
+
+    def noted(self, ended, *facts):
+        told.append((ended, facts[-1], time.monotonic()))
+        update(self, ended, *facts)
+
+    monkeypatch.setattr(Reporter, "update", noted)
+    monkeypatch.setattr("bench.engine.run.HEARTBEAT_SECONDS", 0.1)
+    monkeypatch.setattr("bench.engine.local.LOOK_SECONDS", 0.1)
+    grid = "\n".join(f"[[cells]]\nfamily='gaussian'\nsigma=0.1\nlatent={latent}\n" for latent in range(2, 8))
+    carry_out(grid_of(grid), tmp_path / "r.sqlite", TASKS, workers=1)
+    assert all((left is None) == (ended == 0) for ended, left, _ in told if ended < 6)
+    known = [(left, at) for ended, left, at in told if left is not None and ended < 6]
+    end = told[-1][2]
+    assert all(0.2 < left / (end - at) < 5 for left, at in known if end - at > 0.4)
+    assert known[-1][0] < known[0][0]
+
+
+def test_what_is_left_is_said_roughly_and_not_when_all_have_ended():
+    stream, now = io.StringIO(), [0.0]
+    reporter = Reporter(stream, clock=lambda: now[0])
+    reporter.start(87, 0)
+    for second, ended, left in ((60, 0, None), (120, 0, 512.0), (180, 9, 423.0), (240, 80, 31.4), (300, 87, 0.0)):
+        now[0] = second
+        reporter.update(ended, 0, left=left)
+        assert reporter.knows == (left is not None)
+    assert stream.getvalue().splitlines() == [
+        "0/87 cells",
+        "0/87 cells, about 9 min left",
+        "9/87 cells, 3.0 cells/min, about 7 min left",
+        "80/87 cells, 20 cells/min, about 31 s left",
+        "87/87 cells, 17 cells/min",
+    ]
