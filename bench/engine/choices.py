@@ -68,7 +68,7 @@ class Choices:
             parts, given = len(halves_of_tuning(piece)), 0
         else:
             models, parts = len(piece.stack), 1 + (halves(piece) != (piece,))
-            given = len({cell.training_key for cell in piece.cells})
+            given = piece.models
         return dataclasses.replace(
             task,
             seconds=None if limit is None else limit * models,

@@ -44,6 +44,11 @@ class Bundle:
         """The cells whose models are trained together, in order."""
         return self.trained or self.cells
 
+    @property
+    def models(self) -> int:
+        """How many are scored, in however many ways."""
+        return len({cell.training_key for cell in self.cells})
+
 
 @dataclass(frozen=True)
 class Tuning:

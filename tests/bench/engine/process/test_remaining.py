@@ -7,6 +7,7 @@ import io
 import math
 import time
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,36 +18,64 @@ from bench.engine.progress import Reporter
 from tests.bench.engine.fake_worker import TASKS
 from tests.bench.engine.test_run import carry_out, grid_of
 
-COSTS = st.lists(st.floats(0.1, 50), min_size=2, max_size=12)
 
-
-def carried_out(costs: list[float], workers: int, rate: float) -> list[tuple[float, float]]:
+def carried_out(seconds: list[float], workers: int) -> list[tuple[float, float]]:
     """When each begins and ends, given in their order to whoever is free first."""
     free, times = [0.0] * workers, []
-    for cost in costs:
+    for took in seconds:
         begun = heapq.heappop(free)
-        times.append((begun, begun + rate * cost))
-        heapq.heappush(free, begun + rate * cost)
+        times.append((begun, begun + took))
+        heapq.heappush(free, begun + took)
     return times
 
 
-@given(COSTS, st.integers(1, 4), st.floats(0.01, 100), st.floats(0, 1, exclude_max=True))
-def test_where_costs_are_times_it_is_exact_once_one_has_ended(costs, workers, rate, when):
-    times = carried_out(costs, workers, rate)
+WORK = st.lists(st.tuples(st.floats(0.1, 50), st.integers(0, 9)), min_size=2, max_size=12)
+RATES = st.sampled_from([1.0, 0.02, 70.0])
+
+
+@given(WORK, st.integers(1, 4), RATES, st.floats(0, 1, exclude_max=True))
+def test_where_costs_are_times_it_is_exact_once_one_has_ended(work, workers, rate, when):
+    times = carried_out([rate * cost for cost, _ in work], workers)
     last, first = max(end for _, end in times), min(end for _, end in times)
     now = first + when * (last - first)
-    ended = [(cost, end - begun) for cost, (begun, end) in zip(costs, times, strict=True) if end <= now]
     pace = Pace()
-    for cost, seconds in ended:
-        pace.took(cost, seconds)
+    for (cost, _), (begun, end) in zip(work, times, strict=True):
+        if end <= now:
+            pace.took(cost, 0, end - begun)
     at_work = [
-        UnderWay(cost, now - begun) for cost, (begun, end) in zip(costs, times, strict=True) if begun <= now < end
+        UnderWay(cost, now - begun) for (cost, _), (begun, end) in zip(work, times, strict=True) if begun <= now < end
     ]
-    queued = [cost for cost, (begun, _) in zip(costs, times, strict=True) if begun > now]
+    queued = [(cost, 0) for (cost, _), (begun, _) in zip(work, times, strict=True) if begun > now]
     found = seconds_left(pace, at_work, queued, workers)
     assert found is not None
-    slack = OVERDUE * rate * max(costs)  # who is about to end is thought to need a little more
+    slack = OVERDUE * rate * max(cost for cost, _ in work)  # who is about to end is thought to need a little more
     assert last - now - 1e-6 * last <= found <= last - now + slack + 1e-6 * last
+
+
+@pytest.mark.parametrize(("a_unit", "a_part"), [(3.0, 2.0), (3.0, 0.0), (0.0, 2.0)])
+def test_what_a_unit_and_what_a_part_takes_is_learned(a_unit, a_part):
+    """Of tasks that differ in both; at first costs alone are believed, within three times of the truth here."""
+    rng, pace, errors = np.random.default_rng(3), Pace(), []
+    work = [
+        (float(cost), int(parts)) for cost, parts in zip(rng.uniform(1, 6, 40), rng.integers(1, 9, 40), strict=True)
+    ]
+    for place, (cost, parts) in enumerate(work):
+        pace.took(cost, parts, a_unit * cost + a_part * parts)
+        queued = work[place + 1 :]
+        if queued:
+            truth = sum(a_unit * cost + a_part * parts for cost, parts in queued)
+            found = seconds_left(pace, [], queued, 1)
+            assert found is not None
+            errors.append(found / truth)
+    assert all(1 / 3 < error < 3 for error in errors[1:])
+    assert all(0.9 < error < 1.1 for error in errors[15:])
+
+
+def test_what_one_task_took_is_laid_to_its_cost():
+    """The heaviest goes first, and may be of a hundred times the others' width: by its parts they would all be so."""
+    pace = Pace()
+    pace.took(100.0, 3, 300.0)
+    assert seconds_left(pace, [], [(1.0, 3)] * 10, 1) == pytest.approx(30.0)
 
 
 @given(st.floats(0, 100), st.floats(0.1, 10), st.integers(2, 30), st.data())
@@ -59,7 +88,7 @@ def test_a_bundle_s_own_parts_tell_from_the_second_on(training, each, parts, dat
     now = given_at[-1] + since
     left = UnderWay(7.0, now, parts, given_at).left_by_parts
     assert left == pytest.approx(whole - now, rel=1e-6, abs=1e-6 * whole)
-    assert seconds_left(Pace(), [UnderWay(7.0, now, parts, given_at)], [14.0], 1) == pytest.approx(
+    assert seconds_left(Pace(), [UnderWay(7.0, now, parts, given_at)], [(14.0, 0)], 1) == pytest.approx(
         whole - now + 2 * whole, rel=1e-6, abs=1e-6 * whole
     )
 
@@ -72,25 +101,30 @@ def test_the_first_part_alone_tells_roughly():
 
 
 def test_nothing_is_said_where_nothing_is_known():
-    assert seconds_left(Pace(), [], [1.0, 2.0], 2) is None
-    assert seconds_left(Pace(), [UnderWay(1.0, 5.0), UnderWay(1.0, 5.0, 4)], [1.0], 2) is None
-    assert seconds_left(Pace(0.0, 3.0), [], [1.0], 2) is None, "what costs nothing tells nothing"
+    assert seconds_left(Pace(), [], [(1.0, 1), (2.0, 1)], 2) is None
+    assert seconds_left(Pace(), [UnderWay(1.0, 5.0), UnderWay(1.0, 5.0, 4)], [(1.0, 1)], 2) is None
+    pace = Pace()
+    pace.took(0.0, 3, 3.0)
+    assert seconds_left(pace, [], [(1.0, 1)], 2) is None, "what costs nothing tells nothing"
 
 
 AMOUNTS = st.just(0.0) | st.floats(1e-3, 1e6)
 
 
 @given(
-    st.tuples(AMOUNTS, AMOUNTS),
+    st.lists(st.tuples(AMOUNTS, st.integers(0, 9), AMOUNTS), max_size=4),
     st.lists(st.tuples(AMOUNTS, st.floats(0, 1e6), st.integers(0, 9), st.integers(0, 9)), max_size=4),
-    st.lists(AMOUNTS, max_size=5),
+    st.lists(st.tuples(AMOUNTS, st.integers(0, 9)), max_size=5),
 )
 def test_it_is_a_number_of_seconds_or_none(ended, at_work, queued):
     under_way = [
         UnderWay(cost, seconds, parts, tuple(seconds * n / 10 for n in range(1, 1 + min(there, parts))))
         for cost, seconds, parts, there in at_work
     ]
-    found = seconds_left(Pace(*ended), under_way, queued, 4)
+    pace = Pace()
+    for cost, parts, seconds in ended:
+        pace.took(cost, parts, seconds)
+    found = seconds_left(pace, under_way, queued, 4)
     assert found is None or 0 <= found < math.inf
 
 
@@ -105,7 +139,7 @@ def test_a_pool_tells_of_one_function_by_its_own_tasks():
             ended += pool.wait(1.0)
         assert ended[0].seconds == pytest.approx(0.5, abs=0.4)
         one = pool.left("time:sleep")
-        more = pool.left("time:sleep", [200.0])
+        more = pool.left("time:sleep", [(200.0, 0)])
         assert one is not None
         assert more is not None
         assert 0 < one < more
