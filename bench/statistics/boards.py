@@ -29,8 +29,7 @@ from bench.statistics.trust import doubts, rises_per_doubling
 from bench.statistics.tuning import Tuned
 from bench.store import RunTables
 from vae_core.statistics import intervals as compare
-from vae_core.statistics.blocks import FEWEST_IMAGES
-from vae_core.statistics.intervals import Floats
+from vae_core.statistics.blocks import FEWEST_IMAGES, Floats
 from vae_core.statistics.significance import SeedNoise, holm, of_pairs, of_values
 
 

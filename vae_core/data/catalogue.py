@@ -19,7 +19,7 @@ import numpy as np
 from vae_core.data import files
 from vae_core.data.dataset import DataError, Dataset, Parts, expanded, named
 from vae_core.data.pixels import sides
-from vae_core.data.sources import photographs, torchvision_root
+from vae_core.data.sources import photographs, scikit_learn, torchvision_root
 from vae_core.data.sources.headers import ROOM, free_memory
 from vae_core.data.splits import order, three_ways
 
@@ -166,9 +166,7 @@ def _source(name: str) -> Source:
 
 
 def _digits(_root: Path, _download: bool) -> Parts:
-    from sklearn.datasets import load_digits
-
-    images = load_digits().images.astype(np.uint8)
+    images = scikit_learn.digits()
     cut = three_ways(len(images))
     return Parts(images[cut.train], images[cut.valid], images[cut.test])
 

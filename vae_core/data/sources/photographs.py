@@ -22,6 +22,7 @@ from __future__ import annotations
 import numpy as np
 
 from vae_core.data.dataset import DataError, Parts, Remark
+from vae_core.data.sources import scikit_learn
 from vae_core.data.splits import FEWEST_BLOCKS, SHARE, order
 
 LEVELS = 256
@@ -36,7 +37,7 @@ def patches(size: int = SIZE) -> Parts:
     Raises DataError where patches of that size leave less than one region to validation or test, two to each of both
     photographs.
     """
-    photographs = _photographs()
+    photographs = scikit_learn.photographs()
     side = region_side(size)
     height, width = photographs[0].shape[:2]
     if size < 1 or 2 * len(corners(height, width, side)) < FEWEST_BLOCKS:
@@ -78,12 +79,6 @@ def _starts(length: int, side: int) -> list[int]:
     if count < 2:
         return [(length - side) // 2] * count
     return [place * (length - side) // (count - 1) for place in range(count)]
-
-
-def _photographs() -> list[np.ndarray]:
-    from sklearn.datasets import load_sample_images
-
-    return list(load_sample_images().images)
 
 
 def _regions(photographs: list[np.ndarray], side: int) -> list[list[np.ndarray]]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from vae_core import data
-from vae_core.data.sources import photographs
+from vae_core.data.sources import photographs, scikit_learn
 
 CHECKSUM = "20d25463"  # the beginning of that of the default patches, which must never change
 SHAPE = (427, 640)
@@ -26,7 +26,7 @@ def places(images: np.ndarray) -> set[tuple[int, int, int]]:
 
 @pytest.mark.parametrize("size", [16, 20, 64])
 def test_no_pixel_is_in_two_splits_nor_within_the_gap_of_another(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(photographs, "_photographs", placed)
+    monkeypatch.setattr(scikit_learn, "photographs", placed)
     parts = photographs.patches(size)
     masks = []
     for images in parts[:3]:
@@ -51,7 +51,7 @@ def test_no_pixel_is_in_two_splits_nor_within_the_gap_of_another(size: int, monk
 
 
 def test_test_patches_lie_side_by_side_and_a_block_is_a_region(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(photographs, "_photographs", placed)
+    monkeypatch.setattr(scikit_learn, "photographs", placed)
     parts = photographs.patches(16)
     assert len(places(parts.test)) == parts.test.size // 3, "no pixel is tested twice"
     starts = np.cumsum([0, *parts.test_blocks])
