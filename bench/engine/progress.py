@@ -21,6 +21,7 @@ CELL = "(a cell: one configuration and seed)"
 WORDS = "(a cell: one configuration and seed; a bundle: cells that are trained together)"
 SILENCE_SECONDS = 60.0  # at most this long without one
 COLUMNS, BAR = 80, 20
+TELLS = 0.1  # of the most that a prediction says: a least that is worth a word
 
 
 def asked(total: int, wanted: int, references: int, tunings: Sequence[Tuning], bundles: int) -> list[str]:
@@ -148,12 +149,13 @@ class Reporter:
             self.say(f"predicted, not measured: {self._left()}")
 
     def _left(self) -> str:
-        """What is left of the prediction, in words that are true when it was wrong."""
+        """What is left of the prediction, in words that are true when it was wrong; a least that is next to nothing beside
+        the most tells nothing."""
         passed = self._clock() - self._started
         low, high = (seconds - passed for seconds in self._predicted)
         if high < 1:
             return f"{span(*self._predicted)}, which is over"
-        return f"{span(low, high)} left" if low >= 1 else f"at most {span(high, high)} left"
+        return f"{span(low, high)} left" if low >= max(1, TELLS * high) else f"at most {span(high, high)} left"
 
     def finish(self) -> None:
         """Training has ended; the bar goes away."""

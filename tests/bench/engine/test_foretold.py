@@ -69,6 +69,18 @@ def test_it_counts_down_and_is_told_as_what_it_is_until_progress_is_known():
     assert "1 to 2 s" not in stream.getvalue(), "the run knows better"
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [(99, 1039, "at most 17 min left"), (110, 1039, "2 to 17 min left"), (0.4, 3, "at most 3 s left")],
+)
+def test_a_least_that_is_next_to_nothing_is_not_said(low, high, said):
+    stream = io.StringIO()
+    reporter = Reporter(stream, clock=Clock())
+    reporter.start(87, 0)
+    reporter.predict(low, high)
+    assert stream.getvalue() == f"predicted, not measured: {said}\n"
+
+
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True

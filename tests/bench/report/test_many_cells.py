@@ -49,7 +49,7 @@ def test_twice_the_cells_take_about_twice_the_time(tmp_path_factory: pytest.Temp
     folder = tmp_path_factory.mktemp("growth")
     tables = {
         count: read_run(many_cells.write(folder / f"{count}.sqlite", count, images=30, pictures=False))
-        for count in (400, 800)
+        for count in (250, 500)
     }
 
     def seconds(count: int) -> float:
@@ -60,9 +60,9 @@ def test_twice_the_cells_take_about_twice_the_time(tmp_path_factory: pytest.Temp
         return time.process_time() - began
 
     build(few(), folder / "first.html")  # what is imported and kept
-    once = min(seconds(400) for _ in range(2))
-    twice = seconds(800)
-    assert min(twice, seconds(800) if twice >= 3 * once else twice) < 3 * once, "a second look only where it is needed"
+    once = min(seconds(250) for _ in range(2))
+    twice = seconds(500)
+    assert min(twice, seconds(500) if twice >= 3 * once else twice) < 3 * once, "a second look only where it is needed"
 
 
 @pytest.mark.slow

@@ -21,7 +21,7 @@ from bench.grid.errors import on_stderr
 from bench.store import RunFile, RunTables, StoreError, database, read_run
 from tests.bench.store import crafted
 
-IN_THE_SUITE, IN_FULL = 120, 500
+IN_THE_SUITE, IN_FULL = 120, 300
 
 
 @pytest.fixture(scope="module")

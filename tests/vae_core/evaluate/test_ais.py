@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.vae_core.likelihoods.cases import Case, cases, suitable_levels
+from tests.vae_core.likelihoods.cases import Case, cases, few, suitable_levels
 from vae_core import likelihoods
 from vae_core.evaluate.annealing import ais, bdmc, hmc
 from vae_core.evaluate.annealing.ais import Annealed, Annealing, annealed_importance, prior, tuned_step_sizes
@@ -315,7 +315,7 @@ def test_the_standard_error_is_what_repetition_shows() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", cases(), ids=str)
+@pytest.mark.parametrize("case", few(), ids=str)
 def test_agrees_with_quadrature(case: Case) -> None:
     """Every family and mode, two latent dimensions, on integers that it drew itself."""
     levels = suitable_levels(case.make())[0] if case.make().view == "binary" else 5

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.vae_core.likelihoods.cases import Case, cases, suitable_levels
+from tests.vae_core.likelihoods.cases import Case, few, suitable_levels
 from vae_core import likelihoods
 from vae_core.evaluate import defensive, gaps, importance_bounds, log_likelihood, refine, refined_bounds
 from vae_core.evaluate.annealing.exact import ppca_log_likelihood, ppca_posterior, quadrature
@@ -115,7 +115,7 @@ def test_the_gaps_add_up() -> None:
     torch.testing.assert_close(model.exact - found.diagonal, expected.expand(30), rtol=0.1, atol=0.02)
 
 
-@pytest.mark.parametrize("case", cases(), ids=str)
+@pytest.mark.parametrize("case", few(), ids=str)
 def test_agrees_with_quadrature(case: Case) -> None:
     """Every family and mode with a 2-dimensional latent, scored on integers: the refined bound within its error."""
     levels = suitable_levels(case.make())[0] if case.make().view == "binary" else 5

@@ -41,6 +41,19 @@ def cases(coupled: bool = False) -> list[Case]:
     ]
 
 
+def few() -> list[Case]:
+    """Of each family those that take another way through its code, for what takes a second a case: every example, and
+    of the kinds of scale the first number and "pixel", the Gaussian's all."""
+    found: dict[tuple[Any, ...], Case] = {}
+    for case in cases():
+        options = dict(case.options)
+        sigma = options.pop("sigma", None)
+        kind = (case.family, *options, options.get("score"), sigma if isinstance(sigma, str) else None)
+        if sigma not in ("shared", "image", "optimal") or case.family == "gaussian":
+            found.setdefault(kind, case)
+    return list(found.values())
+
+
 def raw_for(lik: Likelihood, dims: int, kind: str, rows: int = 6, seed: int = 0, dtype: Any = torch.float32) -> Tensor:
     """Raw outputs [rows, R]: "random" as a network gives them, or "extreme" (±50 and 0 mixed)."""
     return laws.raw_outputs(lik, dims, rows, kind, dtype, seed)

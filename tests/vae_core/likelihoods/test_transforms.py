@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from tests.vae_core.likelihoods.cases import Case, cases, raw_for
+from tests.vae_core.likelihoods.cases import Case, few, raw_for
 from vae_core import laws, likelihoods
 from vae_core.likelihoods import Likelihood, make, stack
 
@@ -22,20 +22,7 @@ METHODS = ("log_prob", "train_log_prob", "log_mass")
 DIMS, MODELS, ROWS = 5, 3, 4
 
 
-def few(found: list[Case]) -> Iterator[Case]:
-    """Of each family those that take another way through its code, for compiling costs seconds: every example, and of
-    the kinds of scale the first number and "pixel", the Gaussian's all."""
-    seen = set()
-    for case in found:
-        options = dict(case.options)
-        sigma = options.pop("sigma", None)
-        kind = (case.family, *options, options.get("score"), sigma if isinstance(sigma, str) else None)
-        if kind not in seen and (sigma not in ("shared", "image", "optimal") or case.family == "gaussian"):
-            seen.add(kind)
-            yield case
-
-
-FEW = list(few(cases()))
+FEW = few()
 EVERY = pytest.mark.parametrize("case", FEW, ids=str)
 
 
