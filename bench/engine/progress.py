@@ -149,8 +149,8 @@ class Reporter:
             self.say(f"predicted, not measured: {self._left()}")
 
     def _left(self) -> str:
-        """What is left of the prediction, in words that are true when it was wrong; a least that is next to nothing beside
-        the most tells nothing."""
+        """What is left of the prediction, in words that are true when it was wrong; without a least that is next to
+        nothing beside the most."""
         passed = self._clock() - self._started
         low, high = (seconds - passed for seconds in self._predicted)
         if high < 1:

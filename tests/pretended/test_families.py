@@ -13,6 +13,7 @@ from torch import Tensor
 from tests.pretended.device import watched
 from tests.pretended.images import tiny
 from tests.pretended.ways import GPU, assert_equal, cpu_in_its_ways
+from tests.vae_core.likelihoods.cases import few_and_coupled
 from vae_core import laws, likelihoods
 from vae_core.evaluate import calibration
 from vae_core.laws.setting import seen
@@ -27,11 +28,10 @@ NETWORK = Architecture((6,), "tanh", 2)
 SCHEDULE = Schedule(1, 16, 1e-3)
 IMAGES = 6
 CASES = [
-    pytest.param(make, objective, id=f"{family} {make} {objective}")
-    for family in likelihoods.names()
-    for make in laws.settings(likelihoods.get(family))
-    for objective in make(5).objectives
-    if not make(5).refusal(objective)
+    pytest.param(case.setting, objective, id=f"{case} {objective}")
+    for case in few_and_coupled()
+    for objective in case.make(5).objectives
+    if not case.make(5).refusal(objective)
 ]
 #: whose masses are adaptive integrals: where numbers can be looked at they are, and in a graph one rule of many nodes
 #: serves all boxes, which is off by less than 0.05 nats a pixel (vae_core/likelihoods/_cube.py)
@@ -87,14 +87,7 @@ def test_a_step_is_captured_and_the_cpu_s_to_the_bit(make: laws.Setting, objecti
     assert assert_equal(list(trainer.state()), list(plain.state()), **rough) > 50
 
 
-@pytest.mark.parametrize(
-    "make",
-    [
-        pytest.param(make, id=f"{family} {make}")
-        for family in likelihoods.names()
-        for make in laws.settings(likelihoods.get(family))
-    ],
-)
+@pytest.mark.parametrize("make", [pytest.param(case.setting, id=str(case)) for case in few_and_coupled()])
 def test_what_scores_reads_nothing_and_is_the_cpu_s_to_the_bit(make: laws.Setting) -> None:
     found = scores(make, GPU)
     with cpu_in_its_ways():

@@ -14,6 +14,7 @@ import torch
 from tests.pretended.faults import planted
 from tests.pretended.images import tiny
 from tests.pretended.lint import CUDA, fakes, linted
+from tests.vae_core.likelihoods.cases import few_and_coupled
 from vae_core import laws, likelihoods, networks
 from vae_core.evaluate import calibration, latents
 from vae_core.evaluate.importance import _Groups, _score
@@ -35,11 +36,7 @@ SIDES = (4, 4)  #: of images that networks of maps can be built for
 #: whose masses of all levels are adaptive integrals, which look at numbers (tests/pretended/test_families.py)
 ADAPTIVE = [make for make in laws.settings(likelihoods.get("gaussian")) if make.options.get("channels") == "coupled"]
 MLP = Architecture((6,), "tanh", 2)
-SETTINGS = [
-    pytest.param(make, id=f"{family} {make}")
-    for family in likelihoods.names()
-    for make in laws.settings(likelihoods.get(family))
-]
+SETTINGS = [pytest.param(case.setting, id=str(case)) for case in few_and_coupled()]
 
 
 def require_clean(work: Callable[[], Any]) -> None:

@@ -11,9 +11,11 @@ before its training has ended.)
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+SHORTEST = 1e-3  # s: what takes less tells nothing
 DRAWN = 0.1  # towards costs, in tasks: it decides only where few have ended
 OVERDUE = 0.25  # of what was to be expected: left, at least, of a task that takes longer and has given nothing yet
 
@@ -47,7 +49,7 @@ class Pace:
     ended: list[tuple[float, float, float]] = field(default_factory=list)
 
     def took(self, cost: float, parts: float, seconds: float) -> None:
-        if cost > 0 and seconds > 0:
+        if cost > 0 and seconds > SHORTEST:
             self.ended.append((cost, parts, seconds))
 
     def fitted(self) -> tuple[float, float] | None:
@@ -64,7 +66,9 @@ class Pace:
         aa, bb = DRAWN + sum(a * a for a, _ in told), DRAWN + sum(b * b for _, b in told)
         ab, a1, b1 = sum(a * b for a, b in told), DRAWN + sum(a for a, _ in told), sum(b for _, b in told)
         whole = aa * bb - ab * ab
-        u, v = (a1 * bb - b1 * ab) / whole, (b1 * aa - a1 * ab) / whole
+        u, v = a1 / aa, 0.0  # by costs alone, as where both say the same to rounding
+        if whole > 1e-9 * aa * bb:
+            u, v = (a1 * bb - b1 * ab) / whole, (b1 * aa - a1 * ab) / whole
         if v < 0:
             u, v = a1 / aa, 0.0
         elif u < 0:
@@ -94,4 +98,4 @@ def seconds_left(
     heapq.heapify(free)
     for cost, parts in queued:
         heapq.heappush(free, heapq.heappop(free) + of_cost * cost + of_part * parts)
-    return max(free)
+    return found if math.isfinite(found := max(free)) else None

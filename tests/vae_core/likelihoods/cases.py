@@ -25,9 +25,13 @@ class Case:
     def __str__(self) -> str:
         return "-".join([self.family, *(f"{key}={value}" for key, value in self.options)])
 
+    @property
+    def setting(self) -> laws.Setting:
+        return laws.Setting(likelihoods.get(self.family), dict(self.options))
+
     def make(self, levels: int = 17) -> Likelihood:
         """The likelihood, with learned scalars at 0.2 so that it can be used at once."""
-        return laws.Setting(likelihoods.get(self.family), dict(self.options))(levels)
+        return self.setting(levels)
 
 
 def cases(coupled: bool = False) -> list[Case]:
@@ -52,6 +56,11 @@ def few() -> list[Case]:
         if sigma not in ("shared", "image", "optimal") or case.family == "gaussian":
             found.setdefault(kind, case)
     return list(found.values())
+
+
+def few_and_coupled() -> list[Case]:
+    """Those, and all that couple channels."""
+    return [*few(), *cases(coupled=True)]
 
 
 def raw_for(lik: Likelihood, dims: int, kind: str, rows: int = 6, seed: int = 0, dtype: Any = torch.float32) -> Tensor:

@@ -71,6 +71,18 @@ def test_what_a_unit_and_what_a_part_takes_is_learned(a_unit, a_part):
     assert all(0.9 < error < 1.1 for error in errors[15:])
 
 
+def test_times_that_differ_by_all_that_numbers_can_break_nothing():
+    pace = Pace()
+    pace.took(1.0, 0, 999968.0)
+    pace.took(2.0, 1, 0.015625)
+    found = seconds_left(pace, [], [(1.0, 1)], 4)
+    assert found is not None
+    assert found > 0
+    pace = Pace()
+    pace.took(1.0, 0, 1e6)
+    assert seconds_left(pace, [], [(1e308, 9)], 1) is None, "no number of seconds"
+
+
 def test_what_one_task_took_is_laid_to_its_cost():
     """The heaviest goes first, and may be of a hundred times the others' width: by its parts they would all be so."""
     pace = Pace()
@@ -108,7 +120,7 @@ def test_nothing_is_said_where_nothing_is_known():
     assert seconds_left(pace, [], [(1.0, 1)], 2) is None, "what costs nothing tells nothing"
 
 
-AMOUNTS = st.just(0.0) | st.floats(1e-3, 1e6)
+AMOUNTS = st.just(0.0) | st.floats(0, 1e6)
 
 
 @given(

@@ -19,11 +19,12 @@ from vae_core.evaluate.programs.making import make, traced
 
 
 def ways() -> Iterator[tuple[str, str, object]]:
-    """Of each family every reading and every mode of σ."""
+    """Of each family every reading, a number as σ and one a dimension; of the Gaussian every mode of it."""
     for family in likelihoods.names():
         cls = likelihoods.get(family)
         if cls.takes_sigma:
-            yield from ((family, "itself", sigma) for sigma in (0.1, *cls.sigma_modes))
+            modes = cls.sigma_modes if family == "gaussian" else [mode for mode in cls.sigma_modes if mode == "pixel"]
+            yield from ((family, "itself", sigma) for sigma in (0.1, *modes))
         else:
             yield from ((family, scoring, None) for scoring in cls.scorings)
 
