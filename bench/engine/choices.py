@@ -78,6 +78,7 @@ class Choices:
             cost=cost,
             suspect=suspect,
             divisible=parts > 1,
+            size=len(piece.cells),
             parts=given,
         )
 

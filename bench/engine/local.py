@@ -138,7 +138,7 @@ class Pool:
             seen = [end for worker in at_work if (end := worker.look(self._memory, self._peers)) is not None]
             for end in seen:
                 if end.failure is None:
-                    self._paces.setdefault(end.task.function, Pace()).took(end.task.cost, end.task.parts, end.seconds)
+                    self._paces.setdefault(end.task.function, Pace()).took(end.task.cost, end.task.size, end.seconds)
             ended = [end for end in seen if not self._tries_again(end)]
             for worker in [worker for worker in self._alive if worker.spent]:
                 with shielded():
@@ -171,9 +171,9 @@ class Pool:
 
     def left(self, function: str, more: Sequence[tuple[float, int]] = ()) -> float | None:
         """Seconds that the tasks which carry out a function have left by the clock, as far as that is known by now;
-        `more`: costs and parts of those that are not queued yet."""
+        `more`: costs and sizes of those that are not queued yet."""
         at_work = [worker.under_way for worker in self._alive if worker.task and worker.task.function == function]
-        queued = [(task.cost, task.parts) for task in self._queue if task.function == function]
+        queued = [(task.cost, task.size) for task in self._queue if task.function == function]
         pace = self._paces.get(function, Pace())
         return seconds_left(pace, [one for one in at_work if one], [*queued, *more], self.workers)
 

@@ -314,7 +314,7 @@ class _Run:
     def _seconds_left(self, work: _Work) -> float | None:
         """By the clock, of the bundles that are to be carried out; as far as it is known."""
         bundles = (piece for piece in self.awaited.pieces if isinstance(piece, Bundle))
-        held = [(self.choices.cost(bundle), bundle.models) for bundle in bundles]
+        held = [(self.choices.cost(bundle), len(bundle.cells)) for bundle in bundles]
         return work.pool.left(self.tasks.carry_out, held)
 
     def _hand_out(self, work: _Work, piece: Tuning | Bundle) -> None:

@@ -40,6 +40,7 @@ class Task:
     name: what people call it.
     tries: how often it is tried where its worker is lost to something outside. divisible: what is lost for want of
         memory is not tried again as it is.
+    size: of how many things it is, each of which takes a while whatever it costs.
     parts: how many of its value it hands over ahead of its end (`bench.engine.process.serve.partly`).
     """
 
@@ -54,6 +55,7 @@ class Task:
     patience: float = 1.0
     tries: int = 2
     divisible: bool = False
+    size: int = 0
     parts: int = 0
     lost: int = 0
 
@@ -119,7 +121,7 @@ class Worker:
         if self.task is None or self.watch is None:
             return None
         seconds = self.watch.elapsed_at(time.monotonic())
-        return UnderWay(self.task.cost, seconds, self.task.parts, tuple(self._given))
+        return UnderWay(self.task.cost, self.task.size, seconds, self.task.parts, tuple(self._given))
 
     def soonest(self) -> float:
         """Seconds until its task may have to be ended."""
