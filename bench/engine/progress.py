@@ -178,7 +178,8 @@ class Reporter:
             rate = here / minutes
             parts.append(f"{rate:.0f} cells/min" if rate >= 10 else f"{rate:.1f} cells/min")
         if left is not None and not untuned and ended < self._total:
-            parts.append(f"about {span(max(left, 1), max(left, 1))} left")
+            number, unit = _rough(max(left, 1))
+            parts.append(f"about {number} {unit} left")
         return ", ".join(parts)
 
     def _with_prediction(self, parts: Sequence[str], untuned: int) -> str:

@@ -61,9 +61,9 @@ class Pace:
         return self.cost > 0 and self.seconds > 0
 
     def expected(self, cost: float, size: float) -> float:
-        """Seconds that a task will take: what its cost says, and its size; where it has none, the one or the other."""
+        """Seconds that a task will take, by its cost and its size; where it has no size, by its cost alone."""
         by_cost = self.seconds * (cost / self.cost)
-        if not (self.size and size and cost):
+        if not (self.size and size):
             return by_cost
         return math.sqrt(by_cost) * math.sqrt(self.seconds * (size / self.size))
 

@@ -14,8 +14,7 @@ DIGITS = (1797, 8, 8)
 
 def digits() -> np.ndarray:
     """[1797, 8, 8] uint8, 0 to 16: `sklearn.datasets.load_digits().images`."""
-    path = _datasets() / "data" / "digits.csv.gz"
-    if path.is_file():
+    if path := _file("data/digits.csv.gz"):
         table = np.loadtxt(path, delimiter=",", dtype=np.uint8)  # the last column is which digit it is
         if table.shape == (DIGITS[0], DIGITS[1] * DIGITS[2] + 1):
             return np.ascontiguousarray(table[:, :-1]).reshape(DIGITS)
@@ -28,15 +27,18 @@ def photographs() -> list[np.ndarray]:
     """Of a temple and of a flower, [427, 640, 3] uint8: `sklearn.datasets.load_sample_images().images`."""
     from PIL import Image
 
-    paths = [_datasets() / "images" / f"{name}.jpg" for name in ("china", "flower")]
-    if all(path.is_file() for path in paths):
-        return [np.asarray(Image.open(path)) for path in paths]
+    china, flower = (_file(f"images/{name}.jpg") for name in ("china", "flower"))
+    if china and flower:
+        return [np.asarray(Image.open(path)) for path in (china, flower)]
     from sklearn.datasets import load_sample_images
 
     return list(load_sample_images().images)
 
 
-def _datasets() -> Path:
-    """Its folder of data sets, found without importing it."""
+def _file(name: str) -> Path | None:
+    """One of its data sets, found without importing it; None where it is not there."""
     found = importlib.util.find_spec("sklearn")
-    return Path((found and found.origin) or "").parent / "datasets"
+    if found is None or not found.origin:
+        return None
+    path = Path(found.origin).parent / "datasets" / name
+    return path if path.is_file() else None

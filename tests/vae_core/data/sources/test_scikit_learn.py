@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.machinery
 import subprocess
 import sys
 from pathlib import Path
@@ -13,13 +14,21 @@ from sklearn.datasets import load_digits, load_sample_images
 from vae_core.data.sources import scikit_learn
 
 
-@pytest.fixture(params=["read", "there is none", "another table"])
+@pytest.fixture(params=["read", "not there", "not installed so", "another table"])
 def folder(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where its files are; a folder `datasets` of whoever runs it is never looked into."""
+    datasets = tmp_path / "datasets"
+    (datasets / "data").mkdir(parents=True)
+    wrong = datasets / "data" / "digits.csv.gz"
     if request.param == "another table":
-        (tmp_path / "data").mkdir()
-        np.savetxt(tmp_path / "data" / "digits.csv.gz", np.zeros((3, 65), np.uint8), fmt="%d", delimiter=",")
+        np.savetxt(wrong, np.zeros((3, 65), np.uint8), fmt="%d", delimiter=",")
+    if request.param == "not installed so":
+        np.savetxt(wrong, np.zeros((1797, 65), np.uint8), fmt="%d", delimiter=",")
+        monkeypatch.chdir(tmp_path)
+    origin = None if request.param == "not installed so" else str(tmp_path / "__init__.py")
     if request.param != "read":
-        monkeypatch.setattr(scikit_learn, "_datasets", lambda: tmp_path)
+        spec = importlib.machinery.ModuleSpec("sklearn", None, origin=origin)
+        monkeypatch.setattr("importlib.util.find_spec", lambda name: spec)
 
 
 @pytest.mark.usefixtures("folder")
